@@ -1,0 +1,129 @@
+"""The memory that agents in simulations keep.
+
+Names are loaded when they are first used: importing the package loads neither torch nor a
+database driver.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_memory.api import AgentMemoryAPI
+    from agent_memory.compression import CompressionEngine
+    from agent_memory.config import (
+        AutoencoderConfig,
+        MemoryConfig,
+        RedisIMConfig,
+        RedisSTMConfig,
+        SQLiteLTMConfig,
+    )
+    from agent_memory.consolidation import Moves
+    from agent_memory.core import AgentMemorySystem
+    from agent_memory.entry import EntryKey, Hit, MemoryEntry, MemoryType, Order, Query, Tier
+    from agent_memory.errors import (
+        ConfigError,
+        EncodingError,
+        EntryConflict,
+        EntryNotFound,
+        InvalidEntry,
+        MemoryStoreError,
+        QueryEngineMissing,
+        SchemaOutOfDate,
+        StoreReadOnly,
+        StoreUnavailable,
+    )
+    from agent_memory.hooks import install_memory_hooks, with_memory
+    from agent_memory.memory_agent import MemoryAgent
+    from agent_memory.repositories.redis import ImRepository, StmRepository
+    from agent_memory.repositories.sql import LtmRepository
+    from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
+
+_HOMES = {
+    "AgentMemoryAPI": "api",
+    "AgentMemorySystem": "core",
+    "AutoencoderConfig": "config",
+    "CompressionEngine": "compression",
+    "ConfigError": "errors",
+    "EncodingError": "errors",
+    "EntryConflict": "errors",
+    "EntryKey": "entry",
+    "EntryNotFound": "errors",
+    "Hit": "entry",
+    "ImRepository": "repositories.redis",
+    "InvalidEntry": "errors",
+    "LtmRepository": "repositories.sql",
+    "MemoryAgent": "memory_agent",
+    "MemoryConfig": "config",
+    "MemoryEntry": "entry",
+    "MemoryStoreError": "errors",
+    "MemoryType": "entry",
+    "Moves": "consolidation",
+    "Order": "entry",
+    "Query": "entry",
+    "QueryEngineMissing": "errors",
+    "RedisIMConfig": "config",
+    "RedisIMStore": "stores",
+    "RedisSTMConfig": "config",
+    "RedisSTMStore": "stores",
+    "SQLiteLTMConfig": "config",
+    "SQLiteLTMStore": "stores",
+    "SchemaOutOfDate": "errors",
+    "StmRepository": "repositories.redis",
+    "StoreReadOnly": "errors",
+    "StoreUnavailable": "errors",
+    "Tier": "entry",
+    "install_memory_hooks": "hooks",
+    "with_memory": "hooks",
+}
+
+__all__ = [
+    "AgentMemoryAPI",
+    "AgentMemorySystem",
+    "AutoencoderConfig",
+    "CompressionEngine",
+    "ConfigError",
+    "EncodingError",
+    "EntryConflict",
+    "EntryKey",
+    "EntryNotFound",
+    "Hit",
+    "ImRepository",
+    "InvalidEntry",
+    "LtmRepository",
+    "MemoryAgent",
+    "MemoryConfig",
+    "MemoryEntry",
+    "MemoryStoreError",
+    "MemoryType",
+    "Moves",
+    "Order",
+    "Query",
+    "QueryEngineMissing",
+    "RedisIMConfig",
+    "RedisIMStore",
+    "RedisSTMConfig",
+    "RedisSTMStore",
+    "SQLiteLTMConfig",
+    "SQLiteLTMStore",
+    "SchemaOutOfDate",
+    "StmRepository",
+    "StoreReadOnly",
+    "StoreUnavailable",
+    "Tier",
+    "install_memory_hooks",
+    "with_memory",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)

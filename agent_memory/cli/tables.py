@@ -1,0 +1,64 @@
+"""What the commands print: tables of tiers and runs, sentences about moves and hits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from agent_memory.consolidation import Moves
+from agent_memory.core import AgentMemorySystem
+from agent_memory.entry import Hit, Tier
+
+TIER_NAMES = {Tier.STM: "short-term", Tier.IM: "intermediate", Tier.LTM: "long-term"}
+
+
+def runs_of(system: AgentMemorySystem) -> list[str]:
+    """The runs that have entries in any tier, sorted."""
+    return sorted({run for tier in (system.stm, system.im, system.ltm) for run in tier.runs()})
+
+
+def tiers(system: AgentMemorySystem) -> Table:
+    """Entries and bytes of each tier: of the system's run, and of the whole memory."""
+    table = counted("tier", "entries of this run", "of all runs", "bytes in all", "bytes an entry")
+    for tier, held in system.statistics().items():
+        table.add_row(
+            TIER_NAMES[tier],
+            f"{held.entries:,}",
+            f"{held.all_entries:,}",
+            f"{held.stored_bytes:,}",
+            f"{held.bytes_per_entry:,.0f}",
+        )
+    return table
+
+
+def runs(system: AgentMemorySystem) -> Table:
+    """Agents and entries of each run, tier by tier."""
+    table = counted("run", "agents", *TIER_NAMES.values())
+    repositories = (system.stm, system.im, system.ltm)
+    for run_id in runs_of(system):
+        agents = {agent for repository in repositories for agent in repository.agents(run_id)}
+        counts = [f"{repository.count(run_id):,}" for repository in repositories]
+        table.add_row(run_id, f"{len(agents):,}", *counts)
+    return table
+
+
+def moves(moved: Moves) -> str:
+    """How many entries went from tier to tier, as a phrase."""
+    return f"{moved.stm_to_im:,} short-term to intermediate, {moved.im_to_ltm:,} on to long-term"
+
+
+def origins(hits: Iterable[Hit]) -> str:
+    """How many hits each tier gave, as a phrase."""
+    counts = Counter(hit.tier for hit in hits)
+    return ", ".join(f"{counts[tier]:,} {name}" for tier, name in TIER_NAMES.items())
+
+
+def counted(first: str, *others: str) -> Table:
+    """A table of numbers, with a name in its first column."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

@@ -1,0 +1,330 @@
+"""Configuration: frozen, checked values, and where they say the memory lives.
+
+Every part takes a nested dict in place of an object, refuses keys it does not know, and raises
+``ConfigError``. ``deployment`` settles what code leaves at its default from the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.identity import checked_run_id
+
+PATH_VARIABLE = "AGENT_MEMORY_PATH"
+REDIS_URL_VARIABLE = "AGENT_MEMORY_REDIS_URL"
+LTM_URL_VARIABLE = "AGENT_MEMORY_LTM_URL"
+DEFAULT_FOLDER = "agent_memory_data"
+
+_Port = Annotated[int, Field(ge=1, le=65535)]
+_Level = Annotated[int, Field(ge=0, le=2)]
+_Positive = Annotated[int, Field(gt=0)]
+_Namespace = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^{}\s\x00]+$")]
+_TablePrefix = Annotated[
+    str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+]
+
+
+class _Part(BaseModel):
+    """What all parts share: frozen, strict about keys, and silent about secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_complaint(type(self).__name__, error)) from None
+
+
+def _complaint(name: str, error: ValidationError) -> str:
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        path = ".".join(str(place) for place in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "is not a known key"
+        faults.append(f"{path}: {message}" if path else message)
+    return f"{name}: {'; '.join(faults)}"
+
+
+class _RedisConfig(_Part):
+    host: str = Field(default="localhost", min_length=1)
+    port: _Port = 6379
+    db: Annotated[int, Field(ge=0)] = 0
+    password: str | None = Field(default=None, repr=False)
+    max_age_steps: _Positive | None = None
+
+    @property
+    def connection_params(self) -> dict[str, Any]:
+        """What a Redis client needs: host, port, db and password."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "db": self.db,
+            "password": self.password,
+        }
+
+
+class RedisSTMConfig(_RedisConfig):
+    """Short-term memory: Redis, full detail.
+
+    Args:
+        host: Server name, when the engine is "redis" and no ``redis_url`` is given.
+        port: Server port.
+        db: Redis database. The query engine indexes database 0 only.
+        password: Server password; shown nowhere.
+        ttl: Age in seconds past which an entry moves on (clock "wall").
+        memory_limit: How many entries an agent may hold here.
+        namespace: What every key begins with.
+        max_age_steps: Age in steps past which an entry moves on; None for no such limit.
+    """
+
+    ttl: _Positive = 86_400
+    memory_limit: _Positive = 1_000
+    namespace: _Namespace = "agent_memory:stm"
+
+
+class RedisIMConfig(_RedisConfig):
+    """Intermediate memory: Redis, level-1 compressed.
+
+    Arguments as for ``RedisSTMConfig``, and ``compression_level``: 0, 1 or 2.
+    """
+
+    ttl: _Positive = 604_800
+    memory_limit: _Positive = 10_000
+    namespace: _Namespace = "agent_memory:im"
+    compression_level: _Level = 1
+
+
+class SQLiteLTMConfig(_Part):
+    """Long-term memory: SQL, level-2 compressed.
+
+    Args:
+        db_path: SQLite file; relative ones lie in the memory's folder. ``MemoryConfig.ltm_url``
+            overrides it.
+        compression_level: 0, 1 or 2.
+        batch_size: How many entries one transaction of a move writes at most.
+        table_prefix: What every table's name begins with.
+    """
+
+    db_path: str = Field(default="agent_memory.db", min_length=1)
+    compression_level: _Level = 2
+    batch_size: _Positive = 100
+    table_prefix: _TablePrefix = "agent_ltm"
+
+
+class AutoencoderConfig(_Part):
+    """The encoder of vectors: widths of its levels and how it is trained.
+
+    Args:
+        input_dim: Width of the feature vector.
+        stm_dim: Width of a short-term vector.
+        im_dim: Width of an intermediate vector.
+        ltm_dim: Width of a long-term vector.
+        learning_rate: Of the optimiser.
+        batch_size: States per training step.
+        epochs: Passes over the training states.
+        model_path: Saved weights to start from.
+        use_neural_embeddings: Whether to use learned weights at all.
+        hidden_layers: Widths between input and the first level.
+    """
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    input_dim: _Positive = 64
+    stm_dim: _Positive = 384
+    im_dim: _Positive = 128
+    ltm_dim: _Positive = 32
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
+    batch_size: _Positive = 32
+    epochs: _Positive = 100
+    model_path: str | None = None
+    use_neural_embeddings: bool = True
+    hidden_layers: tuple[_Positive, ...] = (512, 256)
+
+    @model_validator(mode="after")
+    def _model_file_exists(self) -> Self:
+        if self.model_path is not None and not Path(self.model_path).is_file():
+            raise ConfigError(f"model_path: there is no file {self.model_path}")
+        return self
+
+
+class MemoryConfig(_Part):
+    """The whole configuration of a memory system.
+
+    Args:
+        stm_config: Short-term memory.
+        im_config: Intermediate memory.
+        ltm_config: Long-term memory.
+        autoencoder_config: The encoder.
+        cleanup_interval: An agent's tiers are tidied every so many of its inserts.
+        memory_priority_decay: What importance is multiplied by for every ``cleanup_interval``
+            later inserts, when the least important leave first.
+        demote_first: Who leaves an overfull tier: "oldest" or "least_important".
+        enable_memory_hooks: False: hooked classes act as before and record nothing.
+        logging_level: Of the logger "agent_memory" alone.
+        engine: "embedded" (a managed local server in ``path``), "redis" (the server of
+            ``redis_url``, or host and port), "fake" (fakeredis in this process), or "auto":
+            redis when a URL is given or host, port or password differ from their defaults,
+            else embedded.
+        path: The memory's folder; else $AGENT_MEMORY_PATH, else ./agent_memory_data.
+        redis_url: ``redis://``, ``rediss://`` or ``unix://`` URL; else $AGENT_MEMORY_REDIS_URL.
+        ltm_url: SQLAlchemy URL of long-term memory; else $AGENT_MEMORY_LTM_URL, else
+            ``ltm_config.db_path`` in the folder.
+        run_id: The simulation run that entries belong to unless told otherwise.
+        durability: "everysec": the death of any process loses nothing acknowledged, the death
+            of the machine at most about the last second. "always": nothing either way.
+            Embedded engine only.
+        clock: "wall": times in seconds since 1970. "steps": times are steps and ids are
+            reproducible, so that the same seed leaves the same rows.
+        on_store_error: "log": an unreachable store is logged once per outage and the dict-style
+            calls return False. "raise": they raise ``StoreUnavailable``.
+        indexed_attributes: Paths in contents whose values long-term memory keeps in a column
+            of their own, for SQL to filter on.
+        max_entry_bytes: Contents that need more bytes are refused.
+    """
+
+    stm_config: RedisSTMConfig = Field(default_factory=RedisSTMConfig)
+    im_config: RedisIMConfig = Field(default_factory=RedisIMConfig)
+    ltm_config: SQLiteLTMConfig = Field(default_factory=SQLiteLTMConfig)
+    autoencoder_config: AutoencoderConfig = Field(default_factory=AutoencoderConfig)
+    cleanup_interval: _Positive = 100
+    memory_priority_decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    demote_first: Literal["oldest", "least_important"] = "oldest"
+    enable_memory_hooks: bool = True
+    logging_level: str = "INFO"
+    engine: Literal["auto", "embedded", "redis", "fake"] = "auto"
+    path: Path | None = None
+    redis_url: str | None = Field(default=None, repr=False)
+    ltm_url: str | None = Field(default=None, repr=False)
+    run_id: str = "default"
+    durability: Literal["everysec", "always"] = "everysec"
+    clock: Literal["wall", "steps"] = "wall"
+    on_store_error: Literal["log", "raise"] = "log"
+    indexed_attributes: tuple[str, ...] = ()
+    max_entry_bytes: _Positive = 16 * 1024 * 1024
+
+    # Spelled out, so that type checkers accept a nested dict in place of a part.
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        try:
+            checked_run_id(self.run_id)
+        except InvalidEntry as error:
+            raise ConfigError(str(error)) from None
+        if self.logging_level.upper() not in logging.getLevelNamesMapping():
+            raise ConfigError(f"logging_level: {self.logging_level!r} is no level of logging")
+        self._check_redis()
+        return self
+
+    def _check_redis(self) -> None:
+        stm, im = self.stm_config, self.im_config
+        if (stm.host, stm.port, stm.password) != (im.host, im.port, im.password):
+            raise ConfigError(
+                "stm_config and im_config name different servers; a move between them must be "
+                "one transaction: give both the same host, port and password"
+            )
+        if stm.namespace == im.namespace:
+            raise ConfigError("stm_config and im_config share a namespace; give each its own")
+        if self.redis_url is None:
+            return
+        if _names_a_server(stm):
+            raise ConfigError("redis_url and host, port or password name the server twice")
+        if urlsplit(self.redis_url).scheme not in ("redis", "rediss", "unix"):
+            raise ConfigError(
+                f"redis_url: {without_password(self.redis_url)!r} does not begin with "
+                "redis://, rediss:// or unix://"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where a memory lives, once code, environment and defaults are settled.
+
+    Attributes:
+        engine: What serves short-term and intermediate memory.
+        path: The memory's folder, absolute.
+        redis_url: The server's URL when the engine is "redis".
+        ltm_url: SQLAlchemy URL of long-term memory.
+    """
+
+    engine: Literal["embedded", "redis", "fake"]
+    path: Path
+    redis_url: str | None
+    ltm_url: str
+
+    def __repr__(self) -> str:
+        redis_url = None if self.redis_url is None else without_password(self.redis_url)
+        return (
+            f"Deployment(engine={self.engine!r}, path={str(self.path)!r}, "
+            f"redis_url={redis_url!r}, ltm_url={without_password(self.ltm_url)!r})"
+        )
+
+
+def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) -> Deployment:
+    """Settle where a configuration's memory lives.
+
+    Args:
+        config: The configuration.
+        environ: Stands in for what the configuration leaves at its default.
+
+    Raises:
+        ConfigError: What the environment says disagrees with the code.
+    """
+    folder = config.path or Path(environ.get(PATH_VARIABLE) or DEFAULT_FOLDER)
+    path = folder.expanduser().absolute()
+    redis_url = _redis_url(config, environ)
+    engine = config.engine
+    if engine == "auto":
+        engine = "embedded" if redis_url is None else "redis"
+    if engine == "redis" and redis_url is None:
+        redis_url = _url_of_parts(config.stm_config)
+    ltm_url = config.ltm_url or environ.get(LTM_URL_VARIABLE)
+    if not ltm_url:
+        ltm_url = _sqlite_url(path, config.ltm_config.db_path)
+    return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)
+
+
+def without_password(url: str) -> str:
+    """The URL with its password, if any, replaced by stars: for messages and logs."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url if "password=" not in parts.query else url.replace(parts.query, "***")
+    user = parts.netloc.rpartition("@")[0].partition(":")[0]
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{place}"))
+
+
+def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
+    if config.redis_url is not None:
+        return config.redis_url
+    if _names_a_server(config.stm_config):
+        return _url_of_parts(config.stm_config)
+    return environ.get(REDIS_URL_VARIABLE) or None
+
+
+def _names_a_server(part: _RedisConfig) -> bool:
+    default = _RedisConfig()
+    return (part.host, part.port, part.password) != (default.host, default.port, default.password)
+
+
+def _url_of_parts(part: _RedisConfig) -> str:
+    from_password = "" if part.password is None else f":{quote(part.password, safe='')}@"
+    return f"redis://{from_password}{part.host}:{part.port}"
+
+
+def _sqlite_url(folder: Path, db_path: str) -> str:
+    if db_path == ":memory:":
+        return "sqlite:///:memory:"
+    return f"sqlite:///{folder / db_path}"

@@ -1,0 +1,282 @@
+"""Opens engines for long-term memory, and translates what goes wrong with them."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy.pool import Pool, QueuePool
+
+from agent_memory.config import without_password
+from agent_memory.errors import (
+    ConfigError,
+    EntryConflict,
+    InvalidEntry,
+    MemoryStoreError,
+    SchemaOutOfDate,
+    StoreUnavailable,
+)
+from agent_memory.fork_gate import ForkGate
+
+# -- SQL --------------------------------------------------------------------------------------
+
+BUSY_TIMEOUT = 30.0
+"""How long to wait for another process's lock on the database, in seconds."""
+
+_READ_ONLY = "agent_memory_read_only"
+_WRITES = "agent_memory_writes"
+_GATE = "agent_memory_fork_gate"
+
+
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Open an engine for long-term memory; the first statement connects.
+
+    SQLite gets a write-ahead log, foreign keys, and a commit that is on disk when it returns: a
+    move deletes its source on that word (``synchronous=NORMAL`` could lose the last commits to a
+    power cut, and measured no faster). ``sqlite:///:memory:`` is one database for all threads,
+    which take turns.
+
+    Args:
+        url: SQLAlchemy URL. A SQLite file's folder is made if it is missing.
+        read_only: Refuse every write.
+
+    Raises:
+        ConfigError: The URL cannot be read, or its driver is not installed.
+        StoreUnavailable: The folder cannot be made, or the file to be read is not there.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _with_gate(_open_sqlite(parsed, read_only))
+        options = {_READ_ONLY: read_only, "postgresql_readonly": read_only}
+        engine = create_engine(
+            parsed, hide_parameters=True, pool_pre_ping=True, execution_options=options
+        )
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            f"ltm_url: {without_password(url)!r} cannot be opened "
+            f"({type(error).__name__}); it must be a SQLAlchemy URL whose driver is installed"
+        ) from error
+    return _with_gate(engine)
+
+
+def is_read_only(engine: Engine) -> bool:
+    """Whether an engine was opened with ``read_only=True``."""
+    return bool(engine.get_execution_options().get(_READ_ONLY))
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine, whose transactions take SQLite's write lock when they begin.
+
+    A transaction that reads first and then asks for the lock is refused at once when another
+    has written in between, however long the busy timeout is.
+    """
+    return engine.execution_options(**{_WRITES: True})
+
+
+def place_of(engine: Engine) -> str:
+    """Where an engine's database is, for messages: its URL without the password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def not_forking(engine: Engine) -> Iterator[None]:
+    """Hold off ``os.fork`` while the block works with an engine, and wait for one under way.
+
+    SQLite's locks belong to a process, and its notes on them are copied by a fork: a child that
+    opens a file which the parent has open believes to hold the parent's locks. Whichever of
+    the two closes first then removes the write-ahead log from under the other, and what that
+    one commits is lost. So files are closed before a fork, and opened again on both sides.
+    """
+    gate: ForkGate | None = engine.get_execution_options().get(_GATE)
+    with gate.passing() if gate is not None else nullcontext():
+        yield
+
+
+def forget_connections(engine: Engine) -> None:
+    """Leave an engine's connections to the process this one was forked from.
+
+    Called in the child after ``os.fork``. A SQLite database in memory was copied by the fork,
+    and its connection stays.
+    """
+    if _is_in_memory(engine.url):
+        return
+    # Closing them here, or having them collected, would speak to the parent's server, and let
+    # go of locks on the parent's file. So they are kept, untouched.
+    _abandoned.append(engine.pool)
+    engine.dispose(close=False)
+
+
+_abandoned: list[Pool] = []
+
+
+def _with_gate(engine: Engine) -> Engine:
+    known = weakref.ref(engine)
+
+    def close_files() -> None:
+        # Other servers' connections need not be closed: they can be left to the parent.
+        found = known()
+        if found is not None and found.dialect.name == "sqlite" and not _is_in_memory(found.url):
+            found.dispose()
+
+    def leave_connections() -> None:
+        found = known()
+        if found is not None:
+            forget_connections(found)
+
+    engine.update_execution_options(**{_GATE: ForkGate(close_files, leave_connections)})
+    return engine
+
+
+@contextmanager
+def translating_sql_errors(where: str) -> Iterator[None]:
+    """Raise this package's errors for SQLAlchemy's, chained.
+
+    Args:
+        where: The database's URL, or a description; passwords are left out.
+
+    Raises:
+        EntryConflict: A constraint was violated.
+        InvalidEntry: A text has no encoding.
+        SchemaOutOfDate: A table or column is missing.
+        StoreUnavailable: Anything else the database or its driver complains about.
+    """
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise EntryConflict(
+            f"{without_password(where)}: {error.orig}; another process changed the same rows: "
+            "try again"
+        ) from error
+    except exc.TimeoutError as error:
+        raise StoreUnavailable(
+            f"{without_password(where)}: no connection became free; "
+            "close sessions and transactions that are left open"
+        ) from error
+    except exc.DBAPIError as error:
+        raise _translated(str(error.orig), without_password(where)) from error
+    except UnicodeEncodeError as error:
+        raise InvalidEntry(f"{error.object!r:.80} has a lone surrogate in it") from error
+
+
+_REMEDIES = (
+    ("locked", "another process holds it for long: let it finish, or end it"),
+    ("is full", "the disk is full: free some space"),
+    ("readonly", "it may not be written: check the permissions of the file and its folder"),
+    ("unable to open", "check that the path exists and the permissions of file and folder"),
+    ("malformed", "the file is damaged: restore it from a backup"),
+    ("not a database", "the file is damaged or no SQLite database: name another"),
+    ("disk I/O", "the disk reports an error: check it"),
+    ("authentication", "check user and password in the URL"),
+    ("could not", "check that the server is running and the URL"),
+    ("refused", "check that the server is running and the URL"),
+)
+_MISSING = re.compile(
+    "no such table|no such column|has no column|(relation|column) .* does not exist"
+)
+
+
+def _translated(complaint: str, where: str) -> MemoryStoreError:
+    if _MISSING.search(complaint):
+        return SchemaOutOfDate(
+            f"{where}: {complaint}; bring its schema up to date with: "
+            f"alembic -x url={where} upgrade head"
+        )
+    remedy = next((advice for mark, advice in _REMEDIES if mark in complaint), None)
+    return StoreUnavailable(f"{where}: {complaint}" + (f"; {remedy}" if remedy else ""))
+
+
+def _is_in_memory(url: URL) -> bool:
+    if url.get_backend_name() != "sqlite":
+        return False
+    database = url.database or ":memory:"
+    return ":memory:" in database or url.query.get("mode") == "memory"
+
+
+def _open_sqlite(url: URL, read_only: bool) -> Engine:
+    if _is_in_memory(url):
+        # One connection, because each new one would open a database of its own.
+        pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT}
+    else:
+        pool = {}
+        url = _file_url(url, read_only)
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
+        execution_options={_READ_ONLY: read_only},
+        **pool,
+    )
+    in_memory = _is_in_memory(url)
+
+    @event.listens_for(engine, "connect")
+    def settle(connection: sqlite3.Connection, _record: object) -> None:
+        _settle_sqlite(connection, read_only=read_only, logged=not in_memory)
+
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _file_url(url: URL, read_only: bool) -> URL:
+    # Absolute, because the process may change its folder before it connects again.
+    if (url.database or "").startswith("file:"):
+        return url.update_query_dict({"mode": "ro"}) if read_only else url
+    path = Path(url.database or "").absolute()
+    if not read_only:
+        _make_folder(path.parent)
+        return url.set(database=str(path))
+    if not path.is_file():
+        raise StoreUnavailable(f"long-term memory: there is no file {path} to read")
+    return url.set(database=f"file:{quote(str(path))}").update_query_dict(
+        {"mode": "ro", "uri": "true"}
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"long-term memory: the folder {folder} cannot be made ({error.strerror}); "
+            "name another, or change the permissions of the one above it"
+        ) from error
+
+
+def _settle_sqlite(connection: sqlite3.Connection, *, read_only: bool, logged: bool) -> None:
+    # The driver then begins no transaction by itself, and leaves that to `_begin_sqlite`.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=FULL")
+    if read_only:
+        connection.execute("PRAGMA query_only=ON")
+    elif logged:
+        _use_write_ahead_log(connection)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # Changing the mode does not wait for locks: several processes that open a new file at once
+    # would meet "database is locked" in the first second.
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

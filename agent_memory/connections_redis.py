@@ -1,0 +1,193 @@
+"""Opens Redis clients, sends commands on them, and translates their errors.
+
+``RedisChannel`` packs all commands of a request once and writes them to one pooled connection,
+which halves what a redis-py pipeline costs a small write. When the connection is lost it heals
+the server if it can (the embedded one) and sends the request once more: every request of the
+repositories may be repeated, but for those that say otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from agent_memory.config import without_password
+from agent_memory.errors import StoreUnavailable
+
+REPLY_TIMEOUT = 30.0
+"""How long an answer may take, in seconds."""
+CONNECT_TIMEOUT = 5.0
+"""How long connecting may take, in seconds."""
+
+Command = tuple[Any, ...]
+RedisClient = redis.Redis
+
+
+def open_redis(url: str, db: int = 0) -> redis.Redis:
+    """Open a binary client for a server; nothing is sent yet.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL; its own database, if any, wins.
+        db: Database to use.
+    """
+    return redis.Redis.from_url(
+        url,
+        db=db,
+        protocol=2,
+        socket_timeout=REPLY_TIMEOUT,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the digest that Redis knows it by."""
+
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute the digest."""
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+
+class RedisChannel:
+    """Sends requests to one Redis server and reads their answers; threads may share it.
+
+    Args:
+        client: A binary client (``decode_responses=False``) that speaks RESP 2.
+        where: The server, as messages shall call it. No secrets.
+        heal: Called after a lost connection; brings the server back and gives the client to send
+            the request again on.
+        measures_memory: Whether the server knows MEMORY USAGE (fakeredis does not).
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        where: str,
+        heal: Callable[[], redis.Redis] | None = None,
+        *,
+        measures_memory: bool = True,
+    ) -> None:
+        self.client = client
+        self.where = where
+        self.measures_memory = measures_memory
+        self._heal = heal
+
+    def call(self, *command: Any, repeatable: bool = True) -> Any:
+        """Send one command and return its answer.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        with self._translated():
+            (reply,) = self._exchange([command], repeatable)
+            return _answer(reply)
+
+    def call_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one go and return their answers in order.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        if not commands:
+            return []
+        with self._translated():
+            return [_answer(reply) for reply in self._exchange(commands, True)]
+
+    def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
+            repeatable: bool = True) -> list[Any]:  # fmt: skip
+        """Run a script once for each of the given keys and arguments, in one go.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        commands = [("EVALSHA", script.digest, len(keys), *keys, *args) for keys, args in calls]
+        with self._translated():
+            replies = self._exchange(commands, repeatable)
+            # A server that was restarted has no scripts: load it, and run what was refused.
+            refused = [
+                place
+                for place, reply in enumerate(replies)
+                if isinstance(reply, redis.exceptions.NoScriptError)
+            ]
+            if refused:
+                _answer(self._exchange([("SCRIPT", "LOAD", script.source)], True)[0])
+                again = self._exchange([commands[place] for place in refused], repeatable)
+                for place, reply in zip(refused, again, strict=True):
+                    replies[place] = reply
+            return [_answer(reply) for reply in replies]
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.client.close()
+
+    def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
+        try:
+            return self._exchange_once(commands)
+        except redis.exceptions.TimeoutError:
+            raise
+        except redis.exceptions.ConnectionError:
+            if not repeatable:
+                raise
+        if self._heal is not None:
+            self.client = self._heal()
+        return self._exchange_once(commands)
+
+    def _exchange_once(self, commands: Sequence[Command]) -> list[Any]:
+        pool = self.client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [_read(connection) for _ in commands]
+        except BaseException:
+            # Half of the answers may still be under way: this connection is of no more use.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.exceptions.AuthenticationError as error:
+            raise StoreUnavailable(
+                f"{self.where} refuses the password ({error}); check redis_url or password"
+            ) from error
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            raise StoreUnavailable(
+                f"{self.where} does not answer ({error}); start it, or correct host and port or "
+                "redis_url; without them the embedded server is used"
+            ) from error
+        except redis.exceptions.ResponseError as error:
+            raise StoreUnavailable(f"{self.where} refuses: {error}") from error
+
+
+def describe(url: str) -> str:
+    """What to call a server in messages."""
+    return f"the Redis server at {without_password(url)}"
+
+
+def _read(connection: Any) -> Any:
+    """Read one answer; an error the server answered with is returned, not raised."""
+    try:
+        return connection.read_response()
+    except redis.exceptions.ResponseError as error:
+        return error
+
+
+def _answer(reply: Any) -> Any:
+    if isinstance(reply, redis.exceptions.ResponseError):
+        raise reply
+    return reply

@@ -1,0 +1,224 @@
+"""Moves entries down the tiers: short-term to intermediate to long-term memory.
+
+An entry leaves a tier when the tier holds more of its agent's entries than its limit, or when
+the entry is over its age, in seconds or in steps. The oldest leave first, or the least
+important after decay. ``MemoryRepository.move_to`` is what keeps a move safe; this module says
+which entries move, in batches over many agents.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from agent_memory.compression import CompressionEngine
+from agent_memory.config import MemoryConfig
+from agent_memory.entry import MemoryEntry, Order, Query
+from agent_memory.repositories.base import MemoryRepository, OpenMove
+
+_BATCH = 500  # entries a round trip between the Redis tiers
+_ROUNDS = 3  # how often an entry that changes while it moves is copied again
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How many entries moved.
+
+    Attributes:
+        stm_to_im: From short-term to intermediate memory.
+        im_to_ltm: From intermediate to long-term memory.
+    """
+
+    stm_to_im: int = 0
+    im_to_ltm: int = 0
+
+    def __add__(self, other: Moves) -> Moves:
+        return Moves(self.stm_to_im + other.stm_to_im, self.im_to_ltm + other.im_to_ltm)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """One way down: from where, to where, and who has to leave."""
+
+    source: MemoryRepository
+    destination: MemoryRepository
+    level: int
+    memory_limit: int
+    max_age: float | None
+    max_age_steps: int | None
+    batch: int
+
+
+class Consolidation:
+    """Decides which entries move down, and moves them; threads may share it.
+
+    Args:
+        stm: Short-term memory.
+        im: Intermediate memory.
+        ltm: Long-term memory.
+        engine: Brings entries to the level of the tier they go to.
+        config: Limits, ages, who leaves first, and how many move at once.
+    """
+
+    def __init__(
+        self,
+        stm: MemoryRepository,
+        im: MemoryRepository,
+        ltm: MemoryRepository,
+        engine: CompressionEngine,
+        config: MemoryConfig,
+    ) -> None:
+        self._engine = engine
+        self._config = config
+        # Where times are steps, an age in seconds has no meaning.
+        by_seconds = config.clock == "wall"
+        self._passages = (
+            _Passage(
+                stm,
+                im,
+                config.im_config.compression_level,
+                config.stm_config.memory_limit,
+                config.stm_config.ttl if by_seconds else None,
+                config.stm_config.max_age_steps,
+                _BATCH,
+            ),
+            _Passage(
+                im,
+                ltm,
+                config.ltm_config.compression_level,
+                config.im_config.memory_limit,
+                config.im_config.ttl if by_seconds else None,
+                config.im_config.max_age_steps,
+                config.ltm_config.batch_size,
+            ),
+        )
+        self._lock = threading.Lock()
+        self._moved = [0, 0]
+
+    @property
+    def moves(self) -> Moves:
+        """How many entries this object has moved so far."""
+        return Moves(*self._moved)
+
+    def consolidate(
+        self, run_id: str, agents: Iterable[str], now: float, step: int | None
+    ) -> Moves:
+        """Move down what has to leave, of some agents of a run.
+
+        Args:
+            run_id: The run.
+            agents: The agents.
+            now: The time, in the unit of timestamps.
+            step: The simulation's step; None: no entry leaves for its age in steps.
+
+        Returns:
+            How many entries moved.
+        """
+        agents = list(agents)
+        counts = [self._descend(way, run_id, agents, now, step) for way in self._passages]
+        with self._lock:
+            self._moved = [old + new for old, new in zip(self._moved, counts, strict=True)]
+        return Moves(*counts)
+
+    def settle(self) -> None:
+        """Finish the moves that a crash cut short, so that each entry is in one tier only."""
+        for way in self._passages:
+            for move in way.source.open_moves():
+                self._settle_move(way, move)
+
+    def _settle_move(self, way: _Passage, move: OpenMove) -> None:
+        for run_id, agent_id in move.agents:
+            here = way.source.find(Query(run_id=run_id, agent_id=agent_id))
+            for batch in _batches(here, way.batch):
+                copied = {
+                    (entry.key, entry.revision, entry.retrieval_count)
+                    for entry in way.destination.get_many([entry.key for entry in batch])
+                }
+                way.source.remove_copied(
+                    [
+                        entry
+                        for entry in batch
+                        if (entry.key, entry.revision, entry.retrieval_count) in copied
+                    ]
+                )
+        way.source.close_move(move)
+
+    def _descend(
+        self, way: _Passage, run_id: str, agents: Sequence[str], now: float, step: int | None
+    ) -> int:
+        moved = 0
+        waiting = agents
+        for _ in range(_ROUNDS):
+            leaving = (
+                entry
+                for agent_id in waiting
+                for entry in self._leaving(way, run_id, agent_id, now, step)
+            )
+            changed: set[str] = set()
+            for batch in _batches(leaving, way.batch):
+                copies = [self._engine.compress(entry, way.level) for entry in batch]
+                gone = way.source.move_to(way.destination, copies)
+                moved += sum(gone)
+                changed.update(
+                    entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
+                )
+            if not changed:
+                break
+            waiting = sorted(changed)
+        return moved
+
+    def _leaving(
+        self, way: _Passage, run_id: str, agent_id: str, now: float, step: int | None
+    ) -> list[MemoryEntry]:
+        aged: dict[str, MemoryEntry] = {}
+        for query in self._over_age(way, run_id, agent_id, now, step):
+            aged |= {entry.memory_id: entry for entry in way.source.find(query)}
+        excess = way.source.count(run_id, agent_id) - way.memory_limit - len(aged)
+        if excess <= 0:
+            return list(aged.values())
+        first = self._first_to_leave(way.source, run_id, agent_id, excess + len(aged))
+        others = [entry for entry in first if entry.memory_id not in aged]
+        return [*aged.values(), *others[:excess]]
+
+    @staticmethod
+    def _over_age(
+        way: _Passage, run_id: str, agent_id: str, now: float, step: int | None
+    ) -> Iterator[Query]:
+        if way.max_age is not None:
+            # An entry leaves when it is over its age, not when it has just reached it.
+            oldest = math.nextafter(now - way.max_age, -math.inf)
+            yield Query(run_id=run_id, agent_id=agent_id, times=(-math.inf, oldest))
+        if way.max_age_steps is not None and step is not None:
+            first_kept = step - way.max_age_steps
+            yield Query(
+                run_id=run_id, agent_id=agent_id, steps=(0, first_kept - 1), order=Order.STEP
+            )
+
+    def _first_to_leave(
+        self, source: MemoryRepository, run_id: str, agent_id: str, count: int
+    ) -> list[MemoryEntry]:
+        if self._config.demote_first == "oldest":
+            return source.oldest(run_id, agent_id, count)
+        newest_first = source.find(Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST))
+        ranked = sorted(
+            enumerate(newest_first), key=lambda placed: (self._worth(*placed), -placed[0])
+        )
+        return [entry for _, entry in ranked[:count]]
+
+    def _worth(self, newer: int, entry: MemoryEntry) -> float:
+        """Importance after decay: once for every ``cleanup_interval`` newer entries."""
+        intervals = newer // self._config.cleanup_interval
+        return entry.importance_score * self._config.memory_priority_decay**intervals
+
+
+def _batches(entries: Iterable[MemoryEntry], size: int) -> Iterator[list[MemoryEntry]]:
+    batch: list[MemoryEntry] = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

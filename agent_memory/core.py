@@ -1,0 +1,341 @@
+"""The memory of a simulation: all agents of a run, over all tiers."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from agent_memory import resources as shared
+from agent_memory.config import MemoryConfig
+from agent_memory.consolidation import Moves
+from agent_memory.entry import EntryKey, Hit, Order, Query, Tier
+from agent_memory.errors import ConfigError, StoreReadOnly
+from agent_memory.forgetting import forget_agents
+from agent_memory.forking import after_fork
+from agent_memory.identity import checked_agent_id, checked_memory_id
+from agent_memory.memory_agent import MemoryAgent, RunMemory
+from agent_memory.models.ltm import LtmModels
+from agent_memory.outages import Outages
+from agent_memory.repositories.base import LongTermMemory, MemoryRepository
+from agent_memory.resources import Resources
+from agent_memory.retrieval.accesses import AccessLog
+from agent_memory.retrieval.temporal import fetch, recall
+from agent_memory.stores import whole_config
+
+
+@dataclass(frozen=True, slots=True)
+class TierStatistics:
+    """What a tier holds.
+
+    Attributes:
+        entries: Entries of the run.
+        stored_bytes: Bytes the engine uses for the tier, indexes and other runs included.
+        all_entries: Entries of all runs.
+    """
+
+    entries: int
+    stored_bytes: int
+    all_entries: int
+
+    @property
+    def bytes_per_entry(self) -> float:
+        """Bytes an entry takes, indexes included; 0 where there is none."""
+        return self.stored_bytes / self.all_entries if self.all_entries else 0.0
+
+
+class AgentMemorySystem:
+    """The memory of all agents of a run. Use it as a context manager, or ``close`` it.
+
+    One system serves many runs (``run``). Threads may share it, and after ``os.fork`` both
+    sides may go on with it.
+
+    Args:
+        config: A ``MemoryConfig``, the dict of one, or None for the defaults: the embedded
+            server in a folder.
+        read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        StoreUnavailable: A server, file or folder does not answer.
+        SchemaOutOfDate: Long-term memory needs a migration; the message names the command.
+    """
+
+    def __init__(
+        self,
+        config: MemoryConfig | Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self._config = whole_config(config)
+        self._resources = shared.acquire(self._config, read_only=read_only)
+        self._run = RunMemory(self._resources, self._config.run_id)
+        self._accesses = AccessLog(self._resources.tiers)
+        self._agents: dict[str, MemoryAgent] = {}
+        self._runs: dict[str, AgentMemorySystem] = {}
+        # Runs at exit too, so that a system nobody closed still writes what it counted.
+        self._finalizer = weakref.finalize(self, _leave, self._resources, self._accesses)
+        if not read_only:
+            self.maintain()
+
+    # -- opening and closing ------------------------------------------------------------------
+
+    @classmethod
+    def get_instance(
+        cls, config: MemoryConfig | Mapping[str, Any] | None = None
+    ) -> AgentMemorySystem:
+        """The one system of this process, opened on the first call.
+
+        Args:
+            config: Used by the first call; later ones may leave it out or repeat it.
+
+        Raises:
+            ConfigError: The system is open with another configuration.
+        """
+        return _instance.get(config)
+
+    @classmethod
+    def open(cls, path: str | Path, *, read_only: bool = False) -> AgentMemorySystem:
+        """Open the memory in a folder, with the embedded server.
+
+        Args:
+            path: The folder.
+            read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
+        """
+        return cls(MemoryConfig(path=Path(path), engine="embedded"), read_only=read_only)
+
+    def run(self, name: str) -> AgentMemorySystem:
+        """The same memory, bound to a run; closed with this one."""
+        if name == self.config.run_id:
+            return self
+        if name not in self._runs:
+            config = MemoryConfig(**{**dict(self.config), "run_id": name})
+            self._runs[name] = AgentMemorySystem(config, read_only=self._resources.read_only)
+        return self._runs[name]
+
+    def close(self) -> None:
+        """Move down what has to leave, write what was counted, and close; idempotent."""
+        for view in list(self._runs.values()):
+            view.close()
+        self._runs.clear()
+        if self._finalizer.alive and not self._resources.read_only:
+            self._resources.upkeep_outages.guard(None, self.maintain)
+        self._finalizer()
+        _instance.drop(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what it is made of -------------------------------------------------------------------
+
+    @property
+    def config(self) -> MemoryConfig:
+        """The configuration."""
+        return self._config
+
+    @property
+    def agents(self) -> dict[str, MemoryAgent]:
+        """The agents met so far, by id."""
+        return self._agents
+
+    @property
+    def stm(self) -> MemoryRepository:
+        """Short-term memory, of all agents and runs."""
+        return self._resources.stm
+
+    @property
+    def im(self) -> MemoryRepository:
+        """Intermediate memory, of all agents and runs."""
+        return self._resources.im
+
+    @property
+    def ltm(self) -> LongTermMemory:
+        """Long-term memory, of all agents and runs."""
+        return self._resources.ltm
+
+    @property
+    def models(self) -> LtmModels:
+        """The SQLAlchemy models of long-term memory, under this system's table prefix."""
+        return self._resources.models
+
+    @property
+    def outages(self) -> Outages:
+        """Counts and logs calls that found a store unreachable."""
+        return self._resources.outages
+
+    @property
+    def moves(self) -> Moves:
+        """How many entries this object has moved so far."""
+        return self._run.consolidation.moves
+
+    def get_memory_agent(self, agent_id: str | int) -> MemoryAgent:
+        """The agent's way into memory; the same object for the same id."""
+        agent = self._agents.get(agent_id)  # type: ignore[arg-type]  # an int finds nothing
+        if agent is None:
+            agent = MemoryAgent(agent_id, run=self._run)
+            agent = self._agents.setdefault(agent.agent_id, agent)
+        return agent
+
+    # -- storing ------------------------------------------------------------------------------
+
+    def store_agent_state(
+        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember a state of an agent; see ``MemoryAgent.store_state``."""
+        return self.get_memory_agent(agent_id).store_state(data, step_number, priority)
+
+    def store_agent_interaction(
+        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember an interaction of an agent; see ``MemoryAgent.store_state``."""
+        return self.get_memory_agent(agent_id).store_interaction(data, step_number, priority)
+
+    def store_agent_action(
+        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember an action of an agent; see ``MemoryAgent.store_state``."""
+        return self.get_memory_agent(agent_id).store_action(data, step_number, priority)
+
+    # -- finding ------------------------------------------------------------------------------
+
+    def recall(self, query: Query, *, touch: bool = True) -> list[Hit]:
+        """Answer a query from all tiers: each entry once, from the richest tier that holds it.
+
+        Args:
+            query: What is asked; of this system's run unless it names one.
+            touch: Whether this counts as a retrieval of what is found.
+
+        Raises:
+            StoreUnavailable: A tier does not answer.
+        """
+        hits = recall(self._resources.tiers, query.within(self.config.run_id))
+        return self._counted(hits, touch)
+
+    def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
+        """Get one entry from whichever tier holds it, or None.
+
+        Raises:
+            StoreUnavailable: A tier does not answer.
+        """
+        key = EntryKey(self.config.run_id, checked_agent_id(agent_id), checked_memory_id(memory_id))
+        hits = self._counted(fetch(self._resources.tiers, [key]), touch)
+        return hits[0] if hits else None
+
+    def _counted(self, hits: list[Hit], touch: bool) -> list[Hit]:
+        if touch and not self._resources.read_only:
+            self._accesses.record(hits, self._run.now())
+        return hits
+
+    # -- upkeep -------------------------------------------------------------------------------
+
+    def maintain(self) -> Moves:
+        """Heal moves that a crash cut short, and move down what has to leave, in every run.
+
+        Entries of agents that are idle or gone move too.
+
+        Returns:
+            How many entries moved.
+
+        Raises:
+            StoreUnavailable: A tier does not answer; nothing is lost.
+            StoreReadOnly: The memory was opened read-only.
+        """
+        if self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; upkeep is the writer's")
+        self._accesses.flush()
+        consolidation = self._run.consolidation
+        consolidation.settle()
+        moved = Moves()
+        for run_id in sorted({*self.stm.runs(), *self.im.runs()}):
+            agents = sorted({*self.stm.agents(run_id), *self.im.agents(run_id)})
+            step = self._latest_step(run_id, agents)
+            now = self._resources.clock()
+            moved += consolidation.consolidate(run_id, agents, now, step)
+        return moved
+
+    def clear_all_memories(self) -> bool:
+        """Forget the whole run in every tier, agents this process never met included.
+
+        Returns:
+            False if a store is unreachable; what was removed by then stays removed.
+
+        Raises:
+            StoreReadOnly: The memory was opened read-only.
+        """
+        if self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; nothing was cleared")
+        return self._resources.outages.guard(False, self._clear_all)
+
+    def statistics(self) -> dict[Tier, TierStatistics]:
+        """What each tier holds, of this run and in all."""
+        return {repository.tier: self._tier_statistics(repository) for repository in self._tiers}
+
+    def _tier_statistics(self, repository: MemoryRepository) -> TierStatistics:
+        return TierStatistics(
+            repository.count(self.config.run_id),
+            repository.stored_bytes(),
+            sum(repository.count(run_id) for run_id in repository.runs()),
+        )
+
+    @property
+    def _tiers(self) -> tuple[MemoryRepository, ...]:
+        return self._resources.tiers
+
+    def _latest_step(self, run_id: str, agents: list[str]) -> int | None:
+        config = self.config
+        if config.stm_config.max_age_steps is None and config.im_config.max_age_steps is None:
+            return None
+        steps = [self._run.latest_step] if run_id == config.run_id else []
+        for agent_id in agents:
+            query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST, limit=1)
+            steps += [hit.entry.step_number for hit in recall(self._tiers[:2], query)]
+        return max(steps, default=None)
+
+    def _clear_all(self) -> bool:
+        run_id = self.config.run_id
+        agents = {agent for repository in self._tiers for agent in repository.agents(run_id)}
+        now = self._resources.clock()
+        forget_agents(self.stm, self.im, self.ltm, run_id, sorted(agents), now)
+        return True
+
+
+def _leave(resources: Resources, accesses: AccessLog) -> None:
+    resources.upkeep_outages.guard(None, accesses.flush)
+    shared.release(resources)
+
+
+class _Instance:
+    """The system that ``get_instance`` gives."""
+
+    def __init__(self) -> None:
+        self._system: AgentMemorySystem | None = None
+        self._unlock()
+        after_fork(self._unlock)
+
+    def get(self, config: MemoryConfig | Mapping[str, Any] | None) -> AgentMemorySystem:
+        with self._lock:
+            if self._system is None:
+                self._system = AgentMemorySystem(config)
+            elif config is not None and whole_config(config) != self._system.config:
+                raise ConfigError(
+                    "get_instance: the system is open with another configuration; close() it "
+                    "first, or make a second one with AgentMemorySystem(config)"
+                )
+            return self._system
+
+    def drop(self, system: AgentMemorySystem) -> None:
+        with self._lock:
+            if self._system is system:
+                self._system = None
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
+
+
+_instance = _Instance()

@@ -1,0 +1,362 @@
+"""The values everything here speaks in: an entry, its key, a query and a hit. No I/O."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.contents import as_contents, pack
+from agent_memory.errors import InvalidEntry
+from agent_memory.identity import checked_agent_id, checked_memory_id, checked_run_id
+
+MAX_STEP = 2**53
+"""Steps beyond this have no exact double, which sorted sets in Redis score by."""
+
+
+class MemoryType(StrEnum):
+    """What kind of thing an entry remembers."""
+
+    STATE = "state"
+    INTERACTION = "interaction"
+    ACTION = "action"
+
+
+class Tier(IntEnum):
+    """Where an entry is; the number is the compression level usual there."""
+
+    STM = 0
+    IM = 1
+    LTM = 2
+
+
+class Order(StrEnum):
+    """In which order entries are given. Ties break by memory id, in the same direction."""
+
+    OLDEST = "oldest"
+    """By timestamp, ascending."""
+    NEWEST = "newest"
+    """By timestamp, descending."""
+    STEP = "step"
+    """By step, ascending."""
+    IMPORTANCE = "importance"
+    """By importance, descending."""
+
+
+class EntryKey(NamedTuple):
+    """Where to look for an entry. Run and memory id name it; the agent says where it lies."""
+
+    run_id: str
+    agent_id: str
+    memory_id: str
+
+
+# Stands for the entry's own timestamp; told apart by identity, and refused as a time.
+_AS_TIMESTAMP = math.nan
+
+_EMBEDDING_NAMES = ("full_vector", "compressed_vector", "abstract_vector")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MemoryEntry:
+    """One remembered thing.
+
+    Two entries are equal when every field is, contents and embedding bit by bit.
+
+    Attributes:
+        memory_id: UUID as 32 hexadecimal digits.
+        run_id: The simulation run it belongs to.
+        agent_id: The agent that remembers it, as text.
+        step_number: Simulation step, 0 to ``MAX_STEP``.
+        timestamp: When it happened, in seconds since 1970, or in steps for reproducible runs.
+        memory_type: State, interaction or action.
+        contents: What is remembered. Repositories store a snapshot; see ``contents``.
+        importance_score: 0 to 1.
+        compression_level: How far contents and embedding are compressed: 0, 1 or 2.
+        retrieval_count: How often it was retrieved by someone.
+        creation_time: When it was first stored, in the unit of ``timestamp``.
+        last_access_time: When it was last retrieved, in the unit of ``timestamp``.
+        embedding: Its vector, float32, shape (dim,) with the dim of its tier, or None.
+        encoder_version: Which encoder made the embedding, or None.
+        revision: Counts changes (importance, pin, links), not moves and not retrievals.
+        error_bounds: By path, how far a decoded number may be from the original; paths that
+            are absent are exact. None: all are.
+
+    Raises:
+        InvalidEntry: A field has no meaning; the message names it.
+    """
+
+    memory_id: str
+    run_id: str
+    agent_id: str
+    step_number: int
+    timestamp: float
+    memory_type: MemoryType
+    contents: Mapping[str, Any]
+    importance_score: float = 1.0
+    compression_level: int = 0
+    retrieval_count: int = 0
+    creation_time: float = _AS_TIMESTAMP
+    last_access_time: float = _AS_TIMESTAMP
+    embedding: NDArray[np.float32] | None = None
+    encoder_version: int | None = None
+    revision: int = 0
+    error_bounds: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field, and bring each to its own type."""
+        put = object.__setattr__
+        put(self, "memory_id", checked_memory_id(self.memory_id))
+        put(self, "run_id", checked_run_id(self.run_id))
+        put(self, "agent_id", checked_agent_id(self.agent_id))
+        put(self, "step_number", checked_step(self.step_number))
+        put(self, "timestamp", _checked_time("timestamp", self.timestamp))
+        put(self, "memory_type", _checked_type(self.memory_type))
+        put(self, "contents", as_contents(self.contents))
+        put(self, "importance_score", checked_importance(self.importance_score))
+        for name in ("compression_level", "retrieval_count", "revision"):
+            put(self, name, _checked_count(name, getattr(self, name)))
+        for name in ("creation_time", "last_access_time"):
+            # A default cannot name another field.
+            value = getattr(self, name)
+            put(
+                self, name, self.timestamp if value is _AS_TIMESTAMP else _checked_time(name, value)
+            )
+        if self.embedding is not None:
+            put(self, "embedding", _checked_embedding(self.embedding))
+
+    @property
+    def key(self) -> EntryKey:
+        """Where to look for it."""
+        return EntryKey(self.run_id, self.agent_id, self.memory_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the nested dict that the dict-style API speaks (see ``from_dict``)."""
+        vectors = {}
+        if self.embedding is not None:
+            vectors[_EMBEDDING_NAMES[min(self.compression_level, 2)]] = self.embedding.tolist()
+        return {
+            "memory_id": self.memory_id,
+            "run_id": self.run_id,
+            "agent_id": self.agent_id,
+            "step_number": self.step_number,
+            "timestamp": self.timestamp,
+            "contents": dict(self.contents),
+            "metadata": {
+                "creation_time": self.creation_time,
+                "last_access_time": self.last_access_time,
+                "compression_level": self.compression_level,
+                "importance_score": self.importance_score,
+                "retrieval_count": self.retrieval_count,
+                "memory_type": self.memory_type.value,
+            },
+            "embeddings": vectors,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MemoryEntry:
+        """Make an entry of the nested dict that ``to_dict`` gives.
+
+        Raises:
+            InvalidEntry: A field is missing, unknown or has no meaning.
+        """
+        flat = {name: value for name, value in values.items() if name not in _NESTED}
+        flat |= values.get("metadata") or {}
+        vectors = values.get("embeddings") or {}
+        level = flat.get("compression_level", 0)
+        if vectors:
+            vector = vectors.get(_EMBEDDING_NAMES[level if level in (0, 1, 2) else 0])
+            flat["embedding"] = None if vector is None else np.asarray(vector, np.float32)
+        unknown = flat.keys() - {known.name for known in fields(cls)}
+        if unknown:
+            raise InvalidEntry(f"entry: unknown field {min(unknown)!r}")
+        try:
+            return cls(**flat)
+        except TypeError as error:
+            raise InvalidEntry(f"entry: {error}".replace("MemoryEntry.__init__() ", "")) from error
+
+    def __eq__(self, other: object) -> bool:
+        """Compare every field; contents and embedding by their bytes."""
+        if not isinstance(other, MemoryEntry):
+            return NotImplemented
+        return _comparable(self) == _comparable(other)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+_NESTED = ("metadata", "embeddings")
+
+
+def _comparable(entry: MemoryEntry) -> tuple[object, ...]:
+    plain = [
+        getattr(entry, known.name)
+        for known in fields(entry)
+        if known.name not in ("contents", "embedding")
+    ]
+    vector = None if entry.embedding is None else entry.embedding.tobytes()
+    return (*plain, pack(entry.contents), vector)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question about the memories of one agent; what is left out does not filter.
+
+    Attributes:
+        agent_id: Whose memories.
+        run_id: Of which run; None stands for the run the asked one is bound to.
+        steps: First and last step, both included.
+        times: First and last timestamp, both included.
+        memory_type: Only this type.
+        importance: Least and greatest importance, both included.
+        order: In which order, and so which entries a limit keeps.
+        limit: At most this many entries; None for all.
+
+    Raises:
+        InvalidEntry: A field has no meaning; the message names it.
+    """
+
+    agent_id: str
+    run_id: str | None = None
+    steps: tuple[int, int] | None = None
+    times: tuple[float, float] | None = None
+    memory_type: MemoryType | None = None
+    importance: tuple[float, float] | None = None
+    order: Order = Order.OLDEST
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field, and bring each to its own type."""
+        put = object.__setattr__
+        put(self, "agent_id", checked_agent_id(self.agent_id))
+        if self.run_id is not None:
+            put(self, "run_id", checked_run_id(self.run_id))
+        for name in ("steps", "times", "importance"):
+            put(self, name, _checked_range(name, getattr(self, name)))
+        if self.memory_type is not None:
+            put(self, "memory_type", _checked_type(self.memory_type))
+        put(self, "order", _checked_order(self.order))
+        if self.limit is not None:
+            put(self, "limit", _checked_count("limit", self.limit))
+
+    def within(self, run_id: str) -> Query:
+        """The same question, bound to a run if it names none."""
+        return self if self.run_id is not None else replace(self, run_id=run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entry that answers a query, and where it was found.
+
+    Attributes:
+        entry: The entry; its ``error_bounds`` say how exact its contents are.
+        tier: Where it was found.
+        score: Similarity, -1 to 1, where the query asked for likeness; else None.
+    """
+
+    entry: MemoryEntry
+    tier: Tier
+    score: float | None = None
+
+    @property
+    def fidelity(self) -> int:
+        """The compression level of what was found: 0 is what was stored."""
+        return self.entry.compression_level
+
+
+def checked_step(step: object) -> int:
+    """Return a step as an int.
+
+    Raises:
+        InvalidEntry: It is no integer, negative, or beyond ``MAX_STEP``.
+    """
+    step = _checked_count("step_number", step)
+    if step > MAX_STEP:
+        raise InvalidEntry(f"step_number: {step} is beyond {MAX_STEP}")
+    return step
+
+
+def checked_importance(importance: object) -> float:
+    """Return an importance (or priority) as a float.
+
+    Raises:
+        InvalidEntry: It is no number between 0 and 1.
+    """
+    number = _checked_number("importance_score", importance)
+    if not 0.0 <= number <= 1.0:
+        raise InvalidEntry(f"importance_score (priority): {number} is not between 0 and 1")
+    return number
+
+
+def _checked_number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InvalidEntry(f"{name}: a number is needed, not {value!r:.80}")
+    return float(value)
+
+
+def _checked_count(name: str, value: object) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InvalidEntry(f"{name}: an integer is needed, not {value!r:.80}")
+    if value < 0:
+        raise InvalidEntry(f"{name}: {value} is negative")
+    return int(value)
+
+
+def _checked_time(name: str, value: object) -> float:
+    number = _checked_number(name, value)
+    if not math.isfinite(number):
+        raise InvalidEntry(f"{name}: {number} is not a finite number")
+    # Adding zero turns -0.0 into 0.0, which not every engine tells apart.
+    return number + 0.0
+
+
+def _checked_type(value: object) -> MemoryType:
+    try:
+        return MemoryType(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
+    except ValueError as error:
+        known = ", ".join(MemoryType)
+        raise InvalidEntry(f"memory_type: {value!r:.80} is none of {known}") from error
+
+
+def _checked_order(value: object) -> Order:
+    try:
+        return Order(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
+    except ValueError as error:
+        raise InvalidEntry(f"order: {value!r:.80} is none of {', '.join(Order)}") from error
+
+
+def _checked_range(name: str, value: object) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InvalidEntry(f"{name}: a pair (first, last) is needed, not {value!r:.80}")
+    first, last = (_bound(name, bound) for bound in value)
+    return first, last
+
+
+def _bound(name: str, value: object) -> float:
+    if name == "steps":
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise InvalidEntry(f"steps: integers are needed, not {value!r:.80}")
+        return int(value)
+    number = _checked_number(name, value)
+    if math.isnan(number):
+        raise InvalidEntry(f"{name}: NaN is no bound")
+    return number
+
+
+def _checked_embedding(value: object) -> NDArray[np.float32]:
+    vector = np.asarray(value, dtype=np.float32)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise InvalidEntry(
+            f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
+        )
+    return vector

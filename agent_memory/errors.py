@@ -1,0 +1,63 @@
+"""Every error this package raises.
+
+    MemoryStoreError                    root: catch it to catch them all
+    +-- ConfigError(ValueError)         a configuration that cannot be used
+    +-- InvalidEntry(ValueError)        an entry or argument that cannot be stored
+    +-- EncodingError(ValueError)       stored bytes that cannot be read back
+    +-- EntryNotFound(KeyError)         no entry under that key
+    +-- EntryConflict                   the entry was changed by someone else meanwhile
+    +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
+    +-- StoreReadOnly                   a write to a store that was opened read-only
+    +-- StoreUnavailable                the server, file or folder does not answer
+    +-- QueryEngineMissing              the server has no query engine
+
+Each says what happened, where, and how to mend it. Those with a builtin in brackets can be
+caught as that builtin too. Errors of drivers are translated in one place per engine and are
+kept as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+
+class MemoryStoreError(Exception):
+    """Root of all errors of this package."""
+
+
+class ConfigError(MemoryStoreError, ValueError):
+    """A configuration that cannot be used: an unknown key, a bad value, two that disagree."""
+
+
+class InvalidEntry(MemoryStoreError, ValueError):
+    """An entry or an argument that cannot be stored; nothing was written."""
+
+
+class EncodingError(MemoryStoreError, ValueError):
+    """Stored bytes that cannot be read back; the other entries stay readable."""
+
+
+class EntryNotFound(MemoryStoreError, KeyError):
+    """No entry is stored under that key."""
+
+    def __str__(self) -> str:
+        # KeyError shows its argument's repr, which would put the whole sentence in quotes.
+        return str(self.args[0]) if self.args else ""
+
+
+class EntryConflict(MemoryStoreError):
+    """The stored entry has another revision than the one the caller has seen."""
+
+
+class SchemaOutOfDate(MemoryStoreError):
+    """The schema of long-term memory does not fit the code; the message names the command."""
+
+
+class StoreReadOnly(MemoryStoreError):
+    """A write was asked of a store that was opened with ``read_only=True``."""
+
+
+class StoreUnavailable(MemoryStoreError):
+    """The server, file or folder does not answer, or refuses to take writes."""
+
+
+class QueryEngineMissing(MemoryStoreError):
+    """The server carries no query engine, which this call needs."""

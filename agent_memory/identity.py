@@ -1,0 +1,138 @@
+"""The names of entries, agents and runs: how memory ids are made and texts are checked.
+
+A memory id is a UUID, written as 32 lower-case hexadecimal digits. Sorted as text, the ids of
+one process come in the order they were made, which is why ties everywhere break by id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import numbers
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from agent_memory.errors import InvalidEntry
+from agent_memory.forking import after_fork
+
+MAX_NAME_LENGTH = 1024
+"""How long the id of an agent or run may be, in characters."""
+
+_HEX_DIGITS = frozenset("0123456789abcdef")
+_MAX_MILLISECONDS = 2**48 - 1
+
+
+class MemoryIds:
+    """Makes time-ordered, unique memory ids (UUIDv7, RFC 9562 section 5.7, method 1 of 6.2).
+
+    The twelve bits after the milliseconds count within the millisecond, so that the ids of one
+    object never go backwards, even when the clock does; the other 62 bits are random. Random
+    bits come from the operating system on each call, since a generator of our own would make
+    the same ids on both sides of a fork. Threads may share an object.
+
+    Args:
+        clock: Gives the time in seconds since 1970.
+        random_bytes: Gives that many random bytes.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._lock = threading.Lock()
+        self._last = 0
+        # A lock that another thread holds during a fork would stay locked in the child.
+        after_fork(self._unlock)
+
+    def __call__(self) -> str:
+        """Make the next id: 32 hexadecimal digits."""
+        now = min(max(int(self._clock() * 1000), 0), _MAX_MILLISECONDS) << 12
+        with self._lock:
+            self._last = max(self._last + 1, now)
+            count = self._last
+        random = int.from_bytes(self._random_bytes(8)) & (2**62 - 1)
+        bits = (count >> 12) << 80 | 0x7 << 76 | (count & 0xFFF) << 64 | 0b10 << 62 | random
+        return f"{bits:032x}"
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+
+
+def reproducible_id(run_id: str, agent_id: str, step: int, kind: str, ordinal: int) -> str:
+    """Make the same id for the same run, agent, step, type and ordinal (UUIDv8, RFC 9562).
+
+    Step and ordinal lead, so that these ids too sort in the order things happened; what
+    follows is a hash of all five.
+
+    Args:
+        run_id: The run.
+        agent_id: The agent.
+        step: The simulation step.
+        kind: The memory type.
+        ordinal: Which entry of that agent and step it is, from 0.
+    """
+    name = "\0".join(f"{len(part)}:{part}" for part in (run_id, agent_id, kind))
+    digest = hashlib.blake2b(
+        f"{name}\0{step}\0{ordinal}".encode("utf-8", "surrogatepass"), digest_size=8
+    ).digest()
+    random = int.from_bytes(digest) & (2**62 - 1)
+    lead = min(step, _MAX_MILLISECONDS) << 80 | 0x8 << 76 | min(ordinal, 0xFFF) << 64
+    return f"{lead | 0b10 << 62 | random:032x}"
+
+
+def checked_memory_id(memory_id: object) -> str:
+    """Return the canonical form of a memory id: 32 lower-case hexadecimal digits.
+
+    Raises:
+        InvalidEntry: It is no UUID.
+    """
+    if isinstance(memory_id, str) and len(memory_id) == 32 and _HEX_DIGITS.issuperset(memory_id):
+        return memory_id
+    try:
+        return uuid.UUID(str(memory_id)).hex
+    except ValueError as error:
+        raise InvalidEntry(
+            f"memory_id: {memory_id!r:.80} is not a UUID; leave it out to have one made"
+        ) from error
+
+
+def checked_agent_id(agent_id: object) -> str:
+    """Return an agent's id as text; an int (Mesa's ``unique_id``) becomes its decimal text.
+
+    Raises:
+        InvalidEntry: It is empty, too long, neither text nor int, or not encodable as UTF-8.
+    """
+    if isinstance(agent_id, bool):
+        raise InvalidEntry("agent_id: text or an int is needed, not bool")
+    if isinstance(agent_id, numbers.Integral):
+        return str(int(agent_id))
+    return _checked_name("agent_id", agent_id)
+
+
+def checked_run_id(run_id: object) -> str:
+    """Return a run's id.
+
+    Raises:
+        InvalidEntry: It is empty, too long, not text, or not encodable as UTF-8.
+    """
+    return _checked_name("run_id", run_id)
+
+
+def _checked_name(what: str, name: object) -> str:
+    if not isinstance(name, str):
+        raise InvalidEntry(f"{what}: text is needed, not {type(name).__name__}")
+    if not name:
+        raise InvalidEntry(f"{what}: must not be empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidEntry(f"{what}: {len(name)} characters; {MAX_NAME_LENGTH} at most")
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidEntry(f"{what}: {name!r:.80} has a lone surrogate in it") from error
+    return str(name)

@@ -1,0 +1,1 @@
+"""Simulations whose agents remember, one module for each framework or model."""

@@ -1,0 +1,215 @@
+"""What one agent remembers: the way in, and the agent's view of its tiers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from agent_memory import resources as shared
+from agent_memory.compression import CompressionEngine
+from agent_memory.config import MemoryConfig
+from agent_memory.consolidation import Consolidation
+from agent_memory.contents import as_contents
+from agent_memory.entry import MemoryEntry, MemoryType, checked_importance, checked_step
+from agent_memory.errors import StoreReadOnly
+from agent_memory.forgetting import forget_agents
+from agent_memory.identity import checked_agent_id, reproducible_id
+from agent_memory.resources import Resources
+from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore, whole_config
+
+
+@dataclass
+class RunMemory:
+    """What all agents of one run share.
+
+    Attributes:
+        resources: The opened stores.
+        run_id: The run.
+        consolidation: Moves entries down.
+        latest_step: The highest step stored through this object; -1 before the first.
+    """
+
+    resources: Resources
+    run_id: str
+    consolidation: Consolidation = field(init=False)
+    latest_step: int = -1
+
+    def __post_init__(self) -> None:
+        """Build what is not given."""
+        opened = self.resources
+        self.consolidation = Consolidation(*opened.tiers, opened.compression, opened.config)
+
+    def now(self) -> float:
+        """The time in the unit of timestamps: seconds since 1970, or steps."""
+        if self.resources.config.clock == "steps":
+            return float(max(self.latest_step, 0))
+        return self.resources.clock()
+
+
+class MemoryAgent:
+    """Stores what one agent sees, does and meets.
+
+    Bad input raises ``InvalidEntry``; an unreachable store is logged once per outage and
+    answers False, unless ``on_store_error`` is "raise".
+
+    Args:
+        agent_id: The agent, as text or int.
+        config: A configuration; None for the defaults.
+        run: What the agents of the run share; None: opened by the configuration.
+
+    Raises:
+        InvalidEntry: The agent id has no meaning.
+        StoreUnavailable: The stores cannot be opened.
+    """
+
+    def __init__(
+        self,
+        agent_id: str | int,
+        config: MemoryConfig | Mapping[str, Any] | None = None,
+        *,
+        run: RunMemory | None = None,
+    ) -> None:
+        self.agent_id = checked_agent_id(agent_id)
+        if run is None:
+            whole = whole_config(config)
+            resources = shared.acquire(whole)
+            weakref.finalize(self, shared.release, resources)
+            run = RunMemory(resources, whole.run_id)
+        self._run = run
+        self._inserts = 0
+        self._ordinal_step = -1
+        self._ordinal = 0
+
+    @property
+    def config(self) -> MemoryConfig:
+        """The configuration."""
+        return self._run.resources.config
+
+    def store_state(self, data: Mapping[str, Any], step_number: int, priority: float = 1.0) -> bool:
+        """Remember a state.
+
+        Args:
+            data: A dict, dataclass or pydantic model.
+            step_number: The simulation step, 0 or more.
+            priority: How important it is, 0 to 1.
+
+        Returns:
+            Whether it was stored and acknowledged.
+
+        Raises:
+            InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+        """
+        return self._remember(MemoryType.STATE, data, step_number, priority)
+
+    def store_interaction(
+        self, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember an interaction; see ``store_state``."""
+        return self._remember(MemoryType.INTERACTION, data, step_number, priority)
+
+    def store_action(
+        self, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember an action; see ``store_state``."""
+        return self._remember(MemoryType.ACTION, data, step_number, priority)
+
+    def clear_memory(self) -> bool:
+        """Forget all that this agent remembers in this run, in every tier.
+
+        Returns:
+            False if a store is unreachable; what was removed by then stays removed.
+        """
+        return self._run.resources.outages.guard(False, self._clear)
+
+    @cached_property
+    def stm_store(self) -> RedisSTMStore:
+        """The agent's short-term memory."""
+        return RedisSTMStore(**self._view())
+
+    @cached_property
+    def im_store(self) -> RedisIMStore:
+        """The agent's intermediate memory."""
+        return RedisIMStore(**self._view())
+
+    @cached_property
+    def ltm_store(self) -> SQLiteLTMStore:
+        """The agent's long-term memory."""
+        return SQLiteLTMStore(**self._view())
+
+    @property
+    def compression_engine(self) -> CompressionEngine:
+        """Brings entries to the level of a tier."""
+        return self._run.resources.compression
+
+    def _view(self) -> dict[str, Any]:
+        resources = self._run.resources
+        return {
+            "agent_id": self.agent_id,
+            "config": resources.config,
+            "resources": resources,
+            "run_id": self._run.run_id,
+        }
+
+    def _remember(
+        self, memory_type: MemoryType, data: object, step_number: object, priority: object
+    ) -> bool:
+        entry = self._entry(memory_type, data, step_number, priority)
+        resources = self._run.resources
+        if not resources.outages.guard(0, resources.stm.add, entry):
+            return False
+        self._run.latest_step = max(self._run.latest_step, entry.step_number)
+        self._inserts += 1
+        if self._inserts % resources.config.cleanup_interval == 0:
+            # The entry is stored by now: a lower tier that is away must not deny it.
+            resources.upkeep_outages.guard(None, self._consolidate)
+        return True
+
+    def _entry(
+        self, memory_type: MemoryType, data: object, step_number: object, priority: object
+    ) -> MemoryEntry:
+        step = checked_step(step_number)
+        run = self._run
+        if run.resources.config.clock == "steps":
+            timestamp = float(step)
+            memory_id = self._reproducible_id(memory_type, step)
+        else:
+            timestamp = run.resources.clock()
+            memory_id = run.resources.ids()
+        return MemoryEntry(
+            memory_id=memory_id,
+            run_id=run.run_id,
+            agent_id=self.agent_id,
+            step_number=step,
+            timestamp=timestamp,
+            memory_type=memory_type,
+            contents=as_contents(data),
+            importance_score=checked_importance(priority),
+        )
+
+    def _reproducible_id(self, memory_type: MemoryType, step: int) -> str:
+        if step != self._ordinal_step:
+            self._ordinal_step, self._ordinal = step, 0
+        else:
+            self._ordinal += 1
+        return reproducible_id(self._run.run_id, self.agent_id, step, memory_type, self._ordinal)
+
+    def _consolidate(self) -> None:
+        run = self._run
+        run.consolidation.consolidate(run.run_id, [self.agent_id], run.now(), run.latest_step)
+
+    def _clear(self) -> bool:
+        resources = self._run.resources
+        if resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; nothing was cleared")
+        forget_agents(
+            resources.stm,
+            resources.im,
+            resources.ltm,
+            self._run.run_id,
+            [self.agent_id],
+            resources.clock(),
+        )
+        return True

@@ -1,0 +1,284 @@
+"""The columns of long-term memory, one definition for every table prefix."""
+
+# ruff: noqa: D102, N805 - declared attributes take the class, and their classes describe them
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Case,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+    case,
+    func,
+    select,
+)
+from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
+
+from agent_memory.models.ltm_types import (
+    BigId,
+    DecimalInt,
+    InternedName,
+    InternedRun,
+    MemoryIdBytes,
+)
+
+
+class Prefixed:
+    """What all tables share: a prefix, which the declarative base of each prefix sets."""
+
+    __table_prefix__: ClassVar[str]
+    __table_suffix__: ClassVar[str]
+    __table__: ClassVar[Any]
+    metadata: ClassVar[MetaData]
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:
+        return f"{cls.__table_prefix__}_{cls.__table_suffix__}"
+
+    @classmethod
+    def _reference(cls, suffix: str) -> ForeignKey:
+        return ForeignKey(f"{cls.__table_prefix__}_{suffix}.id")
+
+    @classmethod
+    def _table(cls, suffix: str) -> Table:
+        return cls.metadata.tables[f"{cls.__table_prefix__}_{suffix}"]
+
+
+class RunColumns(Prefixed):
+    """A simulation run.
+
+    Attributes:
+        id: What entries and agents refer to; never given again.
+        name: The run's id, as the API speaks of it.
+        parent_id: The run it was forked from.
+        fork_step: At which step it was.
+        seed: Its random seed, an int of any size.
+        status: How it stands.
+        created_at: When it was first met, in seconds since 1970.
+    """
+
+    __table_suffix__ = "runs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String, unique=True)
+    fork_step: Mapped[int | None] = mapped_column(BigInteger)
+    seed: Mapped[int | None] = mapped_column(DecimalInt)
+    status: Mapped[str] = mapped_column(String)
+    created_at: Mapped[float] = mapped_column(Double)
+
+    @declared_attr
+    def parent_id(cls) -> Mapped[int | None]:
+        return mapped_column(BigId, cls._reference("runs"))
+
+
+class AgentColumns(Prefixed):
+    """An agent of a run; the same name in two runs is two agents.
+
+    Attributes:
+        id: What entries refer to; never given again.
+        run_id: Its run, by ``Run.id``.
+        name: The agent's id, as the API speaks of it.
+    """
+
+    __table_suffix__ = "agents"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String)
+
+    @declared_attr
+    def run_id(cls) -> Mapped[int]:
+        return mapped_column(BigId, cls._reference("runs"))
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (
+            UniqueConstraint("run_id", "name"),
+            Index(None, "name"),
+            {"sqlite_autoincrement": True},
+        )
+
+
+class TypeColumns(Prefixed):
+    """A memory type: ``id``, and its ``name`` ("state", "interaction", "action")."""
+
+    __table_suffix__ = "types"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String, unique=True)
+
+
+class EncoderVersionColumns(Prefixed):
+    """A version of the encoder: all that is needed to read what it has encoded.
+
+    Attributes:
+        id: What ``MemoryEntry.encoder_version`` says.
+        name: A name for people.
+        kind: What sort of encoder it is.
+        parent_id: The version it was trained from.
+        status: How it stands; ``UNREGISTERED`` when entries name it and its weights are not here.
+        format: Which layout the blobs have.
+        created_at: When, in seconds since 1970.
+        feature_schema: Names, scales and categories of the features.
+        weights: The arrays.
+        tolerances: By path, how far decoded numbers may be off.
+        dictionary: What the coder of contents has learned.
+        metrics: What was measured on held-out states.
+    """
+
+    __table_suffix__ = "encoder_versions"
+
+    UNREGISTERED: ClassVar[str] = "unregistered"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str | None] = mapped_column(String, unique=True)
+    kind: Mapped[str | None] = mapped_column(String)
+    status: Mapped[str] = mapped_column(String)
+    format: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[float] = mapped_column(Double)
+    tolerances: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    feature_schema: Mapped[bytes | None] = mapped_column(LargeBinary)
+    dictionary: Mapped[bytes | None] = mapped_column(LargeBinary)
+    weights: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    @declared_attr
+    def parent_id(cls) -> Mapped[int | None]:
+        return mapped_column(BigId, cls._reference("encoder_versions"))
+
+
+class TombstoneColumns(Prefixed):
+    """A key that was forgotten: no entry is stored under it any more.
+
+    Attributes:
+        run_ref: Its run, by ``Run.id``.
+        memory_id: 32 hexadecimal digits.
+        forgotten_at: When, in seconds since 1970.
+    """
+
+    __table_suffix__ = "tombstones"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    @declared_attr
+    def run_ref(cls) -> Mapped[int]:
+        return mapped_column(BigId, cls._reference("runs"), primary_key=True, sort_order=-1)
+
+    memory_id: Mapped[str] = mapped_column(MemoryIdBytes, primary_key=True)
+    forgotten_at: Mapped[float] = mapped_column(Double)
+
+
+class LtmEntryColumns(Prefixed):
+    """An entry of long-term memory.
+
+    Fields are those of ``MemoryEntry``; in queries ``run_id``, ``agent_id`` and ``memory_type``
+    are the names, compared through the indexes. What else there is:
+
+    Attributes:
+        run_ref: ``Run.id``.
+        agent_ref: ``Agent.id``, which stands for the run too.
+        type_ref: ``Type.id``.
+        embedding: The vector's bytes.
+        embedding_coding: How they are coded: 0 is float32, little-endian.
+        contents: Coded contents.
+        attributes: Declared attributes, ``{path: value}``:
+            ``LtmEntry.attributes["role"].as_string()``.
+        error_bounds: ``{path: bound}`` in MessagePack.
+    """
+
+    __table_suffix__ = "entries"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    step_number: Mapped[int] = mapped_column(BigInteger)
+    timestamp: Mapped[float] = mapped_column(Double)
+    importance_score: Mapped[float] = mapped_column(Double)
+    compression_level: Mapped[int] = mapped_column(SmallInteger)
+    retrieval_count: Mapped[int] = mapped_column(BigInteger)
+    revision: Mapped[int] = mapped_column(BigInteger)
+    memory_id: Mapped[str] = mapped_column(MemoryIdBytes)
+    embedding_coding: Mapped[int] = mapped_column(SmallInteger)
+    embedding: Mapped[bytes | None] = mapped_column(LargeBinary)
+    contents: Mapped[bytes] = mapped_column(LargeBinary)
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error_bounds: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    # Both times usually equal the timestamp. NULL says so, and saves 16 bytes a row of about 120.
+    stored_creation_time: Mapped[float | None] = mapped_column("creation_time", Double)
+    stored_last_access_time: Mapped[float | None] = mapped_column("last_access_time", Double)
+
+    @declared_attr
+    def run_ref(cls) -> Mapped[int]:
+        return mapped_column(BigId, cls._reference("runs"))
+
+    @declared_attr
+    def agent_ref(cls) -> Mapped[int]:
+        return mapped_column(BigId, cls._reference("agents"))
+
+    @declared_attr
+    def type_ref(cls) -> Mapped[int]:
+        return mapped_column(BigId, cls._reference("types"))
+
+    @declared_attr
+    def encoder_version(cls) -> Mapped[int | None]:
+        return mapped_column(BigId, cls._reference("encoder_versions"))
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (
+            # The id leads: it finds an entry with and without its run.
+            UniqueConstraint("memory_id", "run_ref"),
+            Index(None, "agent_ref", "step_number"),
+            Index(None, "agent_ref", "timestamp"),
+        )
+
+    @declared_attr
+    def creation_time(cls) -> Mapped[float]:
+        return column_property(func.coalesce(cls.stored_creation_time, cls.timestamp))
+
+    @declared_attr
+    def last_access_time(cls) -> Mapped[float]:
+        return column_property(func.coalesce(cls.stored_last_access_time, cls.timestamp))
+
+    @declared_attr
+    def run_id(cls) -> Mapped[str]:
+        runs = cls._table("runs")
+        return column_property(
+            _name_in(runs, cls.run_ref),
+            comparator_factory=InternedRun,
+            info={"reference": "run_ref", "names": runs, "agents": cls._table("agents")},
+        )
+
+    @declared_attr
+    def agent_id(cls) -> Mapped[str]:
+        agents = cls._table("agents")
+        return column_property(
+            _name_in(agents, cls.agent_ref),
+            comparator_factory=InternedName,
+            info={"reference": "agent_ref", "names": agents},
+        )
+
+    @declared_attr
+    def memory_type(cls) -> Mapped[str]:
+        types = cls._table("types")
+        return column_property(
+            _name_in(types, cls.type_ref),
+            comparator_factory=InternedName,
+            info={"reference": "type_ref", "names": types},
+        )
+
+
+def _name_in(names: Table, reference: Any) -> Case[str]:
+    name = select(names.c.name).where(names.c.id == reference)
+    # The test is always true: naming the entries' column puts their table in the FROM clause
+    # of a query that selects or groups by nothing but this name.
+    return case((reference.is_not(None), name.correlate_except(names).scalar_subquery()))

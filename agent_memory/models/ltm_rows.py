@@ -1,0 +1,156 @@
+"""Turns an entry into a row of long-term memory, and a row into the entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.contents import pack, unpack
+from agent_memory.entry import MemoryEntry, MemoryType
+from agent_memory.errors import EncodingError, InvalidEntry
+
+FLOAT32 = 0
+"""The coding of an embedding whose numbers are stored as they are, little-endian."""
+
+_LARGEST = {
+    "compression_level": 2**15 - 1,
+    "retrieval_count": 2**63 - 1,
+    "revision": 2**63 - 2,  # replacing an entry counts it up
+    "encoder_version": 2**63 - 1,
+}
+
+
+def entry_to_row(
+    entry: MemoryEntry, contents: bytes, attributes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Give the values of an entry's row, by the names of the table's columns.
+
+    What stands for its run, agent and type (``run_ref``, ``agent_ref``, ``type_ref``) is left
+    to the transaction that stores the row, which alone can know it.
+
+    Args:
+        entry: The entry.
+        contents: Its contents, encoded.
+        attributes: Its declared attributes; see ``declared_attributes``.
+
+    Raises:
+        InvalidEntry: A number does not fit its column.
+    """
+    for name, largest in _LARGEST.items():
+        value = getattr(entry, name)
+        if value is not None and not -largest <= value <= largest:
+            raise InvalidEntry(f"{name}: {value} is beyond {largest}")
+    timestamp, bounds = entry.timestamp, entry.error_bounds
+    created, accessed = entry.creation_time, entry.last_access_time
+    return {
+        "compression_level": entry.compression_level,
+        "step_number": entry.step_number,
+        "timestamp": timestamp,
+        "importance_score": entry.importance_score,
+        "retrieval_count": entry.retrieval_count,
+        "revision": entry.revision,
+        "encoder_version": entry.encoder_version,
+        "embedding_coding": FLOAT32,
+        "creation_time": None if created == timestamp else created,
+        "last_access_time": None if accessed == timestamp else accessed,
+        "memory_id": bytes.fromhex(entry.memory_id),
+        "embedding": None if entry.embedding is None else _embedding_bytes(entry.embedding),
+        "contents": contents,
+        "attributes": attributes or None,
+        "error_bounds": None if bounds is None else _bounds_bytes(bounds),
+    }
+
+
+def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
+    """Give the entry of a row.
+
+    Args:
+        row: An ``LtmEntry``, or a row of a query whose columns are named as its attributes.
+        contents: Its contents, decoded.
+
+    Raises:
+        EncodingError: The row is damaged, or was made by a newer version.
+    """
+    bounds = row.error_bounds
+    try:
+        return MemoryEntry(
+            memory_id=row.memory_id,
+            run_id=row.run_id,
+            agent_id=row.agent_id,
+            step_number=row.step_number,
+            timestamp=row.timestamp,
+            memory_type=MemoryType(row.memory_type),
+            contents=contents,
+            importance_score=row.importance_score,
+            compression_level=row.compression_level,
+            retrieval_count=row.retrieval_count,
+            creation_time=row.creation_time,
+            last_access_time=row.last_access_time,
+            embedding=_embedding(row.embedding, row.embedding_coding),
+            encoder_version=row.encoder_version,
+            revision=row.revision,
+            error_bounds=None if bounds is None else unpack(bounds),
+        )
+    except ValueError as error:
+        raise EncodingError(
+            f"entry {row.memory_id} of run {row.run_id!r} cannot be read ({error})"
+        ) from error
+
+
+def declared_attributes(contents: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Pick the values of declared attributes out of contents.
+
+    Args:
+        contents: What is remembered.
+        paths: Keys joined by dots.
+
+    Returns:
+        The values by path, those that are a JSON scalar (text, a finite number, a bool or None);
+        enum members and NumPy scalars count as their value.
+    """
+    found = {}
+    for path in paths:
+        value: Any = contents
+        for key in path.split("."):
+            if not isinstance(value, Mapping) or key not in value:
+                break
+            value = value[key]
+        else:
+            plain = _plain(value)
+            if _is_json_scalar(plain):
+                found[path] = plain
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_json_scalar(value: object) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or isinstance(value, (str, int))
+
+
+def _embedding_bytes(embedding: NDArray[np.float32]) -> bytes:
+    return embedding.astype("<f4", copy=False).tobytes()
+
+
+def _embedding(stored: bytes | None, coding: int) -> NDArray[np.float32] | None:
+    if stored is None:
+        return None
+    if coding != FLOAT32:
+        raise EncodingError(f"embedding: coding {coding} was made by a newer version")
+    # A copy, because an array over the stored bytes could not be written to.
+    return np.frombuffer(stored, "<f4").astype(np.float32)
+
+
+def _bounds_bytes(bounds: Mapping[str, float]) -> bytes:
+    return pack({path: float(bound) for path, bound in bounds.items()})

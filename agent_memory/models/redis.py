@@ -1,0 +1,135 @@
+"""What an entry looks like in Redis: its keys, its hash and the mapper between hash and entry.
+
+An entry is one hash. Everything of one agent in one run lies under one prefix, whose braces
+make a Redis Cluster keep it in one slot:
+
+    <namespace>:{<run>/<agent>}:<memory id>       hash    one entry
+    <namespace>:{<run>/<agent>}:steps             sorted  memory ids by step
+    <namespace>:{<run>/<agent>}:times             sorted  memory ids by timestamp
+    <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
+    <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
+    <namespace>:agents:<run>                      sorted  agents by the time of their last write
+    <namespace>:runs                              set     runs
+
+Ids of runs and agents are data: they are spelled with letters, digits and ``_`` alone, so that
+nothing in them can end a tag, match a pattern or reach another agent's keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from agent_memory.entry import MemoryEntry, MemoryType
+from agent_memory.errors import EncodingError, InvalidEntry
+
+FIELDS = (
+    "memory_id",
+    "run_id",
+    "agent_id",
+    "step_number",
+    "timestamp",
+    "memory_type",
+    "importance_score",
+    "compression_level",
+    "retrieval_count",
+    "creation_time",
+    "last_access_time",
+    "revision",
+    "contents",
+    "embedding",
+    "encoder_version",
+    "error_bounds",
+)
+"""The fields of an entry's hash, in the order the scripts take them; the last three may lack."""
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9]")
+_ESCAPED = re.compile(rb"_([0-9a-f]{2})")
+
+Value = str | bytes | int | float
+
+
+def encode_id(text: str) -> str:
+    """Spell an id with letters, digits and ``_`` alone, injectively."""
+    if text.isascii() and text.isalnum():
+        return text
+    return _UNSAFE.sub(lambda found: b"_%02x" % found[0][0], text.encode()).decode()
+
+
+def decode_id(spelled: bytes) -> str:
+    """Give back what ``encode_id`` spelled."""
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), spelled).decode()
+
+
+def agent_prefix(namespace: str, run_id: str, agent_id: str) -> str:
+    """What all keys of an agent in a run begin with."""
+    return f"{namespace}:{{{encode_id(run_id)}/{encode_id(agent_id)}}}:"
+
+
+def entry_to_values(entry: MemoryEntry, contents: bytes) -> list[Value]:
+    """An entry's values in the order of ``FIELDS``; what is absent is empty.
+
+    Args:
+        entry: The entry.
+        contents: Its contents, encoded.
+    """
+    bounds = entry.error_bounds
+    return [
+        entry.memory_id,
+        encode_id(entry.run_id),
+        encode_id(entry.agent_id),
+        entry.step_number,
+        repr(entry.timestamp),
+        entry.memory_type.value,
+        repr(entry.importance_score),
+        entry.compression_level,
+        entry.retrieval_count,
+        repr(entry.creation_time),
+        repr(entry.last_access_time),
+        entry.revision,
+        contents,
+        b"" if entry.embedding is None else entry.embedding.astype("<f4").tobytes(),
+        "" if entry.encoder_version is None else entry.encoder_version,
+        "" if bounds is None else json.dumps(dict(bounds)),
+    ]
+
+
+def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) -> MemoryEntry:
+    """Make an entry of a stored hash.
+
+    Args:
+        stored: The hash as a binary client reads it.
+        contents: Its contents, decoded.
+
+    Raises:
+        EncodingError: A field is missing or cannot be read.
+    """
+    vector = stored.get(b"embedding")
+    version = stored.get(b"encoder_version")
+    bounds = stored.get(b"error_bounds")
+    try:
+        return MemoryEntry(
+            memory_id=stored[b"memory_id"].decode(),
+            run_id=decode_id(stored[b"run_id"]),
+            agent_id=decode_id(stored[b"agent_id"]),
+            step_number=int(stored[b"step_number"]),
+            timestamp=float(stored[b"timestamp"]),
+            memory_type=MemoryType(stored[b"memory_type"].decode()),
+            contents=contents,
+            importance_score=float(stored[b"importance_score"]),
+            compression_level=int(stored[b"compression_level"]),
+            retrieval_count=int(stored[b"retrieval_count"]),
+            creation_time=float(stored[b"creation_time"]),
+            last_access_time=float(stored[b"last_access_time"]),
+            embedding=None if vector is None else np.frombuffer(vector, "<f4").astype(np.float32),
+            encoder_version=None if version is None else int(version),
+            revision=int(stored[b"revision"]),
+            error_bounds=None if bounds is None else json.loads(bounds),
+        )
+    except (KeyError, ValueError, InvalidEntry) as error:
+        name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
+        raise EncodingError(f"entry {name}: the stored hash is damaged ({error!r})") from error

@@ -1,0 +1,64 @@
+"""What becomes of an unreachable store in the calls that answer with a bool, a list or None."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Literal, ParamSpec, TypeVar
+
+from agent_memory.errors import StoreUnavailable
+
+_logger = logging.getLogger("agent_memory")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+D = TypeVar("D")
+
+
+class Outages:
+    """Counts failed calls and logs each outage once, when it begins and when it ends.
+
+    Bad input is not an outage: only ``StoreUnavailable`` is caught.
+
+    Args:
+        on_store_error: "log": log and answer with the default. "raise": let the error through.
+    """
+
+    def __init__(self, on_store_error: Literal["log", "raise"] = "log") -> None:
+        self._raises = on_store_error == "raise"
+        self._lock = threading.Lock()
+        self.failures = 0
+        """How many calls failed so far."""
+        self.ongoing = False
+        """Whether the last call failed."""
+
+    def guard(self, default: D, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | D:
+        """Call, and answer with a default when the store is unreachable.
+
+        Raises:
+            StoreUnavailable: The store is unreachable and ``on_store_error`` is "raise".
+        """
+        try:
+            result = call(*args, **kwargs)
+        except StoreUnavailable as error:
+            self._failed(error)
+            if self._raises:
+                raise
+            return default
+        if self.ongoing:
+            self._ended()
+        return result
+
+    def _failed(self, error: StoreUnavailable) -> None:
+        with self._lock:
+            self.failures += 1
+            begins, self.ongoing = not self.ongoing, True
+        if begins:
+            _logger.error("the memory is unreachable, calls fail until it is back: %s", error)
+
+    def _ended(self) -> None:
+        with self._lock:
+            ended, self.ongoing = self.ongoing, False
+        if ended:
+            _logger.warning("the memory is back; %d calls had failed", self.failures)

@@ -1,0 +1,1 @@
+"""Where entries are stored and found: one contract, several engines."""

@@ -1,0 +1,236 @@
+"""The reference repository: a dict behind a lock. The other engines are held against it.
+
+It also serves unit tests of code that uses a repository. What it holds ends with the process,
+and processes do not share it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from agent_memory.contents import pack, unpack
+from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier
+from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
+from agent_memory.forking import after_fork
+from agent_memory.repositories.base import Added, LongTermMemory
+
+
+class InMemoryRepository(LongTermMemory):
+    """Entries of one tier in this process's memory; keeps every promise of the contract.
+
+    Threads may share it. A forked process goes on with a copy of its own.
+
+    Args:
+        tier: Which tier it stands for.
+    """
+
+    def __init__(self, tier: Tier = Tier.LTM) -> None:
+        self.tier = tier
+        self._stored: dict[EntryKey, _Snapshot] = {}
+        self._forgotten: set[EntryKey] = set()
+        self._lock = threading.RLock()
+        # A lock that another thread holds during a fork would stay locked in the child.
+        after_fork(self._unlock)
+
+    def __repr__(self) -> str:
+        return f"InMemoryRepository({self.tier.name}, {len(self._stored)} entries)"
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Store entries; see the contract."""
+        snapshots = [_Snapshot.of(entry) for entry in entries]
+        return [self._add(snapshot) for snapshot in snapshots]
+
+    def _add(self, new: _Snapshot) -> Added:
+        key = new.fields.key
+        with self._lock:
+            if key in self._forgotten:
+                return Added.FORGOTTEN
+            old = self._stored.get(key)
+            if old is None or _age(new.fields) > _age(old.fields):
+                self._stored[key] = new
+            return Added.STORED if old is None else Added.PRESENT
+
+    def replace(self, entry: MemoryEntry) -> MemoryEntry:
+        """Store a changed entry in place of the one whose revision it carries."""
+        new = _Snapshot.of(entry)
+        with self._lock:
+            old = self._stored.get(entry.key)
+            if old is None:
+                raise EntryNotFound(f"no entry {entry.key} in {self.tier.name}")
+            if old.fields.revision != entry.revision:
+                raise _conflict(old.fields, entry.revision)
+            # Retrievals do not change the revision: those counted since the caller read it stay.
+            new = new.changed(
+                revision=entry.revision + 1,
+                retrieval_count=old.fields.retrieval_count,
+                last_access_time=old.fields.last_access_time,
+            )
+            self._stored[entry.key] = new
+        return new.entry()
+
+    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+        """Count retrievals; returns the keys that are not stored here."""
+        if not math.isfinite(at):
+            raise InvalidEntry(f"at: {at} is not a finite number")
+        return [key for key, count in counts.items() if not self._touch(key, count, at)]
+
+    def _touch(self, key: EntryKey, count: int, at: float) -> bool:
+        with self._lock:
+            old = self._stored.get(key)
+            if old is not None:
+                self._stored[key] = old.changed(
+                    retrieval_count=old.fields.retrieval_count + count,
+                    last_access_time=max(old.fields.last_access_time, at),
+                )
+            return old is not None
+
+    def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
+        """Remove an entry, if its stored revision is the given one."""
+        with self._lock:
+            old = self._stored.get(key)
+            if old is not None and revision not in (None, old.fields.revision):
+                raise _conflict(old.fields, revision)
+            return self._stored.pop(key, None) is not None
+
+    def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Remove entries, whatever their revision; returns how many were there."""
+        return sum(self.remove(key) for key in keys)
+
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Remove entries that have been copied elsewhere, unless they changed since."""
+        return [self._remove_copied(entry) for entry in entries]
+
+    def _remove_copied(self, entry: MemoryEntry) -> bool:
+        with self._lock:
+            old = self._stored.get(entry.key)
+            if old is not None and _age(old.fields) != _age(entry):
+                return False
+            self._stored.pop(entry.key, None)
+            return True
+
+    def clear_agent(self, run_id: str, agent_id: str) -> int:
+        """Remove all entries of an agent in a run; returns how many there were."""
+        return self.remove_many(
+            [key for key in self._keys() if (key.run_id, key.agent_id) == (run_id, agent_id)]
+        )
+
+    def forget(self, keys: Iterable[EntryKey], at: float) -> int:  # noqa: ARG002 - kept nowhere
+        """Remove entries and refuse their keys from now on; returns how many were there."""
+        forgotten = list(keys)
+        with self._lock:
+            self._forgotten.update(forgotten)
+            return self.remove_many(forgotten)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here, in the order of the keys."""
+        with self._lock:
+            found = [self._stored[key] for key in keys if key in self._stored]
+        return [snapshot.entry() for snapshot in found]
+
+    def find(self, query: Query) -> list[MemoryEntry]:
+        """Return the entries that answer a query, in its order."""
+        if query.run_id is None:
+            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+        with self._lock:
+            found = [stored for stored in self._stored.values() if _answers(stored.fields, query)]
+        found.sort(key=_SORTED_BY[query.order], reverse=query.order in _DESCENDING)
+        return [snapshot.entry() for snapshot in found[: query.limit]]
+
+    def count(self, run_id: str, agent_id: str | None = None) -> int:
+        """How many entries an agent has in a run; None for all agents together."""
+        return sum(
+            key.run_id == run_id and agent_id in (None, key.agent_id) for key in self._keys()
+        )
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, sorted."""
+        return sorted({key.agent_id for key in self._keys() if key.run_id == run_id})
+
+    def runs(self) -> list[str]:
+        """The runs that have entries, sorted."""
+        return sorted({key.run_id for key in self._keys()})
+
+    def stored_bytes(self) -> int:
+        """How many bytes contents and vectors take; what Python adds to them is not counted."""
+        with self._lock:
+            stored = list(self._stored.values())
+        vectors = [snapshot.fields.embedding for snapshot in stored]
+        return sum(len(snapshot.packed) for snapshot in stored) + sum(
+            vector.nbytes for vector in vectors if vector is not None
+        )
+
+    def _keys(self) -> list[EntryKey]:
+        with self._lock:
+            return list(self._stored)
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
+
+
+class _Snapshot(NamedTuple):
+    """An entry as it was when it was stored, sharing nothing with whoever gave it."""
+
+    fields: MemoryEntry  # with empty contents
+    packed: bytes
+
+    @classmethod
+    def of(cls, entry: MemoryEntry) -> _Snapshot:
+        return cls(_own(entry, {}), pack(entry.contents))
+
+    def changed(self, **changes: Any) -> _Snapshot:
+        return self._replace(fields=replace(self.fields, **changes))
+
+    def entry(self) -> MemoryEntry:
+        return _own(self.fields, unpack(self.packed))
+
+
+def _own(entry: MemoryEntry, contents: dict[str, Any]) -> MemoryEntry:
+    embedding, bounds = entry.embedding, entry.error_bounds
+    return replace(
+        entry,
+        contents=contents,
+        embedding=None if embedding is None else embedding.copy(),
+        error_bounds=None if bounds is None else dict(bounds),
+    )
+
+
+def _age(entry: MemoryEntry) -> tuple[int, int]:
+    return entry.revision, entry.retrieval_count
+
+
+def _conflict(stored: MemoryEntry, revision: int | None) -> EntryConflict:
+    return EntryConflict(
+        f"entry {stored.memory_id} of agent {stored.agent_id!r} has revision {stored.revision}, "
+        f"not {revision}: read it again and redo the change"
+    )
+
+
+def _answers(entry: MemoryEntry, query: Query) -> bool:
+    return (
+        (entry.run_id, entry.agent_id) == (query.run_id, query.agent_id)
+        and _within(entry.step_number, query.steps)
+        and _within(entry.timestamp, query.times)
+        and _within(entry.importance_score, query.importance)
+        and query.memory_type in (None, entry.memory_type)
+    )
+
+
+def _within(value: float, bounds: tuple[float, float] | None) -> bool:
+    return bounds is None or bounds[0] <= value <= bounds[1]
+
+
+_SORTED_BY: Mapping[Order, Callable[[_Snapshot], tuple[float, str]]] = {
+    Order.OLDEST: lambda stored: (stored.fields.timestamp, stored.fields.memory_id),
+    Order.NEWEST: lambda stored: (stored.fields.timestamp, stored.fields.memory_id),
+    Order.STEP: lambda stored: (stored.fields.step_number, stored.fields.memory_id),
+    Order.IMPORTANCE: lambda stored: (stored.fields.importance_score, stored.fields.memory_id),
+}
+_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)

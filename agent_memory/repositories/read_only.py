@@ -1,0 +1,93 @@
+"""A repository that can be read and not written."""
+
+# ruff: noqa: ARG002  # what is refused is not looked at
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
+
+from agent_memory.entry import EntryKey, MemoryEntry, Query
+from agent_memory.errors import StoreReadOnly
+from agent_memory.repositories.base import Added, LongTermMemory, MemoryRepository
+
+
+class ReadOnlyRepository(LongTermMemory):
+    """Passes reads on to a repository and refuses writes with ``StoreReadOnly``.
+
+    Args:
+        repository: What is read.
+    """
+
+    def __init__(self, repository: MemoryRepository) -> None:
+        self._repository = repository
+        self.tier = repository.tier
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Refused."""
+        return self._refuse()
+
+    def replace(self, entry: MemoryEntry) -> MemoryEntry:
+        """Refused."""
+        return self._refuse()
+
+    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+        """Refused."""
+        return self._refuse()
+
+    def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
+        """Refused."""
+        return self._refuse()
+
+    def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Refused."""
+        return self._refuse()
+
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Refused."""
+        return self._refuse()
+
+    def clear_agent(self, run_id: str, agent_id: str) -> int:
+        """Refused."""
+        return self._refuse()
+
+    def clear_run(self, run_id: str) -> int:
+        """Refused."""
+        return self._refuse()
+
+    def forget(self, keys: Iterable[EntryKey], at: float) -> int:
+        """Refused."""
+        return self._refuse()
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here, in the order of the keys."""
+        return self._repository.get_many(keys)
+
+    def find(self, query: Query) -> list[MemoryEntry]:
+        """Return the entries that answer a query, in its order."""
+        return self._repository.find(query)
+
+    def count(self, run_id: str, agent_id: str | None = None) -> int:
+        """How many entries an agent has in a run; None for all agents together."""
+        return self._repository.count(run_id, agent_id)
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, sorted."""
+        return self._repository.agents(run_id)
+
+    def runs(self) -> list[str]:
+        """The runs that have entries, sorted."""
+        return self._repository.runs()
+
+    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
+        """The keys of all entries of an agent in a run, by step."""
+        return self._repository.keys(run_id, agent_id)
+
+    def stored_bytes(self) -> int:
+        """How many bytes the engine uses for all entries here, of every run."""
+        return self._repository.stored_bytes()
+
+    def _refuse(self) -> NoReturn:
+        raise StoreReadOnly(
+            f"{self.tier.name} was opened read-only; open the memory without read_only to write"
+        )

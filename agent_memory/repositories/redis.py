@@ -1,0 +1,327 @@
+"""Short-term and intermediate memory in Redis or Valkey, with no module needed.
+
+Writes are Lua scripts (``redis_scripts``), reads go through the sorted sets of each agent
+(``redis_indexes``); what an entry looks like is said in ``models.redis``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from agent_memory.connections_redis import RedisChannel
+from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
+from agent_memory.errors import EntryConflict, EntryNotFound
+from agent_memory.models.redis import (
+    Value,
+    agent_prefix,
+    decode_id,
+    encode_id,
+    entry_to_values,
+    hash_to_entry,
+)
+from agent_memory.repositories import redis_scripts as scripts
+from agent_memory.repositories.base import Added, Codec, MemoryRepository, OpenMove
+from agent_memory.repositories.redis_footprint import stored_bytes
+from agent_memory.repositories.redis_indexes import chosen, lookups
+
+_BATCH = 500  # entries a script call: the server does nothing else meanwhile
+_MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
+_CHANGED = -1
+
+
+class _Agent(NamedTuple):
+    """The agent of a run, which is what a script call is about."""
+
+    run_id: str
+    agent_id: str
+
+
+class RedisRepository(MemoryRepository):
+    """The entries of one tier in one namespace of a Redis server.
+
+    Args:
+        channel: The server.
+        codec: Codes contents.
+        namespace: What every key begins with.
+        clock: Gives the time in seconds since 1970; agents are listed by their last write.
+    """
+
+    def __init__(
+        self,
+        channel: RedisChannel,
+        codec: Codec,
+        *,
+        namespace: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._channel = channel
+        self._codec = codec
+        self._namespace = namespace
+        self._clock = clock
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def add(self, entry: MemoryEntry) -> Added:
+        """Store one entry; see ``add_many``."""
+        agent = _Agent(entry.run_id, entry.agent_id)
+        values = self._values(entry)
+        (reply,) = self._channel.run(
+            scripts.ADD, [(self._keys(agent), [*self._who(agent), *values])]
+        )
+        return Added(reply[0])
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Store entries: one script call for each agent and 500 entries."""
+        packed = [self._values(entry) for entry in entries]
+        groups = list(_batches([entry.key for entry in entries]))
+        calls = [
+            (self._keys(agent), [*self._who(agent), *_flat(packed[place] for place in places)])
+            for agent, places in groups
+        ]
+        outcome = self._scattered(groups, self._channel.run(scripts.ADD, calls))
+        return [Added(code) for code in outcome]
+
+    def replace(self, entry: MemoryEntry) -> MemoryEntry:
+        """Store a changed entry in place of the one whose revision it carries."""
+        keys = self._keys(_Agent(entry.run_id, entry.agent_id))
+        (reply,) = self._channel.run(scripts.REPLACE, [(keys, self._values(entry))])
+        if reply == 0:
+            raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")
+        if reply == _CHANGED:
+            raise _conflict(entry.memory_id, entry.revision)
+        count, accessed = reply
+        return replace(
+            entry,
+            revision=entry.revision + 1,
+            retrieval_count=int(count),
+            last_access_time=float(accessed),
+        )
+
+    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+        """Count retrievals; not sent again after a lost answer, which might count them twice."""
+        keys = list(counts)
+        groups = list(_batches(keys))
+        calls = []
+        for agent, places in groups:
+            pairs = _flat((keys[place].memory_id, counts[keys[place]]) for place in places)
+            calls.append((self._keys(agent), [repr(float(at)), *pairs]))
+        replies = self._channel.run(scripts.TOUCH, calls, repeatable=False)
+        found = self._scattered(groups, replies)
+        return [key for key, there in zip(keys, found, strict=True) if not there]
+
+    def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
+        """Remove an entry, if its stored revision is the given one (None: whatever it is)."""
+        (outcome,) = self._remove([key], [("" if revision is None else revision, "")])
+        if outcome == _CHANGED:
+            raise _conflict(key.memory_id, revision)
+        return outcome == 1
+
+    def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Remove entries, whatever their revision; returns how many were there."""
+        keys = list(keys)
+        return sum(self._remove(keys, [("", "")] * len(keys)))
+
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Remove entries that have been copied elsewhere, unless they changed since."""
+        outcome = self._remove(
+            [entry.key for entry in entries],
+            [(entry.revision, entry.retrieval_count) for entry in entries],
+        )
+        return [code != _CHANGED for code in outcome]
+
+    def move_to(self, destination: MemoryRepository, copies: Sequence[MemoryEntry]) -> list[bool]:
+        """Move entries to another tier; within one server and database in one transaction."""
+        if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
+            with self._noted({copy.key[:2] for copy in copies}):
+                return super().move_to(destination, copies)
+        groups = list(_batches([copy.key for copy in copies]))
+        calls = []
+        for agent, places in groups:
+            keys = [*self._keys(agent), *destination._keys(agent)]
+            moves = _flat(destination._move_values(copies[place]) for place in places)
+            calls.append((keys, [*self._who(agent), *moves]))
+        outcome = self._scattered(groups, self._channel.run(scripts.MOVE, calls))
+        return [code != _CHANGED for code in outcome]
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished, be it by a crash."""
+        noted = self._channel.call("HGETALL", self._moving_key)
+        return [
+            OpenMove(token.decode(), tuple((run, agent) for run, agent in json.loads(agents)))
+            for token, agents in zip(noted[::2], noted[1::2], strict=True)
+        ]
+
+    def close_move(self, move: OpenMove) -> None:
+        """Note that an open move was settled; one that may still be under way stays noted."""
+        if move.token < self._token(self._clock() - _MOVE_TIME):
+            self._channel.call("HDEL", self._moving_key, move.token)
+
+    @contextmanager
+    def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:
+        """Note on the server that agents are on the move; the note outlives a crash."""
+        token = self._token(self._clock())
+        self._channel.call("HSET", self._moving_key, token, json.dumps(sorted(agents)))
+        yield  # not in a try: a move that failed half-way is one to settle
+        self._channel.call("HDEL", self._moving_key, token)
+
+    def clear_agent(self, run_id: str, agent_id: str) -> int:
+        """Remove all entries of an agent in a run; returns how many there were."""
+        agent = _Agent(run_id, agent_id)
+        args = [encode_id(agent_id), encode_id(run_id), *MemoryType]
+        (count,) = self._channel.run(scripts.CLEAR, [(self._keys(agent), args)])
+        return int(count)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here, in the order of the keys."""
+        return self._load(
+            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
+        )
+
+    def find(self, query: Query) -> list[MemoryEntry]:
+        """Return the entries that answer a query, in its order."""
+        if query.run_id is None or query.limit == 0:
+            return []
+        prefix = agent_prefix(self._namespace, query.run_id, query.agent_id)
+        replies = self._channel.call_all(lookups(prefix, query))
+        return self._load(prefix + name.decode() for name in chosen(replies, query.limit))
+
+    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
+        """The keys of all entries of an agent in a run, by step."""
+        prefix = agent_prefix(self._namespace, run_id, agent_id)
+        names = self._channel.call("ZRANGE", f"{prefix}steps", 0, -1)
+        return [EntryKey(run_id, agent_id, name.decode()) for name in names]
+
+    def count(self, run_id: str, agent_id: str | None = None) -> int:
+        """How many entries an agent has in a run; None for all agents together."""
+        agents = self.agents(run_id) if agent_id is None else [agent_id]
+        prefixes = [agent_prefix(self._namespace, run_id, agent) for agent in agents]
+        return sum(self._channel.call_all([("ZCARD", f"{prefix}steps") for prefix in prefixes]))
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, sorted."""
+        names = self._channel.call("ZRANGE", self._agents_key(run_id), 0, -1)
+        return sorted(decode_id(name) for name in names)
+
+    def runs(self) -> list[str]:
+        """The runs that have entries, sorted."""
+        return sorted(decode_id(name) for name in self._channel.call("SMEMBERS", self._runs_key))
+
+    def stored_bytes(self) -> int:
+        """How many bytes the server uses for all entries here, estimated from a sample."""
+        prefixes = [
+            agent_prefix(self._namespace, run_id, agent_id)
+            for run_id in self.runs()
+            for agent_id in self.agents(run_id)
+        ]
+        return stored_bytes(self._channel, prefixes)
+
+    # -- keys and calls -----------------------------------------------------------------------
+
+    @property
+    def _runs_key(self) -> str:
+        return f"{self._namespace}:runs"
+
+    @property
+    def _moving_key(self) -> str:
+        return f"{self._namespace}:moving"
+
+    @staticmethod
+    def _token(at: float) -> str:
+        """Name a move by when it began, so that names sort by time."""
+        return f"{int(at * 1000):014x}-{uuid.uuid4().hex}"
+
+    def _agents_key(self, run_id: str) -> str:
+        return f"{self._namespace}:agents:{encode_id(run_id)}"
+
+    def _keys(self, agent: _Agent) -> list[str]:
+        return [
+            agent_prefix(self._namespace, agent.run_id, agent.agent_id),
+            self._agents_key(agent.run_id),
+            self._runs_key,
+        ]
+
+    def _who(self, agent: _Agent) -> list[Value]:
+        return [encode_id(agent.agent_id), encode_id(agent.run_id), repr(self._clock())]
+
+    def _values(self, entry: MemoryEntry) -> list[Value]:
+        contents = self._codec.encode(entry.contents, entry.compression_level)
+        return entry_to_values(entry, contents)
+
+    def _move_values(self, copy: MemoryEntry) -> list[Value]:
+        return [
+            copy.memory_id,
+            copy.revision,
+            copy.retrieval_count,
+            copy.compression_level,
+            self._codec.encode(copy.contents, copy.compression_level),
+            b"" if copy.embedding is None else copy.embedding.astype("<f4").tobytes(),
+        ]
+
+    def _remove(
+        self, keys: Sequence[EntryKey], expected: Sequence[tuple[Value, Value]]
+    ) -> list[int]:
+        groups = list(_batches(keys))
+        calls = []
+        for agent, places in groups:
+            wanted = _flat((keys[place].memory_id, *expected[place]) for place in places)
+            calls.append((self._keys(agent), [*self._who(agent)[:2], *wanted]))
+        return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
+
+    def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
+        replies = self._channel.call_all([("HGETALL", name) for name in names])
+        return [self._entry(reply) for reply in replies if reply]
+
+    def _entry(self, reply: Sequence[bytes]) -> MemoryEntry:
+        stored = dict(zip(reply[::2], reply[1::2], strict=True))
+        return hash_to_entry(stored, self._codec.decode(stored.get(b"contents", b"")))
+
+    @staticmethod
+    def _scattered(
+        groups: Sequence[tuple[_Agent, Sequence[int]]], replies: Sequence[Sequence[int]]
+    ) -> list[int]:
+        """Put the answers of script calls back in the order the entries were given."""
+        outcome = [0] * sum(len(places) for _, places in groups)
+        for (_, places), reply in zip(groups, replies, strict=True):
+            for place, code in zip(places, reply, strict=True):
+                outcome[place] = code
+        return outcome
+
+
+class StmRepository(RedisRepository):
+    """Short-term memory: full detail."""
+
+    tier = Tier.STM
+
+
+class ImRepository(RedisRepository):
+    """Intermediate memory: level-1 compressed."""
+
+    tier = Tier.IM
+
+
+def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[_Agent, Sequence[int]]]:
+    """The places of the keys, by agent, at most ``_BATCH`` at a time."""
+    by_agent: dict[_Agent, list[int]] = {}
+    for place, key in enumerate(keys):
+        by_agent.setdefault(_Agent(key.run_id, key.agent_id), []).append(place)
+    for agent, places in by_agent.items():
+        for first in range(0, len(places), _BATCH):
+            yield agent, places[first : first + _BATCH]
+
+
+def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:
+    return [value for group in groups for value in group]
+
+
+def _conflict(memory_id: str, revision: int | None) -> EntryConflict:
+    return EntryConflict(
+        f"entry {memory_id} no longer has revision {revision}; read it again and redo the change"
+    )

@@ -1,0 +1,68 @@
+"""Which sorted sets of an agent answer a query, and in which order their ids come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_memory.connections_redis import Command
+from agent_memory.entry import Order, Query
+
+_INDEX_OF_ORDER = {
+    Order.OLDEST: "times",
+    Order.NEWEST: "times",
+    Order.STEP: "steps",
+    Order.IMPORTANCE: "importance",
+}
+_ALL = (float("-inf"), float("inf"))
+_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
+
+
+def lookups(prefix: str, query: Query) -> list[Command]:
+    """The commands that read the ids a query needs.
+
+    The first gives ids in the query's order; each further one gives ids of which the answer
+    must be one. A sorted set breaks ties by member, which is the order of memory ids.
+
+    Args:
+        prefix: What all keys of the agent begin with.
+        query: What is asked; its limit applies after the further ones.
+    """
+    ranges = {"steps": query.steps, "times": query.times, "importance": query.importance}
+    leading = _INDEX_OF_ORDER[query.order]
+    by_type = None if query.memory_type is None else f"type:{query.memory_type.value}"
+    bounds = ranges.pop(leading)
+    others = [(name, bounds_of) for name, bounds_of in ranges.items() if bounds_of is not None]
+    if by_type is not None and leading == "times":
+        leading = by_type  # scored by timestamp too, so that it filters and orders at once
+    elif by_type is not None:
+        others.append((by_type, _ALL))
+    limit = query.limit if not others else None
+    first = _range(prefix + leading, bounds, limit, descending=query.order in _DESCENDING)
+    return [first, *(_range(prefix + name, pair) for name, pair in others)]
+
+
+def chosen(replies: Sequence[Sequence[bytes]], limit: int | None) -> list[bytes]:
+    """The ids that answer a query: the first reply's, kept if they are in all others."""
+    ids, *others = replies
+    if others:
+        allowed = set(others[0]).intersection(*others[1:])
+        ids = [memory_id for memory_id in ids if memory_id in allowed]
+    return list(ids if limit is None else ids[:limit])
+
+
+def _range(
+    key: str,
+    bounds: tuple[float, float] | None,
+    limit: int | None = None,
+    *,
+    descending: bool = False,
+) -> Command:
+    first, last = bounds or _ALL
+    command = ("ZREVRANGEBYSCORE", key, _score(last), _score(first)) if descending else (
+        "ZRANGEBYSCORE", key, _score(first), _score(last)
+    )  # fmt: skip
+    return command if limit is None else (*command, "LIMIT", 0, limit)
+
+
+def _score(bound: float) -> str:
+    return repr(float(bound))

@@ -1,0 +1,196 @@
+"""The Lua scripts that change entries in Redis, each entry and all of its indexes at once.
+
+A script runs alone on the server, so nothing ever sees an entry without its index members or
+the reverse. Conditions (is it there, is it newer, is it still the copied revision) are decided
+where the data is. Every script may be sent again after a lost answer, but for ``TOUCH``.
+
+Each takes the agent's key prefix as ``KEYS[1]``, the registry of the run's agents as
+``KEYS[2]`` and the set of runs as ``KEYS[3]``; ``MOVE`` takes the destination's three as well.
+Field order and key names are those of ``models.redis``.
+"""
+
+from __future__ import annotations
+
+from agent_memory.connections_redis import Script
+from agent_memory.models.redis import FIELDS
+
+# How many arguments an entry takes: one a field.
+STRIDE = len(FIELDS)
+
+_ALWAYS = ", ".join(f"'{name}', ARGV[i + {place}]" for place, name in enumerate(FIELDS[:13]))
+
+_SHARED = f"""
+local prefix, agents, runs = KEYS[1], KEYS[2], KEYS[3]
+
+local function write(prefix, i)
+  local id = ARGV[i]
+  local key = prefix .. id
+  redis.call('HSET', key, {_ALWAYS})
+  if ARGV[i + 13] ~= '' then redis.call('HSET', key, 'embedding', ARGV[i + 13]) end
+  if ARGV[i + 14] ~= '' then redis.call('HSET', key, 'encoder_version', ARGV[i + 14]) end
+  if ARGV[i + 15] ~= '' then redis.call('HSET', key, 'error_bounds', ARGV[i + 15]) end
+  redis.call('ZADD', prefix .. 'steps', ARGV[i + 3], id)
+  redis.call('ZADD', prefix .. 'times', ARGV[i + 4], id)
+  redis.call('ZADD', prefix .. 'type:' .. ARGV[i + 5], ARGV[i + 4], id)
+  redis.call('ZADD', prefix .. 'importance', ARGV[i + 6], id)
+end
+
+local function unindex(prefix, id, type)
+  redis.call('ZREM', prefix .. 'steps', id)
+  redis.call('ZREM', prefix .. 'times', id)
+  redis.call('ZREM', prefix .. 'importance', id)
+  if type then redis.call('ZREM', prefix .. 'type:' .. type, id) end
+end
+
+local function register(agents, runs, agent, run, now)
+  if redis.call('ZADD', agents, now, agent) == 1 then redis.call('SADD', runs, run) end
+end
+
+local function unregister(prefix, agents, runs, agent, run)
+  if redis.call('EXISTS', prefix .. 'steps') == 0 then
+    redis.call('ZREM', agents, agent)
+    if redis.call('EXISTS', agents) == 0 then redis.call('SREM', runs, run) end
+  end
+end
+"""
+
+# ARGV: agent, run, now, then the fields of each entry. Gives an ``Added`` for each.
+ADD = Script(
+    _SHARED
+    + f"""
+local outcome = {{}}
+for i = 4, #ARGV, {STRIDE} do
+  local key = prefix .. ARGV[i]
+  local old = redis.call('HMGET', key, 'revision', 'retrieval_count', 'memory_type')
+  if not old[1] then
+    write(prefix, i)
+    outcome[#outcome + 1] = 1
+  else
+    local revision, count = tonumber(old[1]), tonumber(old[2])
+    local given, given_count = tonumber(ARGV[i + 11]), tonumber(ARGV[i + 8])
+    if given > revision or (given == revision and given_count > count) then
+      unindex(prefix, ARGV[i], old[3])
+      redis.call('DEL', key)
+      write(prefix, i)
+    end
+    outcome[#outcome + 1] = 2
+  end
+end
+if #outcome > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
+return outcome
+"""
+)
+
+# ARGV: the fields of one entry, its revision being the one it replaces. Gives the stored
+# retrieval count and last access time, 0 where it is absent, or -1 where the revision differs.
+REPLACE = Script(
+    _SHARED
+    + """
+local key = prefix .. ARGV[1]
+local old = redis.call('HMGET', key, 'revision', 'memory_type', 'retrieval_count',
+                       'last_access_time')
+if not old[1] then return 0 end
+if tonumber(old[1]) ~= tonumber(ARGV[12]) then return -1 end
+ARGV[12] = string.format('%d', tonumber(ARGV[12]) + 1)
+ARGV[9], ARGV[11] = old[3], old[4]
+unindex(prefix, ARGV[1], old[2])
+redis.call('DEL', key)
+write(prefix, 1)
+return {old[3], old[4]}
+"""
+)
+
+# ARGV: the time, then memory id and count of each. Gives 1 or 0 (absent) for each.
+TOUCH = Script(
+    _SHARED
+    + """
+local outcome = {}
+for i = 2, #ARGV, 2 do
+  local key = prefix .. ARGV[i]
+  local last = redis.call('HGET', key, 'last_access_time')
+  if last then
+    redis.call('HINCRBY', key, 'retrieval_count', ARGV[i + 1])
+    if tonumber(last) < tonumber(ARGV[1]) then
+      redis.call('HSET', key, 'last_access_time', ARGV[1])
+    end
+  end
+  outcome[#outcome + 1] = last and 1 or 0
+end
+return outcome
+"""
+)
+
+# ARGV: agent, run, then memory id, revision and retrieval count of each ('' for any).
+# Gives 1 (removed), 0 (absent) or -1 (changed, and stays) for each.
+REMOVE = Script(
+    _SHARED
+    + """
+local outcome = {}
+for i = 3, #ARGV, 3 do
+  local id = ARGV[i]
+  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type')
+  if not old[1] then
+    unindex(prefix, id, false)
+    outcome[#outcome + 1] = 0
+  elseif (ARGV[i + 1] ~= '' and ARGV[i + 1] ~= old[1])
+      or (ARGV[i + 2] ~= '' and ARGV[i + 2] ~= old[2]) then
+    outcome[#outcome + 1] = -1
+  else
+    redis.call('DEL', prefix .. id)
+    unindex(prefix, id, old[3])
+    outcome[#outcome + 1] = 1
+  end
+end
+unregister(prefix, agents, runs, ARGV[1], ARGV[2])
+return outcome
+"""
+)
+
+# KEYS: the source's three, then the destination's. ARGV: agent, run, now, then memory id,
+# revision, retrieval count, compression level, contents and embedding of each ('' where it
+# stays). Gives 1 (it is in the destination now), 0 (it is nowhere) or -1 (changed, and stays).
+MOVE = Script(
+    _SHARED
+    + """
+local to, to_agents, to_runs = KEYS[4], KEYS[5], KEYS[6]
+local outcome, moved = {}, false
+for i = 4, #ARGV, 6 do
+  local id = ARGV[i]
+  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
+                         'step_number', 'timestamp', 'importance_score')
+  if not old[1] then
+    outcome[#outcome + 1] = redis.call('EXISTS', to .. id)
+  elseif ARGV[i + 1] ~= old[1] or ARGV[i + 2] ~= old[2] then
+    outcome[#outcome + 1] = -1
+  else
+    redis.call('RENAME', prefix .. id, to .. id)
+    redis.call('HSET', to .. id, 'compression_level', ARGV[i + 3])
+    if ARGV[i + 4] ~= '' then redis.call('HSET', to .. id, 'contents', ARGV[i + 4]) end
+    if ARGV[i + 5] ~= '' then redis.call('HSET', to .. id, 'embedding', ARGV[i + 5]) end
+    unindex(prefix, id, old[3])
+    redis.call('ZADD', to .. 'steps', old[4], id)
+    redis.call('ZADD', to .. 'times', old[5], id)
+    redis.call('ZADD', to .. 'type:' .. old[3], old[5], id)
+    redis.call('ZADD', to .. 'importance', old[6], id)
+    outcome[#outcome + 1] = 1
+    moved = true
+  end
+end
+if moved then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
+unregister(prefix, agents, runs, ARGV[1], ARGV[2])
+return outcome
+"""
+)
+
+# ARGV: agent, run, then the memory types. Gives how many entries there were.
+CLEAR = Script(
+    _SHARED
+    + """
+local ids = redis.call('ZRANGE', prefix .. 'steps', 0, -1)
+for _, id in ipairs(ids) do redis.call('DEL', prefix .. id) end
+redis.call('DEL', prefix .. 'steps', prefix .. 'times', prefix .. 'importance')
+for i = 3, #ARGV do redis.call('DEL', prefix .. 'type:' .. ARGV[i]) end
+unregister(prefix, agents, runs, ARGV[1], ARGV[2])
+return #ids
+"""
+)

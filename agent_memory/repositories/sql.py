@@ -1,0 +1,326 @@
+"""Long-term memory in SQL: SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from math import isfinite
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, delete, exists, func, select
+from sqlalchemy.exc import IntegrityError
+
+from agent_memory.connections import (
+    is_read_only,
+    not_forking,
+    place_of,
+    translating_sql_errors,
+    writing,
+)
+from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.errors import (
+    EncodingError,
+    EntryConflict,
+    EntryNotFound,
+    InvalidEntry,
+    StoreReadOnly,
+)
+from agent_memory.identity import checked_memory_id, checked_run_id
+from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
+from agent_memory.models.ltm_rows import declared_attributes, entry_to_row, row_to_entry
+from agent_memory.repositories.base import Added, Codec, LongTermMemory
+from agent_memory.repositories.sql_names import KnownNames
+from agent_memory.repositories.sql_statements import (
+    agents_with_entries,
+    bytes_of_weights,
+    chunked,
+    entries_answering,
+    entries_at,
+    entries_of_any_run,
+    ids_by_run,
+    memory_ids_by_step,
+    number_of_entries,
+    owned_by,
+    runs_with_entries,
+    table_of,
+)
+from agent_memory.repositories.sql_work import Row, UnitOfWork, age_of
+
+_ATTEMPTS = 3
+
+T = TypeVar("T")
+
+
+class LtmRepository(LongTermMemory):
+    """Entries of long-term memory in the tables of a SQL database.
+
+    Threads may share it, and both sides of a fork go on with it.
+
+    Args:
+        engine: From ``connections.open_engine``, over a schema that is up to date.
+        codec: Codes contents.
+        table_prefix: What the tables' names begin with.
+        indexed_attributes: Paths in contents (keys joined by dots) whose values, if they are
+            text, finite numbers, bools or None, are kept in the column ``attributes``.
+        max_entry_bytes: Refuse contents whose code needs more bytes.
+        batch_size: How many entries one transaction of ``add_many`` stores at most.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    tier = Tier.LTM
+
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        *,
+        table_prefix: str = DEFAULT_PREFIX,
+        indexed_attributes: Sequence[str] = (),
+        max_entry_bytes: int | None = None,
+        batch_size: int = 1000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._writing = writing(engine)
+        self._place = place_of(engine)
+        self._codec = codec
+        self._models = ltm_models(table_prefix)
+        self._indexed_attributes = tuple(indexed_attributes)
+        self._max_entry_bytes = max_entry_bytes
+        self._batch_size = batch_size
+        self._clock = clock
+        self._known = KnownNames()
+
+    def __repr__(self) -> str:
+        return f"LtmRepository({self._place!r})"
+
+    # -- transactions -------------------------------------------------------------------------
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[UnitOfWork]:
+        """Begin a transaction; leaving the block without ``commit()`` undoes it.
+
+        Raises:
+            StoreReadOnly: The store was opened read-only.
+        """
+        self._check_writable()
+        with self._at_work(self._writing) as connection:
+            yield UnitOfWork(connection, self._models, self._known, self._clock)
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._at_work(self._engine)
+
+    @contextmanager
+    def _at_work(self, engine: Engine) -> Iterator[Connection]:
+        with translating_sql_errors(self._place), not_forking(engine), engine.connect() as opened:
+            yield opened
+
+    def _write(self, work_on: Callable[[UnitOfWork], T]) -> T:
+        """Commit a piece of work; when another process got in between, begin it again."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._write_once(work_on)
+            except EntryConflict as conflict:
+                # Two writers added the same key or name (PostgreSQL), or a name that was known
+                # here has been deleted by someone else.
+                if not isinstance(conflict.__cause__, IntegrityError):
+                    raise
+                self._known.clear()
+        return self._write_once(work_on)
+
+    def _write_once(self, work_on: Callable[[UnitOfWork], T]) -> T:
+        with self.unit_of_work() as work:
+            done = work_on(work)
+            work.commit()
+        return done
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Store entries, ``batch_size`` in a transaction; see the contract."""
+        self._check_writable()
+        rows = [self._row(entry) for entry in entries]
+        outcomes: list[Added] = []
+        for batch in chunked(rows, self._batch_size):
+            outcomes += self._write(lambda work, batch=batch: work.add(batch))  # type: ignore[misc]
+        return outcomes
+
+    def replace(self, entry: MemoryEntry) -> MemoryEntry:
+        """Store a changed entry in place of the one whose revision it carries."""
+        row = self._row(entry)
+
+        def work_on(work: UnitOfWork) -> MemoryEntry:
+            replaced = work.replace(row)
+            stored = self._read(work.connection, [entry.key])
+            if not stored:
+                raise EntryNotFound(f"no entry {entry.key} in {self.tier.name}")
+            if not replaced:
+                raise _conflict(entry.key, stored[0].revision, entry.revision)
+            return stored[0]
+
+        return self._write(work_on)
+
+    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+        """Count retrievals; returns the keys that are not stored here."""
+        if not isfinite(at):
+            raise InvalidEntry(f"at: {at} is not a finite number")
+
+        def work_on(work: UnitOfWork) -> list[EntryKey]:
+            located = work.locate(counts)
+            work.touch({place.row: counts[key] for key, place in located.items()}, at)
+            return [key for key in counts if key not in located]
+
+        return self._write(work_on)
+
+    def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
+        """Remove an entry, if its stored revision is the given one."""
+
+        def work_on(work: UnitOfWork) -> bool:
+            place = work.locate([key]).get(key)
+            if place is not None and revision not in (None, place.age[0]):
+                raise _conflict(key, place.age[0], revision)
+            return place is not None and work.delete_rows([place.row]) == 1
+
+        return self._write(work_on)
+
+    def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Remove entries, whatever their revision; returns how many were there."""
+        wanted = list(keys)
+        return self._write(
+            lambda work: work.delete_rows(place.row for place in work.locate(wanted).values())
+        )
+
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Remove entries that have been copied elsewhere, unless they changed since."""
+
+        def work_on(work: UnitOfWork) -> list[bool]:
+            located = work.locate(entry.key for entry in entries)
+            kept = {
+                entry.key
+                for entry in entries
+                if entry.key in located and located[entry.key].age != age_of(entry)
+            }
+            unchanged = {entry.key for entry in entries if entry.key in located} - kept
+            work.delete_rows(located[key].row for key in unchanged)
+            return [entry.key not in kept for entry in entries]
+
+        return self._write(work_on)
+
+    def clear_agent(self, run_id: str, agent_id: str) -> int:
+        """Remove all entries of an agent in a run; returns how many there were."""
+        return self._clear(run_id, agent_id)
+
+    def clear_run(self, run_id: str) -> int:
+        """Remove all entries of a run; returns how many there were."""
+        return self._clear(run_id, None)
+
+    def _clear(self, run_id: str, agent_id: str | None) -> int:
+        doomed = delete(table_of(self._models.LtmEntry)).where(
+            owned_by(self._models, run_id, agent_id)
+        )
+        return self._write(lambda work: work.connection.execute(doomed).rowcount)
+
+    def forget(self, keys: Iterable[EntryKey], at: float) -> int:
+        """Remove entries for good, and refuse their keys from now on."""
+        forgotten = [
+            EntryKey(checked_run_id(key.run_id), key.agent_id, checked_memory_id(key.memory_id))
+            for key in keys
+        ]
+        return self._write(lambda work: work.forget(forgotten, at))
+
+    def _check_writable(self) -> None:
+        if is_read_only(self._engine):
+            raise StoreReadOnly(f"{self._place} was opened read-only: open it without read_only")
+
+    def _row(self, entry: MemoryEntry) -> Row:
+        """Code all that can be refused, before a transaction begins."""
+        contents = self._codec.encode(entry.contents, entry.compression_level)
+        if self._max_entry_bytes is not None and len(contents) > self._max_entry_bytes:
+            raise InvalidEntry(
+                f"contents: {len(contents)} bytes exceed max_entry_bytes={self._max_entry_bytes}; "
+                "store less, or raise the limit in MemoryConfig"
+            )
+        attributes = declared_attributes(entry.contents, self._indexed_attributes)
+        return Row(entry, entry_to_row(entry, contents, attributes))
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here, in the order of the keys."""
+        with self._reading() as connection:
+            return self._read(connection, keys)
+
+    def find(self, query: Query) -> list[MemoryEntry]:
+        """Return the entries that answer a query, in its order."""
+        if query.run_id is None:
+            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+        statement = entries_answering(self._models, query.run_id, query)
+        with self._reading() as connection:
+            rows = connection.execute(statement).all()
+        return [self._entry(row) for row in rows]
+
+    def count(self, run_id: str, agent_id: str | None = None) -> int:
+        """How many entries an agent has in a run; None for all agents together."""
+        with self._reading() as connection:
+            statement = number_of_entries(self._models, run_id, agent_id)
+            return int(connection.execute(statement).scalar_one())
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, sorted."""
+        with self._reading() as connection:
+            return sorted(connection.scalars(agents_with_entries(self._models, run_id)))
+
+    def runs(self) -> list[str]:
+        """The runs that have entries, sorted."""
+        with self._reading() as connection:
+            return sorted(connection.scalars(runs_with_entries(self._models)))
+
+    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
+        """The keys of all entries of an agent in a run, by step."""
+        with self._reading() as connection:
+            ids = connection.scalars(memory_ids_by_step(self._models, run_id, agent_id))
+            return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
+
+    def stored_bytes(self) -> int:
+        """How many bytes the database uses for all entries here, indexes included.
+
+        For SQLite the whole file less its free pages and the encoders' weights: what else is in
+        it is small, and telling it apart would mean to read the file from end to end.
+        """
+        with self._reading() as connection:
+            if not connection.execute(select(exists(entries_of_any_run(self._models)))).scalar():
+                return 0
+            if connection.dialect.name == "postgresql":
+                size = func.pg_total_relation_size(table_of(self._models.LtmEntry).name)
+                return int(connection.execute(select(size)).scalar_one())
+            pages, free, page_bytes = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            weights = connection.execute(bytes_of_weights(self._models)).scalar_one()
+            return int((pages - free) * page_bytes - weights)
+
+    def _read(self, connection: Connection, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        wanted = set(keys)
+        rows = {}
+        for run_id, memory_ids in ids_by_run(wanted):
+            for row in connection.execute(entries_at(self._models, run_id, memory_ids)):
+                rows[EntryKey(row.run_id, row.agent_id, row.memory_id)] = row
+        return [self._entry(rows[key]) for key in keys if key in rows]
+
+    def _entry(self, row: Any) -> MemoryEntry:
+        try:
+            contents = self._codec.decode(row.contents)
+        except EncodingError as error:
+            raise EncodingError(
+                f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
+            ) from error
+        return row_to_entry(row, contents)
+
+
+def _conflict(key: EntryKey, stored: int, revision: int | None) -> EntryConflict:
+    return EntryConflict(
+        f"entry {key.memory_id} of agent {key.agent_id!r} has revision {stored}, "
+        f"not {revision}: read it again and redo the change"
+    )

@@ -1,0 +1,206 @@
+"""The questions that long-term memory asks in SQL, as statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, exists, func, select
+
+from agent_memory.entry import EntryKey, Order, Query
+from agent_memory.models.ltm import LtmModels
+
+IN_LIST = 500
+"""How many values one statement lists; SQLite's older builds take 999 of all sorts."""
+
+_READ = (
+    *("memory_id", "run_id", "agent_id", "step_number", "timestamp", "memory_type", "contents"),
+    *("importance_score", "compression_level", "retrieval_count", "creation_time"),
+    *("last_access_time", "embedding", "embedding_coding", "encoder_version", "revision"),
+    "error_bounds",
+)
+_LARGEST = 2**63 - 1
+_HEX_DIGITS = frozenset("0123456789abcdef")
+
+T = TypeVar("T")
+
+
+def entries_at(
+    models: LtmModels, run_id: str, memory_ids: Sequence[str]
+) -> Select[*tuple[Any, ...]]:
+    """The entries of a run with those ids."""
+    entry = models.LtmEntry
+    return _entries(models).where(
+        entry.memory_id.in_(memory_ids), entry.run_ref == run_ref_of(models, run_id)
+    )
+
+
+def entries_answering(models: LtmModels, run_id: str, query: Query) -> Select[*tuple[Any, ...]]:
+    """The entries of a run that answer a query, in its order."""
+    entry = models.LtmEntry
+    found = _entries(models).where(entry.agent_ref == agent_ref_of(models, run_id, query.agent_id))
+    for column, bounds in (
+        (entry.step_number, _storable(query.steps)),
+        (entry.timestamp, query.times),
+        (entry.importance_score, query.importance),
+    ):
+        if bounds is not None:
+            found = found.where(column >= bounds[0], column <= bounds[1])
+    if query.memory_type is not None:
+        found = found.where(entry.memory_type == query.memory_type.value)
+    if query.limit is not None:
+        found = found.limit(min(query.limit, _LARGEST))
+    return found.order_by(*_ordered(models, query.order))
+
+
+def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*tuple[Any, ...]]:
+    """Where the entries with those ids are, in any run, and how old; locks their rows."""
+    entry = models.LtmEntry
+    return (
+        select(
+            entry.id,
+            entry.run_ref,
+            entry.run_id.label("run_id"),
+            entry.agent_id.label("agent_id"),
+            entry.memory_id,
+            entry.revision,
+            entry.retrieval_count,
+        )
+        .where(entry.memory_id.in_(memory_ids))
+        .with_for_update()
+    )
+
+
+def tombstones(
+    models: LtmModels, run_ref: int, memory_ids: Sequence[bytes]
+) -> Select[*tuple[Any, ...]]:
+    """Which of those ids were forgotten in a run."""
+    tombstone = models.Tombstone
+    return select(tombstone.memory_id).where(
+        tombstone.run_ref == run_ref, tombstone.memory_id.in_(memory_ids)
+    )
+
+
+def runs_with_tombstones(models: LtmModels, run_refs: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    """Which of those runs have forgotten anything."""
+    run, tombstone = models.Run, models.Tombstone
+    return select(run.id).where(run.id.in_(run_refs), exists().where(tombstone.run_ref == run.id))
+
+
+def number_of_entries(
+    models: LtmModels, run_id: str, agent_id: str | None
+) -> Select[*tuple[Any, ...]]:
+    """How many entries a run has, or an agent of it."""
+    return select(func.count()).where(owned_by(models, run_id, agent_id))
+
+
+def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:
+    """The names of a run's agents that have entries."""
+    agent, entry = models.Agent, models.LtmEntry
+    return select(agent.name).where(
+        agent.run_id == run_ref_of(models, run_id), exists().where(entry.agent_ref == agent.id)
+    )
+
+
+def runs_with_entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """The names of the runs that have entries."""
+    run, agent, entry = models.Run, models.Agent, models.LtmEntry
+    # By way of the agents, because no index begins with the run.
+    return select(run.name).where(
+        exists().where(agent.run_id == run.id, entry.agent_ref == agent.id)
+    )
+
+
+def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[*tuple[Any, ...]]:
+    """The ids of an agent's entries, by step."""
+    entry = models.LtmEntry
+    ids = select(entry.memory_id).where(owned_by(models, run_id, agent_id))
+    return ids.order_by(*_ordered(models, Order.STEP))
+
+
+def entries_of_any_run(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """All there are."""
+    return select(models.LtmEntry.id)
+
+
+def bytes_of_weights(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """How many bytes the encoders' arrays have, all versions together."""
+    weights = func.length(models.EncoderVersion.weights)
+    return select(func.coalesce(func.sum(weights), 0))
+
+
+def owned_by(models: LtmModels, run_id: str, agent_id: str | None) -> ColumnElement[bool]:
+    """Whether an entry is of that agent, or of any agent of that run."""
+    agent_ref = models.LtmEntry.agent_ref
+    if agent_id is not None:
+        return agent_ref == agent_ref_of(models, run_id, agent_id)
+    agent = models.Agent
+    return agent_ref.in_(select(agent.id).where(agent.run_id == run_ref_of(models, run_id)))
+
+
+def run_ref_of(models: LtmModels, run_id: str) -> ScalarSelect[int]:
+    """What stands for a run; NULL if it is unknown."""
+    run = models.Run
+    return select(run.id).where(run.name == run_id).scalar_subquery()
+
+
+def agent_ref_of(models: LtmModels, run_id: str, agent_id: str) -> ScalarSelect[int]:
+    """What stands for an agent of a run; NULL if it is unknown."""
+    run, agent = models.Run, models.Agent
+    references = select(agent.id).join_from(agent, run, agent.run_id == run.id)
+    return references.where(run.name == run_id, agent.name == agent_id).scalar_subquery()
+
+
+def _entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    return select(*(getattr(models.LtmEntry, name).label(name) for name in _READ))
+
+
+def _ordered(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:
+    entry = models.LtmEntry
+    if order is Order.NEWEST:
+        return entry.timestamp.desc(), entry.memory_id.desc()
+    if order is Order.IMPORTANCE:
+        return entry.importance_score.desc(), entry.memory_id.desc()
+    first = entry.step_number if order is Order.STEP else entry.timestamp
+    return first.asc(), entry.memory_id.asc()
+
+
+def _storable(steps: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Bounds that the driver takes; no step is stored beyond them."""
+    if steps is None:
+        return None
+    first, last = (max(min(step, _LARGEST), -_LARGEST) for step in steps)
+    return first, last
+
+
+def ids_by_run(keys: Iterable[EntryKey]) -> Iterator[tuple[str, list[str]]]:
+    """Group the memory ids of keys by run, in lists short enough for one statement.
+
+    What is no memory id in its canonical form is left out: nothing is stored under it.
+    """
+    by_run: dict[str, list[str]] = {}
+    for key in keys:
+        if is_canonical(key.memory_id):
+            by_run.setdefault(key.run_id, []).append(key.memory_id)
+    for run_id, ids in by_run.items():
+        for chunk in chunked(ids, IN_LIST):
+            yield run_id, chunk
+
+
+def is_canonical(memory_id: str) -> bool:
+    """Whether a text is 32 lower-case hexadecimal digits."""
+    return len(memory_id) == 32 and _HEX_DIGITS.issuperset(memory_id)
+
+
+def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut into lists of at most that size."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def table_of(model: Any) -> Table:
+    """The table of a model."""
+    table: Table = model.__table__
+    return table

@@ -1,0 +1,231 @@
+"""One transaction on long-term memory."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, update
+
+from agent_memory.entry import EntryKey, MemoryEntry
+from agent_memory.models.ltm import LtmModels
+from agent_memory.repositories.base import Added
+from agent_memory.repositories.sql_names import KnownNames, Names
+from agent_memory.repositories.sql_statements import (
+    IN_LIST,
+    chunked,
+    is_canonical,
+    locations,
+    runs_with_tombstones,
+    table_of,
+    tombstones,
+)
+
+Age = tuple[int, int]
+
+
+class Row(NamedTuple):
+    """An entry, and the values of its row but for the references."""
+
+    entry: MemoryEntry
+    values: dict[str, Any]
+
+
+class Located(NamedTuple):
+    """Where an entry's row is, and how old the entry is."""
+
+    row: int
+    age: Age
+
+
+class UnitOfWork:
+    """One transaction: what is not committed when its connection is closed is undone.
+
+    Args:
+        connection: An open connection; the first statement begins the transaction.
+        models: The models of the tables.
+        known: References that earlier transactions have learned.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        models: LtmModels,
+        known: KnownNames,
+        clock: Callable[[], float],
+    ) -> None:
+        self.connection = connection
+        self._models = models
+        self._entries = table_of(models.LtmEntry)
+        self._tombstones = table_of(models.Tombstone)
+        self._names = Names(connection, models, known, clock)
+
+    def commit(self) -> None:
+        """Make it last."""
+        self.connection.commit()
+        self._names.committed()
+
+    def add(self, rows: Sequence[Row]) -> list[Added]:
+        """Store entries that were not forgotten, in place of older copies of theirs."""
+        self._take_turns(forgetting=False)
+        references = self._names.references([row.entry for row in rows])
+        keys = [
+            (reference.run_ref, row.entry.memory_id)
+            for row, reference in zip(rows, references, strict=True)
+        ]
+        forgotten = self._forgotten(keys)
+        stored = self._stored(row.values["memory_id"] for row in rows)
+        ages = {key: located.age for key, located in stored.items()}
+        newest: dict[tuple[int, str], dict[str, Any]] = {}
+        outcomes = []
+        for row, key, reference in zip(rows, keys, references, strict=True):
+            if key in forgotten:
+                outcomes.append(Added.FORGOTTEN)
+                continue
+            outcomes.append(Added.PRESENT if key in ages else Added.STORED)
+            if key not in ages or age_of(row.entry) > ages[key]:
+                ages[key] = age_of(row.entry)
+                newest[key] = row.values | reference._asdict()
+        self.delete_rows(stored[key].row for key in newest if key in stored)
+        self._insert(list(newest.values()))
+        return outcomes
+
+    def replace(self, row: Row) -> bool:
+        """Store a changed entry in place of its earlier revision, if that is the stored one."""
+        entry, table = row.entry, self._entries
+        [reference] = self._names.references([entry])
+        values = row.values | reference._asdict() | {"revision": entry.revision + 1}
+        # Retrievals do not change the revision: those counted since the caller read it stay.
+        del values["retrieval_count"]
+        accessed = func.coalesce(table.c.last_access_time, table.c.timestamp)
+        values["last_access_time"] = func.nullif(accessed, entry.timestamp)
+        changed = self.connection.execute(
+            update(table)
+            .where(
+                table.c.memory_id == entry.memory_id,
+                table.c.run_ref == reference.run_ref,
+                table.c.agent_ref == reference.agent_ref,
+                table.c.revision == entry.revision,
+            )
+            .values(values)
+        )
+        return changed.rowcount == 1
+
+    def touch(self, counts: Mapping[int, int], at: float) -> None:
+        """Count retrievals of entries, by the ids of their rows."""
+        table = self._entries
+        accessed = func.coalesce(table.c.last_access_time, table.c.timestamp)
+        later = case((accessed < at, at), else_=table.c.last_access_time)
+        statement = (
+            update(table)
+            .where(table.c.id == bindparam("row"))
+            .values(
+                retrieval_count=table.c.retrieval_count + bindparam("count"),
+                last_access_time=later,
+            )
+        )
+        touched = [{"row": row, "count": count} for row, count in counts.items()]
+        if touched:
+            self.connection.execute(statement, touched)
+
+    def forget(self, keys: Sequence[EntryKey], at: float) -> int:
+        """Mark keys as forgotten and delete their entries, whichever agent has them."""
+        self._take_turns(forgetting=True)
+        runs = self._names.runs({key.run_id for key in keys})
+        marks = list(dict.fromkeys((runs[key.run_id], key.memory_id) for key in keys))
+        marked = self._forgotten(marks)
+        self._insert_tombstones([mark for mark in marks if mark not in marked], at)
+        stored = self._stored(memory_id for _, memory_id in marks)
+        return self.delete_rows(stored[mark].row for mark in marks if mark in stored)
+
+    def locate(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Located]:
+        """Find the rows of those keys that are stored, and keep others from changing them."""
+        wanted = set(keys)
+        ids = {key.memory_id for key in wanted if is_canonical(key.memory_id)}
+        located = {
+            EntryKey(row.run_id, row.agent_id, row.memory_id): _located(row)
+            for chunk in chunked(ids, IN_LIST)
+            for row in self.connection.execute(locations(self._models, chunk))
+        }
+        return {key: place for key, place in located.items() if key in wanted}
+
+    def delete_rows(self, rows: Iterable[int]) -> int:
+        """Delete entries by the ids of their rows; returns how many were there."""
+        table = self._entries
+        return sum(
+            self.connection.execute(delete(table).where(table.c.id.in_(chunk))).rowcount
+            for chunk in chunked(rows, IN_LIST)
+        )
+
+    def _stored(self, memory_ids: Iterable[str | bytes]) -> dict[tuple[int, str], Located]:
+        return {
+            (row.run_ref, row.memory_id): _located(row)
+            for chunk in chunked(memory_ids, IN_LIST)
+            for row in self.connection.execute(locations(self._models, chunk))
+        }
+
+    def _forgotten(self, keys: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+        by_run: dict[int, list[str]] = {}
+        for run_ref, memory_id in keys:
+            by_run.setdefault(run_ref, []).append(memory_id)
+        # Most runs forget nothing: asking that first spares the list of ids, 3 us an entry.
+        by_run = {run_ref: by_run[run_ref] for run_ref in self._forgetful(by_run)}
+        return {
+            (run_ref, memory_id)
+            for run_ref, memory_ids in by_run.items()
+            for chunk in chunked(memory_ids, IN_LIST)
+            for memory_id in self.connection.scalars(tombstones(self._models, run_ref, chunk))
+        }
+
+    def _forgetful(self, run_refs: Iterable[int]) -> list[int]:
+        return [
+            run_ref
+            for chunk in chunked(run_refs, IN_LIST)
+            for run_ref in self.connection.scalars(runs_with_tombstones(self._models, chunk))
+        ]
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        if not self.connection.dialect.positional:
+            self.connection.execute(insert(self._entries), rows)
+            return
+        # Tuples for the driver: SQLAlchemy's own handling of parameters takes as long as SQLite.
+        statement = insert(self._entries).compile(
+            dialect=self.connection.dialect, column_keys=list(rows[0])
+        )
+        values_of = itemgetter(*(statement.positiontup or ()))
+        for row in rows:
+            if row["attributes"] is not None:
+                row["attributes"] = json.dumps(row["attributes"])
+        self.connection.exec_driver_sql(statement.string, [values_of(row) for row in rows])
+
+    def _insert_tombstones(self, marks: Sequence[tuple[int, str]], at: float) -> None:
+        rows = [
+            {"run_ref": run_ref, "memory_id": memory_id, "forgotten_at": at}
+            for run_ref, memory_id in marks
+        ]
+        if rows:
+            self.connection.execute(insert(self._tombstones), rows)
+
+    def _take_turns(self, *, forgetting: bool) -> None:
+        """Let no entry be added between the mark and the deletion of its forgetting.
+
+        SQLite has one writer at a time as it is.
+        """
+        if self.connection.dialect.name == "postgresql":
+            lock = func.pg_advisory_xact_lock if forgetting else func.pg_advisory_xact_lock_shared
+            self.connection.execute(lock(zlib.crc32(self._tombstones.name.encode())).select())
+
+
+def age_of(entry: MemoryEntry) -> Age:
+    """What says which of two copies of an entry is the newer."""
+    return entry.revision, entry.retrieval_count
+
+
+def _located(row: Any) -> Located:
+    return Located(row.id, (row.revision, row.retrieval_count))

@@ -1,0 +1,258 @@
+"""Opens what a configuration needs, once in a process, and shares it.
+
+All agents, stores and runs of one configuration use one server lease, one connection pool, one
+SQL engine and one set of repositories. ``acquire`` counts users; the last ``release`` closes.
+After ``os.fork`` the child goes on with connections of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from agent_memory import schema
+from agent_memory.compression import CompressionEngine, ContentsCodec
+from agent_memory.config import Deployment, MemoryConfig, deployment
+from agent_memory.connections import forget_connections, open_engine
+from agent_memory.connections_redis import RedisChannel, RedisClient, describe, open_redis
+from agent_memory.embedded import EmbeddedServer
+from agent_memory.entry import Tier
+from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.forking import after_fork
+from agent_memory.identity import MemoryIds
+from agent_memory.models.ltm import LtmModels, ltm_models
+from agent_memory.outages import Outages
+from agent_memory.repositories.base import LongTermMemory, MemoryRepository
+from agent_memory.repositories.read_only import ReadOnlyRepository
+from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.repositories.sql import LtmRepository
+
+
+class Resources:
+    """Everything that one configuration needs, opened.
+
+    Attributes:
+        config: The configuration.
+        deployment: Where it says the memory lives.
+        read_only: Whether writes are refused.
+        stm: Short-term memory.
+        im: Intermediate memory.
+        ltm: Long-term memory.
+        models: The SQLAlchemy models of long-term memory, under its table prefix.
+        engine: The SQL engine.
+        compression: Brings entries to the level of a tier.
+        ids: Makes memory ids.
+        clock: Gives the time in seconds since 1970.
+        outages: Counts and logs stores that a caller found unreachable.
+        upkeep_outages: The same for upkeep that no caller waits for; never raises.
+
+    Raises:
+        StoreUnavailable: A server, file or folder does not answer.
+        SchemaOutOfDate: Long-term memory needs a migration.
+        ConfigError: The configuration needs a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        config: MemoryConfig,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self.deployment = deployment(config)
+        self.read_only = read_only
+        self.clock = clock
+        self.ids = MemoryIds(clock)
+        self.outages = Outages(config.on_store_error)
+        self.upkeep_outages = Outages("log")
+        self.compression = CompressionEngine(config.autoencoder_config)
+        self.models: LtmModels = ltm_models(config.ltm_config.table_prefix)
+        logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
+        with ExitStack() as opened:
+            self._open(opened)
+            self._opened = opened.pop_all()
+        after_fork(self._renew_connections)
+
+    @property
+    def tiers(self) -> tuple[MemoryRepository, MemoryRepository, MemoryRepository]:
+        """The repositories, richest tier first."""
+        return self.stm, self.im, self.ltm
+
+    def level(self, tier: Tier) -> int:
+        """The compression level of a tier."""
+        if tier is Tier.STM:
+            return 0
+        part = self.config.im_config if tier is Tier.IM else self.config.ltm_config
+        return part.compression_level
+
+    def close(self) -> None:
+        """Close all connections and give the server's lease back."""
+        self._opened.close()
+
+    def _open(self, opened: ExitStack) -> None:
+        self._check_folder()
+        codec = ContentsCodec(self.config.max_entry_bytes)
+        # Opened first: an outdated schema is to be told before a server is started.
+        ltm = self._open_ltm(opened, codec)
+        stm, im = self._open_redis_tiers(opened, codec)
+        self.stm: MemoryRepository = ReadOnlyRepository(stm) if self.read_only else stm
+        self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
+        self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
+
+    def _check_folder(self) -> None:
+        where = self.deployment
+        if self.read_only and where.engine == "embedded" and not where.path.is_dir():
+            raise StoreUnavailable(f"there is no memory in {where.path} to open read-only")
+
+    def _open_ltm(self, opened: ExitStack, codec: ContentsCodec) -> LtmRepository:
+        config = self.config.ltm_config
+        self.engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
+        opened.callback(self.engine.dispose)
+        if self.read_only:
+            schema.check(self.engine, config.table_prefix)
+        else:
+            schema.ensure(self.engine, config.table_prefix)
+        return LtmRepository(
+            self.engine,
+            codec,
+            table_prefix=config.table_prefix,
+            indexed_attributes=self.config.indexed_attributes,
+        )
+
+    def _open_redis_tiers(
+        self, opened: ExitStack, codec: ContentsCodec
+    ) -> tuple[StmRepository, ImRepository]:
+        stm, im = self.config.stm_config, self.config.im_config
+        connect = self._connector(opened)
+        stm_channel = connect(stm.db)
+        # One channel for both, where one database holds both: then a move is one transaction.
+        im_channel = stm_channel if im.db == stm.db else connect(im.db)
+        stm_channel.call("PING")
+        return (
+            StmRepository(stm_channel, codec, namespace=stm.namespace, clock=self.clock),
+            ImRepository(im_channel, codec, namespace=im.namespace, clock=self.clock),
+        )
+
+    def _connector(self, opened: ExitStack) -> Callable[[int], RedisChannel]:
+        """What opens a channel to a database of this deployment's server."""
+        where: Deployment = self.deployment
+        if where.engine == "fake":
+            return _fake_connector(opened)
+        if where.engine == "embedded":
+            server = EmbeddedServer.open(where.path, self.config.durability)
+            opened.callback(server.close)
+            return _embedded_connector(opened, server, f"the embedded server in {where.path}")
+        url = where.redis_url or ""
+
+        def connect(db: int) -> RedisChannel:
+            channel = RedisChannel(open_redis(url, db), describe(url))
+            opened.callback(channel.close)
+            return channel
+
+        return connect
+
+    def _renew_connections(self) -> None:
+        # redis-py's pools see the new process themselves.
+        forget_connections(self.engine)
+
+
+def _embedded_connector(
+    opened: ExitStack, server: EmbeddedServer, name: str
+) -> Callable[[int], RedisChannel]:
+    def connect(db: int) -> RedisChannel:
+        def heal() -> RedisClient:
+            server.ensure_running()
+            # Its socket may have a new name by now.
+            return open_redis(f"unix://{server.socket_path}", db)
+
+        channel = RedisChannel(open_redis(f"unix://{server.socket_path}", db), name, heal)
+        opened.callback(channel.close)
+        return channel
+
+    return connect
+
+
+def _fake_connector(opened: ExitStack) -> Callable[[int], RedisChannel]:
+    try:
+        import fakeredis  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise ConfigError(
+            'engine "fake" needs fakeredis: pip install "agent-memory[fake]"'
+        ) from error
+    server = fakeredis.FakeServer()
+
+    def connect(db: int) -> RedisChannel:
+        channel = RedisChannel(
+            fakeredis.FakeRedis(server=server, db=db, protocol=2),
+            "the fake server",
+            measures_memory=False,
+        )
+        opened.callback(channel.close)
+        return channel
+
+    return connect
+
+
+@dataclass
+class _Held:
+    resources: Resources
+    users: int = 0
+
+
+class _Shared:
+    """The open resources of this process, by configuration, and how many use each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._held: dict[Hashable, _Held] = {}
+        after_fork(self._unlock)
+
+    def acquire(self, config: MemoryConfig, read_only: bool) -> Resources:
+        # A run of its own needs nothing of its own; where it lives may differ by environment.
+        key = (_without_run(config), deployment(config), read_only)
+        with self._lock:
+            held = self._held.get(key)
+            if held is None:
+                held = self._held[key] = _Held(Resources(config, read_only=read_only))
+            held.users += 1
+            return held.resources
+
+    def release(self, resources: Resources) -> None:
+        with self._lock:
+            for key, held in list(self._held.items()):
+                if held.resources is resources:
+                    held.users -= 1
+                    if held.users == 0:
+                        del self._held[key]
+                        resources.close()
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
+
+
+_shared = _Shared()
+
+
+def acquire(config: MemoryConfig, *, read_only: bool = False) -> Resources:
+    """Get the resources of a configuration, opened if they are not; ``release`` them after.
+
+    Raises:
+        StoreUnavailable: A server, file or folder does not answer.
+        SchemaOutOfDate: Long-term memory needs a migration.
+        ConfigError: The configuration needs a package that is not installed.
+    """
+    return _shared.acquire(config, read_only)
+
+
+def release(resources: Resources) -> None:
+    """Give resources back; the last user closes them."""
+    _shared.release(resources)
+
+
+def _without_run(config: MemoryConfig) -> MemoryConfig:
+    return config.model_copy(update={"run_id": "default"})

@@ -1,0 +1,40 @@
+"""The contract of repositories as tests, and entries to test with; needs pytest and hypothesis.
+
+Both come with the ``dev`` extra. A repository of your own is held to the contract like this:
+
+    from agent_memory.testing import RepositoryContract
+
+    class TestMyRepository(RepositoryContract):
+        @pytest.fixture
+        def repository(self):
+            return MyRepository(...)    # empty
+
+A long-term one, which also remembers what was forgotten, takes ``LongTermContract``.
+"""
+
+import pytest
+
+# Without this a failing assert of the contract would not show its values; it must come first.
+_PARTS = ("apart", "changing", "finding", "forgetting", "keeping", "moving", "sharing", "storing")
+pytest.register_assert_rewrite(f"{__name__}.stateful", *(f"{__name__}.{part}" for part in _PARTS))
+
+from agent_memory.testing.contract import LongTermContract, RepositoryContract  # noqa: E402
+from agent_memory.testing.exact import same  # noqa: E402
+from agent_memory.testing.samples import (  # noqa: E402
+    HOSTILE_CONTENTS,
+    HOSTILE_NAMES,
+    UNSTORABLE_CONTENTS,
+    a_memory_id,
+    an_entry,
+)
+
+__all__ = [
+    "HOSTILE_CONTENTS",
+    "HOSTILE_NAMES",
+    "UNSTORABLE_CONTENTS",
+    "LongTermContract",
+    "RepositoryContract",
+    "a_memory_id",
+    "an_entry",
+    "same",
+]

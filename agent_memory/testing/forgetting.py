@@ -1,0 +1,122 @@
+"""Promises of ``forget``: what was forgotten is gone and never comes back."""
+# A test's name is its docstring, and assert is what it does.
+# ruff: noqa: D102, S101
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent_memory.entry import EntryKey
+from agent_memory.errors import EntryNotFound
+from agent_memory.repositories.base import Added, LongTermMemory
+from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
+from agent_memory.testing.storing import everything
+
+
+class ForgettingContract:
+    """Forgetting for good."""
+
+    def test_forget_removes_and_counts_what_was_there(self, repository: LongTermMemory) -> None:
+        entries = [an_entry(agent_id=name) for name in ("a", "a", "b", "c")]
+        repository.add_many(entries)
+        keys = [entry.key for entry in entries[:3]]
+        missing = an_entry().key
+        assert repository.forget(iter([*keys, missing, keys[0]]), at=5.0) == 3
+        assert everything(repository) == entries[3:]
+        assert repository.forget([], at=5.0) == 0
+
+    def test_what_was_forgotten_is_refused_by_every_later_add(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry, other = an_entry(), an_entry()
+        repository.add(entry)
+        repository.forget([entry.key], at=5.0)
+        assert repository.add(entry) is Added.FORGOTTEN
+        newer = replace(entry, revision=9)
+        assert repository.add_many([newer, other, entry]) == [
+            Added.FORGOTTEN, Added.STORED, Added.FORGOTTEN,
+        ]  # fmt: skip
+        assert everything(repository) == [other]
+
+    def test_a_key_forgotten_before_it_came_is_refused(self, repository: LongTermMemory) -> None:
+        entry = an_entry(run_id="a run never seen", agent_id="an agent never seen")
+        assert repository.forget([entry.key], at=5.0) == 0
+        assert repository.runs() == []
+        assert repository.agents(entry.run_id) == []
+        assert repository.add(entry) is Added.FORGOTTEN
+        assert everything(repository, entry.run_id) == []
+
+    def test_forgetting_twice_is_forgetting_once(self, repository: LongTermMemory) -> None:
+        entry = an_entry()
+        repository.add(entry)
+        assert repository.forget([entry.key], at=5.0) == 1
+        assert repository.forget([entry.key], at=6.0) == 0
+        assert repository.add(entry) is Added.FORGOTTEN
+
+    def test_the_same_memory_id_in_another_run_is_not_forgotten(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        elsewhere = replace(entry, run_id="run 2")
+        repository.add_many([entry, elsewhere])
+        repository.forget([entry.key], at=5.0)
+        assert everything(repository, "run 2") == [elsewhere]
+        repository.remove(elsewhere.key)
+        assert repository.add(elsewhere) is Added.STORED
+
+    def test_what_was_only_removed_or_cleared_may_come_back(
+        self, repository: LongTermMemory
+    ) -> None:
+        entries = [an_entry() for _ in range(3)]
+        repository.add_many(entries)
+        repository.remove(entries[0].key)
+        repository.remove_copied(entries[1:2])
+        repository.clear_agent("run", "ant")
+        assert repository.add_many(entries) == [Added.STORED] * 3
+
+    def test_forgetting_outlives_the_clearing_of_its_agent(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry, other = an_entry(), an_entry()
+        repository.add_many([entry, other])
+        repository.forget([entry.key], at=5.0)
+        assert repository.clear_agent("run", "ant") == 1
+        assert repository.clear_run("run") == 0
+        assert repository.add_many([entry, other]) == [Added.FORGOTTEN, Added.STORED]
+
+    def test_what_was_forgotten_cannot_be_replaced_touched_or_found(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        repository.add(entry)
+        repository.forget([entry.key], at=5.0)
+        with pytest.raises(EntryNotFound):
+            repository.replace(entry)
+        with pytest.raises(EntryNotFound):
+            repository.get(entry.key)
+        assert repository.touch({entry.key: 1}, at=6.0) == [entry.key]
+        assert repository.remove(entry.key) is False
+        assert repository.remove_copied([entry]) == [True]
+
+    def test_a_thousand_keys_are_forgotten_in_one_call(self, repository: LongTermMemory) -> None:
+        entries = [an_entry(memory_id=a_memory_id(number)) for number in range(1_001)]
+        repository.add_many(entries[::2])
+        assert repository.forget([entry.key for entry in entries], at=5.0) == 501
+        assert repository.add_many(entries) == [Added.FORGOTTEN] * 1_001
+
+    def test_hostile_names_are_forgotten_alone(self, repository: LongTermMemory) -> None:
+        same = a_memory_id(1)
+        entries = [an_entry(run_id=name, agent_id=name, memory_id=same) for name in HOSTILE_NAMES]
+        repository.add_many(entries)
+        for place, entry in enumerate(entries):
+            assert repository.forget([entry.key], at=5.0) == 1
+            assert repository.runs() == sorted(HOSTILE_NAMES[place + 1 :])
+        assert set(repository.add_many(entries)) == {Added.FORGOTTEN}
+
+    def test_a_wrong_run_in_the_key_forgets_nothing_here(self, repository: LongTermMemory) -> None:
+        entry = an_entry()
+        repository.add(entry)
+        repository.forget([EntryKey("run 2", "ant", entry.memory_id)], at=5.0)
+        assert everything(repository) == [entry]

@@ -1,0 +1,88 @@
+"""How a figure is measured: two ways of doing the same work, in turn, in one run.
+
+Machines are noisy, so that only ratios between neighbours in time are trusted: each round runs
+both, and the median of the rounds' ratios is quoted.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured figure beside its target.
+
+    Attributes:
+        name: What was measured.
+        target: What was promised, in words.
+        measured: What came out, with its unit.
+        met: Whether the promise holds.
+        note: The spread, or what limits the figure.
+    """
+
+    name: str
+    target: str
+    measured: str
+    met: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How much faster ours is than the plain way; below 1 it is slower.
+
+    Attributes:
+        median: Median of the rounds' ratios of plain time to our time.
+        least: The least of them.
+        greatest: The greatest of them.
+        our_seconds: Median time of our way, in seconds a round.
+    """
+
+    median: float
+    least: float
+    greatest: float
+    our_seconds: float
+
+    @property
+    def spread(self) -> str:
+        """The range over the rounds, in words."""
+        return f"{self.least:.2f} to {self.greatest:.2f} over the rounds"
+
+
+def seconds(work: Work) -> float:
+    """How long some work takes, in seconds, with the collector out of the way."""
+    gc.collect()
+    gc.disable()
+    try:
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
+    finally:
+        gc.enable()
+
+
+def compare(
+    prepare_ours: Callable[[], Work], prepare_plain: Callable[[], Work], rounds: int = 7
+) -> Ratio:
+    """Measure two ways of the same work in turn, after one round that does not count.
+
+    Args:
+        prepare_ours: Makes what our way needs for a round, unmeasured, and gives the work.
+        prepare_plain: The same for the plain way.
+        rounds: How many rounds count.
+    """
+    pairs = [(seconds(prepare_ours()), seconds(prepare_plain())) for _ in range(rounds + 1)][1:]
+    ratios = [theirs / mine for mine, theirs in pairs]
+    return Ratio(
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        statistics.median(mine for mine, _ in pairs),
+    )

@@ -1,0 +1,58 @@
+"""What someone would write without this package: redis-py, a hash an entry and its indexes.
+
+The same bytes, keys and commands that the repositories end up with, at the same durability, on
+the same server; the values are ready beforehand, so that nothing but the client is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from agent_memory.compression import ContentsCodec
+from agent_memory.entry import MemoryEntry
+from agent_memory.models.redis import FIELDS, agent_prefix, entry_to_values
+
+NAMESPACE = "plain"
+
+
+def ready_hash(entry: MemoryEntry) -> dict[Any, Any]:
+    """The hash of an entry, its contents encoded."""
+    contents = ContentsCodec().encode(entry.contents, 0)
+    values = zip(FIELDS, entry_to_values(entry, contents), strict=True)
+    return {name: value for name, value in values if value not in ("", b"")}
+
+
+def store_one(client: redis.Redis, stored: dict[Any, Any]) -> None:
+    """Store one entry and its indexes in a MULTI."""
+    prefix = agent_prefix(NAMESPACE, stored["run_id"], stored["agent_id"])
+    memory_id = stored["memory_id"]
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(prefix + memory_id, mapping=stored)
+        pipe.zadd(prefix + "steps", {memory_id: stored["step_number"]})
+        pipe.zadd(prefix + "times", {memory_id: stored["timestamp"]})
+        pipe.zadd(prefix + f"type:{stored['memory_type']}", {memory_id: stored["timestamp"]})
+        pipe.zadd(prefix + "importance", {memory_id: stored["importance_score"]})
+        pipe.zadd(f"{NAMESPACE}:agents:{stored['run_id']}", {stored["agent_id"]: time.time()})
+        pipe.execute()
+
+
+def store_grouped(client: redis.Redis, batch: Sequence[dict[Any, Any]]) -> None:
+    """Store entries of one agent in a MULTI whose index commands take all members at once."""
+    first = batch[0]
+    prefix = agent_prefix(NAMESPACE, first["run_id"], first["agent_id"])
+    times = {stored["memory_id"]: stored["timestamp"] for stored in batch}
+    with client.pipeline(transaction=True) as pipe:
+        for stored in batch:
+            pipe.hset(prefix + stored["memory_id"], mapping=stored)
+        pipe.zadd(prefix + "steps", {one["memory_id"]: one["step_number"] for one in batch})
+        pipe.zadd(prefix + "times", times)
+        pipe.zadd(prefix + f"type:{first['memory_type']}", times)
+        pipe.zadd(
+            prefix + "importance", {one["memory_id"]: one["importance_score"] for one in batch}
+        )
+        pipe.zadd(f"{NAMESPACE}:agents:{first['run_id']}", {first["agent_id"]: time.time()})
+        pipe.execute()

@@ -1,0 +1,96 @@
+"""How fast entries are stored, beside a plain client on the same server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import redis
+
+from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory.embedded import EmbeddedServer
+from benchmarks.entries import new_entries, trader_states
+from benchmarks.measuring import Figure, Work, compare
+from benchmarks.plain_redis import ready_hash, store_grouped, store_one
+
+SINGLE = 2_000
+BATCH = 1_000
+BATCHES = 5
+
+
+def figures() -> Iterator[Figure]:
+    """Measure single and batched stores."""
+    with TemporaryDirectory() as folder:
+        # Moves are measured elsewhere; here nothing may leave.
+        config = MemoryConfig(path=Path(folder), engine="embedded", cleanup_interval=10**9,
+                              stm_config={"memory_limit": 10**9})  # fmt: skip
+        with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
+            client = redis.Redis(unix_socket_path=server.socket_path)
+            yield _single(system, client)
+            yield _batched(system, client)
+            client.close()
+
+
+def _single(system: AgentMemorySystem, client: redis.Redis) -> Figure:
+    states = trader_states(SINGLE)
+    agents = itertools.count()
+
+    def ours() -> Work:
+        return partial(_store_states, system, f"single{next(agents)}", states)
+
+    def plain() -> Work:
+        ready = [ready_hash(entry) for entry in new_entries(states, f"single{next(agents)}")]
+        return partial(_store_each, client, ready)
+
+    ratio = compare(ours, plain)
+    return Figure(
+        "single store_agent_state against a plain MULTI of ready bytes",
+        "0.60x or more",
+        f"{ratio.median:.2f}x",
+        ratio.median >= 0.6,
+        f"{ratio.spread}; {ratio.our_seconds / SINGLE * 1e6:.0f} us each",
+    )
+
+
+def _batched(system: AgentMemorySystem, client: redis.Redis) -> Figure:
+    states = trader_states(BATCH)
+    agents = itertools.count()
+
+    def ours() -> Work:
+        batches = [new_entries(states, f"batch{next(agents)}") for _ in range(BATCHES)]
+        return lambda: [system.stm.add_many(batch) for batch in batches]
+
+    def plain() -> Work:
+        batches = [
+            [ready_hash(entry) for entry in new_entries(states, f"batch{next(agents)}")]
+            for _ in range(BATCHES)
+        ]
+        return partial(_store_batches, client, batches)
+
+    ratio = compare(ours, plain)
+    return Figure(
+        f"add_many of {BATCH:,} against a plain pipeline with grouped indexes",
+        "0.70x or more",
+        f"{ratio.median:.2f}x",
+        ratio.median >= 0.7,
+        f"{ratio.spread}; {ratio.our_seconds / BATCH / BATCHES * 1e6:.0f} us an entry",
+    )
+
+
+def _store_states(system: AgentMemorySystem, agent: str, states: list[dict[str, Any]]) -> None:
+    for step, state in enumerate(states):
+        system.store_agent_state(agent, state, step)
+
+
+def _store_batches(client: redis.Redis, batches: list[list[dict[str, Any]]]) -> None:
+    for batch in batches:
+        store_grouped(client, batch)
+
+
+def _store_each(client: redis.Redis, ready: list[dict[str, Any]]) -> None:
+    for stored in ready:
+        store_one(client, stored)

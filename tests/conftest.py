@@ -1,0 +1,76 @@
+"""Fixtures of engines: each is started once in a session, when first asked for, and emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from agent_memory.embedded import EmbeddedServer
+from tests import engines
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-alembic 0.13 binds its built-in tests to tests/conftest.py even when none are asked
+    # for, in a way that ends pytest 9.2's collection: send it to a file that is not there.
+    if not config.option.pytest_alembic_tests_path:
+        config.option.pytest_alembic_tests_path = "tests/no-such-file.py"
+
+
+@pytest.fixture(scope="session")
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The embedded server of a folder of this session; shared, so leave it running."""
+    with EmbeddedServer.open(tmp_path_factory.mktemp("embedded")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tcp_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a plain Valkey server on 127.0.0.1 that asks for ``engines.PASSWORD``."""
+    with engines.tcp_server(tmp_path_factory.mktemp("tcp")) as port:
+        yield port
+
+
+@pytest.fixture(params=engines.REDIS_ENGINES)
+def redis_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """A binary client of each engine for short-term and intermediate memory, empty."""
+    if request.param == "fakeredis":
+        client = engines.fake_client()
+    elif request.param == "embedded":
+        client = engines.embedded_client(request.getfixturevalue("embedded_server"))
+    else:
+        client = engines.tcp_client(request.getfixturevalue("tcp_port"))
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SQLite file that tests share."""
+    return tmp_path_factory.mktemp("sqlite") / "ltm.db"
+
+
+@pytest.fixture(scope="session")
+def sqlite_file(sqlite_path: Path) -> Iterator[engines.SqlDatabase]:
+    """Long-term memory in a file."""
+    with engines.SqlDatabase(f"sqlite:///{sqlite_path}") as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def sqlite_memory() -> Iterator[engines.SqlDatabase]:
+    """Long-term memory in this process."""
+    with engines.SqlDatabase("sqlite:///:memory:") as database:
+        yield database
+
+
+@pytest.fixture(params=engines.SQL_ENGINES)
+def ltm_engine(request: pytest.FixtureRequest) -> Engine:
+    """An engine over each database for long-term memory, empty."""
+    database: engines.SqlDatabase = request.getfixturevalue(request.param)
+    database.empty()
+    return database.engine

@@ -1,0 +1,122 @@
+"""The engines that tests run on, each started from its wheel in a folder of the test session."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fakeredis
+import redis
+from sqlalchemy import Engine, delete
+
+from agent_memory.connections import forget_connections, open_engine
+from agent_memory.embedded import EmbeddedServer, server_binary
+from agent_memory.forking import after_fork
+from agent_memory.models.ltm import ltm_models
+
+PASSWORD = "p@ss:w/ord%"
+
+REDIS_ENGINES = ("fakeredis", "embedded", "tcp")
+SQL_ENGINES = ("sqlite_file", "sqlite_memory")
+
+_START_TIMEOUT = 20.0  # seconds
+
+
+@contextlib.contextmanager
+def tcp_server(folder: Path) -> Iterator[int]:
+    """A plain Valkey server on 127.0.0.1 that asks for ``PASSWORD``; gives its port."""
+    for attempt in range(5):
+        port = _free_port()
+        process = _start(folder, port)
+        try:
+            if _answers(process, port):
+                yield port
+                return
+        finally:
+            process.terminate()
+            process.wait(timeout=_START_TIMEOUT)
+        # Another process may have taken the port meanwhile: choose again.
+        time.sleep(0.1 * attempt)
+    log = (folder / "server.log").read_text(errors="replace")
+    raise RuntimeError(f"no Valkey server came up in {folder}:\n{log[-2000:]}")
+
+
+def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    settings = folder / "server.conf"
+    settings.write_text(
+        f'port {port}\nbind 127.0.0.1\ndir "{folder}"\nsave ""\nappendonly no\n'
+        f'requirepass "{PASSWORD}"\n'
+    )
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            [server_binary(), settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.closing(tcp_client(port)) as client:
+            try:
+                # The server on this port may be somebody else's, which knows no such password.
+                client.ping()
+            except (redis.exceptions.ConnectionError, redis.exceptions.ResponseError):
+                time.sleep(0.01)
+            else:
+                return bool(client.info("server")["process_id"] == process.pid)
+    return False
+
+
+def tcp_client(port: int) -> redis.Redis:
+    """A binary client of the server that ``tcp_server`` started."""
+    return redis.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2)
+
+
+def embedded_client(server: EmbeddedServer) -> redis.Redis:
+    """A binary client of an embedded server."""
+    return redis.Redis(unix_socket_path=server.socket_path, protocol=2)
+
+
+def fake_client() -> redis.Redis:
+    """A binary client of a server of its own within this process."""
+    return fakeredis.FakeRedis(server=fakeredis.FakeServer(), protocol=2)
+
+
+class SqlDatabase:
+    """A database with the schema of long-term memory, for as long as the block lasts.
+
+    Args:
+        url: Its SQLAlchemy URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine: Engine = open_engine(url)
+        ltm_models().metadata.create_all(self.engine)
+        after_fork(self._renew_connections)
+
+    def empty(self) -> None:
+        """Delete all rows, but for those that come with the schema."""
+        models = ltm_models()
+        with self.engine.begin() as connection:
+            for table in reversed(models.metadata.sorted_tables):
+                if table.name != models.Type.__tablename__:
+                    connection.execute(delete(table))
+
+    def __enter__(self) -> SqlDatabase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.dispose()
+
+    def _renew_connections(self) -> None:
+        forget_connections(self.engine)

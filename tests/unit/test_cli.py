@@ -1,0 +1,182 @@
+"""The command line: what it leaves in a folder, and how it speaks of what goes wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agent_memory import AgentMemorySystem, Query, Tier
+from agent_memory.cli.commands import app
+from agent_memory.entry import MemoryType, Order
+from agent_memory.integrations.sugarscape import Sugarscape
+
+TRADERS, STEPS = 12, 25
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run_demo(folder: Path) -> Result:
+    result = invoke("demo", "--path", folder, "--agents", TRADERS, "--steps", STEPS)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def entries_by_tier(folder: Path, run_id: str) -> dict[Tier, int]:
+    with AgentMemorySystem.open(folder, read_only=True) as system:
+        return {tier.tier: tier.count(run_id) for tier in (system.stm, system.im, system.ltm)}
+
+
+def simulated_entries(seed: int) -> int:
+    simulation = Sugarscape(TRADERS, seed)
+    moments = [moment for _ in range(STEPS) for moment in simulation.step()]
+    return sum(1 if moment.state is None else 2 for moment in moments)
+
+
+@pytest.fixture(scope="module")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with one run of the demo, and what the demo printed."""
+    folder = tmp_path_factory.mktemp("demo") / "memory"
+    return folder, run_demo(folder).output
+
+
+def test_demo_fills_all_three_tiers_and_loses_nothing(remembered: tuple[Path, str]) -> None:
+    folder, _ = remembered
+    held = entries_by_tier(folder, "sugarscape-1")
+    assert all(count > 0 for count in held.values()), held
+    assert sum(held.values()) == simulated_entries(seed=1)
+
+
+def test_demo_keeps_the_states_that_the_simulation_had(remembered: tuple[Path, str]) -> None:
+    folder, _ = remembered
+    simulation = Sugarscape(TRADERS, seed=1)
+    expected = [
+        moment.state for _ in range(STEPS) for moment in simulation.step() if moment.agent_id == 1
+    ]
+    with AgentMemorySystem.open(folder, read_only=True) as system:
+        query = Query(
+            agent_id="1", run_id="sugarscape-1", memory_type=MemoryType.STATE, order=Order.STEP
+        )
+        recalled = [dict(hit.entry.contents) for hit in system.recall(query)]
+    assert recalled == [state for state in expected if state is not None]
+
+
+def test_demo_tells_of_every_tier_and_answers_from_all(remembered: tuple[Path, str]) -> None:
+    _, output = remembered
+    for said in ("short-term", "intermediate", "long-term", "bytes an entry", "stores a second"):
+        assert said in output
+    (answer,) = [line for line in output.splitlines() if " entries in " in line]
+    assert re.search(r": [1-9]\d* short-term, [1-9]\d* intermediate, [1-9]\d* long-term$", answer)
+
+
+def test_second_demo_reopens_the_folder_and_adds_a_run(tmp_path: Path) -> None:
+    run_demo(tmp_path)
+    first = sum(entries_by_tier(tmp_path, "sugarscape-1").values())
+    again = run_demo(tmp_path)
+    assert f"{first:,} entries" in again.output
+    assert sum(entries_by_tier(tmp_path, "sugarscape-1").values()) == first
+    assert sum(entries_by_tier(tmp_path, "sugarscape-2").values()) == simulated_entries(seed=2)
+
+
+def test_status_lists_the_runs_and_changes_nothing(remembered: tuple[Path, str]) -> None:
+    folder, _ = remembered
+    before = entries_by_tier(folder, "sugarscape-1")
+    result = invoke("status", "--path", folder)
+    assert result.exit_code == 0, result.output
+    assert "sugarscape-1" in result.output
+    assert entries_by_tier(folder, "sugarscape-1") == before
+
+
+def test_maintain_says_what_it_moved_and_loses_nothing(remembered: tuple[Path, str]) -> None:
+    folder, _ = remembered
+    before = sum(entries_by_tier(folder, "sugarscape-1").values())
+    result = invoke("maintain", "--path", folder)
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("moved ")
+    assert sum(entries_by_tier(folder, "sugarscape-1").values()) == before
+
+
+@pytest.mark.parametrize("command", ["demo", "status", "maintain"])
+def test_a_path_that_cannot_be_used_is_one_plain_line(command: str, tmp_path: Path) -> None:
+    occupied = tmp_path / "occupied"
+    occupied.write_text("a file, not a folder")
+    result = invoke(command, "--path", occupied)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("agent-memory: ")
+    assert str(occupied) in line
+    assert occupied.read_text() == "a file, not a folder"
+
+
+@pytest.mark.parametrize("command", ["status", "maintain"])
+def test_a_folder_that_is_not_there_is_told_and_not_made(command: str, tmp_path: Path) -> None:
+    result = invoke(command, "--path", tmp_path / "absent")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--agents", "0"), ("--steps", "0"), ("--steps", "many")])
+def test_demo_refuses_numbers_without_a_meaning(arguments: tuple[str, str], tmp_path: Path) -> None:
+    result = invoke("demo", "--path", tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_version_is_the_installed_one() -> None:
+    assert invoke("version").output.strip() == version("agent-memory")
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extra"),
+    [
+        ("typer", ["version"], "agent-memory[cli]"),
+        ("rich", ["version"], "agent-memory[cli]"),
+        ("mesa", ["demo"], "agent-memory[demo]"),
+        ("networkx", ["demo"], "agent-memory[demo]"),
+    ],
+)
+def test_a_missing_package_is_told_with_the_extra_that_brings_it(
+    missing: str, arguments: list[str], extra: str, tmp_path: Path
+) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from agent_memory.cli import main\n"
+        f"sys.argv = ['agent-memory', *{arguments!r}]\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert f"pip install '{extra}'" in line
+
+
+def test_simulation_with_the_same_seed_is_the_same() -> None:
+    first, second = Sugarscape(TRADERS, seed=5), Sugarscape(TRADERS, seed=5)
+    for _ in range(STEPS):
+        assert first.step() == second.step()
+
+
+def test_traders_who_starve_leave_an_action_and_no_state() -> None:
+    simulation = Sugarscape(40, seed=1)
+    dead = [
+        moment
+        for _ in range(60)
+        for moment in simulation.step()
+        if moment.action["action_type"] == "starve"
+    ]
+    assert len(dead) == 40 - simulation.alive > 0
+    assert all(
+        moment.state is None and moment.action["action_params"]["lacking"] for moment in dead
+    )
