@@ -98,8 +98,6 @@ class CompressionEngine:
         Raises:
             InvalidEntry: There is no such level, or the dict is no entry.
         """
-        if level not in (0, 1, 2):
-            raise InvalidEntry(f"compression level: {level!r} is none of 0, 1, 2")
         if isinstance(entry, MemoryEntry):
             return replace(entry, compression_level=level)
         return replace(MemoryEntry.from_dict(entry), compression_level=level).to_dict()

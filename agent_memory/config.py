@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +24,8 @@ PATH_VARIABLE = "AGENT_MEMORY_PATH"
 REDIS_URL_VARIABLE = "AGENT_MEMORY_REDIS_URL"
 LTM_URL_VARIABLE = "AGENT_MEMORY_LTM_URL"
 DEFAULT_FOLDER = "agent_memory_data"
+
+_PASSWORD_IN_QUERY = re.compile(r"((?:password|passwd)=)[^&\s]*")
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Level = Annotated[int, Field(ge=0, le=2)]
@@ -237,15 +240,16 @@ class MemoryConfig(_Part):
             )
         if stm.namespace == im.namespace:
             raise ConfigError("stm_config and im_config share a namespace; give each its own")
-        if self.redis_url is None:
-            return
-        if _names_a_server(stm):
-            raise ConfigError("redis_url and host, port or password name the server twice")
-        if urlsplit(self.redis_url).scheme not in ("redis", "rediss", "unix"):
+        named = self.redis_url is not None or _names_a_server(stm)
+        if named and self.engine in ("embedded", "fake"):
             raise ConfigError(
-                f"redis_url: {without_password(self.redis_url)!r} does not begin with "
-                "redis://, rediss:// or unix://"
+                f"engine={self.engine!r} uses no server of your own: leave out redis_url, host, "
+                'port and password, or choose engine="redis"'
             )
+        if self.redis_url is not None:
+            if _names_a_server(stm):
+                raise ConfigError("redis_url and host, port or password name the server twice")
+            _check_redis_url("redis_url", self.redis_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,13 +301,20 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
 
 
 def without_password(url: str) -> str:
-    """The URL with its password, if any, replaced by stars: for messages and logs."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url if "password=" not in parts.query else url.replace(parts.query, "***")
-    user = parts.netloc.rpartition("@")[0].partition(":")[0]
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{place}"))
+    """The URL with its password, if any, replaced by stars: for messages and logs.
+
+    A URL that cannot be read is shown without anything that might be meant as a password.
+    """
+    url = _PASSWORD_IN_QUERY.sub(r"\1***", url)
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return re.sub(r"^[^\s/]+@", "***@", url)
+    credentials, at, place = rest.rpartition("@")
+    if not at or scheme.startswith("sqlite"):
+        return url
+    # To the last '@', since a password may hold one, and a '/' too, if it was not encoded.
+    user = credentials.partition(":")[0] if ":" in credentials else ""
+    return f"{scheme}://{user}:***@{place}"
 
 
 def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
@@ -311,7 +322,17 @@ def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
         return config.redis_url
     if _names_a_server(config.stm_config):
         return _url_of_parts(config.stm_config)
-    return environ.get(REDIS_URL_VARIABLE) or None
+    url = environ.get(REDIS_URL_VARIABLE) or None
+    if url is not None:
+        _check_redis_url(f"${REDIS_URL_VARIABLE}", url)
+    return url
+
+
+def _check_redis_url(name: str, url: str) -> None:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ConfigError(
+            f"{name}: {without_password(url)!r} does not begin with redis://, rediss:// or unix://"
+        )
 
 
 def _names_a_server(part: _RedisConfig) -> bool:
@@ -321,10 +342,13 @@ def _names_a_server(part: _RedisConfig) -> bool:
 
 def _url_of_parts(part: _RedisConfig) -> str:
     from_password = "" if part.password is None else f":{quote(part.password, safe='')}@"
-    return f"redis://{from_password}{part.host}:{part.port}"
+    host = f"[{part.host}]" if ":" in part.host else part.host  # an IPv6 address
+    return f"redis://{from_password}{host}:{part.port}"
 
 
 def _sqlite_url(folder: Path, db_path: str) -> str:
     if db_path == ":memory:":
         return "sqlite:///:memory:"
-    return f"sqlite:///{folder / db_path}"
+    # A '?' would begin the URL's query, and SQLAlchemy 2.1 decodes what follows a '%'.
+    path = str(folder / Path(db_path).expanduser()).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{path}"

@@ -120,16 +120,20 @@ class MemoryEntry:
         put(self, "memory_type", _checked_type(self.memory_type))
         put(self, "contents", as_contents(self.contents))
         put(self, "importance_score", checked_importance(self.importance_score))
-        for name in ("compression_level", "retrieval_count", "revision"):
-            put(self, name, _checked_count(name, getattr(self, name)))
+        put(self, "compression_level", checked_level(self.compression_level))
+        put(self, "retrieval_count", _checked_count("retrieval_count", self.retrieval_count))
+        put(self, "revision", _checked_count("revision", self.revision))
         for name in ("creation_time", "last_access_time"):
-            # A default cannot name another field.
             value = getattr(self, name)
-            put(
-                self, name, self.timestamp if value is _AS_TIMESTAMP else _checked_time(name, value)
-            )
+            # A default cannot name another field.
+            time = self.timestamp if value is _AS_TIMESTAMP else _checked_time(name, value)
+            put(self, name, time)
         if self.embedding is not None:
             put(self, "embedding", _checked_embedding(self.embedding))
+        if self.encoder_version is not None:
+            put(self, "encoder_version", _checked_count("encoder_version", self.encoder_version))
+        if self.error_bounds is not None:
+            put(self, "error_bounds", _checked_bounds(self.error_bounds))
 
     @property
     def key(self) -> EntryKey:
@@ -166,16 +170,19 @@ class MemoryEntry:
         Raises:
             InvalidEntry: A field is missing, unknown or has no meaning.
         """
+        if not isinstance(values, Mapping):
+            raise InvalidEntry(f"entry: a dict is needed, not {values!r:.80}")
         flat = {name: value for name, value in values.items() if name not in _NESTED}
-        flat |= values.get("metadata") or {}
-        vectors = values.get("embeddings") or {}
+        metadata, vectors = (values.get(name) or {} for name in _NESTED)
+        if not isinstance(metadata, Mapping) or not isinstance(vectors, Mapping):
+            raise InvalidEntry("entry: metadata and embeddings must be dicts")
+        flat |= metadata
         level = flat.get("compression_level", 0)
         if vectors:
-            vector = vectors.get(_EMBEDDING_NAMES[level if level in (0, 1, 2) else 0])
-            flat["embedding"] = None if vector is None else np.asarray(vector, np.float32)
+            flat["embedding"] = vectors.get(_EMBEDDING_NAMES[level if level in (0, 1, 2) else 0])
         unknown = flat.keys() - {known.name for known in fields(cls)}
         if unknown:
-            raise InvalidEntry(f"entry: unknown field {min(unknown)!r}")
+            raise InvalidEntry(f"entry: unknown field {min(unknown, key=str)!r}")
         try:
             return cls(**flat)
         except TypeError as error:
@@ -291,13 +298,34 @@ def checked_importance(importance: object) -> float:
     number = _checked_number("importance_score", importance)
     if not 0.0 <= number <= 1.0:
         raise InvalidEntry(f"importance_score (priority): {number} is not between 0 and 1")
-    return number
+    return number + 0.0
+
+
+def checked_level(level: object) -> int:
+    """Return a compression level.
+
+    Raises:
+        InvalidEntry: It is none of 0, 1, 2.
+    """
+    if type(level) is int and 0 <= level <= 2:
+        return level
+    level = _checked_count("compression_level", level)
+    if level > 2:
+        raise InvalidEntry(f"compression_level: {level} is none of 0, 1, 2")
+    return level
 
 
 def _checked_number(name: str, value: object) -> float:
+    # Exact types first, here and below: an entry is checked on every read and every move, and
+    # asking for an abstract base class takes ten times as long.
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InvalidEntry(f"{name}: a number is needed, not {value!r:.80}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InvalidEntry(f"{name}: an integer beyond any double") from error
 
 
 def _checked_count(name: str, value: object) -> int:
@@ -319,6 +347,8 @@ def _checked_time(name: str, value: object) -> float:
 
 
 def _checked_type(value: object) -> MemoryType:
+    if type(value) is MemoryType:
+        return value
     try:
         return MemoryType(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
     except ValueError as error:
@@ -353,9 +383,24 @@ def _bound(name: str, value: object) -> float:
     return number
 
 
+def _checked_bounds(value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidEntry(f"error_bounds: a dict by path is needed, not {value!r:.80}")
+    bounds = {}
+    for path, bound in value.items():
+        bounds[path] = _checked_number("error_bounds", bound)
+        if not isinstance(path, str) or not bounds[path] >= 0.0:
+            raise InvalidEntry(f"error_bounds: {path!r:.80}: {bound!r:.80} is no bound of a path")
+    return bounds
+
+
 def _checked_embedding(value: object) -> NDArray[np.float32]:
-    vector = np.asarray(value, dtype=np.float32)
-    if vector.ndim != 1 or not np.isfinite(vector).all():
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            vector = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidEntry(f"embedding: numbers of shape (dim,) are needed ({error})") from error
+    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise InvalidEntry(
             f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
         )

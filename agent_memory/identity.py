@@ -22,6 +22,9 @@ MAX_NAME_LENGTH = 1024
 
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _MAX_MILLISECONDS = 2**48 - 1
+# Room for ids to go on ascending under a clock that stands at the end of time, as one in
+# nanoseconds does.
+_LATEST = 2**48 - 2**24
 
 
 class MemoryIds:
@@ -51,7 +54,7 @@ class MemoryIds:
 
     def __call__(self) -> str:
         """Make the next id: 32 hexadecimal digits."""
-        now = min(max(int(self._clock() * 1000), 0), _MAX_MILLISECONDS) << 12
+        now = min(max(int(self._clock() * 1000), 0), _LATEST) << 12
         with self._lock:
             self._last = max(self._last + 1, now)
             count = self._last
@@ -109,7 +112,7 @@ def checked_agent_id(agent_id: object) -> str:
     """
     if isinstance(agent_id, bool):
         raise InvalidEntry("agent_id: text or an int is needed, not bool")
-    if isinstance(agent_id, numbers.Integral):
+    if not isinstance(agent_id, str) and isinstance(agent_id, numbers.Integral):
         return str(int(agent_id))
     return _checked_name("agent_id", agent_id)
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal, ParamSpec, TypeVar
 
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import MemoryStoreError, StoreUnavailable
 
 _logger = logging.getLogger("agent_memory")
 
@@ -19,14 +19,20 @@ D = TypeVar("D")
 class Outages:
     """Counts failed calls and logs each outage once, when it begins and when it ends.
 
-    Bad input is not an outage: only ``StoreUnavailable`` is caught.
+    Bad input is not an outage: only the given kind of error is caught.
 
     Args:
         on_store_error: "log": log and answer with the default. "raise": let the error through.
+        kind: The errors that count as an outage.
     """
 
-    def __init__(self, on_store_error: Literal["log", "raise"] = "log") -> None:
+    def __init__(
+        self,
+        on_store_error: Literal["log", "raise"] = "log",
+        kind: type[MemoryStoreError] = StoreUnavailable,
+    ) -> None:
         self._raises = on_store_error == "raise"
+        self._kind = kind
         self._lock = threading.Lock()
         self.failures = 0
         """How many calls failed so far."""
@@ -37,11 +43,11 @@ class Outages:
         """Call, and answer with a default when the store is unreachable.
 
         Raises:
-            StoreUnavailable: The store is unreachable and ``on_store_error`` is "raise".
+            MemoryStoreError: There is an outage and ``on_store_error`` is "raise".
         """
         try:
             result = call(*args, **kwargs)
-        except StoreUnavailable as error:
+        except self._kind as error:
             self._failed(error)
             if self._raises:
                 raise
@@ -50,15 +56,15 @@ class Outages:
             self._ended()
         return result
 
-    def _failed(self, error: StoreUnavailable) -> None:
+    def _failed(self, error: MemoryStoreError) -> None:
         with self._lock:
             self.failures += 1
             begins, self.ongoing = not self.ongoing, True
         if begins:
-            _logger.error("the memory is unreachable, calls fail until it is back: %s", error)
+            _logger.error("the memory fails, and calls with it until it is mended: %s", error)
 
     def _ended(self) -> None:
         with self._lock:
             ended, self.ongoing = self.ongoing, False
         if ended:
-            _logger.warning("the memory is back; %d calls had failed", self.failures)
+            _logger.warning("the memory is back; %d calls have failed so far", self.failures)

@@ -21,7 +21,7 @@ from agent_memory.connections import forget_connections, open_engine
 from agent_memory.connections_redis import RedisChannel, RedisClient, describe, open_redis
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.entry import Tier
-from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.errors import ConfigError, MemoryStoreError, StoreUnavailable
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds
 from agent_memory.models.ltm import LtmModels, ltm_models
@@ -69,7 +69,8 @@ class Resources:
         self.clock = clock
         self.ids = MemoryIds(clock)
         self.outages = Outages(config.on_store_error)
-        self.upkeep_outages = Outages("log")
+        # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
+        self.upkeep_outages = Outages("log", MemoryStoreError)
         self.compression = CompressionEngine(config.autoencoder_config)
         self.models: LtmModels = ltm_models(config.ltm_config.table_prefix)
         logging.getLogger("agent_memory").setLevel(config.logging_level.upper())

@@ -13,6 +13,7 @@ import fakeredis
 import redis
 from sqlalchemy import Engine, delete
 
+from agent_memory import schema
 from agent_memory.connections import forget_connections, open_engine
 from agent_memory.embedded import EmbeddedServer, server_binary
 from agent_memory.forking import after_fork
@@ -101,7 +102,7 @@ class SqlDatabase:
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = open_engine(url)
-        ltm_models().metadata.create_all(self.engine)
+        schema.ensure(self.engine)
         after_fork(self._renew_connections)
 
     def empty(self) -> None:

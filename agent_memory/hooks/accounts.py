@@ -6,7 +6,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 from agent_memory.contents import as_contents
 from agent_memory.core import AgentMemorySystem
@@ -83,16 +83,14 @@ def step_of(agent: object, given: object, acts: Callable[[], int]) -> int:
         The first of these that is an integer: what the call said; the agent's ``step_number``,
         ``current_step`` or ``step_count``; its model's ``steps`` or whole ``time``; the count.
     """
-    named = (getattr(agent, name, None) for name in _STEP_ATTRIBUTES)
-    for value in (given, *named):
-        if _is_integer(value):
-            return int(value)  # type: ignore[call-overload,no-any-return]  # the line above says so
     model = getattr(agent, "model", None)
-    steps, time = getattr(model, "steps", None), getattr(model, "time", None)
-    if _is_integer(steps):
-        return int(steps)
-    if isinstance(time, numbers.Real) and not isinstance(time, bool) and math.isfinite(time):
-        return int(time)
+    named = (getattr(agent, name, None) for name in _STEP_ATTRIBUTES)
+    for value in (given, *named, getattr(model, "steps", None)):
+        if _is_integer(value):
+            return int(value)
+    time = getattr(model, "time", None)
+    if isinstance(time, numbers.Real) and math.isfinite(time):
+        return int(float(time))
     return acts()
 
 
@@ -185,7 +183,7 @@ def _is_action(value: object) -> bool:
     return isinstance(value, (str, Enum)) or _is_integer(value)
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 

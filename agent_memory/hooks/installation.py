@@ -67,7 +67,7 @@ def install_memory_hooks(agent_class: C) -> C:
             "with_memory(agent) hooks a single agent"
         )
     hook_class(agent_class)
-    if not is_hook(inspect.getattr_static(agent_class.__init_subclass__, "__func__", None)):
+    if not is_hook(getattr(agent_class.__init_subclass__, "__func__", None)):
         _hook_later_subclasses(agent_class)
     return agent_class
 
@@ -126,8 +126,8 @@ def _hooked(agent_class: type, name: str, method: Any) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def hook(self: object, /, *args: Any, **kwargs: Any) -> Any:
-        # Which method an inherited one is depends on the class of the agent, not on this one.
-        bound = _next(hook, name, self) if inherited else method.__get__(self, type(self))
+        bound = _inherited(hook, name, self) if inherited else None
+        bound = bound or method.__get__(self, type(self))
         step = _given_step(places, args, kwargs)
         return recorder(self, functools.partial(bound, *args, **kwargs), step)
 
@@ -135,29 +135,33 @@ def _hooked(agent_class: type, name: str, method: Any) -> Callable[..., Any]:
     return hook
 
 
-def _next(hook: object, name: str, agent: object) -> Any:
-    return getattr(super(_owner(hook, name, type(agent)), agent), name)
+def _inherited(hook: object, name: str, agent: object) -> Any:
+    """The method after a hook, which depends on the agent's class, not on the hook's alone."""
+    owner = _owner(hook, name, type(agent))
+    return None if owner is None else getattr(super(owner, agent), name)
 
 
-def _owner(hook: object, name: str, agent_class: type) -> type:
-    # Not the class it was made for: a dataclass with slots=True is a copy of the class it decorates.
-    return next(base for base in agent_class.__mro__ if vars(base).get(name) is hook)
+def _owner(hook: object, name: str, agent_class: type) -> Any:
+    # Not the class it was made for: @dataclass(slots=True) puts a copy in that one's place.
+    # None once somebody put another method in the hook's place, which calls the hook.
+    return next((base for base in agent_class.__mro__ if vars(base).get(name) is hook), None)
 
 
 def _hook_later_subclasses(agent_class: type) -> None:
     name = "__init_subclass__"
     own = vars(agent_class).get(name)
 
-    def hook(subclass: type, **arguments: Any) -> None:
+    def hook(subclass: Any, /, **arguments: Any) -> None:
         if own is None:
-            super(_owner(as_method, name, subclass), subclass).__init_subclass__(**arguments)
+            above: Any = super(_owner(method, name, subclass), subclass)
+            above.__init_subclass__(**arguments)
         else:
             own.__get__(None, subclass)(**arguments)
         hook_class(subclass)
 
     vars(hook).update(memory_hook=hook)
-    as_method = classmethod(hook)
-    setattr(agent_class, name, as_method)
+    method: Any = classmethod(hook)
+    setattr(agent_class, name, method)
 
 
 def _parameters(method: Any) -> list[inspect.Parameter]:

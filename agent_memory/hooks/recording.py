@@ -6,11 +6,11 @@ import logging
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from agent_memory.contents import pack, unpack
 from agent_memory.errors import MemoryStoreError, StoreUnavailable
@@ -21,6 +21,8 @@ from agent_memory.memory_agent import MemoryAgent
 _logger = logging.getLogger("agent_memory.hooks")
 
 Call = Callable[[], Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Whose calls are under way in this thread. What an agent calls on itself meanwhile belongs to
 # the call that is recorded already, and what the hooks call belongs to nobody.
@@ -46,17 +48,11 @@ def around_act(agent: object, act: Call, given_step: object) -> Any:
     if _is_inside(agent):
         return act()
     memory = _memory_agent(agent)
-    before = None if memory is None else _before(agent, memory, given_step)
+    begun = None if memory is None else _unnoticed(agent, _begin_act, agent, memory, given_step)
     with _within(id(agent)):
         result = act()
-    if before is not None:
-        with _unnoticed(agent):
-            contents = {
-                **action_of(agent, result),
-                "state_before": before.state,
-                "state_after": _state(agent),
-            }
-            before.memory.store_action(contents, before.step)
+    if begun is not None:
+        _unnoticed(agent, _record_act, agent, begun, result)
     return result
 
 
@@ -68,17 +64,12 @@ def around_get_state(agent: object, get_state: Call, given_step: object) -> Any:
     with _within(id(agent)):
         state = get_state()
     if memory is not None:
-        with _unnoticed(agent):
-            step = step_of(agent, given_step, lambda: _acts.begun(memory))
-            contents: Any = state_of(state)
-            if contents is state and not isinstance(state, dict):
-                contents = {"state": state}
-            memory.store_state(contents, step)
+        _unnoticed(agent, _record_state, agent, memory, given_step, state)
     return state
 
 
 @dataclass(frozen=True, slots=True)
-class _Before:
+class _BegunAct:
     memory: MemoryAgent
     step: int
     state: object
@@ -90,13 +81,22 @@ def _memory_agent(agent: object) -> MemoryAgent | None:
         return None if system is None else system.get_memory_agent(agent_id_of(agent))
 
 
-def _before(agent: object, memory: MemoryAgent, given_step: object) -> _Before | None:
-    with _unnoticed(agent):
-        step = step_of(agent, given_step, lambda: _acts.begin(memory))
-        # A snapshot: many a get_state() hands out the very lists that act() goes on to change.
-        state = unpack(pack({"state_before": _state(agent)}))["state_before"]
-        return _Before(memory, step, state)
-    return None
+def _begin_act(agent: object, memory: MemoryAgent, given_step: object) -> _BegunAct:
+    step = step_of(agent, given_step, lambda: _acts.begin(memory))
+    # A snapshot: many a get_state() hands out the very lists that act() goes on to change.
+    state = unpack(pack({"state_before": _state(agent)}))["state_before"]
+    return _BegunAct(memory, step, state)
+
+
+def _record_act(agent: object, begun: _BegunAct, result: object) -> None:
+    states = {"state_before": begun.state, "state_after": _state(agent)}
+    begun.memory.store_action(action_of(agent, result) | states, begun.step)
+
+
+def _record_state(agent: object, memory: MemoryAgent, given_step: object, state: object) -> None:
+    step = step_of(agent, given_step, lambda: _acts.begun(memory))
+    told = state_of(state)
+    memory.store_state(told if isinstance(told, Mapping) else {"state": told}, step)
 
 
 def _state(agent: object) -> object:
@@ -125,12 +125,13 @@ def _within(who: int) -> Iterator[None]:
         _inside.reset(token)
 
 
-@contextmanager
-def _unnoticed(agent: object) -> Iterator[None]:
-    """Keep from the agent what goes wrong in recording: it is logged and not recorded."""
+def _unnoticed(
+    agent: object, record: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R | None:
+    """Keep from the agent what goes wrong in recording: it is logged, and the answer is None."""
     try:
         with _within(_EVERYONE):
-            yield
+            return record(*args, **kwargs)
     except StoreUnavailable:
         pass  # the memory itself has logged the outage and counted the call
     except MemoryStoreError as error:
@@ -139,6 +140,7 @@ def _unnoticed(agent: object) -> Iterator[None]:
         _report(agent, place, f"not recorded: {error}")
     except Exception as error:  # noqa: BLE001  # whatever the memory does; logged with traceback
         _report(agent, type(error).__name__, "not recorded", error)
+    return None
 
 
 def _report(agent: object, place: str, message: str, error: Exception | None = None) -> None:

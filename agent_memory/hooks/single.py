@@ -76,8 +76,9 @@ def _remade(make: Callable[..., object], args: tuple[object, ...]) -> object:
 
 
 def _twin(own_class: type) -> type:
-    for subclass in type.__subclasses__(own_class):
-        if _Alone in subclass.__bases__:
+    subclasses: list[type] = type.__subclasses__(own_class)
+    for subclass in subclasses:
+        if _Alone in subclass.__mro__[1:]:
             return subclass
     namespace = {
         "__slots__": (),
@@ -87,7 +88,7 @@ def _twin(own_class: type) -> type:
         # Dataclasses compare __class__, and agents make offspring by self.__class__(...).
         "__class__": property(lambda _: own_class, _leave_twin),
     }
-    twin: type = _metaclass(own_class)(own_class.__name__, (_Alone, own_class), namespace)
+    twin: type = _metaclass(own_class)(own_class.__name__, (own_class,), namespace)
     hook_class(twin)
     return twin
 
@@ -98,17 +99,19 @@ def _metaclass(own_class: type) -> Any:
     Mesa keeps agents in a dict by ``type(agent)``: a twin that were not equal to its class
     would not be found there when the agent dies, and would act on.
     """
-    above = type(own_class)
+    above: Any = type(own_class)
     methods = {
         "__eq__": lambda twin, other: other is twin or other is own_class,
         "__hash__": lambda _: hash(own_class),
         "__call__": lambda _, *args, **kwargs: own_class(*args, **kwargs),
+        # Among the bases it would change the layout, and with it what the agent may become.
+        "mro": lambda twin: [twin, _Alone, *own_class.__mro__],
     }
     return type(above)(above.__name__, (above,), methods)
 
 
 def _class_of(twin: type) -> type:
-    return twin.__bases__[1]
+    return twin.__bases__[0]
 
 
 def _leave_twin(agent: object, new_class: type) -> None:

@@ -73,7 +73,7 @@ def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*t
 
 
 def tombstones(
-    models: LtmModels, run_ref: int, memory_ids: Sequence[bytes]
+    models: LtmModels, run_ref: int, memory_ids: Sequence[str]
 ) -> Select[*tuple[Any, ...]]:
     """Which of those ids were forgotten in a run."""
     tombstone = models.Tombstone

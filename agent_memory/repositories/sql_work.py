@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, delete, func, insert, update
+from sqlalchemy import Connection, Dialect, Table, bindparam, case, delete, func, insert, update
 
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.models.ltm import LtmModels
@@ -195,14 +196,12 @@ class UnitOfWork:
             self.connection.execute(insert(self._entries), rows)
             return
         # Tuples for the driver: SQLAlchemy's own handling of parameters takes as long as SQLite.
-        statement = insert(self._entries).compile(
-            dialect=self.connection.dialect, column_keys=list(rows[0])
-        )
-        values_of = itemgetter(*(statement.positiontup or ()))
+        statement, columns = _insertion(self._entries, self.connection.dialect, tuple(rows[0]))
         for row in rows:
             if row["attributes"] is not None:
                 row["attributes"] = json.dumps(row["attributes"])
-        self.connection.exec_driver_sql(statement.string, [values_of(row) for row in rows])
+        values_of = itemgetter(*columns)
+        self.connection.exec_driver_sql(statement, [values_of(row) for row in rows])
 
     def _insert_tombstones(self, marks: Sequence[tuple[int, str]], at: float) -> None:
         rows = [
@@ -220,6 +219,13 @@ class UnitOfWork:
         if self.connection.dialect.name == "postgresql":
             lock = func.pg_advisory_xact_lock if forgetting else func.pg_advisory_xact_lock_shared
             self.connection.execute(lock(zlib.crc32(self._tombstones.name.encode())).select())
+
+
+@lru_cache(maxsize=16)
+def _insertion(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The statement that inserts a row, and the order of its parameters."""
+    compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
+    return compiled.string, compiled.positiontup or []
 
 
 def age_of(entry: MemoryEntry) -> Age:

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from agent_memory import (
     AgentMemoryAPI,
@@ -424,7 +426,8 @@ def test_a_reader_beside_a_live_run_sees_all_and_changes_nothing(
         ):
             with pytest.raises(StoreReadOnly, match="read-only"):
                 write()
-        with pytest.raises(StoreUnavailable, match="read"), reader._resources.engine.begin() as raw:
+        engine = reader._resources.engine
+        with pytest.raises(OperationalError, match="readonly"), engine.begin() as raw:
             raw.execute(text("DELETE FROM agent_ltm_entries"))
         system.store_agent_state("ant", {}, 20)
         assert steps_of(reader, "ant") == list(range(21))
@@ -613,16 +616,18 @@ def test_an_outage_raises_when_so_configured(remote: dict[str, Any]) -> None:
 
 
 def test_a_store_is_not_denied_because_a_lower_tier_is_away(
-    system: AgentMemorySystem, folder: Path, caplog: pytest.LogCaptureFixture
+    system: AgentMemorySystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with system._resources.engine.begin() as raw:
-        raw.execute(text("ALTER TABLE agent_ltm_entries RENAME TO away"))
-    caplog.set_level(logging.ERROR)
-    try:
-        assert all(system.store_agent_state("ant", {}, step) for step in range(15))
-    finally:
-        with system._resources.engine.begin() as raw:
-            raw.execute(text("ALTER TABLE away RENAME TO agent_ltm_entries"))
+    engine = system._resources.engine
+    full = [True]
+
+    @event.listens_for(engine, "checkout")
+    def fill_disk(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {1 if full[0] else 2**30}")
+
+    assert all(system.store_agent_state("ant", {"fill": os.urandom(20_000)}, step) for step in range(15))
+    assert [record.levelname for record in caplog.records if "full" in record.message] == ["ERROR"]
+    full[0] = False
     assert steps_of(system, "ant") == list(range(15))
     system.maintain()
     assert [held.entries for held in system.statistics().values()] == [5, 5, 5]

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from sqlalchemy import Engine
+
+from agent_memory import schema
+from agent_memory.connections import open_engine
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/ltm.db"
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = open_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def alembic_engine(engine: Engine) -> Engine:
+    return engine
+
+
+@pytest.fixture
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(schema.scripts_folder()))
+    return config
