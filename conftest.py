@@ -1,4 +1,4 @@
-"""Runs the Python examples of the README and the docs as tests, each page in a folder of its own."""
+"""Runs the examples of the README and the docs as tests, each page in a folder of its own."""
 
 from __future__ import annotations
 

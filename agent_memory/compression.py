@@ -21,7 +21,7 @@ import zstandard
 from agent_memory.config import AutoencoderConfig
 from agent_memory.contents import pack, unpack
 from agent_memory.entry import MemoryEntry
-from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.errors import EncodingError
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80

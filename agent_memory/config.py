@@ -24,6 +24,7 @@ PATH_VARIABLE = "AGENT_MEMORY_PATH"
 REDIS_URL_VARIABLE = "AGENT_MEMORY_REDIS_URL"
 LTM_URL_VARIABLE = "AGENT_MEMORY_LTM_URL"
 DEFAULT_FOLDER = "agent_memory_data"
+_DEFAULT_DB_PATH = "agent_memory.db"
 
 _PASSWORD_IN_QUERY = re.compile(r"((?:password|passwd)=)[^&\s]*")
 
@@ -32,7 +33,7 @@ _Level = Annotated[int, Field(ge=0, le=2)]
 _Positive = Annotated[int, Field(gt=0)]
 _Namespace = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^{}\s\x00]+$")]
 _TablePrefix = Annotated[
-    str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    str, Field(min_length=1, max_length=30, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 ]
 
 
@@ -119,7 +120,7 @@ class SQLiteLTMConfig(_Part):
         table_prefix: What every table's name begins with.
     """
 
-    db_path: str = Field(default="agent_memory.db", min_length=1)
+    db_path: str = Field(default=_DEFAULT_DB_PATH, min_length=1)
     compression_level: _Level = 2
     batch_size: _Positive = 100
     table_prefix: _TablePrefix = "agent_ltm"
@@ -296,7 +297,7 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
         redis_url = _url_of_parts(config.stm_config)
     ltm_url = config.ltm_url or environ.get(LTM_URL_VARIABLE)
     if not ltm_url:
-        ltm_url = _sqlite_url(path, config.ltm_config.db_path)
+        ltm_url = _sqlite_url(engine, path, config.ltm_config.db_path)
     return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)
 
 
@@ -346,8 +347,9 @@ def _url_of_parts(part: _RedisConfig) -> str:
     return f"redis://{from_password}{host}:{part.port}"
 
 
-def _sqlite_url(folder: Path, db_path: str) -> str:
-    if db_path == ":memory:":
+def _sqlite_url(engine: str, folder: Path, db_path: str) -> str:
+    # What is fake leaves nothing behind, unless a file is named.
+    if db_path == ":memory:" or (engine == "fake" and db_path == _DEFAULT_DB_PATH):
         return "sqlite:///:memory:"
     # A '?' would begin the URL's query, and SQLAlchemy 2.1 decodes what follows a '%'.
     path = str(folder / Path(db_path).expanduser()).replace("%", "%25").replace("?", "%3F")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,10 @@ from agent_memory.forgetting import forget_agents
 from agent_memory.identity import checked_agent_id, reproducible_id
 from agent_memory.resources import Resources
 from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore, whole_config
+
+# With reproducible ids, how many steps (and types) an agent may go back and still add entries to
+# a step; further back, storing counts as running the step again.
+_STEPS_IN_MIND = 256
 
 
 @dataclass
@@ -80,8 +85,7 @@ class MemoryAgent:
             run = RunMemory(resources, whole.run_id)
         self._run = run
         self._inserts = 0
-        self._ordinal_step = -1
-        self._ordinal = 0
+        self._ordinals: dict[tuple[int, MemoryType], Iterator[int]] = {}
 
     @property
     def config(self) -> MemoryConfig:
@@ -190,11 +194,11 @@ class MemoryAgent:
         )
 
     def _reproducible_id(self, memory_type: MemoryType, step: int) -> str:
-        if step != self._ordinal_step:
-            self._ordinal_step, self._ordinal = step, 0
-        else:
-            self._ordinal += 1
-        return reproducible_id(self._run.run_id, self.agent_id, step, memory_type, self._ordinal)
+        # Each of these calls is atomic, so that threads never get one ordinal twice.
+        ordinal = next(self._ordinals.setdefault((step, memory_type), itertools.count()))
+        if len(self._ordinals) > _STEPS_IN_MIND:
+            self._ordinals.pop(next(iter(self._ordinals)), None)
+        return reproducible_id(self._run.run_id, self.agent_id, step, memory_type, ordinal)
 
     def _consolidate(self) -> None:
         run = self._run

@@ -17,11 +17,17 @@ from dataclasses import dataclass
 from agent_memory import schema
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.config import Deployment, MemoryConfig, deployment
-from agent_memory.connections import forget_connections, open_engine
-from agent_memory.connections_redis import RedisChannel, RedisClient, describe, open_redis
+from agent_memory.connections.redis import (
+    RedisChannel,
+    RedisClient,
+    describe,
+    fake_server,
+    open_redis,
+)
+from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.entry import Tier
-from agent_memory.errors import ConfigError, MemoryStoreError, StoreUnavailable
+from agent_memory.errors import MemoryStoreError, StoreUnavailable
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds
 from agent_memory.models.ltm import LtmModels, ltm_models
@@ -77,7 +83,6 @@ class Resources:
         with ExitStack() as opened:
             self._open(opened)
             self._opened = opened.pop_all()
-        after_fork(self._renew_connections)
 
     @property
     def tiers(self) -> tuple[MemoryRepository, MemoryRepository, MemoryRepository]:
@@ -157,10 +162,6 @@ class Resources:
 
         return connect
 
-    def _renew_connections(self) -> None:
-        # redis-py's pools see the new process themselves.
-        forget_connections(self.engine)
-
 
 def _embedded_connector(
     opened: ExitStack, server: EmbeddedServer, name: str
@@ -179,20 +180,10 @@ def _embedded_connector(
 
 
 def _fake_connector(opened: ExitStack) -> Callable[[int], RedisChannel]:
-    try:
-        import fakeredis  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise ConfigError(
-            'engine "fake" needs fakeredis: pip install "agent-memory[fake]"'
-        ) from error
-    server = fakeredis.FakeServer()
+    open_client = fake_server()
 
     def connect(db: int) -> RedisChannel:
-        channel = RedisChannel(
-            fakeredis.FakeRedis(server=server, db=db, protocol=2),
-            "the fake server",
-            measures_memory=False,
-        )
+        channel = RedisChannel(open_client(db), "the fake server", measures_memory=False)
         opened.callback(channel.close)
         return channel
 

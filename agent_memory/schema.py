@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from agent_memory.config import without_password
-from agent_memory.connections import (
+from agent_memory.connections.sql import (
     is_read_only,
     not_forking,
     open_engine,

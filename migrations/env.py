@@ -11,7 +11,7 @@ from alembic import context
 from sqlalchemy import Connection, Engine
 
 from agent_memory.config import MemoryConfig, deployment
-from agent_memory.connections import open_engine, translating_sql_errors, writing
+from agent_memory.connections.sql import open_engine, translating_sql_errors, writing
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.schema import version_table
 

@@ -8,13 +8,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import fakeredis
 import redis
 from sqlalchemy import Engine, delete
 
 from agent_memory import schema
-from agent_memory.connections import forget_connections, open_engine
+from agent_memory.connections.redis import open_redis
+from agent_memory.connections.sql import forget_connections, open_engine
 from agent_memory.embedded import EmbeddedServer, server_binary
 from agent_memory.forking import after_fork
 from agent_memory.models.ltm import ltm_models
@@ -31,7 +33,7 @@ _START_TIMEOUT = 20.0  # seconds
 def tcp_server(folder: Path) -> Iterator[int]:
     """A plain Valkey server on 127.0.0.1 that asks for ``PASSWORD``; gives its port."""
     for attempt in range(5):
-        port = _free_port()
+        port = free_port()
         process = _start(folder, port)
         try:
             if _answers(process, port):
@@ -58,7 +60,8 @@ def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -78,19 +81,21 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def tcp_client(port: int) -> redis.Redis:
+def tcp_client(port: int, password: str = PASSWORD) -> redis.Redis:
     """A binary client of the server that ``tcp_server`` started."""
-    return redis.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2)
+    return open_redis(f"redis://:{quote(password, safe='')}@127.0.0.1:{port}")
 
 
 def embedded_client(server: EmbeddedServer) -> redis.Redis:
     """A binary client of an embedded server."""
-    return redis.Redis(unix_socket_path=server.socket_path, protocol=2)
+    return open_redis(f"unix://{server.socket_path}")
 
 
-def fake_client() -> redis.Redis:
+def fake_client(*, connected: bool = True) -> redis.Redis:
     """A binary client of a server of its own within this process."""
-    return fakeredis.FakeRedis(server=fakeredis.FakeServer(), protocol=2)
+    server = fakeredis.FakeServer()
+    server.connected = connected
+    return fakeredis.FakeRedis(server=server, protocol=2)
 
 
 class SqlDatabase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from agent_memory.connections_redis import RedisChannel
+from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import MemoryType
 
 _AGENTS = 25  # sampled
@@ -33,7 +33,8 @@ def stored_bytes(channel: RedisChannel, prefixes: Sequence[str]) -> int:
     indexes = [prefix + name for prefix in sampled for name in _INDEXES]
     an_entry = sum(_usage(channel, entries)) / max(len(entries), 1)
     an_agent = sum(_usage(channel, indexes)) / len(sampled)
-    return round(an_entry * sum(counts) + an_agent * len(prefixes))
+    total: float = an_entry * sum(counts) + an_agent * len(prefixes)
+    return round(total)
 
 
 _INDEXES = ("steps", "times", "importance", *(f"type:{kind}" for kind in MemoryType))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_memory.connections_redis import Command
+from agent_memory.connections.redis import Command
 from agent_memory.entry import Order, Query
 
 _INDEX_OF_ORDER = {

@@ -11,7 +11,7 @@ Field order and key names are those of ``models.redis``.
 
 from __future__ import annotations
 
-from agent_memory.connections_redis import Script
+from agent_memory.connections.redis import Script
 from agent_memory.models.redis import FIELDS
 
 # How many arguments an entry takes: one a field.

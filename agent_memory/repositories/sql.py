@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
-from agent_memory.connections import (
+from agent_memory.connections.sql import (
     is_read_only,
     not_forking,
     place_of,
@@ -196,14 +196,15 @@ class LtmRepository(LongTermMemory):
 
         def work_on(work: UnitOfWork) -> list[bool]:
             located = work.locate(entry.key for entry in entries)
-            kept = {
-                entry.key
-                for entry in entries
-                if entry.key in located and located[entry.key].age != age_of(entry)
-            }
-            unchanged = {entry.key for entry in entries if entry.key in located} - kept
-            work.delete_rows(located[key].row for key in unchanged)
-            return [entry.key not in kept for entry in entries]
+            removed: dict[EntryKey, int] = {}
+            gone = []
+            for entry in entries:
+                place = located.get(entry.key)
+                if place is not None and place.age == age_of(entry):
+                    removed[entry.key] = place.row
+                gone.append(place is None or entry.key in removed)
+            work.delete_rows(removed.values())
+            return gone
 
         return self._write(work_on)
 

@@ -1,16 +1,26 @@
+"""The contract over every engine, and what each says when it cannot serve."""
+
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
 from sqlalchemy import Engine
 
 from agent_memory.compression import ContentsCodec
-from agent_memory.connections_redis import RedisChannel
-from agent_memory.entry import Tier
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.sql import open_engine
+from agent_memory.entry import Query, Tier
+from agent_memory.errors import StoreReadOnly, StoreUnavailable
+from agent_memory.repositories.base import LongTermMemory
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.sql import LtmRepository
-from agent_memory.testing import LongTermContract, RepositoryContract
+from agent_memory.testing import LongTermContract, RepositoryContract, an_entry
+from tests import engines
 
 
 class TestInMemory(LongTermContract):
@@ -49,3 +59,106 @@ class TestLongTerm(LongTermContract):
     @pytest.fixture
     def repository(self, ltm_engine: Engine) -> LtmRepository:
         return LtmRepository(ltm_engine, ContentsCodec())
+
+
+_ENTRY = an_entry()
+_WRITES: dict[str, Callable[[LongTermMemory], object]] = {
+    "add": lambda repository: repository.add(_ENTRY),
+    "add_many": lambda repository: repository.add_many([_ENTRY]),
+    "replace": lambda repository: repository.replace(_ENTRY),
+    "touch": lambda repository: repository.touch({_ENTRY.key: 1}, at=2.0),
+    "remove": lambda repository: repository.remove(_ENTRY.key),
+    "remove_many": lambda repository: repository.remove_many([_ENTRY.key]),
+    "remove_copied": lambda repository: repository.remove_copied([_ENTRY]),
+    "move_to": lambda repository: repository.move_to(InMemoryRepository(), [_ENTRY]),
+    "clear_agent": lambda repository: repository.clear_agent("run", "ant"),
+    "clear_run": lambda repository: repository.clear_run("run"),
+}
+_READS: dict[str, Callable[[LongTermMemory], object]] = {
+    "get": lambda repository: repository.get(_ENTRY.key),
+    "get_many": lambda repository: repository.get_many([_ENTRY.key]),
+    "find": lambda repository: repository.find(Query(run_id="run", agent_id="ant")),
+    "count": lambda repository: repository.count("run"),
+    "count of an agent": lambda repository: repository.count("run", "ant"),
+    "agents": lambda repository: repository.agents("run"),
+    "runs": lambda repository: repository.runs(),
+    "keys": lambda repository: repository.keys("run", "ant"),
+    "stored_bytes": lambda repository: repository.stored_bytes(),
+}
+_FORGET: dict[str, Callable[[LongTermMemory], object]] = {
+    "forget": lambda repository: repository.forget([_ENTRY.key], at=2.0),
+}
+
+
+class TestUnreachable:
+    @pytest.fixture(params=["nobody listens", "wrong password", "fake server that is off"])
+    def redis_away(self, request: pytest.FixtureRequest) -> Iterator[StmRepository]:
+        if request.param == "nobody listens":
+            client = engines.tcp_client(engines.free_port())
+        elif request.param == "wrong password":
+            client = engines.tcp_client(request.getfixturevalue("tcp_port"), _WRONG_PASSWORD)
+        else:
+            client = engines.fake_client(connected=False)
+        yield StmRepository(RedisChannel(client, "the server"), ContentsCodec(), namespace="stm")
+        client.close()
+
+    @pytest.fixture
+    def sql_away(self, tmp_path: Path) -> Iterator[LtmRepository]:
+        (tmp_path / "a folder").mkdir()
+        engine = open_engine(f"sqlite:///{tmp_path / 'a folder'}")
+        yield LtmRepository(engine, ContentsCodec())
+        engine.dispose()
+
+    @pytest.mark.parametrize("ask", (_WRITES | _READS).values(), ids=_WRITES | _READS)
+    def test_a_server_that_does_not_answer_is_told_and_nothing_is_made_up(
+        self, redis_away: StmRepository, ask: Callable[[object], object]
+    ) -> None:
+        with pytest.raises(StoreUnavailable, match="the server") as complaint:
+            ask(redis_away)
+        assert complaint.value.__cause__ is not None
+        assert _WRONG_PASSWORD not in str(complaint.value)
+
+    @pytest.mark.parametrize(
+        "ask", (_WRITES | _READS | _FORGET).values(), ids=_WRITES | _READS | _FORGET
+    )
+    def test_a_file_that_cannot_be_opened_is_told_and_nothing_is_made_up(
+        self, sql_away: LtmRepository, ask: Callable[[object], object]
+    ) -> None:
+        with pytest.raises(StoreUnavailable, match="a folder") as complaint:
+            ask(sql_away)
+        assert complaint.value.__cause__ is not None
+
+
+_WRONG_PASSWORD = "open sesame"
+
+
+class TestReadOnly:
+    @pytest.fixture(params=["wrapped", "sqlite"])
+    def repository(
+        self, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> Iterator[LongTermMemory]:
+        if request.param == "wrapped":
+            inner = InMemoryRepository()
+            inner.add(_ENTRY)
+            yield ReadOnlyRepository(inner)
+            return
+        url = f"sqlite:///{tmp_path / 'ltm.db'}"
+        with engines.SqlDatabase(url) as database:
+            LtmRepository(database.engine, ContentsCodec()).add(_ENTRY)
+        engine = open_engine(url, read_only=True)
+        yield LtmRepository(engine, ContentsCodec())
+        engine.dispose()
+
+    @pytest.mark.parametrize("write", (_WRITES | _FORGET).values(), ids=_WRITES | _FORGET)
+    def test_every_write_is_refused_and_changes_nothing(
+        self, repository: LongTermMemory, write: Callable[[object], object]
+    ) -> None:
+        with pytest.raises(StoreReadOnly):
+            write(repository)
+        assert repository.oldest("run", "ant") == [_ENTRY]
+
+    @pytest.mark.parametrize("read", _READS.values(), ids=_READS)
+    def test_every_read_works(
+        self, repository: LongTermMemory, read: Callable[[object], object]
+    ) -> None:
+        assert read(repository)

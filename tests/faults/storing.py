@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Tier
-from agent_memory.connections_redis import RedisChannel
+from agent_memory.connections.redis import RedisChannel
 from agent_memory.repositories.base import MemoryRepository
 from agent_memory.repositories.redis import RedisRepository
 from agent_memory.repositories.sql import LtmRepository

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.errors import StoreUnavailable
@@ -40,6 +42,8 @@ CHURN = """
 import sys
 from pathlib import Path
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from agent_memory.embedded import EmbeddedServer
 for _ in range(6):
     with EmbeddedServer.open(Path(sys.argv[1])) as server:
@@ -84,7 +88,9 @@ def told_pid(holder: subprocess.Popen[bytes]) -> int:
 
 
 def client_of(server: EmbeddedServer) -> redis.Redis:
-    return redis.Redis(unix_socket_path=server.socket_path, retry=None, decode_responses=True)
+    return redis.Redis(
+        unix_socket_path=server.socket_path, retry=Retry(NoBackoff(), 0), decode_responses=True
+    )
 
 
 def running(folder: Path) -> list[int]:
@@ -196,7 +202,7 @@ def test_busy_server_is_waited_for_and_not_replaced(folder: Path) -> None:
     busy = "for i = 1, 6e8 do end"  # some 2 seconds
     with EmbeddedServer.open(folder) as server:
         pid = server.pid
-        script = threading.Thread(target=lambda: client_of(server).execute_command("EVAL", busy, 0))
+        script = threading.Thread(target=lambda: client_of(server).eval(busy, 0))
         script.start()
         time.sleep(0.1)
         server.ensure_running()

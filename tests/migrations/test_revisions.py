@@ -113,7 +113,7 @@ def test_what_is_stored_survives_an_upgrade_and_goes_with_the_last_downgrade(
 def test_names_fit_into_what_postgresql_allows(engine: Engine) -> None:
     metadata = ltm_models("p" * 30).metadata
     names = [
-        str(part.name)
+        str(part.name)  # type: ignore[attr-defined]  # each of these has one
         for table in metadata.tables.values()
         for part in (table, *table.constraints, *table.indexes)
     ]

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from agent_memory import schema
 from agent_memory.compression import ContentsCodec
-from agent_memory.connections import open_engine, writing
+from agent_memory.connections.sql import open_engine, writing
 from agent_memory.errors import SchemaOutOfDate
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.testing import an_entry
@@ -126,7 +126,7 @@ def test_opening_a_current_schema_loads_no_alembic(engine: Engine, url: str) -> 
     schema.ensure(engine)
     child = _python(
         "import sys; from agent_memory import schema\n"
-        "from agent_memory.connections import open_engine\n"
+        "from agent_memory.connections.sql import open_engine\n"
         "schema.ensure(open_engine(sys.argv[1])); print('alembic' in sys.modules)",
         url,
     )
@@ -138,7 +138,7 @@ def test_several_processes_may_open_a_new_database_at_once(url: str, tmp_path: P
     code = (
         "import sys, time; from agent_memory import schema\n"
         "from agent_memory.compression import ContentsCodec\n"
-        "from agent_memory.connections import open_engine\n"
+        "from agent_memory.connections.sql import open_engine\n"
         "from agent_memory.repositories.sql import LtmRepository\n"
         "from agent_memory.testing import an_entry\n"
         "sys.stdin.read(1)\n"

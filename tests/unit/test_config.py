@@ -52,9 +52,9 @@ def test_the_promised_defaults() -> None:
 
 def test_nested_dicts_become_parts() -> None:
     config = MemoryConfig(
-        stm_config={"memory_limit": 50},  # type: ignore[arg-type]  # a dict serves
-        ltm_config={"db_path": "x.db"},  # type: ignore[arg-type]
-        autoencoder_config={"hidden_layers": [8]},  # type: ignore[arg-type]
+        stm_config={"memory_limit": 50},
+        ltm_config={"db_path": "x.db"},
+        autoencoder_config={"hidden_layers": [8]},
     )
     assert config.stm_config == RedisSTMConfig(memory_limit=50)
     assert config.ltm_config.db_path == "x.db"
@@ -70,8 +70,9 @@ def test_connection_params_are_what_a_client_needs() -> None:
 
 
 def test_equal_configurations_are_one_key_and_none_can_be_changed() -> None:
-    config = MemoryConfig(stm_config=RedisSTMConfig(memory_limit=50), indexed_attributes=["role"])  # type: ignore[arg-type]  # fmt: skip
-    same = MemoryConfig(stm_config={"memory_limit": 50}, indexed_attributes=("role",))  # type: ignore[arg-type]  # fmt: skip
+    part = RedisSTMConfig(memory_limit=50)
+    config = MemoryConfig(stm_config=part, indexed_attributes=["role"])
+    same = MemoryConfig(stm_config={"memory_limit": 50}, indexed_attributes=("role",))
     assert config == same
     assert hash(config) == hash(same)
     assert config != MemoryConfig()
@@ -143,14 +144,14 @@ def test_short_term_and_intermediate_memory_on_different_servers_are_refused(fie
     there: dict[str, Any] = {"host": "there", "port": 7, "password": _SECRET}
     other: dict[str, Any] = there | {field: 8 if field == "port" else "elsewhere"}
     with pytest.raises(ConfigError, match="different servers") as refusal:
-        MemoryConfig(stm_config=there, im_config=other)  # type: ignore[arg-type]
+        MemoryConfig(stm_config=there, im_config=other)
     assert _SECRET not in str(refusal.value)
-    MemoryConfig(stm_config=there, im_config=there | {"db": 1})  # type: ignore[arg-type]
+    MemoryConfig(stm_config=there, im_config=there | {"db": 1})
 
 
 def test_short_term_and_intermediate_memory_in_one_namespace_are_refused() -> None:
     with pytest.raises(ConfigError, match="namespace"):
-        MemoryConfig(stm_config={"namespace": "mine"}, im_config={"namespace": "mine"})  # type: ignore[arg-type]  # fmt: skip
+        MemoryConfig(stm_config={"namespace": "mine"}, im_config={"namespace": "mine"})  # fmt: skip
 
 
 def test_a_server_named_twice_is_refused() -> None:

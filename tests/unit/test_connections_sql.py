@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from agent_memory import connections
-from agent_memory.connections import (
+from agent_memory.connections import sql as connections
+from agent_memory.connections.sql import (
     forget_connections,
     is_read_only,
     not_forking,

@@ -8,7 +8,7 @@ import pytest
 
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.config import MemoryConfig
-from agent_memory.connections_redis import RedisChannel
+from agent_memory.connections.redis import RedisChannel
 from agent_memory.consolidation import Consolidation, Moves
 from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import StoreUnavailable
@@ -26,15 +26,18 @@ class Tiers:
     """Three tiers on an engine each, and what moves entries between them."""
 
     def __init__(self, **config: object) -> None:
-        self.clock = lambda: NOW
+        self.now = NOW
         channel = RedisChannel(
             fakeredis.FakeRedis(server=fakeredis.FakeServer(), protocol=2), "fakeredis"
         )
         codec = ContentsCodec()
-        self.stm = StmRepository(channel, codec, namespace="stm", clock=lambda: self.clock())
-        self.im = ImRepository(channel, codec, namespace="im", clock=lambda: self.clock())
+        self.stm = StmRepository(channel, codec, namespace="stm", clock=self.clock)
+        self.im = ImRepository(channel, codec, namespace="im", clock=self.clock)
         self.ltm = InMemoryRepository(Tier.LTM)
         self.configure(**config)
+
+    def clock(self) -> float:
+        return self.now
 
     def configure(self, **config: object) -> None:
         self.consolidation = Consolidation(
@@ -227,7 +230,7 @@ def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it() -> None:
         tiers.consolidate()
     tiers.consolidation.settle()
     assert len(tiers.im.open_moves()) == 1
-    tiers.clock = lambda: NOW + 3_600
+    tiers.now = NOW + 3_600
     tiers.consolidation.settle()
     assert tiers.im.open_moves() == []
 

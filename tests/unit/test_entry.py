@@ -31,13 +31,13 @@ _ID = "0123456789abcdef0123456789abcdef"
 def test_an_entry_needs_only_what_cannot_be_guessed() -> None:
     entry = MemoryEntry(
         memory_id=_ID, run_id="run", agent_id="ant", step_number=3, timestamp=7.5,
-        memory_type="action", contents={},
+        memory_type=MemoryType.ACTION, contents={},
     )  # fmt: skip
     assert entry.memory_type is MemoryType.ACTION
     assert (entry.creation_time, entry.last_access_time) == (7.5, 7.5)
     assert (entry.importance_score, entry.compression_level) == (1.0, 0)
     assert (entry.retrieval_count, entry.revision) == (0, 0)
-    assert entry.embedding is entry.encoder_version is entry.error_bounds is None
+    assert (entry.embedding, entry.encoder_version, entry.error_bounds) == (None, None, None)
     assert entry.key == EntryKey("run", "ant", _ID) == ("run", "ant", _ID)
 
 
@@ -219,8 +219,11 @@ def test_a_hit_tells_how_exact_it_is() -> None:
 
 
 def test_a_query_is_checked_and_brought_to_types() -> None:
-    query = Query(agent_id=7, steps=[np.int64(1), 2], times=(0, math.inf), order="newest",
-                  importance=(0, 1), memory_type="state", limit=np.int64(3))  # type: ignore[arg-type]  # fmt: skip
+    given: dict[str, Any] = {
+        "agent_id": 7, "steps": [np.int64(1), 2], "times": (0, math.inf), "order": "newest",
+        "importance": (0, 1), "memory_type": "state", "limit": np.int64(3),
+    }  # fmt: skip
+    query = Query(**given)
     assert query == Query(agent_id="7", steps=(1, 2), times=(0.0, math.inf), order=Order.NEWEST,
                           importance=(0.0, 1.0), memory_type=MemoryType.STATE, limit=3)  # fmt: skip
     assert hash(query)

@@ -266,8 +266,9 @@ def test_class_hooked_after_its_agent_records_once(memory: AgentMemorySystem) ->
 
 
 def test_class_keeps_no_account_of_its_twin() -> None:
+    agent_class: Any = type("Fresh", (Plain,), {})  # which has no twin yet
     Plain.made.clear()
-    with_memory(Plain())
+    with_memory(agent_class())
     assert Plain.made == []
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from agent_memory import schema
 from agent_memory.compression import ContentsCodec
-from agent_memory.connections import open_engine
+from agent_memory.connections.sql import open_engine
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.ltm import EncoderVersion, LtmEntry, Run, ltm_models

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from agent_memory import schema
 from agent_memory.compression import ContentsCodec
-from agent_memory.connections import open_engine, writing
+from agent_memory.connections.sql import open_engine, writing
 from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import (
     EncodingError,
@@ -125,6 +125,9 @@ def test_names_deleted_by_another_process_are_added_anew(
     # Another process gives names of its own in the meantime: no reference may come again.
     other = "INSERT INTO agent_ltm_runs (name, status, created_at) VALUES ('other', 's', 0)"
     _beneath(path, other)
+    for name in ("wasp", "fly"):
+        agent = "INSERT INTO agent_ltm_agents (run_id, name) SELECT max(id), ? FROM agent_ltm_runs"
+        _beneath(path, agent, name)
     _beneath(path, "INSERT INTO agent_ltm_types (name) VALUES ('action')")
     entries = [an_entry(agent_id=name) for name in ("bee", "ant")]
     assert repository.add_many(entries) == [Added.STORED, Added.STORED]
@@ -317,7 +320,7 @@ def test_processes_that_write_at_once_lose_nothing(path: Path, repository: LtmRe
     code = (
         "import sys\n"
         "from agent_memory.compression import ContentsCodec\n"
-        "from agent_memory.connections import open_engine\n"
+        "from agent_memory.connections.sql import open_engine\n"
         "from agent_memory.repositories.sql import LtmRepository\n"
         "from agent_memory.testing import a_memory_id, an_entry\n"
         "repository = LtmRepository(open_engine(sys.argv[1]), ContentsCodec())\n"

@@ -235,7 +235,32 @@ def test_the_same_steps_leave_the_same_rows(tmp_path: Path) -> None:
     assert first == second
     assert len(first) == 40
     assert [entry.timestamp for _, entry in first] == [float(step // 2) for step in range(40)]
-    assert [list(entry.contents)[0] for _, entry in first[:4]] == ["step", "again"] * 2
+    assert [next(iter(entry.contents)) for _, entry in first[:4]] == ["step", "again"] * 2
+
+
+def test_going_back_some_steps_adds_to_them(folder: Path) -> None:
+    config = MemoryConfig(path=folder, engine="embedded", clock="steps")
+    with AgentMemorySystem(config) as system:
+        for place, step in enumerate((1, 2, 1, 2, 0)):
+            system.store_agent_state("ant", {"place": place}, step)
+        assert steps_of(system, "ant") == [0, 1, 1, 2, 2]
+
+
+def test_threads_with_reproducible_ids_lose_nothing(folder: Path) -> None:
+    config = MemoryConfig(path=folder, engine="embedded", clock="steps")
+    with AgentMemorySystem(config) as system:
+        agent = system.get_memory_agent("ant")
+
+        def store() -> None:
+            for place in range(200):
+                agent.store_state({"place": place}, place // 20)
+
+        threads = [threading.Thread(target=store) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert system.stm.count("default", "ant") == 800
 
 
 def test_a_step_that_is_run_again_is_stored_once(folder: Path) -> None:
@@ -403,7 +428,7 @@ def test_every_public_name_can_be_had_from_the_root() -> None:
         assert getattr(agent_memory, name) is not None
     assert set(dir(agent_memory)) >= set(agent_memory.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = agent_memory.Nonsense  # type: ignore[attr-defined]
+        _ = agent_memory.Nonsense
 
 
 # -- read-only ----------------------------------------------------------------------------------
@@ -625,7 +650,9 @@ def test_a_store_is_not_denied_because_a_lower_tier_is_away(
     def fill_disk(connection: sqlite3.Connection, *_: object) -> None:
         connection.execute(f"PRAGMA max_page_count = {1 if full[0] else 2**30}")
 
-    assert all(system.store_agent_state("ant", {"fill": os.urandom(20_000)}, step) for step in range(15))
+    assert all(
+        system.store_agent_state("ant", {"fill": os.urandom(20_000)}, step) for step in range(15)
+    )
     assert [record.levelname for record in caplog.records if "full" in record.message] == ["ERROR"]
     full[0] = False
     assert steps_of(system, "ant") == list(range(15))
@@ -672,7 +699,11 @@ def test_a_memory_agent_opens_its_own_stores(folder: Path) -> None:
     assert all(agent.store_state({"step": step}, step) for step in range(12))
     assert agent.store_action({"did": 1}, 12, priority=0.5)
     assert agent.store_interaction({"met": "bee"}, 13)
-    assert [store.count() for store in (agent.stm_store, agent.im_store, agent.ltm_store)] == [5, 5, 4]
+    assert [store.count() for store in (agent.stm_store, agent.im_store, agent.ltm_store)] == [
+        5,
+        5,
+        4,
+    ]
     assert agent.stm_store.get_recent(1)[0]["contents"] == {"met": "bee"}
     assert agent.ltm_store.get_oldest(1)[0]["contents"] == {"step": 0}
     assert agent.clear_memory()

@@ -24,7 +24,7 @@ from agent_memory.errors import (
     SchemaOutOfDate,
     StoreUnavailable,
 )
-from agent_memory.fork_gate import ForkGate
+from agent_memory.forking import ForkGate
 
 # -- SQL --------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.config import without_password
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import ConfigError, StoreUnavailable
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
@@ -58,6 +58,22 @@ class Script:
         """Compute the digest."""
         digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "digest", digest)
+
+
+def fake_server() -> Callable[[int], redis.Redis]:
+    """Start a server of fakeredis in this process; gives what opens a client of a database.
+
+    Raises:
+        ConfigError: fakeredis is not installed.
+    """
+    try:
+        import fakeredis  # noqa: PLC0415  # an extra, and only this engine needs it
+    except ImportError as error:
+        raise ConfigError(
+            'engine "fake" needs fakeredis: pip install "agent-memory[fake]"'
+        ) from error
+    server = fakeredis.FakeServer()
+    return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
 
 
 class RedisChannel:

@@ -1,0 +1,1 @@
+"""The only place that opens Redis clients and SQL engines, and translates their errors."""
