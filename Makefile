@@ -20,8 +20,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/agent-memory demo
 
+# The examples of a page build on each other, so they stay together in one process.
 test: lint types contracts
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest README.md docs
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 
 lint: install
 	$(BIN)/ruff check $(CODE)

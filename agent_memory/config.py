@@ -239,8 +239,13 @@ class MemoryConfig(_Part):
                 "stm_config and im_config name different servers; a move between them must be "
                 "one transaction: give both the same host, port and password"
             )
-        if stm.namespace == im.namespace:
-            raise ConfigError("stm_config and im_config share a namespace; give each its own")
+        if f"{stm.namespace}:".startswith(f"{im.namespace}:") or f"{im.namespace}:".startswith(
+            f"{stm.namespace}:"
+        ):
+            raise ConfigError(
+                f"stm_config and im_config have namespaces that overlap ({stm.namespace!r} and "
+                f"{im.namespace!r}); give each its own"
+            )
         named = self.redis_url is not None or _names_a_server(stm)
         if named and self.engine in ("embedded", "fake"):
             raise ConfigError(

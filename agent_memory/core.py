@@ -69,6 +69,7 @@ class AgentMemorySystem:
         config: MemoryConfig | Mapping[str, Any] | None = None,
         *,
         read_only: bool = False,
+        _parent: AgentMemorySystem | None = None,
     ) -> None:
         self._config = whole_config(config)
         self._resources = shared.acquire(self._config, read_only=read_only)
@@ -78,7 +79,9 @@ class AgentMemorySystem:
         self._runs: dict[str, AgentMemorySystem] = {}
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(self, _leave, self._resources, self._accesses)
-        if not read_only:
+        # A view of another run leaves upkeep, which is of all runs, to the system it was got from.
+        self._upkeep = not read_only and _parent is None
+        if self._upkeep:
             self.maintain()
 
     # -- opening and closing ------------------------------------------------------------------
@@ -113,7 +116,8 @@ class AgentMemorySystem:
             return self
         if name not in self._runs:
             config = MemoryConfig(**{**dict(self.config), "run_id": name})
-            self._runs[name] = AgentMemorySystem(config, read_only=self._resources.read_only)
+            read_only = self._resources.read_only
+            self._runs[name] = AgentMemorySystem(config, read_only=read_only, _parent=self)
         return self._runs[name]
 
     def close(self) -> None:
@@ -121,7 +125,7 @@ class AgentMemorySystem:
         for view in list(self._runs.values()):
             view.close()
         self._runs.clear()
-        if self._finalizer.alive and not self._resources.read_only:
+        if self._finalizer.alive and self._upkeep:
             self._resources.upkeep_outages.guard(None, self.maintain)
         self._finalizer()
         _instance.drop(self)

@@ -183,7 +183,7 @@ def _fake_connector(opened: ExitStack) -> Callable[[int], RedisChannel]:
     open_client = fake_server()
 
     def connect(db: int) -> RedisChannel:
-        channel = RedisChannel(open_client(db), "the fake server", measures_memory=False)
+        channel = RedisChannel(open_client(db), "the fake server", in_process=True)
         opened.callback(channel.close)
         return channel
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ def run(folder: Path, *, traders: int, steps: int, seed: int | None, console: Co
     """
     with AgentMemorySystem(_config(folder, steps)) as whole:
         earlier = tables.runs_of(whole)
-        number = len(earlier) + 1
-        memory = whole.run(f"sugarscape-{number}")
+        number = next(number for number in count(1) if _run_name(number) not in earlier)
+        memory = whole.run(_run_name(number))
         simulation = _simulation(traders, number if seed is None else seed)
         console.print(
             f"{traders} traders on Mesa's Sugarscape, {steps} steps, remembered in {folder} "
@@ -77,6 +77,10 @@ def run(folder: Path, *, traders: int, steps: int, seed: int | None, console: Co
         memory.maintain()
         _tell_outcome(console, memory, tally)
         _ask(console, memory, tally.protagonist, steps)
+
+
+def _run_name(number: int) -> str:
+    return f"sugarscape-{number}"
 
 
 def _config(folder: Path, steps: int) -> MemoryConfig:

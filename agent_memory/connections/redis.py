@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import redis
@@ -20,6 +21,7 @@ from redis.retry import Retry
 
 from agent_memory.config import without_password
 from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.forking import ForkGate
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
@@ -84,7 +86,8 @@ class RedisChannel:
         where: The server, as messages shall call it. No secrets.
         heal: Called after a lost connection; brings the server back and gives the client to send
             the request again on.
-        measures_memory: Whether the server knows MEMORY USAGE (fakeredis does not).
+        in_process: Whether the server is in this process, as fakeredis is: a fork in the middle
+            of a request would leave its lock held in the child for ever.
     """
 
     def __init__(
@@ -93,12 +96,19 @@ class RedisChannel:
         where: str,
         heal: Callable[[], redis.Redis] | None = None,
         *,
-        measures_memory: bool = True,
+        in_process: bool = False,
     ) -> None:
         self.client = client
         self.where = where
-        self.measures_memory = measures_memory
         self._heal = heal
+        self._gate = ForkGate() if in_process else None
+
+    @cached_property
+    def measures_memory(self) -> bool:
+        """Whether the server knows MEMORY USAGE (fakeredis does not)."""
+        with self._translated():
+            (reply,) = self._exchange([("MEMORY", "USAGE", "nothing")], True)
+            return not isinstance(reply, redis.exceptions.ResponseError)
 
     def call(self, *command: Any, repeatable: bool = True) -> Any:
         """Send one command and return its answer.
@@ -161,6 +171,10 @@ class RedisChannel:
         return self._exchange_once(commands)
 
     def _exchange_once(self, commands: Sequence[Command]) -> list[Any]:
+        with nullcontext() if self._gate is None else self._gate.passing():
+            return self._send_and_read(commands)
+
+    def _send_and_read(self, commands: Sequence[Command]) -> list[Any]:
         pool = self.client.connection_pool
         connection: Any = pool.get_connection()
         try:

@@ -9,6 +9,7 @@ Writes are Lua scripts (``redis_scripts``), reads go through the sorted sets of 
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
-from agent_memory.errors import EntryConflict, EntryNotFound
+from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.models.redis import (
     Value,
     agent_prefix,
@@ -107,6 +108,8 @@ class RedisRepository(MemoryRepository):
 
     def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
         """Count retrievals; not sent again after a lost answer, which might count them twice."""
+        if not math.isfinite(at):
+            raise InvalidEntry(f"at: {at} is not a finite number")
         keys = list(counts)
         groups = list(_batches(keys))
         calls = []
@@ -146,7 +149,7 @@ class RedisRepository(MemoryRepository):
         calls = []
         for agent, places in groups:
             keys = [*self._keys(agent), *destination._keys(agent)]
-            moves = _flat(destination._move_values(copies[place]) for place in places)
+            moves = _flat(destination._values(copies[place]) for place in places)
             calls.append((keys, [*self._who(agent), *moves]))
         outcome = self._scattered(groups, self._channel.run(scripts.MOVE, calls))
         return [code != _CHANGED for code in outcome]
@@ -189,7 +192,9 @@ class RedisRepository(MemoryRepository):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        if query.run_id is None or query.limit == 0:
+        if query.run_id is None:
+            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+        if query.limit == 0:
             return []
         prefix = agent_prefix(self._namespace, query.run_id, query.agent_id)
         replies = self._channel.call_all(lookups(prefix, query))
@@ -256,16 +261,6 @@ class RedisRepository(MemoryRepository):
     def _values(self, entry: MemoryEntry) -> list[Value]:
         contents = self._codec.encode(entry.contents, entry.compression_level)
         return entry_to_values(entry, contents)
-
-    def _move_values(self, copy: MemoryEntry) -> list[Value]:
-        return [
-            copy.memory_id,
-            copy.revision,
-            copy.retrieval_count,
-            copy.compression_level,
-            self._codec.encode(copy.contents, copy.compression_level),
-            b"" if copy.embedding is None else copy.embedding.astype("<f4").tobytes(),
-        ]
 
     def _remove(
         self, keys: Sequence[EntryKey], expected: Sequence[tuple[Value, Value]]

@@ -42,7 +42,8 @@ _INDEXES = ("steps", "times", "importance", *(f"type:{kind}" for kind in MemoryT
 
 def _usage(channel: RedisChannel, names: Sequence[str]) -> list[int]:
     if channel.measures_memory:
-        sizes = channel.call_all([("MEMORY", "USAGE", name) for name in names])
+        # All members: by default five are sampled, which may miss the contents.
+        sizes = channel.call_all([("MEMORY", "USAGE", name, "SAMPLES", 0) for name in names])
         return [size or 0 for size in sizes]
     dumps = channel.call_all([("DUMP", name) for name in names])
     return [len(dump or b"") for dump in dumps]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_memory.connections.redis import Command
-from agent_memory.entry import Order, Query
+from agent_memory.entry import MAX_STEP, Order, Query
 
 _INDEX_OF_ORDER = {
     Order.OLDEST: "times",
@@ -14,6 +14,7 @@ _INDEX_OF_ORDER = {
     Order.IMPORTANCE: "importance",
 }
 _ALL = (float("-inf"), float("inf"))
+_MOST = 2**62
 _DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 
 
@@ -61,8 +62,12 @@ def _range(
     command = ("ZREVRANGEBYSCORE", key, _score(last), _score(first)) if descending else (
         "ZRANGEBYSCORE", key, _score(first), _score(last)
     )  # fmt: skip
-    return command if limit is None else (*command, "LIMIT", 0, limit)
+    # The server counts in 64 bits.
+    return command if limit is None else (*command, "LIMIT", 0, min(limit, _MOST))
 
 
 def _score(bound: float) -> str:
+    # Beyond what a step may be ints have no exact double, and some have none at all.
+    if isinstance(bound, int) and abs(bound) > MAX_STEP:
+        return "inf" if bound > 0 else "-inf"
     return repr(float(bound))

@@ -42,6 +42,24 @@ local function unindex(prefix, id, type)
   if type then redis.call('ZREM', prefix .. 'type:' .. type, id) end
 end
 
+-- Store what ARGV holds from i on, unless what stands there is as new. Gives an Added.
+local function put(prefix, i)
+  local key = prefix .. ARGV[i]
+  local old = redis.call('HMGET', key, 'revision', 'retrieval_count', 'memory_type')
+  if not old[1] then
+    write(prefix, i)
+    return 1
+  end
+  local revision, count = tonumber(old[1]), tonumber(old[2])
+  local given, given_count = tonumber(ARGV[i + 11]), tonumber(ARGV[i + 8])
+  if given > revision or (given == revision and given_count > count) then
+    unindex(prefix, ARGV[i], old[3])
+    redis.call('DEL', key)
+    write(prefix, i)
+  end
+  return 2
+end
+
 local function register(agents, runs, agent, run, now)
   if redis.call('ZADD', agents, now, agent) == 1 then redis.call('SADD', runs, run) end
 end
@@ -59,23 +77,7 @@ ADD = Script(
     _SHARED
     + f"""
 local outcome = {{}}
-for i = 4, #ARGV, {STRIDE} do
-  local key = prefix .. ARGV[i]
-  local old = redis.call('HMGET', key, 'revision', 'retrieval_count', 'memory_type')
-  if not old[1] then
-    write(prefix, i)
-    outcome[#outcome + 1] = 1
-  else
-    local revision, count = tonumber(old[1]), tonumber(old[2])
-    local given, given_count = tonumber(ARGV[i + 11]), tonumber(ARGV[i + 8])
-    if given > revision or (given == revision and given_count > count) then
-      unindex(prefix, ARGV[i], old[3])
-      redis.call('DEL', key)
-      write(prefix, i)
-    end
-    outcome[#outcome + 1] = 2
-  end
-end
+for i = 4, #ARGV, {STRIDE} do outcome[#outcome + 1] = put(prefix, i) end
 if #outcome > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
 return outcome
 """
@@ -146,32 +148,25 @@ return outcome
 """
 )
 
-# KEYS: the source's three, then the destination's. ARGV: agent, run, now, then memory id,
-# revision, retrieval count, compression level, contents and embedding of each ('' where it
-# stays). Gives 1 (it is in the destination now), 0 (it is nowhere) or -1 (changed, and stays).
+# KEYS: the source's three, then the destination's. ARGV: agent, run, now, then the fields of each
+# entry as it shall stand there. Gives 1 (it is there now), 0 (it is nowhere) or -1 (the source has
+# another revision or retrieval count, and stays).
 MOVE = Script(
     _SHARED
-    + """
+    + f"""
 local to, to_agents, to_runs = KEYS[4], KEYS[5], KEYS[6]
-local outcome, moved = {}, false
-for i = 4, #ARGV, 6 do
+local outcome, moved = {{}}, false
+for i = 4, #ARGV, {STRIDE} do
   local id = ARGV[i]
-  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
-                         'step_number', 'timestamp', 'importance_score')
+  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type')
   if not old[1] then
     outcome[#outcome + 1] = redis.call('EXISTS', to .. id)
-  elseif ARGV[i + 1] ~= old[1] or ARGV[i + 2] ~= old[2] then
+  elseif ARGV[i + 11] ~= old[1] or ARGV[i + 8] ~= old[2] then
     outcome[#outcome + 1] = -1
   else
-    redis.call('RENAME', prefix .. id, to .. id)
-    redis.call('HSET', to .. id, 'compression_level', ARGV[i + 3])
-    if ARGV[i + 4] ~= '' then redis.call('HSET', to .. id, 'contents', ARGV[i + 4]) end
-    if ARGV[i + 5] ~= '' then redis.call('HSET', to .. id, 'embedding', ARGV[i + 5]) end
+    put(to, i)
+    redis.call('DEL', prefix .. id)
     unindex(prefix, id, old[3])
-    redis.call('ZADD', to .. 'steps', old[4], id)
-    redis.call('ZADD', to .. 'times', old[5], id)
-    redis.call('ZADD', to .. 'type:' .. old[3], old[5], id)
-    redis.call('ZADD', to .. 'importance', old[6], id)
     outcome[#outcome + 1] = 1
     moved = true
   end

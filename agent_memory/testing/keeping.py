@@ -63,7 +63,9 @@ class KeepingContract:
         assert found == entry
         assert repository.oldest("run", "ant") == [entry]
 
-    @pytest.mark.parametrize("contents", HOSTILE_CONTENTS, ids=lambda contents: f"{contents}"[:30])
+    @pytest.mark.parametrize(
+        "contents", HOSTILE_CONTENTS, ids=lambda contents: ",".join(map(str, contents))[:30]
+    )
     def test_contents_come_back_exactly_types_included(
         self, repository: MemoryRepository, contents: dict[str, Any]
     ) -> None:

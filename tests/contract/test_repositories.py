@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fakeredis
 import pytest
 import redis
 from sqlalchemy import Engine
@@ -31,7 +32,8 @@ class TestInMemory(LongTermContract):
 
 @pytest.fixture
 def channel(redis_client: redis.Redis) -> RedisChannel:
-    return RedisChannel(redis_client, "the server of this test")
+    in_process = isinstance(redis_client, fakeredis.FakeRedis)
+    return RedisChannel(redis_client, "the server of this test", in_process=in_process)
 
 
 @pytest.fixture
