@@ -22,6 +22,26 @@ _ALWAYS = ", ".join(f"'{name}', ARGV[i + {place}]" for place, name in enumerate(
 _SHARED = f"""
 local prefix, agents, runs = KEYS[1], KEYS[2], KEYS[3]
 
+-- Changes of indexes wait here, so that each index takes all of a call's at once: of some ten
+-- commands an entry two are left, which a batch feels.
+local coming, going = {{}}, {{}}
+
+local function append(waiting, key, first, second)
+  local values = waiting[key]
+  if not values then
+    values = {{}}
+    waiting[key] = values
+  end
+  values[#values + 1] = first
+  if second then values[#values + 1] = second end
+end
+
+local function flush()
+  for key, ids in pairs(going) do redis.call('ZREM', key, unpack(ids)) end
+  for key, members in pairs(coming) do redis.call('ZADD', key, unpack(members)) end
+  coming, going = {{}}, {{}}
+end
+
 local function write(prefix, i)
   local id = ARGV[i]
   local key = prefix .. id
@@ -29,17 +49,17 @@ local function write(prefix, i)
   if ARGV[i + 13] ~= '' then redis.call('HSET', key, 'embedding', ARGV[i + 13]) end
   if ARGV[i + 14] ~= '' then redis.call('HSET', key, 'encoder_version', ARGV[i + 14]) end
   if ARGV[i + 15] ~= '' then redis.call('HSET', key, 'error_bounds', ARGV[i + 15]) end
-  redis.call('ZADD', prefix .. 'steps', ARGV[i + 3], id)
-  redis.call('ZADD', prefix .. 'times', ARGV[i + 4], id)
-  redis.call('ZADD', prefix .. 'type:' .. ARGV[i + 5], ARGV[i + 4], id)
-  redis.call('ZADD', prefix .. 'importance', ARGV[i + 6], id)
+  append(coming, prefix .. 'steps', ARGV[i + 3], id)
+  append(coming, prefix .. 'times', ARGV[i + 4], id)
+  append(coming, prefix .. 'type:' .. ARGV[i + 5], ARGV[i + 4], id)
+  append(coming, prefix .. 'importance', ARGV[i + 6], id)
 end
 
 local function unindex(prefix, id, type)
-  redis.call('ZREM', prefix .. 'steps', id)
-  redis.call('ZREM', prefix .. 'times', id)
-  redis.call('ZREM', prefix .. 'importance', id)
-  if type then redis.call('ZREM', prefix .. 'type:' .. type, id) end
+  append(going, prefix .. 'steps', id)
+  append(going, prefix .. 'times', id)
+  append(going, prefix .. 'importance', id)
+  if type then append(going, prefix .. 'type:' .. type, id) end
 end
 
 -- Store what ARGV holds from i on, unless what stands there is as new. Gives an Added.
@@ -53,6 +73,7 @@ local function put(prefix, i)
   local revision, count = tonumber(old[1]), tonumber(old[2])
   local given, given_count = tonumber(ARGV[i + 11]), tonumber(ARGV[i + 8])
   if given > revision or (given == revision and given_count > count) then
+    flush() -- it may be this very entry, given twice
     unindex(prefix, ARGV[i], old[3])
     redis.call('DEL', key)
     write(prefix, i)
@@ -78,6 +99,7 @@ ADD = Script(
     + f"""
 local outcome = {{}}
 for i = 4, #ARGV, {STRIDE} do outcome[#outcome + 1] = put(prefix, i) end
+flush()
 if #outcome > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
 return outcome
 """
@@ -98,6 +120,7 @@ ARGV[9], ARGV[11] = old[3], old[4]
 unindex(prefix, ARGV[1], old[2])
 redis.call('DEL', key)
 write(prefix, 1)
+flush()
 return {old[3], old[4]}
 """
 )
@@ -143,6 +166,7 @@ for i = 3, #ARGV, 3 do
     outcome[#outcome + 1] = 1
   end
 end
+flush()
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
 """
@@ -171,6 +195,7 @@ for i = 4, #ARGV, {STRIDE} do
     moved = true
   end
 end
+flush()
 if moved then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
