@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     )
     from agent_memory.consolidation import Moves
     from agent_memory.core import AgentMemorySystem
+    from agent_memory.embeddings.autoencoder import StateAutoencoder
+    from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
+    from agent_memory.embeddings.vector_store import VectorStore
     from agent_memory.entry import EntryKey, Hit, MemoryEntry, MemoryType, Order, Query, Tier
     from agent_memory.errors import (
         ConfigError,
@@ -44,6 +47,7 @@ _HOMES = {
     "AgentMemoryAPI": "api",
     "AgentMemorySystem": "core",
     "AutoencoderConfig": "config",
+    "AutoencoderEmbeddingEngine": "embeddings.engine",
     "CompressionEngine": "compression",
     "ConfigError": "errors",
     "EncodingError": "errors",
@@ -70,10 +74,12 @@ _HOMES = {
     "SQLiteLTMConfig": "config",
     "SQLiteLTMStore": "stores",
     "SchemaOutOfDate": "errors",
+    "StateAutoencoder": "embeddings.autoencoder",
     "StmRepository": "repositories.redis",
     "StoreReadOnly": "errors",
     "StoreUnavailable": "errors",
     "Tier": "entry",
+    "VectorStore": "embeddings.vector_store",
     "install_memory_hooks": "hooks",
     "with_memory": "hooks",
 }
@@ -82,6 +88,7 @@ __all__ = [
     "AgentMemoryAPI",
     "AgentMemorySystem",
     "AutoencoderConfig",
+    "AutoencoderEmbeddingEngine",
     "CompressionEngine",
     "ConfigError",
     "EncodingError",
@@ -108,10 +115,12 @@ __all__ = [
     "SQLiteLTMConfig",
     "SQLiteLTMStore",
     "SchemaOutOfDate",
+    "StateAutoencoder",
     "StmRepository",
     "StoreReadOnly",
     "StoreUnavailable",
     "Tier",
+    "VectorStore",
     "install_memory_hooks",
     "with_memory",
 ]

@@ -65,6 +65,23 @@ class AgentMemoryAPI:
         hits: list[Hit] = self._guard([], self.memory_system.recall, query)
         return [hit.entry.to_dict() for hit in hits]
 
+    def retrieve_states_by_similarity(
+        self, agent_id: str | int, query_state: object, count: int = 10
+    ) -> list[dict[str, Any]]:
+        """Get the agent's states that are most alike to a state, from all tiers, best first.
+
+        Args:
+            agent_id: Whose states.
+            query_state: A dict, dataclass or pydantic model, or a vector of any tier's width.
+            count: How many at most.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+        """
+        query = Query(agent_id=agent_id, memory_type=MemoryType.STATE, limit=count)  # type: ignore[arg-type]  # as above
+        hits: list[Hit] = self._guard([], self.memory_system.recall, query, near=query_state)
+        return [hit.entry.to_dict() for hit in hits]
+
     def clear_agent_memory(self, agent_id: str | int) -> bool:
         """Forget all that an agent remembers in this run; False if a store is unreachable."""
         return self.memory_system.get_memory_agent(agent_id).clear_memory()

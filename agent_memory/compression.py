@@ -16,12 +16,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
+import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from agent_memory.config import AutoencoderConfig
 from agent_memory.contents import pack, unpack
+from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.version_zero import VersionZero
+from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
+from agent_memory.models.ltm_vectors import on_int8_grid
+
+UNTRAINED = 0
+"""The version of the encoder that needs no training."""
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
@@ -72,12 +81,24 @@ class ContentsCodec:
 class CompressionEngine:
     """Brings entries to a compression level and back.
 
+    Contents stay exact. The vector of the encoder's own version is carried down to the width of
+    the level, and at level 2 put on the int8 grid; of another version it is left as it is.
+
     Args:
         autoencoder_config: The widths of the vectors at each level.
+        encoder: What made the vectors; None: the version that needs no training.
+        version: Which version it is.
     """
 
-    def __init__(self, autoencoder_config: AutoencoderConfig | None = None) -> None:
+    def __init__(
+        self,
+        autoencoder_config: AutoencoderConfig | None = None,
+        encoder: Encoder | None = None,
+        version: int = UNTRAINED,
+    ) -> None:
         self.config = autoencoder_config or AutoencoderConfig()
+        self._encoder = encoder or VersionZero(Widths.of(self.config))
+        self._version = version
 
     @overload
     def compress(self, entry: MemoryEntry, level: int) -> MemoryEntry: ...
@@ -86,11 +107,11 @@ class CompressionEngine:
     def compress(
         self, entry: MemoryEntry | Mapping[str, Any], level: int
     ) -> MemoryEntry | dict[str, Any]:
-        """Bring an entry to a level; its contents stay exact.
+        """Bring an entry to a level.
 
         Args:
             entry: A ``MemoryEntry``, or the dict of one.
-            level: 0, 1 or 2.
+            level: 0, 1 or 2. Below the entry's own, its vector is made anew from its contents.
 
         Returns:
             The same kind of thing as was given.
@@ -99,8 +120,10 @@ class CompressionEngine:
             InvalidEntry: There is no such level, or the dict is no entry.
         """
         if isinstance(entry, MemoryEntry):
-            return replace(entry, compression_level=level)
-        return replace(MemoryEntry.from_dict(entry), compression_level=level).to_dict()
+            return replace(entry, compression_level=level, embedding=self._vector(entry, level))
+        # In a dict the vector's name says its width, and not which version made it.
+        given = replace(MemoryEntry.from_dict(entry), encoder_version=self._version)
+        return self.compress(given, level).to_dict()
 
     @overload
     def decompress(self, entry: MemoryEntry) -> MemoryEntry: ...
@@ -109,3 +132,16 @@ class CompressionEngine:
     def decompress(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry | dict[str, Any]:
         """Bring an entry back to level 0."""
         return self.compress(entry, 0)
+
+    def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
+        vector = entry.embedding
+        widths = self._encoder.widths
+        ours = entry.encoder_version == self._version
+        if vector is None or not ours or len(vector) not in (*widths,):
+            return vector
+        width = widths.at(level)
+        if len(vector) < width:
+            vector = self._encoder.encode_one(entry.contents)
+        if len(vector) > width:
+            vector = self._encoder.carry(vector, width)
+        return on_int8_grid(vector) if level == 2 else vector

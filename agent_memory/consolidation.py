@@ -8,9 +8,11 @@ which entries move, in batches over many agents.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent_memory.compression import CompressionEngine
@@ -60,6 +62,7 @@ class Consolidation:
         ltm: Long-term memory.
         engine: Brings entries to the level of the tier they go to.
         config: Limits, ages, who leaves first, and how many move at once.
+        clock: Gives the time in seconds since 1970.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class Consolidation:
         ltm: MemoryRepository,
         engine: CompressionEngine,
         config: MemoryConfig,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
+        self._clock = clock
         self._config = config
         # Where times are steps, an age in seconds has no meaning.
         by_seconds = config.clock == "wall"
@@ -151,6 +156,7 @@ class Consolidation:
         moved = 0
         waiting = agents
         for _ in range(_ROUNDS):
+            read_at = self._clock()
             leaving = (
                 entry
                 for agent_id in waiting
@@ -159,7 +165,7 @@ class Consolidation:
             changed: set[str] = set()
             for batch in _batches(leaving, way.batch):
                 copies = [self._engine.compress(entry, way.level) for entry in batch]
-                gone = way.source.move_to(way.destination, copies)
+                gone = way.source.move_to(way.destination, copies, read_at)
                 moved += sum(gone)
                 changed.update(
                     entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Moves
-from agent_memory.entry import EntryKey, Hit, Order, Query, Tier
-from agent_memory.errors import ConfigError, StoreReadOnly
+from agent_memory.contents import as_contents
+from agent_memory.entry import (
+    EntryKey,
+    Hit,
+    MemoryEntry,
+    Order,
+    Query,
+    Tier,
+    checked_embedding,
+)
+from agent_memory.errors import ConfigError, EntryNotFound, StoreReadOnly
 from agent_memory.forgetting import forget_agents
 from agent_memory.forking import after_fork
 from agent_memory.identity import checked_agent_id, checked_memory_id
@@ -23,6 +34,7 @@ from agent_memory.outages import Outages
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
+from agent_memory.retrieval.similarity import Likeness, recall_alike
 from agent_memory.retrieval.temporal import fetch, recall
 from agent_memory.stores import whole_config
 
@@ -208,18 +220,41 @@ class AgentMemorySystem:
 
     # -- finding ------------------------------------------------------------------------------
 
-    def recall(self, query: Query, *, touch: bool = True) -> list[Hit]:
+    def recall(self, query: Query, *, near: object = None, touch: bool = True) -> list[Hit]:
         """Answer a query from all tiers: each entry once, from the richest tier that holds it.
 
         Args:
             query: What is asked; of this system's run unless it names one.
+            near: Give the most alike first, with their scores, instead of the query's order:
+                alike to a state (a dict, dataclass or pydantic model), to a memory (an entry,
+                or a memory id of the query's agent), or to a vector of any tier's width.
             touch: Whether this counts as a retrieval of what is found.
 
         Raises:
+            InvalidEntry: ``near`` is none of these.
+            EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
         """
-        hits = recall(self._resources.tiers, query.within(self.config.run_id))
+        asked = query.within(self.config.run_id)
+        if near is None:
+            hits = recall(self._resources.tiers, asked)
+        else:
+            hits = recall_alike(self._resources.tiers, asked, self._likeness(near, asked))
         return self._counted(hits, touch)
+
+    def _likeness(self, near: object, query: Query) -> Likeness:
+        encoder, version = self._resources.encoder, self._resources.encoder_version
+        if isinstance(near, str):
+            key = EntryKey(query.run_id or "", query.agent_id, checked_memory_id(near))
+            found = fetch(self._resources.tiers, [key])
+            if not found:
+                raise EntryNotFound(f"near: no tier holds entry {near} of {query.agent_id!r}")
+            near = found[0].entry
+        if isinstance(near, MemoryEntry):
+            return Likeness.to_state(encoder, version, near.contents)
+        if isinstance(near, (Sequence, np.ndarray)):
+            return Likeness.to_vector(encoder, version, checked_embedding(near))
+        return Likeness.to_state(encoder, version, as_contents(near))
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.
@@ -304,8 +339,7 @@ class AgentMemorySystem:
     def _clear_all(self) -> bool:
         run_id = self.config.run_id
         agents = {agent for repository in self._tiers for agent in repository.agents(run_id)}
-        now = self._resources.clock()
-        forget_agents(self.stm, self.im, self.ltm, run_id, sorted(agents), now)
+        forget_agents(self.stm, self.im, self.ltm, run_id, sorted(agents), self._resources.clock)
         return True
 
 

@@ -129,7 +129,7 @@ class MemoryEntry:
             time = self.timestamp if value is _AS_TIMESTAMP else _checked_time(name, value)
             put(self, name, time)
         if self.embedding is not None:
-            put(self, "embedding", _checked_embedding(self.embedding))
+            put(self, "embedding", checked_embedding(self.embedding))
         if self.encoder_version is not None:
             put(self, "encoder_version", _checked_count("encoder_version", self.encoder_version))
         if self.error_bounds is not None:
@@ -394,12 +394,22 @@ def _checked_bounds(value: object) -> dict[str, float]:
     return bounds
 
 
-def _checked_embedding(value: object) -> NDArray[np.float32]:
+def _as_vector(value: object) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
-            vector = np.asarray(value, dtype=np.float32)
+            return np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidEntry(f"embedding: numbers of shape (dim,) are needed ({error})") from error
+
+
+def checked_embedding(value: object) -> NDArray[np.float32]:
+    """Return a vector as float32 of shape (dim,).
+
+    Raises:
+        InvalidEntry: It is none, is empty, or holds what is no finite number.
+    """
+    ready = isinstance(value, np.ndarray) and value.dtype == np.float32
+    vector: NDArray[np.float32] = value if ready else _as_vector(value)  # type: ignore[assignment]  # asked above
     if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise InvalidEntry(
             f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"

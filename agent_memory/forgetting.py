@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 
@@ -13,7 +13,7 @@ def forget_agents(
     ltm: LongTermMemory,
     run_id: str,
     agents: Iterable[str],
-    at: float,
+    clock: Callable[[], float],
 ) -> int:
     """Forget all that some agents of a run remember at this moment.
 
@@ -27,7 +27,7 @@ def forget_agents(
         ltm: Long-term memory.
         run_id: The run.
         agents: Whose memories.
-        at: The time, in seconds since 1970.
+        clock: Gives the time in seconds since 1970.
 
     Returns:
         How many entries were removed from all tiers.
@@ -36,8 +36,11 @@ def forget_agents(
     for agent_id in agents:
         # Read from the top down: an entry that moves meanwhile is seen at least once.
         keys = list(dict.fromkeys([*stm.keys(run_id, agent_id), *im.keys(run_id, agent_id)]))
-        removed += ltm.forget(keys, at)
+        removed += ltm.forget(keys, clock())
         removed += ltm.clear_agent(run_id, agent_id)
         removed += stm.remove_many(keys)
         removed += im.remove_many(keys)
+        # The same keys may come again, as when a reproducible run is run again; only what was
+        # read before this moment stays refused.
+        ltm.release(keys, clock())
     return removed

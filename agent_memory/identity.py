@@ -7,12 +7,13 @@ one process come in the order they were made, which is why ties everywhere break
 from __future__ import annotations
 
 import hashlib
+import itertools
 import numbers
 import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.forking import after_fork
@@ -86,6 +87,28 @@ def reproducible_id(run_id: str, agent_id: str, step: int, kind: str, ordinal: i
     random = int.from_bytes(digest) & (2**62 - 1)
     lead = min(step, _MAX_MILLISECONDS) << 80 | 0x8 << 76 | min(ordinal, 0xFFF) << 64
     return f"{lead | 0b10 << 62 | random:032x}"
+
+
+class Ordinals:
+    """Counts an agent's entries of each step, for reproducible ids. Threads may share it.
+
+    Args:
+        steps: How many steps an agent may go back and still add entries to one; further back,
+            storing counts as running the step again.
+    """
+
+    def __init__(self, steps: int = 256) -> None:
+        self._steps = steps
+        self._counts: dict[tuple[str, str], dict[int, Iterator[int]]] = {}
+
+    def next(self, run_id: str, agent_id: str, step: int) -> int:
+        """Which entry of that agent and step the next one is, from 0."""
+        # Each of these calls is atomic, so that threads never get one ordinal twice.
+        steps = self._counts.setdefault((run_id, agent_id), {})
+        ordinal = next(steps.setdefault(step, itertools.count()))
+        if len(steps) > self._steps:
+            steps.pop(next(iter(steps)), None)
+        return ordinal
 
 
 def checked_memory_id(memory_id: object) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory import resources as shared
 from agent_memory.compression import CompressionEngine
@@ -15,15 +17,11 @@ from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Consolidation
 from agent_memory.contents import as_contents
 from agent_memory.entry import MemoryEntry, MemoryType, checked_importance, checked_step
-from agent_memory.errors import StoreReadOnly
+from agent_memory.errors import InvalidEntry, StoreReadOnly
 from agent_memory.forgetting import forget_agents
 from agent_memory.identity import checked_agent_id, reproducible_id
 from agent_memory.resources import Resources
 from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore, whole_config
-
-# With reproducible ids, how many steps (and types) an agent may go back and still add entries to
-# a step; further back, storing counts as running the step again.
-_STEPS_IN_MIND = 256
 
 
 @dataclass
@@ -45,7 +43,9 @@ class RunMemory:
     def __post_init__(self) -> None:
         """Build what is not given."""
         opened = self.resources
-        self.consolidation = Consolidation(*opened.tiers, opened.compression, opened.config)
+        self.consolidation = Consolidation(
+            *opened.tiers, opened.compression, opened.config, opened.clock
+        )
 
     def now(self) -> float:
         """The time in the unit of timestamps: seconds since 1970, or steps."""
@@ -85,7 +85,6 @@ class MemoryAgent:
             run = RunMemory(resources, whole.run_id)
         self._run = run
         self._inserts = 0
-        self._ordinals: dict[tuple[int, MemoryType], Iterator[int]] = {}
 
     @property
     def config(self) -> MemoryConfig:
@@ -182,6 +181,7 @@ class MemoryAgent:
         else:
             timestamp = run.resources.clock()
             memory_id = run.resources.ids()
+        contents = as_contents(data)
         return MemoryEntry(
             memory_id=memory_id,
             run_id=run.run_id,
@@ -189,16 +189,23 @@ class MemoryAgent:
             step_number=step,
             timestamp=timestamp,
             memory_type=memory_type,
-            contents=as_contents(data),
+            contents=contents,
             importance_score=checked_importance(priority),
+            embedding=self._vector(contents),
+            encoder_version=run.resources.encoder_version,
         )
 
+    def _vector(self, contents: Mapping[str, Any]) -> NDArray[np.float32] | None:
+        try:
+            return self._run.resources.encoder.encode_one(contents)
+        except InvalidEntry:
+            # What cannot be encoded cannot be stored, and storing it will name the path.
+            return None
+
     def _reproducible_id(self, memory_type: MemoryType, step: int) -> str:
-        # Each of these calls is atomic, so that threads never get one ordinal twice.
-        ordinal = next(self._ordinals.setdefault((step, memory_type), itertools.count()))
-        if len(self._ordinals) > _STEPS_IN_MIND:
-            self._ordinals.pop(next(iter(self._ordinals)), None)
-        return reproducible_id(self._run.run_id, self.agent_id, step, memory_type, ordinal)
+        run = self._run
+        ordinal = run.resources.ordinals.next(run.run_id, self.agent_id, step)
+        return reproducible_id(run.run_id, self.agent_id, step, memory_type, ordinal)
 
     def _consolidate(self) -> None:
         run = self._run
@@ -214,6 +221,6 @@ class MemoryAgent:
             resources.ltm,
             self._run.run_id,
             [self.agent_id],
-            resources.clock(),
+            resources.clock,
         )
         return True

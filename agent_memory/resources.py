@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from agent_memory import schema
-from agent_memory.compression import CompressionEngine, ContentsCodec
+from agent_memory.compression import UNTRAINED, CompressionEngine, ContentsCodec
 from agent_memory.config import Deployment, MemoryConfig, deployment
 from agent_memory.connections.redis import (
     RedisChannel,
@@ -26,10 +26,13 @@ from agent_memory.connections.redis import (
 )
 from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer
+from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.version_zero import VersionZero
+from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import Tier
 from agent_memory.errors import MemoryStoreError, StoreUnavailable
 from agent_memory.forking import after_fork
-from agent_memory.identity import MemoryIds
+from agent_memory.identity import MemoryIds, Ordinals
 from agent_memory.models.ltm import LtmModels, ltm_models
 from agent_memory.outages import Outages
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
@@ -50,8 +53,11 @@ class Resources:
         ltm: Long-term memory.
         models: The SQLAlchemy models of long-term memory, under its table prefix.
         engine: The SQL engine.
+        encoder: Makes the vectors of entries.
+        encoder_version: Which version of the encoder that is.
         compression: Brings entries to the level of a tier.
         ids: Makes memory ids.
+        ordinals: Counts entries for reproducible ids.
         clock: Gives the time in seconds since 1970.
         outages: Counts and logs stores that a caller found unreachable.
         upkeep_outages: The same for upkeep that no caller waits for; never raises.
@@ -74,10 +80,15 @@ class Resources:
         self.read_only = read_only
         self.clock = clock
         self.ids = MemoryIds(clock)
+        self.ordinals = Ordinals()
         self.outages = Outages(config.on_store_error)
         # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
         self.upkeep_outages = Outages("log", MemoryStoreError)
-        self.compression = CompressionEngine(config.autoencoder_config)
+        self.encoder: Encoder = VersionZero(Widths.of(config.autoencoder_config))
+        self.encoder_version = UNTRAINED
+        self.compression = CompressionEngine(
+            config.autoencoder_config, self.encoder, self.encoder_version
+        )
         self.models: LtmModels = ltm_models(config.ltm_config.table_prefix)
         logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
         with ExitStack() as opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from agent_memory import resources as shared
@@ -83,7 +84,9 @@ class AgentStore:
         step = checked_step(step)
         query = self._query(steps=(step, step), order=Order.STEP)
         found = self._guard([], self._repository.find, query)
-        return found[-1].to_dict() if found else None
+        if not found:
+            return None
+        return max(found, key=lambda entry: (entry.timestamp, entry.memory_id)).to_dict()
 
     def get_recent(self, count: int = 10) -> list[dict[str, Any]]:
         """Get the latest entries, newest first."""
@@ -124,21 +127,34 @@ class AgentStore:
 
     def _own(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry:
         if not isinstance(entry, MemoryEntry):
-            entry = MemoryEntry.from_dict(
-                {
-                    "memory_id": self._resources.ids(),
-                    "timestamp": self._resources.clock(),
-                    "run_id": self.run_id,
-                    "agent_id": self.agent_id,
-                    **entry,
-                }
-            )
+            entry = self._of_dict(entry)
         if (entry.run_id, entry.agent_id) != (self.run_id, self.agent_id):
             raise InvalidEntry(
                 f"entry of agent {entry.agent_id!r} in run {entry.run_id!r} given to the store "
                 f"of agent {self.agent_id!r} in run {self.run_id!r}"
             )
         return self._resources.compression.compress(entry, self._resources.level(self.tier))
+
+    def _of_dict(self, values: object) -> MemoryEntry:
+        if not isinstance(values, Mapping):
+            raise InvalidEntry(
+                f"entry: a MemoryEntry or dict is needed, not {type(values).__name__}"
+            )
+        resources = self._resources
+        by_steps = resources.config.clock == "steps"
+        entry = MemoryEntry.from_dict(
+            {
+                "memory_id": resources.ids(),
+                "timestamp": values.get("step_number", 0) if by_steps else resources.clock(),
+                "run_id": self.run_id,
+                "agent_id": self.agent_id,
+                **values,
+            }
+        )
+        # A dict does not say which version made its vector: the one it was got from.
+        return entry if entry.embedding is None else replace(
+            entry, encoder_version=resources.encoder_version
+        )  # fmt: skip
 
 
 class RedisSTMStore(AgentStore):

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from agent_memory import MemoryEntry, MemoryType
+from agent_memory.compression import UNTRAINED
+from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.identity import MemoryIds
 
 _new_id = MemoryIds()
+_encoder = VersionZero()
 
 
 def trader_states(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -48,7 +51,8 @@ def trader_states(count: int, seed: int = 0) -> list[dict[str, Any]]:
 def new_entries(
     states: Sequence[dict[str, Any]], agent_id: str, run_id: str = "default"
 ) -> list[MemoryEntry]:
-    """Make an entry of each state, with ids and times of now."""
+    """Make an entry of each state, with ids and times of now and the vector it is found by."""
+    vectors = _encoder.encode(states)
     return [
         MemoryEntry(
             memory_id=_new_id(),
@@ -58,6 +62,8 @@ def new_entries(
             timestamp=time.time(),
             memory_type=MemoryType.STATE,
             contents=state,
+            embedding=vector,
+            encoder_version=UNTRAINED,
         )
-        for step, state in enumerate(states)
+        for step, (state, vector) in enumerate(zip(states, vectors, strict=True))
     ]

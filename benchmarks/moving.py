@@ -121,14 +121,14 @@ def _bytes_per_row(database: Path) -> Figure:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (page,) = connection.execute("PRAGMA page_size").fetchone()
-        rows, contents = connection.execute(
-            "SELECT count(*), sum(length(contents)) FROM agent_ltm_entries"
+        rows, contents, vectors = connection.execute(
+            "SELECT count(*), sum(length(contents)), sum(length(embedding)) FROM agent_ltm_entries"
         ).fetchone()
-    beside = pages * page / rows - contents / rows
+    beside = (pages * page - contents - vectors) / rows
     return Figure(
         "bytes a row in long-term memory, beside vector and contents",
         "180 or less",
         f"{beside:.0f}",
         beside <= 180,
-        f"{rows:,} rows with {contents / rows:.0f} bytes of contents each",
+        f"{rows:,} rows with {contents / rows:.0f} + {vectors / rows:.0f} bytes of those each",
     )

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.config import without_password
 from agent_memory.errors import ConfigError, StoreUnavailable
-from agent_memory.forking import ForkGate
+from agent_memory.forking import ForkGate, after_fork
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
@@ -102,6 +103,8 @@ class RedisChannel:
         self.where = where
         self._heal = heal
         self._gate = ForkGate() if in_process else None
+        self._idle: list[Any] = []
+        after_fork(self._forget_idle)
 
     @cached_property
     def measures_memory(self) -> bool:
@@ -155,7 +158,8 @@ class RedisChannel:
             return [_answer(reply) for reply in replies]
 
     def close(self) -> None:
-        """Close all pooled connections."""
+        """Close all connections."""
+        self._give_back()
         self.client.close()
 
     def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
@@ -165,7 +169,10 @@ class RedisChannel:
             raise
         except redis.exceptions.ConnectionError:
             if not repeatable:
+                self._give_back()
                 raise
+        # The idle ones are as old as the one that was lost.
+        self._give_back()
         if self._heal is not None:
             self.client = self._heal()
         return self._exchange_once(commands)
@@ -175,17 +182,38 @@ class RedisChannel:
             return self._send_and_read(commands)
 
     def _send_and_read(self, commands: Sequence[Command]) -> list[Any]:
-        pool = self.client.connection_pool
-        connection: Any = pool.get_connection()
+        client = self.client
+        packed = b"".join(map(hiredis.pack_command, commands))
+        connection = self._borrow()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            return [_read(connection) for _ in commands]
+            connection.send_packed_command([packed])
+            replies = [_read(connection) for _ in commands]
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
             connection.disconnect()
+            client.connection_pool.release(connection)
             raise
-        finally:
-            pool.release(connection)
+        self._idle.append(connection)
+        return replies
+
+    def _borrow(self) -> Any:
+        """Take an idle connection, or a new one of the client's pool.
+
+        They are not given back to the pool between requests: that and taking them again costs
+        20 us, as much as packing a store and reading its answer.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.client.connection_pool.get_connection()
+
+    def _give_back(self) -> None:
+        while self._idle:
+            self.client.connection_pool.release(self._idle.pop())
+
+    def _forget_idle(self) -> None:
+        # They are the parent's; the pool sees the new process by itself.
+        self._idle = []
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

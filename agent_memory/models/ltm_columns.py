@@ -160,12 +160,14 @@ class EncoderVersionColumns(Prefixed):
 
 
 class TombstoneColumns(Prefixed):
-    """A key that was forgotten: no entry is stored under it any more.
+    """A key that was forgotten: no entry is stored under it any more, unless it was released.
 
     Attributes:
         run_ref: Its run, by ``Run.id``.
         memory_id: 32 hexadecimal digits.
         forgotten_at: When, in seconds since 1970.
+        released_at: Since when, in seconds since 1970, entries may be stored under it anew that
+            were not read from the tier above before; NULL: never.
     """
 
     __table_suffix__ = "tombstones"
@@ -177,6 +179,7 @@ class TombstoneColumns(Prefixed):
 
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes, primary_key=True)
     forgotten_at: Mapped[float] = mapped_column(Double)
+    released_at: Mapped[float | None] = mapped_column(Double)
 
 
 class LtmEntryColumns(Prefixed):
@@ -190,7 +193,7 @@ class LtmEntryColumns(Prefixed):
         agent_ref: ``Agent.id``, which stands for the run too.
         type_ref: ``Type.id``.
         embedding: The vector's bytes.
-        embedding_coding: How they are coded: 0 is float32, little-endian.
+        embedding_coding: How they are coded: 0 is float32, 1 is int8; see ``ltm_vectors``.
         contents: Coded contents.
         attributes: Declared attributes, ``{path: value}``:
             ``LtmEntry.attributes["role"].as_string()``.

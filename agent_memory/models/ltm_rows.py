@@ -8,14 +8,11 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent_memory.contents import pack, unpack
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
-
-FLOAT32 = 0
-"""The coding of an embedding whose numbers are stored as they are, little-endian."""
+from agent_memory.models.ltm_vectors import FLOAT32, code_vector, decode_vector
 
 _LARGEST = {
     "compression_level": 2**15 - 1,
@@ -45,6 +42,7 @@ def entry_to_row(
         value = getattr(entry, name)
         if value is not None and not -largest <= value <= largest:
             raise InvalidEntry(f"{name}: {value} is beyond {largest}")
+    coding, embedding = _coded(entry)
     timestamp, bounds = entry.timestamp, entry.error_bounds
     created, accessed = entry.creation_time, entry.last_access_time
     return {
@@ -55,11 +53,11 @@ def entry_to_row(
         "retrieval_count": entry.retrieval_count,
         "revision": entry.revision,
         "encoder_version": entry.encoder_version,
-        "embedding_coding": FLOAT32,
+        "embedding_coding": coding,
         "creation_time": None if created == timestamp else created,
         "last_access_time": None if accessed == timestamp else accessed,
         "memory_id": bytes.fromhex(entry.memory_id),
-        "embedding": None if entry.embedding is None else _embedding_bytes(entry.embedding),
+        "embedding": embedding,
         "contents": contents,
         "attributes": attributes or None,
         "error_bounds": None if bounds is None else _bounds_bytes(bounds),
@@ -91,7 +89,11 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
             retrieval_count=row.retrieval_count,
             creation_time=row.creation_time,
             last_access_time=row.last_access_time,
-            embedding=_embedding(row.embedding, row.embedding_coding),
+            embedding=(
+                None
+                if row.embedding is None
+                else decode_vector(row.embedding_coding, row.embedding)
+            ),
             encoder_version=row.encoder_version,
             revision=row.revision,
             error_bounds=None if bounds is None else unpack(bounds),
@@ -139,17 +141,8 @@ def _is_json_scalar(value: object) -> bool:
     return value is None or isinstance(value, (str, int))
 
 
-def _embedding_bytes(embedding: NDArray[np.float32]) -> bytes:
-    return embedding.astype("<f4", copy=False).tobytes()
-
-
-def _embedding(stored: bytes | None, coding: int) -> NDArray[np.float32] | None:
-    if stored is None:
-        return None
-    if coding != FLOAT32:
-        raise EncodingError(f"embedding: coding {coding} was made by a newer version")
-    # A copy, because an array over the stored bytes could not be written to.
-    return np.frombuffer(stored, "<f4").astype(np.float32)
+def _coded(entry: MemoryEntry) -> tuple[int, bytes | None]:
+    return (FLOAT32, None) if entry.embedding is None else code_vector(entry.embedding)
 
 
 def _bounds_bytes(bounds: Mapping[str, float]) -> bytes:

@@ -19,10 +19,15 @@ A repository holds the entries of one tier, of any number of runs and agents.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EntryNotFound
@@ -36,7 +41,9 @@ class Added(IntEnum):
     PRESENT = 2
     """Its key was stored already; the newer of the two copies is what is stored now."""
     FORGOTTEN = 3
-    """It was forgotten (see ``LtmRepository.forget``) and was not stored."""
+    """It was forgotten (see ``LongTermMemory.forget``) and was not stored."""
+    STALE = 4
+    """It was read before it was forgotten and released, and was not stored."""
 
 
 class Codec(Protocol):
@@ -55,6 +62,37 @@ class OpenMove(NamedTuple):
     token: str
     agents: tuple[tuple[str, str], ...]
     """Runs and agents whose entries were on the move."""
+
+
+class Vectors(NamedTuple):
+    """The vectors of some entries, of one encoder version and width."""
+
+    version: int | None
+    """Which encoder made them."""
+    keys: list[EntryKey]
+    """Whose they are."""
+    matrix: NDArray[np.float32]
+    """A row for each of the keys: shape (n, dim)."""
+
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+def grouped_vectors(
+    vectors: Iterable[tuple[EntryKey, int | None, NDArray[np.float32] | None]],
+) -> list[Vectors]:
+    """Put vectors together that may be compared: those of one version and width.
+
+    Args:
+        vectors: Whose it is, which encoder made it, and the vector of shape (dim,) or None.
+    """
+    groups: dict[tuple[int | None, int], tuple[list[EntryKey], list[NDArray[np.float32]]]] = {}
+    for key, version, given in vectors:
+        vector = _NOTHING if given is None else given
+        keys, rows = groups.setdefault((version, len(vector)), ([], []))
+        keys.append(key)
+        rows.append(vector)
+    return [Vectors(version, keys, np.stack(rows)) for (version, _), (keys, rows) in groups.items()]
 
 
 class MemoryRepository(ABC):
@@ -134,7 +172,12 @@ class MemoryRepository(ABC):
             is not the given one, in which case the mover copies again.
         """
 
-    def move_to(self, destination: MemoryRepository, copies: Sequence[MemoryEntry]) -> list[bool]:
+    def move_to(
+        self,
+        destination: MemoryRepository,
+        copies: Sequence[MemoryEntry],
+        read_at: float = -math.inf,
+    ) -> list[bool]:
         """Move entries to another tier: write there, have it acknowledged, then remove here.
 
         Whatever happens in between, each entry is in at least one of the two; one that is left
@@ -143,12 +186,23 @@ class MemoryRepository(ABC):
         Args:
             destination: The tier they go to.
             copies: What shall stand there: as read from here, in the destination's level.
+            read_at: When reading them began, in seconds since 1970: a copy that is older than
+                the forgetting of its key is not stored.
 
         Returns:
             For each, whether it is gone from here; False when it changed since it was read.
         """
-        destination.add_many(copies)
-        return self.remove_copied(copies)
+        if not isinstance(destination, LongTermMemory):
+            destination.add_many(copies)
+            return self.remove_copied(copies)
+        outcome = destination.take_over(copies, read_at)
+        # What was refused as stale has been removed here by whoever forgot it; what stands
+        # here under its key now was stored after that, and stays.
+        taken = [
+            copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE
+        ]
+        gone = iter(self.remove_copied(taken))
+        return [added is Added.STALE or next(gone) for added in outcome]
 
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash.
@@ -191,6 +245,17 @@ class MemoryRepository(ABC):
     @abstractmethod
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order. The query names its run."""
+
+    def vectors(self, query: Query) -> list[Vectors]:
+        """The vectors of the entries that answer a query, whatever its order and limit.
+
+        Returns:
+            A group for each encoder version and width; entries without a vector have width 0.
+        """
+        return grouped_vectors(
+            (entry.key, entry.encoder_version, entry.embedding)
+            for entry in self.find(replace(query, limit=None))
+        )
 
     @abstractmethod
     def count(self, run_id: str, agent_id: str | None = None) -> int:
@@ -280,4 +345,25 @@ class LongTermMemory(MemoryRepository):
 
         Returns:
             How many rows were deleted.
+        """
+
+    @abstractmethod
+    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+        """Let forgotten keys be stored anew, but for copies that were read before.
+
+        For what is cleared and may come again, as when a reproducible run is run again.
+
+        Args:
+            keys: Keys that were forgotten, and whose entries have been removed in every tier.
+            at: The time, in seconds since 1970.
+        """
+
+    @abstractmethod
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        """Store entries that were read from the tier above; else as ``add_many``.
+
+        Args:
+            entries: The entries.
+            read_at: When reading them began, in seconds since 1970. One whose key was released
+                since is ``STALE``, and is not stored.
         """

@@ -31,7 +31,7 @@ class InMemoryRepository(LongTermMemory):
     def __init__(self, tier: Tier = Tier.LTM) -> None:
         self.tier = tier
         self._stored: dict[EntryKey, _Snapshot] = {}
-        self._forgotten: set[EntryKey] = set()
+        self._forgotten: dict[EntryKey, float | None] = {}  # when it was released, if it was
         self._lock = threading.RLock()
         # A lock that another thread holds during a fork would stay locked in the child.
         after_fork(self._unlock)
@@ -43,14 +43,22 @@ class InMemoryRepository(LongTermMemory):
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries; see the contract."""
-        snapshots = [_Snapshot.of(entry) for entry in entries]
-        return [self._add(snapshot) for snapshot in snapshots]
+        return self.take_over(entries, math.inf)
 
-    def _add(self, new: _Snapshot) -> Added:
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        """Store entries that were read from the tier above; see the contract."""
+        snapshots = [_Snapshot.of(entry) for entry in entries]
+        return [self._add(snapshot, read_at) for snapshot in snapshots]
+
+    def _add(self, new: _Snapshot, read_at: float) -> Added:
         key = new.fields.key
         with self._lock:
             if key in self._forgotten:
-                return Added.FORGOTTEN
+                released_at = self._forgotten[key]
+                if released_at is None:
+                    return Added.FORGOTTEN
+                if read_at <= released_at:
+                    return Added.STALE
             old = self._stored.get(key)
             if old is None or _age(new.fields) > _age(old.fields):
                 self._stored[key] = new
@@ -124,8 +132,13 @@ class InMemoryRepository(LongTermMemory):
         """Remove entries and refuse their keys from now on; returns how many were there."""
         forgotten = list(keys)
         with self._lock:
-            self._forgotten.update(forgotten)
+            self._forgotten.update(dict.fromkeys(forgotten))
             return self.remove_many(forgotten)
+
+    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+        """Let forgotten keys be stored anew, but for copies that were read before."""
+        with self._lock:
+            self._forgotten.update({key: at for key in keys if key in self._forgotten})
 
     # -- reading ------------------------------------------------------------------------------
 

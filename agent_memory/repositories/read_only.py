@@ -9,7 +9,12 @@ from typing import NoReturn
 
 from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import StoreReadOnly
-from agent_memory.repositories.base import Added, LongTermMemory, MemoryRepository
+from agent_memory.repositories.base import (
+    Added,
+    LongTermMemory,
+    MemoryRepository,
+    Vectors,
+)
 
 
 class ReadOnlyRepository(LongTermMemory):
@@ -59,6 +64,14 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
+    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+        """Refused."""
+        self._refuse()
+
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        """Refused."""
+        return self._refuse()
+
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
         return self._repository.get_many(keys)
@@ -66,6 +79,10 @@ class ReadOnlyRepository(LongTermMemory):
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
         return self._repository.find(query)
+
+    def vectors(self, query: Query) -> list[Vectors]:
+        """The vectors of the entries that answer a query, whatever its order and limit."""
+        return self._repository.vectors(query)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

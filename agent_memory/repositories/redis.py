@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
@@ -29,7 +31,14 @@ from agent_memory.models.redis import (
     hash_to_entry,
 )
 from agent_memory.repositories import redis_scripts as scripts
-from agent_memory.repositories.base import Added, Codec, MemoryRepository, OpenMove
+from agent_memory.repositories.base import (
+    Added,
+    Codec,
+    MemoryRepository,
+    OpenMove,
+    Vectors,
+    grouped_vectors,
+)
 from agent_memory.repositories.redis_footprint import stored_bytes
 from agent_memory.repositories.redis_indexes import chosen, lookups
 
@@ -140,11 +149,16 @@ class RedisRepository(MemoryRepository):
         )
         return [code != _CHANGED for code in outcome]
 
-    def move_to(self, destination: MemoryRepository, copies: Sequence[MemoryEntry]) -> list[bool]:
+    def move_to(
+        self,
+        destination: MemoryRepository,
+        copies: Sequence[MemoryEntry],
+        read_at: float = -math.inf,
+    ) -> list[bool]:
         """Move entries to another tier; within one server and database in one transaction."""
         if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
             with self._noted({copy.key[:2] for copy in copies}):
-                return super().move_to(destination, copies)
+                return super().move_to(destination, copies, read_at)
         groups = list(_batches([copy.key for copy in copies]))
         calls = []
         for agent, places in groups:
@@ -192,13 +206,34 @@ class RedisRepository(MemoryRepository):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
+        prefix, names = self._answering(query)
+        return self._load(prefix + name for name in names)
+
+    def vectors(self, query: Query) -> list[Vectors]:
+        """The vectors of the entries that answer a query, whatever its order and limit."""
+        prefix, names = self._answering(replace(query, limit=None))
+        replies = self._channel.call_all(
+            [("HMGET", prefix + name, "embedding", "encoder_version") for name in names]
+        )
+        run_id = query.run_id or ""
+        return grouped_vectors(
+            (
+                EntryKey(run_id, query.agent_id, name),
+                None if version is None else int(version),
+                None if vector is None else np.frombuffer(vector, "<f4"),
+            )
+            for name, (vector, version) in zip(names, replies, strict=True)
+        )
+
+    def _answering(self, query: Query) -> tuple[str, list[str]]:
+        """The agent's key prefix, and the ids of the entries that answer a query."""
         if query.run_id is None:
             raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-        if query.limit == 0:
-            return []
         prefix = agent_prefix(self._namespace, query.run_id, query.agent_id)
+        if query.limit == 0:
+            return prefix, []
         replies = self._channel.call_all(lookups(prefix, query))
-        return self._load(prefix + name.decode() for name in chosen(replies, query.limit))
+        return prefix, [name.decode() for name in chosen(replies, query.limit)]
 
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -29,7 +31,14 @@ from agent_memory.errors import (
 from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.models.ltm_rows import declared_attributes, entry_to_row, row_to_entry
-from agent_memory.repositories.base import Added, Codec, LongTermMemory
+from agent_memory.models.ltm_vectors import decode_vector
+from agent_memory.repositories.base import (
+    Added,
+    Codec,
+    LongTermMemory,
+    Vectors,
+    grouped_vectors,
+)
 from agent_memory.repositories.sql_names import KnownNames
 from agent_memory.repositories.sql_statements import (
     agents_with_entries,
@@ -44,6 +53,7 @@ from agent_memory.repositories.sql_statements import (
     owned_by,
     runs_with_entries,
     table_of,
+    vectors_answering,
 )
 from agent_memory.repositories.sql_work import Row, UnitOfWork, age_of
 
@@ -139,11 +149,15 @@ class LtmRepository(LongTermMemory):
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries, ``batch_size`` in a transaction; see the contract."""
+        return self.take_over(entries, inf)
+
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        """Store entries that were read from the tier above; see the contract."""
         self._check_writable()
         rows = [self._row(entry) for entry in entries]
         outcomes: list[Added] = []
         for batch in chunked(rows, self._batch_size):
-            outcomes += self._write(lambda work, batch=batch: work.add(batch))  # type: ignore[misc]
+            outcomes += self._write(lambda work, batch=batch: work.add(batch, read_at))  # type: ignore[misc]
         return outcomes
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
@@ -230,6 +244,11 @@ class LtmRepository(LongTermMemory):
         ]
         return self._write(lambda work: work.forget(forgotten, at))
 
+    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+        """Let forgotten keys be stored anew, but for copies that were read before."""
+        released = list(keys)
+        self._write(lambda work: work.release(released, at))
+
     def _check_writable(self) -> None:
         if is_read_only(self._engine):
             raise StoreReadOnly(f"{self._place} was opened read-only: open it without read_only")
@@ -254,12 +273,25 @@ class LtmRepository(LongTermMemory):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        if query.run_id is None:
-            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-        statement = entries_answering(self._models, query.run_id, query)
+        statement = entries_answering(self._models, _run_of(query), query)
         with self._reading() as connection:
             rows = connection.execute(statement).all()
         return [self._entry(row) for row in rows]
+
+    def vectors(self, query: Query) -> list[Vectors]:
+        """The vectors of the entries that answer a query, whatever its order and limit."""
+        run_id = _run_of(query)
+        statement = vectors_answering(self._models, run_id, query)
+        with self._reading() as connection:
+            rows = connection.execute(statement).all()
+        return grouped_vectors(
+            (
+                EntryKey(run_id, query.agent_id, row.memory_id),
+                row.encoder_version,
+                None if row.embedding is None else _vector(row),
+            )
+            for row in rows
+        )
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
@@ -318,6 +350,19 @@ class LtmRepository(LongTermMemory):
                 f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
             ) from error
         return row_to_entry(row, contents)
+
+
+def _vector(row: Any) -> NDArray[np.float32]:
+    try:
+        return decode_vector(row.embedding_coding, row.embedding)
+    except EncodingError as error:
+        raise EncodingError(f"entry {row.memory_id}: {error}") from error
+
+
+def _run_of(query: Query) -> str:
+    if query.run_id is None:
+        raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+    return query.run_id
 
 
 def _conflict(key: EntryKey, stored: int, revision: int | None) -> EntryConflict:

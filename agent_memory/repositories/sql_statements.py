@@ -38,8 +38,25 @@ def entries_at(
 
 def entries_answering(models: LtmModels, run_id: str, query: Query) -> Select[*tuple[Any, ...]]:
     """The entries of a run that answer a query, in its order."""
+    found = _answering(models, _entries(models), run_id, query)
+    if query.limit is not None:
+        found = found.limit(min(query.limit, _LARGEST))
+    return found.order_by(*_ordered(models, query.order))
+
+
+def vectors_answering(models: LtmModels, run_id: str, query: Query) -> Select[*tuple[Any, ...]]:
+    """The vectors of all entries of a run that answer a query, NULL where there is none."""
     entry = models.LtmEntry
-    found = _entries(models).where(entry.agent_ref == agent_ref_of(models, run_id, query.agent_id))
+    columns = entry.memory_id, entry.embedding, entry.embedding_coding, entry.encoder_version
+    return _answering(models, select(*columns), run_id, query)
+
+
+def _answering(
+    models: LtmModels, entries: Select[*tuple[Any, ...]], run_id: str, query: Query
+) -> Select[*tuple[Any, ...]]:
+    """Those of a selection that answer a query."""
+    entry = models.LtmEntry
+    found = entries.where(entry.agent_ref == agent_ref_of(models, run_id, query.agent_id))
     for column, bounds in (
         (entry.step_number, _storable(query.steps)),
         (entry.timestamp, query.times),
@@ -49,9 +66,7 @@ def entries_answering(models: LtmModels, run_id: str, query: Query) -> Select[*t
             found = found.where(column >= bounds[0], column <= bounds[1])
     if query.memory_type is not None:
         found = found.where(entry.memory_type == query.memory_type.value)
-    if query.limit is not None:
-        found = found.limit(min(query.limit, _LARGEST))
-    return found.order_by(*_ordered(models, query.order))
+    return found
 
 
 def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*tuple[Any, ...]]:
@@ -75,9 +90,9 @@ def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*t
 def tombstones(
     models: LtmModels, run_ref: int, memory_ids: Sequence[str]
 ) -> Select[*tuple[Any, ...]]:
-    """Which of those ids were forgotten in a run."""
+    """Which of those ids were forgotten in a run, and when they were released."""
     tombstone = models.Tombstone
-    return select(tombstone.memory_id).where(
+    return select(tombstone.memory_id, tombstone.released_at).where(
         tombstone.run_ref == run_ref, tombstone.memory_id.in_(memory_ids)
     )
 

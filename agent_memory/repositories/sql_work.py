@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -70,8 +71,13 @@ class UnitOfWork:
         self.connection.commit()
         self._names.committed()
 
-    def add(self, rows: Sequence[Row]) -> list[Added]:
-        """Store entries that were not forgotten, in place of older copies of theirs."""
+    def add(self, rows: Sequence[Row], read_at: float = inf) -> list[Added]:
+        """Store entries that were not forgotten, in place of older copies of theirs.
+
+        Args:
+            rows: The entries, coded.
+            read_at: When they were read from the tier above, in seconds since 1970.
+        """
         self._take_turns(forgetting=False)
         references = self._names.references([row.entry for row in rows])
         keys = [
@@ -84,8 +90,9 @@ class UnitOfWork:
         newest: dict[tuple[int, str], dict[str, Any]] = {}
         outcomes = []
         for row, key, reference in zip(rows, keys, references, strict=True):
-            if key in forgotten:
-                outcomes.append(Added.FORGOTTEN)
+            refused = _refused(forgotten[key], read_at) if key in forgotten else None
+            if refused is not None:
+                outcomes.append(refused)
                 continue
             outcomes.append(Added.PRESENT if key in ages else Added.STORED)
             if key not in ages or age_of(row.entry) > ages[key]:
@@ -140,8 +147,16 @@ class UnitOfWork:
         marks = list(dict.fromkeys((runs[key.run_id], key.memory_id) for key in keys))
         marked = self._forgotten(marks)
         self._insert_tombstones([mark for mark in marks if mark not in marked], at)
+        released = [mark for mark, released_at in marked.items() if released_at is not None]
+        self._set_released(released, None)
         stored = self._stored(memory_id for _, memory_id in marks)
         return self.delete_rows(stored[mark].row for mark in marks if mark in stored)
+
+    def release(self, keys: Sequence[EntryKey], at: float) -> None:
+        """Let forgotten keys be stored anew, but for copies that were read before."""
+        self._take_turns(forgetting=True)
+        runs = self._names.runs({key.run_id for key in keys})
+        self._set_released([(runs[key.run_id], key.memory_id) for key in keys], at)
 
     def locate(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Located]:
         """Find the rows of those keys that are stored, and keep others from changing them."""
@@ -169,17 +184,17 @@ class UnitOfWork:
             for row in self.connection.execute(locations(self._models, chunk))
         }
 
-    def _forgotten(self, keys: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+    def _forgotten(self, keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], float | None]:
         by_run: dict[int, list[str]] = {}
         for run_ref, memory_id in keys:
             by_run.setdefault(run_ref, []).append(memory_id)
         # Most runs forget nothing: asking that first spares the list of ids, 3 us an entry.
         by_run = {run_ref: by_run[run_ref] for run_ref in self._forgetful(by_run)}
         return {
-            (run_ref, memory_id)
+            (run_ref, row.memory_id): row.released_at
             for run_ref, memory_ids in by_run.items()
             for chunk in chunked(memory_ids, IN_LIST)
-            for memory_id in self.connection.scalars(tombstones(self._models, run_ref, chunk))
+            for row in self.connection.execute(tombstones(self._models, run_ref, chunk))
         }
 
     def _forgetful(self, run_refs: Iterable[int]) -> list[int]:
@@ -211,6 +226,19 @@ class UnitOfWork:
         if rows:
             self.connection.execute(insert(self._tombstones), rows)
 
+    def _set_released(self, marks: Sequence[tuple[int, str]], at: float | None) -> None:
+        table = self._tombstones
+        statement = (
+            update(table)
+            .where(table.c.run_ref == bindparam("run"), table.c.memory_id == bindparam("forgotten"))
+            .values(released_at=at)
+        )
+        if marks:
+            self.connection.execute(
+                statement,
+                [{"run": run_ref, "forgotten": memory_id} for run_ref, memory_id in marks],
+            )
+
     def _take_turns(self, *, forgetting: bool) -> None:
         """Let no entry be added between the mark and the deletion of its forgetting.
 
@@ -226,6 +254,13 @@ def _insertion(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tupl
     """The statement that inserts a row, and the order of its parameters."""
     compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
     return compiled.string, compiled.positiontup or []
+
+
+def _refused(released_at: float | None, read_at: float) -> Added | None:
+    """Why an entry under a forgotten key is refused; None if it is not."""
+    if released_at is None:
+        return Added.FORGOTTEN
+    return Added.STALE if read_at <= released_at else None
 
 
 def age_of(entry: MemoryEntry) -> Age:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -263,3 +264,40 @@ class FindingContract:
     def test_a_query_that_names_no_run_is_refused(self, repository: MemoryRepository) -> None:
         with pytest.raises(InvalidEntry, match="run"):
             repository.find(Query(agent_id="ant"))
+
+    @pytest.mark.parametrize("memory_type", [None, MemoryType.ACTION])
+    def test_the_vectors_of_a_query_are_those_of_the_entries_it_finds(
+        self, repository: MemoryRepository, memory_type: MemoryType | None
+    ) -> None:
+        vectors = (None, np.ones(4), np.arange(4.0) + 1, np.ones(2))
+        repository.add_many(
+            [
+                an_entry(
+                    step_number=step,
+                    memory_type=kind,
+                    embedding=vector,
+                    encoder_version=None if vector is None else version,
+                )
+                for step, (vector, version, kind) in enumerate(
+                    (vector, version, kind)
+                    for vector in vectors
+                    for version in (0, 3)
+                    for kind in MemoryType
+                )
+            ]
+        )
+        query = Query(run_id="run", agent_id="ant", memory_type=memory_type, limit=1)
+        found = {
+            key: (group.version, row.tobytes())
+            for group in repository.vectors(query)
+            for key, row in zip(group.keys, group.matrix, strict=True)
+        }
+        expected = {
+            entry.key: (
+                entry.encoder_version,
+                b"" if entry.embedding is None else entry.embedding.tobytes(),
+            )
+            for entry in repository.find(replace(query, limit=None))
+        }
+        assert found == expected
+        assert len(found) == (24 if memory_type is None else 8)

@@ -120,3 +120,42 @@ class ForgettingContract:
         repository.add(entry)
         repository.forget([EntryKey("run 2", "ant", entry.memory_id)], at=5.0)
         assert everything(repository) == [entry]
+
+    def test_a_released_key_may_be_stored_anew(self, repository: LongTermMemory) -> None:
+        entry, other = an_entry(), an_entry()
+        repository.add_many([entry, other])
+        repository.forget([entry.key, other.key], at=5.0)
+        repository.release([entry.key], at=7.0)
+        assert repository.add(entry) is Added.STORED
+        assert repository.add(other) is Added.FORGOTTEN
+        assert everything(repository) == [entry]
+
+    def test_a_copy_that_was_read_before_the_release_is_stale(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry, other = an_entry(), an_entry()
+        repository.forget([entry.key], at=5.0)
+        assert repository.take_over([entry, other], read_at=6.0) == [
+            Added.FORGOTTEN, Added.STORED,
+        ]  # fmt: skip
+        repository.release([entry.key], at=7.0)
+        assert repository.take_over([entry], read_at=7.0) == [Added.STALE]
+        assert everything(repository) == [other]
+        assert repository.take_over([entry], read_at=7.5) == [Added.STORED]
+        assert repository.take_over([other], read_at=7.5) == [Added.PRESENT]
+
+    def test_forgetting_a_released_key_again_is_for_good(self, repository: LongTermMemory) -> None:
+        entry = an_entry()
+        repository.forget([entry.key], at=5.0)
+        repository.release([entry.key], at=7.0)
+        repository.add(entry)
+        assert repository.forget([entry.key], at=8.0) == 1
+        assert repository.add(entry) is Added.FORGOTTEN
+        assert repository.take_over([entry], read_at=9.0) == [Added.FORGOTTEN]
+
+    def test_releasing_what_was_never_forgotten_changes_nothing(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        repository.release([entry.key], at=7.0)
+        assert repository.take_over([entry], read_at=1.0) == [Added.STORED]

@@ -134,6 +134,7 @@ def _create_tombstones(prefix: str) -> None:
         sa.Column("run_ref", _ID, nullable=False),
         sa.Column("memory_id", sa.LargeBinary(16), nullable=False),
         sa.Column("forgotten_at", sa.Double(), nullable=False),
+        sa.Column("released_at", sa.Double()),
         sa.PrimaryKeyConstraint("run_ref", "memory_id", name=f"pk_{tombstones}"),
         sa.ForeignKeyConstraint(
             ["run_ref"], [f"{prefix}_runs.id"], name=f"fk_{tombstones}_run_ref"

@@ -72,7 +72,7 @@ def main(folder: str, acknowledged: str, first: str, last: str, kill_at: str) ->
     config = MemoryConfig(path=Path(folder), engine="embedded", **LIMITS)
     with AgentMemorySystem(config) as system, Path(acknowledged).open("a") as log:
         points = Points(int(kill_at))
-        for owner, name in ((RedisChannel, "_exchange_once"), (LtmRepository, "add_many")):
+        for owner, name in ((RedisChannel, "_exchange_once"), (LtmRepository, "take_over")):
             setattr(owner, name, points.around(getattr(owner, name)))
         RedisRepository.move_to = points.during(RedisRepository.move_to)  # type: ignore[method-assign]
         for step in range(int(first), int(last)):

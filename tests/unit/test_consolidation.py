@@ -41,7 +41,7 @@ class Tiers:
 
     def configure(self, **config: object) -> None:
         self.consolidation = Consolidation(
-            self.stm, self.im, self.ltm, CompressionEngine(), MemoryConfig(**config)
+            self.stm, self.im, self.ltm, CompressionEngine(), MemoryConfig(**config), self.clock
         )
 
     def store(self, *entries: MemoryEntry) -> None:
@@ -195,8 +195,8 @@ class StoppedAfterCommit(InMemoryRepository):
 
     stopped = False
 
-    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
-        outcome = super().add_many(entries)
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        outcome = super().take_over(entries, read_at)
         if not self.stopped:
             self.stopped = True
             raise StoreUnavailable("the line was cut")
@@ -250,8 +250,8 @@ class ChangedMeanwhile(InMemoryRepository):
         self._above = above
         self._changes = 1
 
-    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
-        outcome = super().add_many(entries)
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        outcome = super().take_over(entries, read_at)
         if self._changes:
             self._changes -= 1
             self._above.replace(replace(self._above.get(entries[0].key), importance_score=0.125))
@@ -277,12 +277,12 @@ class ForgottenMeanwhile(InMemoryRepository):
         self._tiers = tiers
         self.removed: int | None = None
 
-    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
         if self.removed is None:
             self.removed = 0
             stm, im, _ = self._tiers.all
-            self.removed = forget_agents(stm, im, self, "run", ["ant"], NOW)
-        return super().add_many(entries)
+            self.removed = forget_agents(stm, im, self, "run", ["ant"], self._tiers.clock)
+        return super().take_over(entries, read_at)
 
 
 def test_a_move_in_flight_brings_nothing_forgotten_back() -> None:
@@ -295,11 +295,34 @@ def test_a_move_in_flight_brings_nothing_forgotten_back() -> None:
     assert tiers.steps() == ([], [], [])
 
 
+def test_what_was_stored_anew_during_a_move_is_not_removed_by_it() -> None:
+    tiers = Tiers()
+    stored = entries(3)
+
+    class StoredAnew(InMemoryRepository):
+        """Long-term memory during whose write all is cleared and stored anew."""
+
+        def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+            if tiers.now == NOW:
+                forget_agents(tiers.stm, tiers.im, self, "run", ["ant"], tiers.clock)
+                tiers.now += 1
+                tiers.im.add_many(stored)
+            return super().take_over(entries, read_at)
+
+    tiers.ltm = StoredAnew(Tier.LTM)
+    tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    tiers.im.add_many(stored)
+    tiers.consolidate()
+    assert tiers.steps() == ([], [0, 1, 2], [])
+    tiers.consolidate()
+    assert tiers.steps() == ([], [2], [0, 1])
+
+
 def test_forgetting_removes_from_every_tier_and_from_no_other_agent() -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.store(*entries(4), *entries(3, agent_id="bee"))
     tiers.consolidate()
-    assert forget_agents(tiers.stm, tiers.im, tiers.ltm, "run", ["ant"], NOW) == 4
+    assert forget_agents(tiers.stm, tiers.im, tiers.ltm, "run", ["ant"], tiers.clock) == 4
     assert tiers.steps() == ([], [], [])
     assert [tier.count("run", "bee") for tier in tiers.all] == [1, 1, 1]
 

@@ -246,6 +246,41 @@ def test_going_back_some_steps_adds_to_them(folder: Path) -> None:
         assert steps_of(system, "ant") == [0, 1, 1, 2, 2]
 
 
+def test_a_run_that_was_cleared_can_be_run_again(folder: Path) -> None:
+    config = MemoryConfig(path=folder, engine="embedded", clock="steps", **SMALL)
+    with AgentMemorySystem(config) as system:
+        for step in range(20):
+            system.store_agent_state("ant", {"step": step}, step)
+        assert system.clear_all_memories()
+    with AgentMemorySystem(config) as system:
+        for step in range(30):
+            assert system.store_agent_state("ant", {"step": step}, step)
+        system.maintain()
+        assert steps_of(system, "ant") == list(range(30))
+        assert [held.entries for held in system.statistics().values()] == [5, 5, 20]
+
+
+def test_what_was_stored_last_in_a_step_comes_last_whatever_its_type(folder: Path) -> None:
+    config = MemoryConfig(path=folder, engine="embedded", clock="steps")
+    with AgentMemorySystem(config) as system:
+        for agent in range(20):
+            system.store_agent_state(agent, {"was": "first"}, 1)
+            system.store_agent_action(agent, {"was": "last"}, 1)
+            store = system.get_memory_agent(agent).stm_store
+            assert store.get_recent(1)[0]["contents"] == {"was": "last"}
+            latest = store.get_by_step(1)
+            assert latest is not None
+            assert latest["contents"] == {"was": "last"}
+
+
+def test_two_ways_to_one_agent_do_not_swallow_each_others_entries(folder: Path) -> None:
+    config = MemoryConfig(path=folder, engine="embedded", clock="steps")
+    first, second = MemoryAgent("ant", config), MemoryAgent("ant", config)
+    assert first.store_state({"by": 1}, 1)
+    assert second.store_state({"by": 2}, 1)
+    assert first.stm_store.count() == 2
+
+
 def test_threads_with_reproducible_ids_lose_nothing(folder: Path) -> None:
     config = MemoryConfig(path=folder, engine="embedded", clock="steps")
     with AgentMemorySystem(config) as system:
@@ -594,9 +629,10 @@ def test_an_unreachable_server_is_said_plainly_and_without_its_password(tmp_path
 
 def stop_server(system: AgentMemorySystem) -> None:
     """Cut the system off from its server for good, as a network would."""
-    client = system._resources.stm._channel.client  # type: ignore[attr-defined]
-    client.connection_pool.connection_kwargs["port"] = free_port()
-    client.connection_pool.reset()
+    channel = system._resources.stm._channel  # type: ignore[attr-defined]
+    channel._give_back()
+    channel.client.connection_pool.connection_kwargs["port"] = free_port()
+    channel.client.connection_pool.reset()
 
 
 @pytest.fixture

@@ -1,0 +1,326 @@
+"""The network that learns a code of few numbers, in torch; needed only to train.
+
+A code is ``x C + MLP(x)`` and is decoded by ``g B + MLP(g)``. Both begin as PCA, the last layers
+of the networks at zero, so that training starts from the best linear code and bends it. The loss
+is the share of variance that decoding loses at each level, and a term of stress (Kruskal,
+*Multidimensional scaling by optimizing goodness of fit*, Psychometrika 29, 1964) that keeps the
+distance of pairs, half of them near neighbours: ``((d_x - d_z) / (d_x + 0.5))^2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.weights import Layers, Weights
+from agent_memory.embeddings.widths import Widths
+from agent_memory.errors import ConfigError, InvalidEntry
+
+LEVELS = ("stm", "im", "ltm")
+
+_STRESS = 0.5  # to the share of variance lost; .1 to 1 differ by .006 in recall@10
+_NEIGHBOURS = 10
+_NEIGHBOURHOOD = 4096  # rows among which neighbours are looked for
+_CODE_STEPS = 127.0  # of an int8, half a step of which is added as noise
+
+
+class StateAutoencoder(nn.Module):
+    """Encodes rows of features at three widths, and decodes them.
+
+    Args:
+        input_dim: Numbers in a row.
+        stm_dim: Width at level 0.
+        im_dim: Width at level 1.
+        ltm_dim: Width at level 2; a vector's first number is a constant.
+        hidden_layers: Widths between a row and its code.
+        seed: Of the first weights.
+
+    Raises:
+        ConfigError: A width is not above 0, or a lower level is wider than the one above.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        stm_dim: int = 384,
+        im_dim: int = 128,
+        ltm_dim: int = 32,
+        hidden_layers: Sequence[int] = (512, 256),
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.widths = Widths(stm_dim, im_dim, ltm_dim)
+        self.input_dim = input_dim
+        sides = [input_dim, *hidden_layers, ltm_dim - 1]
+        if any(type(side) is not int or side < 1 for side in sides):
+            raise ConfigError(f"input_dim, hidden_layers: whole numbers above 0, not {sides[:-1]}")
+        # Of its own, so that the caller's random numbers are the same with and without training.
+        random = torch.Generator().manual_seed(seed)
+        self.coder = nn.ParameterList(_layers(sides, random))
+        self.decoder = nn.ParameterList(_layers(sides[::-1], random))
+        axes = _orthonormal(input_dim, stm_dim - 1, random)
+        self.code_in = nn.Parameter(axes[:, : ltm_dim - 1].clone())
+        self.code_out = nn.Parameter(axes[:, : ltm_dim - 1].T.clone())
+        self.directions: Tensor
+        self.register_buffer("directions", axes[:, ltm_dim - 1 :].clone())
+        self.constant, self.faintness = 1.0, 1.0
+
+    def start_from(self, weights: Weights) -> None:
+        """Take over the linear part of weights whose rows are as wide as this input, or less."""
+        columns = len(weights.code_in)
+        with torch.no_grad():
+            for own, given in (
+                (self.code_in, weights.code_in),
+                (self.code_out.T, weights.code_out.T),
+                (self.directions, weights.directions),
+            ):
+                own.zero_()
+                own[:columns] = torch.from_numpy(np.array(given))
+        self.constant, self.faintness = weights.constant, weights.faintness
+
+    def weights(self, columns: int) -> Weights:
+        """The weights for inference, of the first ``columns`` of a row."""
+        return Weights(
+            self.constant,
+            self.faintness,
+            _array(self.code_in[:columns]),
+            _array(self.code_out[:, :columns]),
+            _array(self.directions[:columns]),
+            _exported(self.coder, slice(columns), slice(None)),
+            _exported(self.decoder, slice(None), slice(columns)),
+        )
+
+    def code(self, x: Tensor) -> Tensor:
+        """The code of rows of shape (n, input_dim): (n, ltm_dim - 1)."""
+        return x @ self.code_in + _through(self.coder, x)
+
+    def encode_stm(self, x: Tensor) -> Tensor:
+        """Encode rows of shape (n, input_dim) or one of (input_dim,) at level 0."""
+        return self._encode(x, 0)
+
+    def encode_im(self, x: Tensor) -> Tensor:
+        """Encode rows at level 1."""
+        return self._encode(x, 1)
+
+    def encode_ltm(self, x: Tensor) -> Tensor:
+        """Encode rows at level 2."""
+        return self._encode(x, 2)
+
+    def decode_stm(self, z: Tensor) -> Tensor:
+        """Decode vectors of level 0 to rows of shape (n, input_dim)."""
+        return self._decode(z, 0)
+
+    def decode_im(self, z: Tensor) -> Tensor:
+        """Decode vectors of level 1."""
+        return self._decode(z, 1)
+
+    def decode_ltm(self, z: Tensor) -> Tensor:
+        """Decode vectors of level 2."""
+        return self._decode(z, 2)
+
+    def forward(self, x: Tensor, level: int = 0) -> tuple[Tensor, Tensor]:
+        """Encode and decode at a level.
+
+        Returns:
+            The reconstruction, shaped as ``x``, and the vectors, of that level's width.
+
+        Raises:
+            InvalidEntry: There is no such level, or the rows are of another width.
+        """
+        embedding = self._encode(x, level)
+        return self._decode(embedding, level), embedding
+
+    def _encode(self, x: Tensor, level: int) -> Tensor:
+        width = self.widths.at(level)
+        _check_width(x, self.input_dim, "row")
+        code = self.code(x)
+        # As wide as the code alone is a long-term vector, whatever its level.
+        faintness = 1.0 if width == self.widths.ltm else self.faintness
+        components = x @ self.directions[:, : width - self.widths.ltm]
+        constant = torch.full_like(x[..., :1], self.constant)
+        return torch.cat([constant, code * faintness, components], dim=-1)
+
+    def _decode(self, z: Tensor, level: int) -> Tensor:
+        width = self.widths.at(level)
+        _check_width(z, width, "vector")
+        faintness = 1.0 if width == self.widths.ltm else self.faintness
+        rows = self.decode_code(z[..., 1 : self.widths.ltm] / faintness)
+        return self.corrected(rows, z[..., self.widths.ltm :])
+
+    def decode_code(self, code: Tensor) -> Tensor:
+        """Rows that codes of shape (n, ltm_dim - 1) stand for."""
+        return code @ self.code_out + _through(self.decoder, code)
+
+    def corrected(self, rows: Tensor, components: Tensor) -> Tensor:
+        """Rows with these principal components, of shape (n, some), and else as they were."""
+        directions = self.directions[:, : components.shape[-1]]
+        return rows + (components - rows @ directions) @ directions.T
+
+
+def fit_autoencoder(
+    rows: NDArray[Any],
+    start: Weights,
+    plan: Plan,
+    progress: Progress | None = None,
+) -> tuple[Weights, dict[str, list[float]]]:
+    """Train a network on rows.
+
+    Args:
+        rows: Centred, of shape (n, d); n and d at least 1.
+        start: The weights of PCA.
+        plan: How to train; where its ``input_dim`` is above d, zeros follow each row.
+        progress: Told of each epoch.
+
+    Returns:
+        The weights, and one number an epoch of "loss", "stm_loss", "im_loss" and "ltm_loss":
+        the last three are shares of the rows' variance that decoding loses at that level, the
+        first is what was minimised, their sum and the stress.
+
+    Raises:
+        InvalidEntry: The loss became infinite, as with far too high a learning rate.
+    """
+    columns = rows.shape[1]
+    width = max(columns, plan.input_dim)
+    widths = plan.widths
+    model = StateAutoencoder(
+        width, widths.stm, widths.im, widths.ltm, plan.hidden_layers, seed=plan.seed
+    )
+    model.start_from(start)
+    x = torch.zeros(len(rows), width)
+    x[:, :columns] = torch.from_numpy(np.asarray(rows, np.float32))
+    losses = _fit(model, x, plan, progress)
+    weights = model.weights(columns)
+    if not all(np.isfinite(array).all() for layer in weights.coder for array in layer):
+        raise InvalidEntry("learning_rate: the training diverged; choose a lower one")
+    return replace(weights, directions=start.directions), losses
+
+
+def _fit(
+    model: StateAutoencoder, x: Tensor, plan: Plan, progress: Progress | None
+) -> dict[str, list[float]]:
+    random = torch.Generator().manual_seed(plan.seed + 1)
+    near = _neighbours(x, random)
+    batches = -(-len(x) // plan.batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), plan.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, plan.learning_rate, total_steps=plan.epochs * batches + 1
+    )
+    with torch.no_grad():
+        variance = x.square().sum(dim=1).mean().clamp_min(1e-12)
+        noise = model.code(x).std(dim=0, correction=0) * 4.0 / _CODE_STEPS
+    names = ("loss", *(f"{level}_loss" for level in LEVELS))
+    losses: dict[str, list[float]] = {name: [] for name in names}
+    for epoch in range(1, plan.epochs + 1):
+        sums = torch.zeros(len(names))
+        for batch in torch.randperm(len(x), generator=random).split(plan.batch_size):  # type: ignore[no-untyped-call]  # torch's own
+            parts = _losses(model, x, batch, near, variance, noise, random)
+            optimizer.zero_grad()
+            parts[0].backward()  # type: ignore[no-untyped-call]  # torch's own
+            optimizer.step()
+            schedule.step()
+            sums += parts.detach() * (len(batch) / len(x))
+        latest = dict(zip(names, sums.tolist(), strict=True))
+        for name, value in latest.items():
+            losses[name].append(value)
+        if progress is not None:
+            progress(epoch, plan.epochs, latest)
+    return losses
+
+
+def _losses(
+    model: StateAutoencoder, x: Tensor, batch: Tensor, near: Tensor,
+    variance: Tensor, noise: Tensor, random: torch.Generator,
+) -> Tensor:  # fmt: skip
+    """What is minimised, and the loss at each level, of shape (4,)."""
+    half = batch[: max(len(batch) // 2, 1)]
+    choice = torch.randint(near.shape[1], (len(half),), generator=random)
+    partners = near[half, choice]
+    # Half the states, each followed by a neighbour: pairs near and, shifted by one, far.
+    rows = x[torch.cat([half, partners])]
+    code = model.code(rows)
+    blurred = code + (torch.rand(code.shape, generator=random) - 0.5) * noise
+    decoded = model.decode_code(blurred)
+    lost = [
+        (model.corrected(decoded, rows @ model.directions[:, : width - model.widths.ltm]) - rows)
+        .square().sum(dim=1).mean() / variance
+        for width in (model.widths.stm, model.widths.im, model.widths.ltm)
+    ]  # fmt: skip
+    pairs = torch.arange(len(rows))
+    others = torch.cat([pairs.roll(len(half))[: len(half)], pairs[len(half) :].roll(1)])
+    stress = _stress(rows, code, others)
+    return torch.stack([sum(lost, torch.zeros(())) + _STRESS * stress, *lost])
+
+
+def _stress(rows: Tensor, code: Tensor, others: Tensor) -> Tensor:
+    wide, narrow = (
+        # Not at zero, where the root has no slope.
+        (values - values[others]).square().sum(dim=1).clamp_min(1e-12).sqrt()
+        for values in (rows, code)
+    )
+    return ((wide - narrow) / (wide + 0.5)).square().mean()
+
+
+def _neighbours(x: Tensor, random: torch.Generator) -> Tensor:
+    """Near neighbours of each row among a few thousand others, of shape (n, some)."""
+    near = torch.empty(len(x), min(_NEIGHBOURS, max(len(x) - 1, 1)), dtype=torch.long)
+    blocks = torch.randperm(len(x), generator=random).chunk(-(-len(x) // _NEIGHBOURHOOD))
+    for block in blocks:
+        rows = x[block]
+        for begin in range(0, len(rows), 512):
+            places = torch.arange(begin, min(begin + 512, len(rows)))
+            distances = torch.cdist(rows[places], rows)
+            distances[torch.arange(len(places)), places] = torch.inf
+            near[block[places]] = block[distances.topk(near.shape[1], largest=False).indices]
+    return near
+
+
+def _layers(sides: Sequence[int], random: torch.Generator) -> list[Tensor]:
+    """Matrices and biases; the last ones are zero, so that the network begins as nothing."""
+    layers: list[Tensor] = []
+    for inputs, outputs in pairwise(sides):
+        spread = (2.0 / inputs) ** 0.5
+        layers += [torch.randn(inputs, outputs, generator=random) * spread, torch.zeros(outputs)]
+    layers[-2].zero_()
+    return layers
+
+
+def _orthonormal(inputs: int, outputs: int, random: torch.Generator) -> Tensor:
+    """Orthonormal columns, as many as there can be, and zeros, of shape (inputs, outputs)."""
+    axes = torch.zeros(inputs, outputs)
+    count = min(inputs, outputs)
+    axes[:, :count] = torch.linalg.qr(torch.randn(inputs, count, generator=random))[0]
+    return axes
+
+
+def _through(layers: nn.ParameterList, x: Tensor) -> Tensor:
+    for place in range(0, len(layers), 2):
+        if place:
+            x = x.relu()
+        x = x @ layers[place] + layers[place + 1]
+    return x
+
+
+def _exported(layers: nn.ParameterList, inputs: slice, outputs: slice) -> Layers:
+    arrays = [_array(layer) for layer in layers]
+    arrays[0] = np.ascontiguousarray(arrays[0][inputs])
+    arrays[-2] = np.ascontiguousarray(arrays[-2][:, outputs])
+    arrays[-1] = arrays[-1][outputs]
+    return tuple(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(tensor.detach().numpy()).copy()
+
+
+def _check_width(given: Tensor, width: int, what: str) -> None:
+    if given.ndim not in (1, 2) or given.shape[-1] != width:
+        raise InvalidEntry(f"{what}: {width} numbers are needed, not {tuple(given.shape)}")

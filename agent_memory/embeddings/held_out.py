@@ -1,0 +1,141 @@
+"""What an encoder is worth, measured on states it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.embeddings.encoder import FieldError, FittedEncoder
+from agent_memory.embeddings.features import Value, flatten
+from agent_memory.embeddings.schema import EXTREME, FeatureSchema
+from agent_memory.embeddings.weights import Weights
+from agent_memory.embeddings.widths import Widths
+
+FEWEST = 22
+"""How many rows can be measured on: with fewer, ten neighbours are half of all there are."""
+
+_MOST_QUERIES = 1_000
+_NEIGHBOURS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """R2 and recall@10 on the states held out."""
+
+    r2: float
+    recall: float
+
+
+class Bench:
+    """Measures weights on rows."""
+
+    def __init__(self, rows: NDArray[np.float64], widths: Widths) -> None:
+        self._rows = rows
+        self._widths = widths
+        self.measurable = len(rows) >= FEWEST
+
+    def measure(self, weights: Weights) -> tuple[Measured, ...]:
+        """R2 and recall at each level; nothing where there are too few rows."""
+        if not self.measurable:
+            return ()
+        vectors = weights.encode(self._rows)
+        truth = np.hstack([np.full((len(vectors), 1), weights.constant), self._rows])
+        measured = []
+        for width in self._widths:
+            carried = weights.carry(vectors, width, self._widths)
+            decoded = weights.decode(carried, self._widths)
+            measured.append(Measured(_r2(self._rows, decoded), neighbour_recall(truth, carried)))
+        return tuple(measured)
+
+
+def _all(widths: Widths) -> tuple[int, int, int]:
+    return widths.stm, widths.im, widths.ltm
+
+
+def _r2(rows: NDArray[np.float64], decoded: NDArray[np.float32]) -> float:
+    lost = float(np.square(rows - decoded).sum())
+    # From the fitted states' mean, which is zero: what there is to know for one who knew those.
+    there = float(np.square(rows).sum())
+    return 1.0 - lost / there if there > 0 else float(lost == 0)
+
+
+def neighbour_recall(
+    truth: NDArray[Any], vectors: NDArray[Any], k: int = _NEIGHBOURS, queries: int = _MOST_QUERIES
+) -> float:
+    """The share of the k likest rows by cosine that vectors find, over evenly spaced rows.
+
+    A row found counts when it is as like as the k-th likest, so that twins do no harm.
+
+    Args:
+        truth: Rows of shape (n, any), n above k.
+        vectors: Of the same rows, of shape (n, width).
+        k: How many neighbours.
+        queries: How many rows at most are asked for theirs.
+    """
+    asked = np.unique(np.linspace(0, len(truth) - 1, min(queries, len(truth)), dtype=int))
+    right, found = _unit(truth), _unit(vectors)
+    likeness, guess = right[asked] @ right.T, found[asked] @ found.T
+    own = np.arange(len(asked)), asked
+    likeness[own] = guess[own] = -np.inf
+    best = np.argpartition(-guess, k - 1, axis=1)[:, :k]
+    least = -np.partition(-likeness, k - 1, axis=1)[:, k - 1 : k]
+    return float((np.take_along_axis(likeness, best, axis=1) >= least - 1e-9).mean())
+
+
+def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:
+    rows = np.asarray(rows, np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = rows / np.where(lengths > 0, lengths, 1.0)
+    return unit
+
+
+def field_errors(
+    encoder: FittedEncoder, flats: Sequence[dict[str, Value]]
+) -> dict[int, dict[str, FieldError]]:
+    """What decoding at each width does to each path, over at most 1,000 states."""
+    sample = flats[:: -(-len(flats) // 1_000)]
+    rows = encoder.schema.rows_of(sample)
+    vectors = encoder.weights.encode(rows)
+    errors = {}
+    for width in sorted(set(encoder.widths)):
+        carried = encoder.carry(vectors, width)
+        decoded = encoder.schema.states(encoder.weights.decode(carried, encoder.widths))
+        errors[width] = _compared(encoder.schema, sample, [flatten(state) for state in decoded])
+    return errors
+
+
+def _compared(
+    schema: FeatureSchema,
+    originals: Sequence[dict[str, Value]],
+    decoded: Sequence[dict[str, Value]],
+) -> dict[str, FieldError]:
+    errors = {}
+    for number in schema.numbers:
+        pairs = [(one.get(number.path), other.get(number.path))
+                 for one, other in zip(originals, decoded, strict=True)]  # fmt: skip
+        errors[number.path] = _wrong(pairs) if number.kind == "truth" else _apart(pairs)
+    for category in schema.categories:
+        errors[category.path] = _wrong(
+            [(one.get(category.path), other.get(category.path))
+             for one, other in zip(originals, decoded, strict=True)]
+        )  # fmt: skip
+    return errors
+
+
+def _wrong(pairs: Sequence[tuple[Any, Any]]) -> FieldError:
+    share = sum(one != other for one, other in pairs) / max(len(pairs), 1)
+    return FieldError(share, share)
+
+
+def _apart(pairs: Sequence[tuple[Any, Any]]) -> FieldError:
+    there = [(one, other) for one, other in pairs if type(one) is float and type(other) is float]
+    values = np.clip(np.array(there, np.float64).reshape(-1, 2), -EXTREME, EXTREME)
+    if not len(values):
+        return FieldError(0.0, 0.0)
+    typical = float(np.abs(values[:, 0] - values[:, 1]).mean())
+    deviation = float(values[:, 0].std())
+    return FieldError(typical, typical / deviation if deviation > 0 else float(typical > 0))

@@ -1,0 +1,71 @@
+"""How an encoder is to be trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from agent_memory.config import AutoencoderConfig
+from agent_memory.embeddings.widths import Widths
+from agent_memory.errors import ConfigError
+
+Progress = Callable[[int, int, dict[str, float]], object]
+"""Called after each epoch with its number from 1, how many there are, and its losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train.
+
+    Args:
+        widths: Of the vectors of the tiers.
+        input_dim: The network's input is at least as wide as this, and as wide as the features
+            need.
+        epochs: Passes over the states.
+        batch_size: States a step.
+        learning_rate: Peak of the optimiser's one-cycle schedule.
+        hidden_layers: Widths of the network's hidden layers.
+        seed: The same seed, states and machine give the same encoder.
+        always: Train the network even where PCA loses nothing, so that it cannot be beaten.
+
+    Raises:
+        ConfigError: A number is not above 0.
+    """
+
+    widths: Widths = field(default_factory=Widths)
+    input_dim: int = 64
+    epochs: int = 60
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    hidden_layers: tuple[int, ...] = (512, 256)
+    seed: int = 0
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        whole = (self.epochs, self.batch_size, self.input_dim, *self.hidden_layers)
+        if any(type(number) is not int or number < 1 for number in whole):
+            raise ConfigError("epochs, batch_size, input_dim, hidden_layers: whole, above 0")
+        if not 0.0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate: {self.learning_rate!r} is not above 0")
+
+    @classmethod
+    def of(cls, config: AutoencoderConfig, seed: int = 0) -> Plan:
+        """The plan of a configuration.
+
+        Epochs and batch size that it leaves at their defaults are those of this class: 100
+        epochs of batches of 32 take ten times as long and come to the same.
+        """
+        given = config.model_fields_set & {"epochs", "batch_size"}
+        return cls(
+            Widths.of(config),
+            input_dim=config.input_dim,
+            learning_rate=config.learning_rate,
+            hidden_layers=config.hidden_layers,
+            seed=seed,
+            **{name: getattr(config, name) for name in given},
+        )
+
+    def with_steps(self, epochs: int, batch_size: int, learning_rate: float) -> Plan:
+        """The same plan with other steps."""
+        return replace(self, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)

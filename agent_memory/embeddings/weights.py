@@ -1,0 +1,121 @@
+"""What a fitted encoder has learned besides its schema: matrices, and what is done with them.
+
+A state's centred row ``x`` has a *code* of ltm - 1 numbers, ``g = x C + MLP(x)``, and principal
+components ``p = x V``. The vectors of the tiers are the beginnings of one another::
+
+    short-term    [c, e g, p]        all of p
+    intermediate  [c, e g, p']       the first im - ltm of p
+    long-term     [c, g]
+
+so that each is linear in the one above. The constant ``c`` is longer than most rows: it makes the
+cosine of two vectors order them by distance, which among centred rows alone it would not do.
+``e`` is small where the components say all, that the code does not disturb them.
+
+A code is decoded to ``y = g B + MLP(g)``; where components are there too they are exact, and
+``y`` only fills in what they leave open: ``y + (p - y V) V'``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.embeddings.widths import Widths
+
+Array = NDArray[np.float32]
+Layers = tuple[tuple[Array, Array], ...]
+"""Matrices of shape (inputs, outputs) and biases of shape (outputs,); ReLU between them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """The matrices of an encoder of rows of ``d`` columns; all float32.
+
+    Attributes:
+        constant: The first number of every vector, above 0.
+        faintness: What the code is multiplied with in the two upper tiers, above 0.
+        code_in: ``C``, of shape (d, ltm - 1).
+        code_out: ``B``, of shape (ltm - 1, d).
+        directions: ``V``, orthonormal columns (or zeros), of shape (d, stm - ltm).
+        coder: The MLP from row to code; empty in a PCA version.
+        decoder: The MLP from code to row; empty in a PCA version.
+    """
+
+    constant: float
+    faintness: float
+    code_in: Array
+    code_out: Array
+    directions: Array
+    coder: Layers = ()
+    decoder: Layers = ()
+
+    def encode(self, rows: NDArray[Any]) -> Array:
+        """Encode rows of shape (n, d) to short-term vectors of shape (n, stm)."""
+        x = np.ascontiguousarray(rows, np.float32)
+        code = x @ self.code_in
+        if self.coder:
+            code += through(self.coder, x)
+        vectors = np.empty((len(x), 1 + code.shape[1] + self.directions.shape[1]), np.float32)
+        vectors[:, 0] = self.constant
+        np.multiply(code, np.float32(self.faintness), out=vectors[:, 1 : 1 + code.shape[1]])
+        np.matmul(x, self.directions, out=vectors[:, 1 + code.shape[1] :])
+        return vectors
+
+    def carry(self, vectors: Array, width: int, widths: Widths) -> Array:
+        """Bring vectors of shape (n, from) to a lower tier's width."""
+        carried = vectors[:, :width].copy()
+        if width == widths.ltm < vectors.shape[1]:
+            carried[:, 1:] /= np.float32(self.faintness)
+        return carried
+
+    def decode(self, vectors: Array, widths: Widths) -> Array:
+        """Decode vectors of any tier, of shape (n, width), to rows of shape (n, d)."""
+        code = self.carry(vectors, widths.ltm, widths)[:, 1:]
+        rows: Array = code @ self.code_out
+        if self.decoder:
+            rows += through(self.decoder, code)
+        components = vectors[:, widths.ltm :]
+        if components.shape[1]:
+            directions = self.directions[:, : components.shape[1]]
+            rows += (components - rows @ directions) @ directions.T
+        return rows
+
+
+def through(layers: Layers, x: Array) -> Array:
+    """Pass rows through layers with ReLU between them."""
+    *hidden, (last, last_bias) = layers
+    for matrix, bias in hidden:
+        x = x @ matrix
+        x += bias
+        np.maximum(x, 0.0, out=x)
+    return x @ last + last_bias
+
+
+def principal_weights(rows: NDArray[Any], widths: Widths, lift: float) -> Weights:
+    """The weights of PCA: the components of most variance, in order, and no network.
+
+    Args:
+        rows: Centred rows of shape (n, d).
+        widths: Of the tiers.
+        lift: The constant, as a multiple of the rows' root mean square length.
+    """
+    x = np.asarray(rows, np.float64)
+    columns = x.shape[1]
+    variances, axes = np.linalg.eigh(x.T @ x / max(len(x), 1))
+    # Directions without variance would only carry what the fitted states never showed.
+    shown = variances > 1e-12 * max(float(variances.sum()), 1e-300)
+    axes = axes[:, shown][:, ::-1]
+    # Either sign would do; the largest share is made positive, so that machines agree.
+    if columns:
+        largest = np.abs(axes).argmax(axis=0)
+        axes = axes * np.copysign(1.0, axes[largest, np.arange(axes.shape[1])])
+    padded = np.zeros((columns, widths.stm - 1), np.float32)
+    kept = min(axes.shape[1], widths.stm - 1)
+    padded[:, :kept] = axes[:, :kept]
+    code = np.ascontiguousarray(padded[:, : widths.ltm - 1])
+    rest = np.ascontiguousarray(padded[:, widths.ltm - 1 :])
+    length = float(np.sqrt(max(variances.sum(), 0.0))) or 1.0
+    return Weights(lift * length, 1.0, code, np.ascontiguousarray(code.T), rest)

@@ -1,0 +1,136 @@
+"""How fast states are encoded on one core, how long training takes, and what recall they have."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from agent_memory.embeddings.encoder import Encoder, FittedEncoder
+from agent_memory.embeddings.held_out import neighbour_recall
+from agent_memory.embeddings.plan import Plan
+from agent_memory.embeddings.training import train
+from agent_memory.embeddings.version_zero import VersionZero
+from agent_memory.integrations.sugarscape import Sugarscape
+from benchmarks.measuring import Figure, seconds
+
+STATES = 20_000
+SINGLE = 2_000
+ROUNDS = 7
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def figures() -> Iterator[Figure]:
+    """Measure in a process of its own: how many threads BLAS has is settled when it is loaded."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.encoding"],
+        env=os.environ | ONE_THREAD,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line in done.stdout.splitlines():
+        name, target, measured, met, note = line.split("\t")
+        yield Figure(name, target, measured, met == "True", note)
+
+
+def _measured() -> Iterator[Figure]:
+    traders = _traders()
+    states = (traders * (STATES // len(traders) + 1))[:STATES]
+    learned, training = _training()
+    yield _recall(traders)
+    yield _batched("version 0", VersionZero(), states)
+    yield _batched("a fitted version", train(traders).encoder, states)
+    yield _batched("the network, 20 features", learned, _bent_states())
+    yield _single("version 0", VersionZero(), states)
+    yield _single("the network, 20 features", learned, _bent_states())
+    yield training
+
+
+def _traders() -> list[dict[str, Any]]:
+    run = Sugarscape(200, seed=1)
+    return [moment.state for _ in range(40) for moment in run.step() if moment.state is not None]
+
+
+def _bent_states() -> list[dict[str, Any]]:
+    """States of 20 features, two of them texts of many values, which fit no 31 columns."""
+    random = np.random.default_rng(0)
+    paths = random.normal(size=(STATES, 5)) * 0.4
+    for step in range(1, STATES):  # a walk that stays near its middle
+        paths[step] += paths[step - 1] * 0.9
+    waves = np.sin(paths @ random.normal(size=(5, 18)) + random.uniform(-3, 3, 18))
+    texts = (np.abs(paths[:, :2]) * 5).astype(int) % 30
+    return [
+        {f"f{key:02d}": float(value) for key, value in enumerate(row)}
+        | {"place": f"p{place}", "mood": f"m{mood}"}
+        for row, (place, mood) in zip(waves, texts, strict=True)
+    ]
+
+
+def _recall(states: list[dict[str, Any]]) -> Figure:
+    encoder = VersionZero()
+    vectors, truth = encoder.encode(states), encoder.scaled(states)
+    recalls = [neighbour_recall(truth, encoder.carry(vectors, width)) for width in encoder.widths]
+    return Figure(
+        "recall@10 of version 0 on trader states",
+        "0.90 or more at 384",
+        f"{recalls[0]:.2f}",
+        recalls[0] >= 0.9,
+        f"{recalls[1]:.2f} at 128, {recalls[2]:.2f} at 32; {len(states):,} states",
+    )
+
+
+def _batched(name: str, encoder: Encoder, states: list[dict[str, Any]]) -> Figure:
+    encoder.encode(states[:1000])
+    rates = [len(states) / seconds(lambda: encoder.encode(states)) for _ in range(ROUNDS)]
+    rate = statistics.median(rates)
+    return Figure(
+        f"states encoded a second in batches, one core, {name}",
+        "20,000 or more",
+        f"{rate:,.0f}",
+        rate >= 20_000,
+        f"{min(rates):,.0f} to {max(rates):,.0f} over the rounds",
+    )
+
+
+def _single(name: str, encoder: Encoder, states: list[dict[str, Any]]) -> Figure:
+    few = states[:SINGLE]
+    times = [
+        seconds(lambda: [encoder.encode_one(state) for state in few]) / SINGLE * 1e6
+        for _ in range(ROUNDS)
+    ]
+    return Figure(
+        f"a single state encoded, {name}",
+        "100 us or less",
+        f"{statistics.median(times):.0f} us",
+        statistics.median(times) <= 100,
+        f"{min(times):.0f} to {max(times):.0f} us over the rounds",
+    )
+
+
+def _training() -> tuple[FittedEncoder, Figure]:
+    trainings = []
+    states = _bent_states()
+    took = seconds(lambda: trainings.append(train(states, Plan())))
+    report = trainings[0].report
+    narrow = report.levels[-1]
+    assert narrow.learned is not None
+    assert trainings[0].encoder.weights.coder
+    return trainings[0].encoder, Figure(
+        f"training on {STATES:,} states of 20 features, one core",
+        "60 s or less",
+        f"{took:.0f} s",
+        took <= 60,
+        f"at 32: R2 {narrow.learned.r2:.3f} and recall@10 {narrow.learned.recall:.3f}, "
+        f"PCA {narrow.pca.r2:.3f} and {narrow.pca.recall:.3f}; kept: {report.kept}",
+    )
+
+
+if __name__ == "__main__":
+    for figure in _measured():
+        print(figure.name, figure.target, figure.measured, figure.met, figure.note, sep="\t")
