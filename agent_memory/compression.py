@@ -36,7 +36,7 @@ _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
 _EFFORT = {1: 3, 2: 9}  # zstd levels
 _WORTH_TRYING = 256  # bytes; a state of 200 shrinks by 4 % and takes 20 us to
-_MAX_UNPACKED = 2**31 - 1
+_MAX_UNPACKED = 2**31 - 1  # bytes
 
 
 class ContentsCodec:
@@ -72,8 +72,7 @@ class ContentsCodec:
         if encoded[:1] != bytes([_SQUEEZED]):
             raise EncodingError("stored contents cannot be read (unknown coding)")
         try:
-            limit = self._max_entry_bytes or _MAX_UNPACKED
-            return unpack(zstandard.ZstdDecompressor().decompress(encoded[1:], limit))
+            return unpack(zstandard.ZstdDecompressor().decompress(encoded[1:], _MAX_UNPACKED))
         except zstandard.ZstdError as error:
             raise EncodingError(f"stored contents cannot be read ({error})") from error
 

@@ -300,7 +300,8 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
         engine = "embedded" if redis_url is None else "redis"
     if engine == "redis" and redis_url is None:
         redis_url = _url_of_parts(config.stm_config)
-    ltm_url = config.ltm_url or environ.get(LTM_URL_VARIABLE)
+    in_code = config.ltm_config.db_path != _DEFAULT_DB_PATH
+    ltm_url = config.ltm_url or (None if in_code else environ.get(LTM_URL_VARIABLE))
     if not ltm_url:
         ltm_url = _sqlite_url(engine, path, config.ltm_config.db_path)
     return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)

@@ -14,13 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.entry import MemoryEntry, Order, Query
-from agent_memory.repositories.base import MemoryRepository, OpenMove
+from agent_memory.errors import EncodingError
+from agent_memory.repositories.base import MemoryRepository
 
 _BATCH = 500  # entries a round trip between the Redis tiers
+_logger = logging.getLogger("agent_memory")
+
+T = TypeVar("T")
+
 _ROUNDS = 3  # how often an entry that changes while it moves is copied again
 
 
@@ -130,25 +136,20 @@ class Consolidation:
     def settle(self) -> None:
         """Finish the moves that a crash cut short, so that each entry is in one tier only."""
         for way in self._passages:
-            for move in way.source.open_moves():
-                self._settle_move(way, move)
+            moves = way.source.open_moves()
+            # Once each: an outage may have left an agent in many of them.
+            for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
+                self._settle_agent(way, run_id, agent_id)
+            for move in moves:
+                way.source.close_move(move)
 
-    def _settle_move(self, way: _Passage, move: OpenMove) -> None:
-        for run_id, agent_id in move.agents:
-            here = way.source.find(Query(run_id=run_id, agent_id=agent_id))
-            for batch in _batches(here, way.batch):
-                copied = {
-                    (entry.key, entry.revision, entry.retrieval_count)
-                    for entry in way.destination.get_many([entry.key for entry in batch])
-                }
-                way.source.remove_copied(
-                    [
-                        entry
-                        for entry in batch
-                        if (entry.key, entry.revision, entry.retrieval_count) in copied
-                    ]
-                )
-        way.source.close_move(move)
+    @staticmethod
+    def _settle_agent(way: _Passage, run_id: str, agent_id: str) -> None:
+        for keys in _batches(way.source.keys(run_id, agent_id), way.batch):
+            copied = way.destination.get_many(keys)
+            if copied:
+                # Only what stands here as it was copied is removed.
+                way.source.remove_copied(copied)
 
     def _descend(
         self, way: _Passage, run_id: str, agents: Sequence[str], now: float, step: int | None
@@ -160,7 +161,7 @@ class Consolidation:
             leaving = (
                 entry
                 for agent_id in waiting
-                for entry in self._leaving(way, run_id, agent_id, now, step)
+                for entry in self._readable(way, run_id, agent_id, now, step)
             )
             changed: set[str] = set()
             for batch in _batches(leaving, way.batch):
@@ -174,6 +175,20 @@ class Consolidation:
                 break
             waiting = sorted(changed)
         return moved
+
+    def _readable(
+        self, way: _Passage, run_id: str, agent_id: str, now: float, step: int | None
+    ) -> list[MemoryEntry]:
+        """The entries that have to leave; none of an agent that has an unreadable one."""
+        try:
+            return self._leaving(way, run_id, agent_id, now, step)
+        except EncodingError as error:
+            # It stays where it is, and the other agents' entries move.
+            # Its traceback would add nothing to its message.
+            _logger.error(  # noqa: TRY400
+                "no entry of agent %r in run %r moves down: %s", agent_id, run_id, error
+            )
+            return []
 
     def _leaving(
         self, way: _Passage, run_id: str, agent_id: str, now: float, step: int | None
@@ -219,10 +234,10 @@ class Consolidation:
         return entry.importance_score * self._config.memory_priority_decay**intervals
 
 
-def _batches(entries: Iterable[MemoryEntry], size: int) -> Iterator[list[MemoryEntry]]:
-    batch: list[MemoryEntry] = []
-    for entry in entries:
-        batch.append(entry)
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
         if len(batch) == size:
             yield batch
             batch = []

@@ -25,6 +25,7 @@ from agent_memory.entry import (
     checked_embedding,
 )
 from agent_memory.errors import ConfigError, EntryNotFound, StoreReadOnly
+from agent_memory.folder_record import recorded_config
 from agent_memory.forgetting import forget_agents
 from agent_memory.forking import after_fork
 from agent_memory.identity import checked_agent_id, checked_memory_id
@@ -85,7 +86,8 @@ class AgentMemorySystem:
     ) -> None:
         self._config = whole_config(config)
         self._resources = shared.acquire(self._config, read_only=read_only)
-        self._run = RunMemory(self._resources, self._config.run_id)
+        # Whoever holds one of its agents holds the system, which would else close under them.
+        self._run = RunMemory(self._resources, self._config.run_id, owner=self)
         self._accesses = AccessLog(self._resources.tiers)
         self._agents: dict[str, MemoryAgent] = {}
         self._runs: dict[str, AgentMemorySystem] = {}
@@ -94,7 +96,8 @@ class AgentMemorySystem:
         # A view of another run leaves upkeep, which is of all runs, to the system it was got from.
         self._upkeep = not read_only and _parent is None
         if self._upkeep:
-            self.maintain()
+            # Guarded, because a memory that cannot be tidied can still be stored to and read.
+            self._resources.upkeep_outages.guard(None, self.maintain)
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -114,13 +117,17 @@ class AgentMemorySystem:
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False) -> AgentMemorySystem:
-        """Open the memory in a folder, with the embedded server.
+        """Open the memory in a folder, with the embedded server, where and as it was made.
+
+        Its limits and ages are the defaults: give a configuration where upkeep matters.
 
         Args:
             path: The folder.
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
         """
-        return cls(MemoryConfig(path=Path(path), engine="embedded"), read_only=read_only)
+        folder = Path(path).expanduser().absolute()
+        config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
+        return cls(config, read_only=read_only)
 
     def run(self, name: str) -> AgentMemorySystem:
         """The same memory, bound to a run; closed with this one."""
@@ -192,7 +199,8 @@ class AgentMemorySystem:
 
     def get_memory_agent(self, agent_id: str | int) -> MemoryAgent:
         """The agent's way into memory; the same object for the same id."""
-        agent = self._agents.get(agent_id)  # type: ignore[arg-type]  # an int finds nothing
+        # An int finds nothing, and becomes text below.
+        agent = self._agents.get(agent_id) if isinstance(agent_id, str) else None
         if agent is None:
             agent = MemoryAgent(agent_id, run=self._run)
             agent = self._agents.setdefault(agent.agent_id, agent)

@@ -179,7 +179,7 @@ class MemoryEntry:
         flat |= metadata
         level = flat.get("compression_level", 0)
         if vectors:
-            flat["embedding"] = vectors.get(_EMBEDDING_NAMES[level if level in (0, 1, 2) else 0])
+            flat["embedding"] = _chosen_vector(vectors, level)
         unknown = flat.keys() - {known.name for known in fields(cls)}
         if unknown:
             raise InvalidEntry(f"entry: unknown field {min(unknown, key=str)!r}")
@@ -199,6 +199,15 @@ class MemoryEntry:
 
 
 _NESTED = ("metadata", "embeddings")
+
+
+def _chosen_vector(vectors: Mapping[str, Any], level: object) -> object:
+    """The vector of the entry's level, or else the widest there is."""
+    unknown = vectors.keys() - {*_EMBEDDING_NAMES}
+    if unknown:
+        raise InvalidEntry(f"entry: unknown vector {min(unknown, key=str)!r} in embeddings")
+    own = _EMBEDDING_NAMES[level] if level in (0, 1, 2) else ""
+    return next((vectors[name] for name in (own, *_EMBEDDING_NAMES) if name in vectors), None)
 
 
 def _comparable(entry: MemoryEntry) -> tuple[object, ...]:

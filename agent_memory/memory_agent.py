@@ -33,12 +33,14 @@ class RunMemory:
         run_id: The run.
         consolidation: Moves entries down.
         latest_step: The highest step stored through this object; -1 before the first.
+        owner: What must live as long as this does.
     """
 
     resources: Resources
     run_id: str
     consolidation: Consolidation = field(init=False)
     latest_step: int = -1
+    owner: object = None
 
     def __post_init__(self) -> None:
         """Build what is not given."""
@@ -154,6 +156,7 @@ class MemoryAgent:
             "config": resources.config,
             "resources": resources,
             "run_id": self._run.run_id,
+            "owner": self,
         }
 
     def _remember(

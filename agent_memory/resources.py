@@ -31,6 +31,7 @@ from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import Tier
 from agent_memory.errors import MemoryStoreError, StoreUnavailable
+from agent_memory.folder_record import check_folder, record_folder
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds, Ordinals
 from agent_memory.models.ltm import LtmModels, ltm_models
@@ -112,16 +113,22 @@ class Resources:
         self._opened.close()
 
     def _open(self, opened: ExitStack) -> None:
-        self._check_folder()
-        codec = ContentsCodec(self.config.max_entry_bytes)
+        self._check_there()
+        # No limit here: it is for what comes in, and what is stored already must be able to move.
+        codec = ContentsCodec()
+        embedded = self.deployment.engine == "embedded"
+        if embedded:
+            check_folder(self.config, self.deployment)
         # Opened first: an outdated schema is to be told before a server is started.
         ltm = self._open_ltm(opened, codec)
         stm, im = self._open_redis_tiers(opened, codec)
+        if embedded and not self.read_only:
+            record_folder(self.config, self.deployment)
         self.stm: MemoryRepository = ReadOnlyRepository(stm) if self.read_only else stm
         self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
 
-    def _check_folder(self) -> None:
+    def _check_there(self) -> None:
         where = self.deployment
         if self.read_only and where.engine == "embedded" and not where.path.is_dir():
             raise StoreUnavailable(f"there is no memory in {where.path} to open read-only")
@@ -151,7 +158,12 @@ class Resources:
         im_channel = stm_channel if im.db == stm.db else connect(im.db)
         stm_channel.call("PING")
         return (
-            StmRepository(stm_channel, codec, namespace=stm.namespace, clock=self.clock),
+            StmRepository(
+                stm_channel,
+                ContentsCodec(self.config.max_entry_bytes),
+                namespace=stm.namespace,
+                clock=self.clock,
+            ),
             ImRepository(im_channel, codec, namespace=im.namespace, clock=self.clock),
         )
 

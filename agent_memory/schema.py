@@ -106,11 +106,15 @@ def upgrade(
 def upgrade_command(url: str, table_prefix: str = DEFAULT_PREFIX) -> str:
     """The command that brings a database's schema up to date; its password must be filled in."""
     place = without_password(url)
-    if not (scripts_folder().parent / "alembic.ini").is_file():
+    settings = scripts_folder().parent / "alembic.ini"
+    if not settings.is_file():
         call = f"schema.upgrade({place!r}, {table_prefix!r})"
         return f"python -c {shlex.quote(f'from agent_memory import schema; {call}')}"
     prefix = "" if table_prefix == DEFAULT_PREFIX else f" -x table_prefix={table_prefix}"
-    return f"alembic -x {shlex.quote(f'url={place}')}{prefix} upgrade head"
+    return (
+        f"alembic -c {shlex.quote(str(settings))} -x {shlex.quote(f'url={place}')}{prefix} "
+        "upgrade head"
+    )
 
 
 def version_table(table_prefix: str) -> str:

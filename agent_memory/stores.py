@@ -9,6 +9,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
+from agent_memory.contents import pack
 from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier, checked_step
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_memory_id
@@ -33,6 +34,7 @@ class AgentStore:
         config: A whole configuration, or the part of this tier; None for the defaults.
         resources: What is open already; None: the store opens what the configuration says.
         run_id: The run; None: the configuration's.
+        owner: What must live as long as this does.
 
     Raises:
         InvalidEntry: The agent id has no meaning.
@@ -48,7 +50,9 @@ class AgentStore:
         *,
         resources: Resources | None = None,
         run_id: str | None = None,
+        owner: object = None,
     ) -> None:
+        self._owner = owner
         self.agent_id = checked_agent_id(agent_id)
         whole = whole_config(config)
         self.run_id = run_id or whole.run_id
@@ -133,6 +137,7 @@ class AgentStore:
                 f"entry of agent {entry.agent_id!r} in run {entry.run_id!r} given to the store "
                 f"of agent {self.agent_id!r} in run {self.run_id!r}"
             )
+        pack(entry.contents, max_bytes=self._resources.config.max_entry_bytes)
         return self._resources.compression.compress(entry, self._resources.level(self.tier))
 
     def _of_dict(self, values: object) -> MemoryEntry:

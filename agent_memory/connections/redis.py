@@ -39,15 +39,26 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://`` URL; its own database, if any, wins.
         db: Database to use.
+
+    Raises:
+        ConfigError: The URL cannot be read.
     """
-    return redis.Redis.from_url(
-        url,
-        db=db,
-        protocol=2,
-        socket_timeout=REPLY_TIMEOUT,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    try:
+        client: redis.Redis = redis.Redis.from_url(
+            url,
+            db=db,
+            protocol=2,
+            socket_timeout=REPLY_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except (ValueError, TypeError, redis.exceptions.RedisError):
+        # Not chained: what the driver says may quote the password.
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} cannot be read; it must be like "
+            "redis://user:password@host:6379/0, with special characters percent-encoded"
+        ) from None
+    return client
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,9 @@ def fake_server() -> Callable[[int], redis.Redis]:
     return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
 
 
+_abandoned: list[redis.Redis] = []
+
+
 class RedisChannel:
     """Sends requests to one Redis server and reads their answers; threads may share it.
 
@@ -104,7 +118,7 @@ class RedisChannel:
         self._heal = heal
         self._gate = ForkGate() if in_process else None
         self._idle: list[Any] = []
-        after_fork(self._forget_idle)
+        after_fork(self._renew)
 
     @cached_property
     def measures_memory(self) -> bool:
@@ -211,9 +225,21 @@ class RedisChannel:
         while self._idle:
             self.client.connection_pool.release(self._idle.pop())
 
-    def _forget_idle(self) -> None:
-        # They are the parent's; the pool sees the new process by itself.
+    def _renew(self) -> None:
+        """Go on in a forked child with connections of its own."""
         self._idle = []
+        if self._gate is not None:
+            return
+        # A pool of its own too: redis-py's notices the fork, but asks the parent's lock, which
+        # another thread may have held at that moment. The old client is kept, since it would
+        # close its pool when it is collected, and ask that lock again.
+        pool = self.client.connection_pool
+        _abandoned.append(self.client)
+        self.client = redis.Redis(
+            connection_pool=redis.ConnectionPool(
+                connection_class=pool.connection_class, **pool.connection_kwargs
+            )
+        )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import Pool, QueuePool
@@ -60,11 +60,12 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         engine = create_engine(
             parsed, hide_parameters=True, pool_pre_ping=True, execution_options=options
         )
-    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
+        # Not chained: what is said of a URL that cannot be read may quote the password.
         raise ConfigError(
             f"ltm_url: {without_password(url)!r} cannot be opened "
             f"({type(error).__name__}); it must be a SQLAlchemy URL whose driver is installed"
-        ) from error
+        ) from None
     return _with_gate(engine)
 
 
@@ -84,6 +85,10 @@ def writing(engine: Engine) -> Engine:
 
 def place_of(engine: Engine) -> str:
     """Where an engine's database is, for messages: its URL without the password."""
+    file = engine.url.database or ""
+    if file.startswith("file:"):
+        # As the file that is read-only here can be named to someone who may write to it.
+        return f"sqlite:///{unquote(file.removeprefix('file:'))}"
     return engine.url.render_as_string(hide_password=True)
 
 
@@ -187,8 +192,8 @@ _MISSING = re.compile(
 def _translated(complaint: str, where: str) -> MemoryStoreError:
     if _MISSING.search(complaint):
         return SchemaOutOfDate(
-            f"{where}: {complaint}; bring its schema up to date with: "
-            f"alembic -x url={where} upgrade head"
+            f"{where}: {complaint}; its schema is not the one this version works with: open the "
+            "memory anew to be told the command that mends it"
         )
     remedy = next((advice for mark, advice in _REMEDIES if mark in complaint), None)
     return StoreUnavailable(f"{where}: {complaint}" + (f"; {remedy}" if remedy else ""))

@@ -21,7 +21,12 @@ import numpy as np
 
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
-from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
+from agent_memory.errors import (
+    EncodingError,
+    EntryConflict,
+    EntryNotFound,
+    InvalidEntry,
+)
 from agent_memory.models.redis import (
     Value,
     agent_prefix,
@@ -76,6 +81,7 @@ class RedisRepository(MemoryRepository):
         self._codec = codec
         self._namespace = namespace
         self._clock = clock
+        self._failed: dict[str, str] = {}
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -184,9 +190,15 @@ class RedisRepository(MemoryRepository):
     @contextmanager
     def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:
         """Note on the server that agents are on the move; the note outlives a crash."""
-        token = self._token(self._clock())
-        self._channel.call("HSET", self._moving_key, token, json.dumps(sorted(agents)))
-        yield  # not in a try: a move that failed half-way is one to settle
+        names = json.dumps(sorted(agents))
+        # A move that is tried again takes its note over, so that an outage leaves one, not many.
+        token = self._failed.pop(names, None) or self._token(self._clock())
+        self._channel.call("HSET", self._moving_key, token, names)
+        try:
+            yield
+        except BaseException:
+            self._failed[names] = token  # a move that failed half-way is one to settle
+            raise
         self._channel.call("HDEL", self._moving_key, token)
 
     def clear_agent(self, run_id: str, agent_id: str) -> int:
@@ -313,7 +325,12 @@ class RedisRepository(MemoryRepository):
 
     def _entry(self, reply: Sequence[bytes]) -> MemoryEntry:
         stored = dict(zip(reply[::2], reply[1::2], strict=True))
-        return hash_to_entry(stored, self._codec.decode(stored.get(b"contents", b"")))
+        try:
+            contents = self._codec.decode(stored.get(b"contents", b""))
+        except EncodingError as error:
+            name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
+            raise EncodingError(f"entry {name} in {self.tier.name}: {error}") from error
+        return hash_to_entry(stored, contents)
 
     @staticmethod
     def _scattered(

@@ -230,7 +230,7 @@ def test_a_violated_constraint_is_a_conflict_and_a_missing_table_an_old_schema()
     ):
         connection.execute(text("INSERT INTO t VALUES (1), (1)"))
     with (
-        pytest.raises(SchemaOutOfDate, match="alembic"),
+        pytest.raises(SchemaOutOfDate, match="open the memory anew"),
         translating_sql_errors("here"),
         engine.connect() as connection,
     ):

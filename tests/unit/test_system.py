@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -403,6 +405,71 @@ def _store_and_find(system: AgentMemorySystem, agent: str) -> None:
     assert len(steps_of(system, agent)) == 12
 
 
+def test_a_fork_while_a_thread_takes_a_connection_does_not_lock_the_child(
+    system: AgentMemorySystem,
+) -> None:
+    pool = system._resources.stm._channel.client.connection_pool  # type: ignore[attr-defined]
+    taking, done = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with pool._lock:
+            taking.set()
+            done.wait(20)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    taking.wait(20)
+    try:
+        assert in_child(lambda: _within_seconds(20, lambda: _store_and_find(system, "bee"))) == 0
+    finally:
+        done.set()
+        thread.join()
+
+
+def _within_seconds(seconds: int, work: Callable[[], None]) -> None:
+    signal.alarm(seconds)
+    work()
+
+
+def test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_moving(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = MemoryConfig(path=folder, engine="embedded", **SMALL)
+    large = MemoryConfig(path=folder, engine="embedded")
+    with AgentMemorySystem(large) as system:
+        for step in range(9):
+            for agent in ("ant", "bee"):
+                system.store_agent_state(agent, {}, step)
+        channel = system._resources.stm._channel  # type: ignore[attr-defined]
+        (key,) = list(channel.client.scan_iter("*ant}:steps"))
+        (name,) = channel.client.zrange(key, 0, 0)
+        channel.client.hset(key.replace(b"steps", name), "contents", b"damaged")
+    with AgentMemorySystem(config) as system:
+        assert [tier.count("default", "bee") for tier in (system.stm, system.im)] == [5, 4]
+        assert system.stm.count("default", "ant") == 9
+        assert system.store_agent_state("ant", {}, 9)
+    assert any(name.decode() in record.getMessage() for record in caplog.records)
+
+
+def test_what_is_stored_moves_even_when_the_limit_of_bytes_was_lowered(folder: Path) -> None:
+    with AgentMemorySystem(MemoryConfig(path=folder, engine="embedded")) as system:
+        for step in range(12):
+            system.store_agent_state("ant", {"blob": os.urandom(2_000)}, step)
+    config = MemoryConfig(path=folder, engine="embedded", max_entry_bytes=1_000, **SMALL)
+    with AgentMemorySystem(config) as system:
+        assert [held.entries for held in system.statistics().values()] == [5, 5, 2]
+        assert steps_of(system, "ant") == list(range(12))
+
+
+def test_what_was_given_out_lives_as_long_as_it_is_held(folder: Path) -> None:
+    config = MemoryConfig(path=folder, engine="embedded")
+    agent = AgentMemorySystem(config).get_memory_agent("ant")
+    store = MemoryAgent("bee", config).stm_store
+    gc.collect()
+    assert agent.store_state({}, 0)
+    assert store.store({"step_number": 0, "memory_type": "state", "contents": {}})
+
+
 def test_a_forked_child_does_not_write_the_retrievals_of_its_parent(
     system: AgentMemorySystem,
 ) -> None:
@@ -492,6 +559,36 @@ def test_a_reader_beside_a_live_run_sees_all_and_changes_nothing(
         system.store_agent_state("ant", {}, 20)
         assert steps_of(reader, "ant") == list(range(21))
     assert all(hit.entry.retrieval_count == 0 for hit in system.recall(Query(agent_id="ant")))
+
+
+def test_a_folder_is_opened_as_it_was_made(folder: Path, tmp_path: Path) -> None:
+    made = {
+        "path": folder,
+        "engine": "embedded",
+        "ltm_config": {"db_path": str(tmp_path / "elsewhere.db"), "table_prefix": "zoo"},
+        "im_config": {"namespace": "zoo.im", "memory_limit": 5},
+        "stm_config": {"namespace": "zoo.stm", "memory_limit": 5},
+    }
+    with AgentMemorySystem(made) as system:
+        for step in range(20):
+            system.store_agent_state("ant", {}, step)
+    with AgentMemorySystem.open(folder, read_only=True) as system:
+        assert [held.entries for held in system.statistics().values()] == [5, 5, 10]
+    for part in ("ltm_config", "im_config", "stm_config"):
+        other = {name: value for name, value in made.items() if name != part}
+        with pytest.raises(ConfigError, match="was made with"):
+            AgentMemorySystem(other)
+    with AgentMemorySystem(made) as system:
+        assert steps_of(system, "ant") == list(range(20))
+
+
+def test_a_folder_that_was_moved_opens_all_the_same(folder: Path, tmp_path: Path) -> None:
+    with AgentMemorySystem(MemoryConfig(path=folder, engine="embedded", **SMALL)) as system:
+        for step in range(20):
+            system.store_agent_state("ant", {}, step)
+    folder.rename(tmp_path / "moved")
+    with AgentMemorySystem.open(tmp_path / "moved") as system:
+        assert steps_of(system, "ant") == list(range(20))
 
 
 def test_reading_a_folder_without_a_memory_is_refused_and_makes_none(tmp_path: Path) -> None:

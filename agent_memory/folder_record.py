@@ -1,0 +1,102 @@
+"""What a memory's folder records of its configuration, so that nobody opens half of it.
+
+The server and the long-term database of a folder belong together: entries that one process
+moves into another database, or under other names, are lost to those who look in the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.errors import ConfigError, EncodingError
+
+FILE_NAME = "memory.json"
+
+
+def check_folder(config: MemoryConfig, where: Deployment) -> None:
+    """See that a folder is opened as it was made.
+
+    Args:
+        config: The configuration it is opened with.
+        where: Where that says the memory lives.
+
+    Raises:
+        ConfigError: It was made with another long-term database or with other names.
+        EncodingError: The record is damaged.
+    """
+    made = _read(where.path) or {}
+    for name, value in _record(config, where).items():
+        if name in made and made[name] != value:
+            raise ConfigError(
+                f"{name}: the memory in {where.path} was made with {made[name]!r} and is opened "
+                f"with {value!r}; its entries would be torn apart: open it as it was made, or "
+                f"name another folder"
+            )
+
+
+def record_folder(config: MemoryConfig, where: Deployment) -> None:
+    """Record how a folder is made, unless it is recorded already."""
+    if not (where.path / FILE_NAME).exists():
+        _write(where.path, _record(config, where))
+
+
+def recorded_config(folder: Path) -> dict[str, Any]:
+    """The configuration that a folder was made with, as far as it is recorded.
+
+    Raises:
+        EncodingError: The record is damaged.
+    """
+    made = _read(folder) or {}
+    config: dict[str, Any] = {}
+    if "ltm_url" in made:
+        config["ltm_url"] = _absolute(made["ltm_url"], folder)
+    for name in ("stm_config.namespace", "im_config.namespace", "ltm_config.table_prefix"):
+        if name in made:
+            part, _, key = name.partition(".")
+            config[part] = {key: made[name]}
+    return config
+
+
+def _record(config: MemoryConfig, where: Deployment) -> dict[str, str]:
+    return {
+        "ltm_url": _relative(without_password(where.ltm_url), where.path),
+        "stm_config.namespace": config.stm_config.namespace,
+        "im_config.namespace": config.im_config.namespace,
+        "ltm_config.table_prefix": config.ltm_config.table_prefix,
+    }
+
+
+# A file within the folder is recorded without the folder's own path, so that it can be moved.
+_WITHIN = "sqlite:///{folder}/"
+
+
+def _relative(url: str, folder: Path) -> str:
+    return url.replace(f"sqlite:///{folder}/", _WITHIN, 1)
+
+
+def _absolute(url: str, folder: Path) -> str:
+    return url.replace(_WITHIN, f"sqlite:///{folder}/", 1)
+
+
+def _read(folder: Path) -> dict[str, str] | None:
+    try:
+        made = json.loads((folder / FILE_NAME).read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise EncodingError(f"{folder / FILE_NAME} cannot be read ({error})") from error
+    if not isinstance(made, dict):
+        raise EncodingError(f"{folder / FILE_NAME} is no record of a memory")
+    return made
+
+
+def _write(folder: Path, record: dict[str, str]) -> None:
+    # By renaming, so that nobody ever reads half of it; of two first openers the last wins, and
+    # the other is told when it opens the folder again.
+    draft = folder / f"{FILE_NAME}.{os.getpid()}"
+    draft.write_text(json.dumps(record, indent=2) + "\n")
+    draft.replace(folder / FILE_NAME)
