@@ -85,8 +85,8 @@ def _absolute(url: str, folder: Path) -> str:
 def _read(folder: Path) -> dict[str, str] | None:
     try:
         made = json.loads((folder / FILE_NAME).read_text())
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # what is wrong with the folder is told by those who open it
     except (OSError, ValueError) as error:
         raise EncodingError(f"{folder / FILE_NAME} cannot be read ({error})") from error
     if not isinstance(made, dict):
