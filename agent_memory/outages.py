@@ -36,8 +36,13 @@ class Outages:
         self._lock = threading.Lock()
         self.failures = 0
         """How many calls failed so far."""
-        self.ongoing = False
-        """Whether the last call failed."""
+        # By kind: when long-term memory is away, stores into short-term memory go on well.
+        self._failing: set[str] = set()
+
+    @property
+    def ongoing(self) -> bool:
+        """Whether some kind of call failed when it was last made."""
+        return bool(self._failing)
 
     def guard(self, default: D, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | D:
         """Call, and answer with a default when the store is unreachable.
@@ -45,26 +50,29 @@ class Outages:
         Raises:
             MemoryStoreError: There is an outage and ``on_store_error`` is "raise".
         """
+        kind = getattr(call, "__qualname__", repr(call))
         try:
             result = call(*args, **kwargs)
         except self._kind as error:
-            self._failed(error)
+            self._failed(kind, error)
             if self._raises:
                 raise
             return default
-        if self.ongoing:
-            self._ended()
+        if kind in self._failing:
+            self._mended(kind)
         return result
 
-    def _failed(self, error: MemoryStoreError) -> None:
+    def _failed(self, kind: str, error: MemoryStoreError) -> None:
         with self._lock:
             self.failures += 1
-            begins, self.ongoing = not self.ongoing, True
+            begins = not self._failing
+            self._failing = self._failing | {kind}
         if begins:
             _logger.error("the memory fails, and calls with it until it is mended: %s", error)
 
-    def _ended(self) -> None:
+    def _mended(self, kind: str) -> None:
         with self._lock:
-            ended, self.ongoing = self.ongoing, False
-        if ended:
+            ends = self._failing == {kind}
+            self._failing = self._failing - {kind}
+        if ends:
             _logger.warning("the memory is back; %d calls have failed so far", self.failures)
