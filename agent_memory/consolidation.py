@@ -222,16 +222,16 @@ class Consolidation:
     ) -> list[MemoryEntry]:
         if self._config.demote_first == "oldest":
             return source.oldest(run_id, agent_id, count)
-        newest_first = source.find(Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST))
         ranked = sorted(
-            enumerate(newest_first), key=lambda placed: (self._worth(*placed), -placed[0])
+            (self._worth(newer, importance), -newer, key)
+            for newer, (key, importance) in enumerate(source.importances(run_id, agent_id))
         )
-        return [entry for _, entry in ranked[:count]]
+        return source.get_many([key for _, _, key in ranked[:count]])
 
-    def _worth(self, newer: int, entry: MemoryEntry) -> float:
+    def _worth(self, newer: int, importance: float) -> float:
         """Importance after decay: once for every ``cleanup_interval`` newer entries."""
         intervals = newer // self._config.cleanup_interval
-        return entry.importance_score * self._config.memory_priority_decay**intervals
+        return importance * self._config.memory_priority_decay**intervals
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -16,6 +16,7 @@ from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Consolidation
 from agent_memory.contents import as_contents
+from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.entry import MemoryEntry, MemoryType, checked_importance, checked_step
 from agent_memory.errors import InvalidEntry, StoreReadOnly
 from agent_memory.forgetting import forget_agents
@@ -148,6 +149,11 @@ class MemoryAgent:
     def compression_engine(self) -> CompressionEngine:
         """Brings entries to the level of a tier."""
         return self._run.resources.compression
+
+    @property
+    def embedding_engine(self) -> AutoencoderEmbeddingEngine | None:
+        """The trainable encoder, for use on its own; None without neural embeddings."""
+        return self._run.resources.embedding_engine
 
     def _view(self) -> dict[str, Any]:
         resources = self._run.resources

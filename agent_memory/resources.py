@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent_memory import schema
 from agent_memory.compression import UNTRAINED, CompressionEngine, ContentsCodec
@@ -27,6 +28,7 @@ from agent_memory.connections.redis import (
 from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import Tier
@@ -100,6 +102,24 @@ class Resources:
     def tiers(self) -> tuple[MemoryRepository, MemoryRepository, MemoryRepository]:
         """The repositories, richest tier first."""
         return self.stm, self.im, self.ltm
+
+    @cached_property
+    def embedding_engine(self) -> AutoencoderEmbeddingEngine | None:
+        """The trainable encoder of the configuration; None without neural embeddings.
+
+        It is for use on its own: the memory's vectors are those of ``encoder``.
+        """
+        config = self.config.autoencoder_config
+        if not config.use_neural_embeddings:
+            return None
+        return AutoencoderEmbeddingEngine(
+            config.model_path,
+            config.input_dim,
+            config.stm_dim,
+            config.im_dim,
+            config.ltm_dim,
+            hidden_layers=config.hidden_layers,
+        )
 
     def level(self, tier: Tier) -> int:
         """The compression level of a tier."""

@@ -274,6 +274,11 @@ class MemoryRepository(ABC):
         query = Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
         return [entry.key for entry in self.find(query)]
 
+    def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
+        """How important each entry of an agent in a run is, newest first."""
+        query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST)
+        return [(entry.key, entry.importance_score) for entry in self.find(query)]
+
     @abstractmethod
     def stored_bytes(self) -> int:
         """How many bytes the engine uses for all entries here, of every run, indexes included.

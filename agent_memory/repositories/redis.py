@@ -253,6 +253,22 @@ class RedisRepository(MemoryRepository):
         names = self._channel.call("ZRANGE", f"{prefix}steps", 0, -1)
         return [EntryKey(run_id, agent_id, name.decode()) for name in names]
 
+    def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
+        """How important each entry of an agent in a run is, newest first."""
+        prefix = agent_prefix(self._namespace, run_id, agent_id)
+        newest, scored = self._channel.call_all(
+            [
+                ("ZREVRANGE", f"{prefix}times", 0, -1),
+                ("ZRANGE", f"{prefix}importance", 0, -1, "WITHSCORES"),
+            ]
+        )
+        scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
+        return [
+            (EntryKey(run_id, agent_id, name.decode()), scores[name])
+            for name in newest
+            if name in scores
+        ]
+
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         agents = self.agents(run_id) if agent_id is None else [agent_id]

@@ -301,3 +301,13 @@ class FindingContract:
         }
         assert found == expected
         assert len(found) == (24 if memory_type is None else 8)
+
+    def test_importances_are_those_of_the_entries_newest_first(
+        self, filled: MemoryRepository
+    ) -> None:
+        expected = filled.find(Query(run_id="run", agent_id="ant", order=Order.NEWEST))
+        assert len(expected) == 8
+        assert filled.importances("run", "ant") == [
+            (entry.key, entry.importance_score) for entry in expected
+        ]
+        assert filled.importances("run", "nobody") == []

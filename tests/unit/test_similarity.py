@@ -198,6 +198,22 @@ def test_entries_without_a_vector_or_of_another_version_are_found_all_the_same(
         assert [hit.entry.step_number for hit in hits] == [step]
 
 
+def test_the_engine_is_there_unless_neural_embeddings_are_off(
+    system: AgentMemorySystem, tmp_path: Path
+) -> None:
+    engine = system.get_memory_agent("ant").embedding_engine
+    assert engine is not None
+    assert len(engine.encode_im(state_of(1))) == 128
+    plain = {"path": tmp_path, "engine": "embedded"}
+    off = {"use_neural_embeddings": False}
+    with AgentMemorySystem(plain | {"autoencoder_config": off}) as without:
+        assert without.get_memory_agent("ant").embedding_engine is None
+        for step in range(20):
+            without.store_agent_state("ant", state_of(step), step)
+        (hit,) = without.recall(Query(agent_id="ant", limit=1), near=state_of(7))
+        assert hit.entry.step_number == 7
+
+
 def test_the_api_gives_alike_states_as_dicts(folder: Path, tmp_path: Path) -> None:
     api = AgentMemoryAPI(config_of(tmp_path / "other"))
     with api.memory_system:
