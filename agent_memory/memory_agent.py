@@ -17,7 +17,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Consolidation
 from agent_memory.contents import as_contents
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
-from agent_memory.entry import MemoryEntry, MemoryType, checked_importance, checked_step
+from agent_memory.entry import MemoryEntry, MemoryType, checked_step
 from agent_memory.errors import InvalidEntry, StoreReadOnly
 from agent_memory.forgetting import forget_agents
 from agent_memory.identity import checked_agent_id, reproducible_id
@@ -199,7 +199,7 @@ class MemoryAgent:
             timestamp=timestamp,
             memory_type=memory_type,
             contents=contents,
-            importance_score=checked_importance(priority),
+            importance_score=priority,  # type: ignore[arg-type]  # checked by the entry
             embedding=self._vector(contents),
             encoder_version=run.resources.encoder_version,
         )

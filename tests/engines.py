@@ -16,9 +16,8 @@ from sqlalchemy import Engine, delete
 
 from agent_memory import schema
 from agent_memory.connections.redis import open_redis
-from agent_memory.connections.sql import forget_connections, open_engine
+from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer, server_binary
-from agent_memory.forking import after_fork
 from agent_memory.models.ltm import ltm_models
 
 PASSWORD = "p@ss:w/ord%"
@@ -108,7 +107,6 @@ class SqlDatabase:
     def __init__(self, url: str) -> None:
         self.engine: Engine = open_engine(url)
         schema.ensure(self.engine)
-        after_fork(self._renew_connections)
 
     def empty(self) -> None:
         """Delete all rows, but for those that come with the schema."""
@@ -123,6 +121,3 @@ class SqlDatabase:
 
     def __exit__(self, *_: object) -> None:
         self.engine.dispose()
-
-    def _renew_connections(self) -> None:
-        forget_connections(self.engine)

@@ -177,13 +177,15 @@ class RedisChannel:
         self.client.close()
 
     def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
+        if not repeatable:
+            # The pool looks whether a connection is still alive before it gives it out.
+            self._give_back()
         try:
             return self._exchange_once(commands)
         except redis.exceptions.TimeoutError:
             raise
         except redis.exceptions.ConnectionError:
             if not repeatable:
-                self._give_back()
                 raise
         # The idle ones are as old as the one that was lost.
         self._give_back()

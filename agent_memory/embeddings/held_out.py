@@ -52,10 +52,6 @@ class Bench:
         return tuple(measured)
 
 
-def _all(widths: Widths) -> tuple[int, int, int]:
-    return widths.stm, widths.im, widths.ltm
-
-
 def _r2(rows: NDArray[np.float64], decoded: NDArray[np.float32]) -> float:
     lost = float(np.square(rows - decoded).sum())
     # From the fitted states' mean, which is zero: what there is to know for one who knew those.

@@ -191,9 +191,16 @@ class RedisRepository(MemoryRepository):
     def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:
         """Note on the server that agents are on the move; the note outlives a crash."""
         names = json.dumps(sorted(agents))
-        # A move that is tried again takes its note over, so that an outage leaves one, not many.
-        token = self._failed.pop(names, None) or self._token(self._clock())
-        self._channel.call("HSET", self._moving_key, token, names)
+        token = self._token(self._clock())
+        # A move that is tried again replaces its note, so that an outage leaves one, not many;
+        # not the old one again, whose age would say that nobody can still be at it.
+        replaced = self._failed.pop(names, token)
+        self._channel.call_all(
+            [
+                ("HDEL", self._moving_key, replaced),
+                ("HSET", self._moving_key, token, names),
+            ]
+        )
         try:
             yield
         except BaseException:

@@ -235,6 +235,24 @@ def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it() -> None:
     assert tiers.im.open_moves() == []
 
 
+def test_a_move_that_is_tried_again_has_one_note_as_young_as_the_trial() -> None:
+    tiers = Tiers()
+    ltm = StoppedAfterCommit(Tier.LTM)
+    tiers.ltm = ltm
+    tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    tiers.store(*entries(5))
+    for _ in range(2):
+        ltm.stopped = False
+        with pytest.raises(StoreUnavailable):
+            tiers.consolidate()
+        tiers.now += 3_600
+    assert len(tiers.im.open_moves()) == 1
+    # Seen by someone else while the second trial may still be under way.
+    tiers.now -= 3_600
+    tiers.consolidation.settle()
+    assert len(tiers.im.open_moves()) == 1
+
+
 def test_a_move_that_went_well_leaves_no_note() -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.store(*entries(5))
