@@ -8,6 +8,7 @@ compression of an entry that puts its vector on the grid, and the row only notic
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ INT8 = 1
 """The coding of a vector on the int8 grid: its scale as float32, then a signed byte a number."""
 
 _STEPS = 127
+_SCALE_BYTES = 4
 # A scale of so many bits can be multiplied by any of the steps without rounding in float32.
 _SCALE_BITS = 16
 
@@ -61,13 +63,26 @@ def decode_vector(coding: int, stored: bytes) -> NDArray[np.float32]:
     Raises:
         EncodingError: The coding was made by a newer version, or the bytes are damaged.
     """
-    if coding == INT8 and len(stored) > 4:
-        scale = np.frombuffer(stored[:4], "<f4")[0]
-        return np.asarray(np.frombuffer(stored[4:], np.int8) * scale, np.float32)
-    if coding == FLOAT32 and len(stored) % 4 == 0:
+    vector: NDArray[np.float32] = decode_vectors(coding, [stored])[0]
+    return vector
+
+
+def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
+    """Give back vectors of one coding and length, float32 of shape (n, dim).
+
+    Raises:
+        EncodingError: The coding was made by a newer version, or the bytes are damaged.
+    """
+    length = len(stored[0])
+    if coding == INT8 and length > _SCALE_BYTES:
+        rows = np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), length)
+        scales = np.ascontiguousarray(rows[:, :_SCALE_BYTES]).view("<f4")
+        return np.asarray(rows[:, _SCALE_BYTES:].view(np.int8) * scales, np.float32)
+    if coding == FLOAT32 and length % 4 == 0:
         # A copy, because an array over the stored bytes could not be written to.
-        return np.frombuffer(stored, "<f4").astype(np.float32)
-    raise EncodingError(f"embedding: {len(stored)} bytes of coding {coding} cannot be read")
+        rows = np.frombuffer(b"".join(stored), "<f4")
+        return rows.reshape(len(stored), length // 4).astype(np.float32)
+    raise EncodingError(f"embedding: {length} bytes of coding {coding} cannot be read")
 
 
 def _scale(vector: NDArray[np.float32]) -> float:

@@ -134,6 +134,15 @@ def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[
     return ids.order_by(*_ordered(models, Order.STEP))
 
 
+def outdated_memory_ids(
+    models: LtmModels, run_id: str, agent_id: str, version: int
+) -> Select[*tuple[Any, ...]]:
+    """The ids of an agent's entries whose vector another encoder made, by step."""
+    made_by = models.LtmEntry.encoder_version
+    ids = memory_ids_by_step(models, run_id, agent_id)
+    return ids.where((made_by != version) | made_by.is_(None))
+
+
 def entries_of_any_run(models: LtmModels) -> Select[*tuple[Any, ...]]:
     """All there are."""
     return select(models.LtmEntry.id)
