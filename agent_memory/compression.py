@@ -27,7 +27,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
-from agent_memory.models.ltm_vectors import on_int8_grid
+from agent_memory.int8_grid import on_int8_grid
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80

@@ -169,8 +169,9 @@ class EncoderVersions:
 
     def _check_name(self, connection: Connection, name: str | None) -> None:
         column = self._table.c
-        taken = connection.scalar(select(column.id).where(column.name == name))
-        if taken is not None:
+        # SQLAlchemy would take a name of None for a search for rows without any.
+        taken = name and connection.scalar(select(column.id).where(column.name == name))
+        if taken:
             raise EntryConflict(f"version {taken} of the encoder is called {name!r} already")
 
     def _note(self, connection: Connection, version: int | None, at: float) -> None:

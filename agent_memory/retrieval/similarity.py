@@ -19,10 +19,10 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
 from agent_memory.repositories.base import MemoryRepository
 
-# The narrow vectors of lower tiers order near neighbours less surely than the features do: so
-# many more candidates than are asked for make the best of them almost surely be among them.
-_CANDIDATES = 8
-_AT_LEAST = 64
+# Vectors order near neighbours less surely than the features do, the narrower the less: so more
+# candidates than are asked for make the best of them almost surely be among them. How many times
+# as many of each tier, and at least:
+_CANDIDATES = {Tier.STM: (3, 24), Tier.IM: (4, 32), Tier.LTM: (8, 64)}
 
 
 class Likeness:
@@ -104,11 +104,11 @@ def recall_alike(tiers: Sequence[MemoryRepository], query: Query, likeness: Like
     """
     if query.limit == 0:
         return []
-    wanted = None if query.limit is None else max(query.limit * _CANDIDATES, _AT_LEAST)
-    proposed = replace(query, limit=wanted)
     found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
     for repository in tiers:
-        for entry, _ in repository.nearest(proposed, likeness):
+        times, least = _CANDIDATES[repository.tier]
+        limit = None if query.limit is None else max(query.limit * times, least)
+        for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
             # Tiers are read from the top down, as entries move: the richer copy is met first.
             found.setdefault(entry.key, (entry, repository.tier))
     if not found:

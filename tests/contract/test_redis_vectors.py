@@ -39,6 +39,12 @@ def entries_of(count: int, seed: int = 0, **fields: Any) -> list[MemoryEntry]:
     ]
 
 
+def turned(entry: MemoryEntry) -> MemoryEntry:
+    """The same entry, its vector pointing the other way."""
+    assert entry.embedding is not None
+    return replace(entry, embedding=-entry.embedding)
+
+
 @pytest.fixture
 def channel(redis_client: redis.Redis) -> RedisChannel:
     return RedisChannel(redis_client, "the server of this test")
@@ -111,9 +117,7 @@ def test_what_others_store_change_and_remove_is_heeded(
         repository.add_many(stored)
     changes: list[Callable[[Any], object]] = [
         lambda repository: repository.add_many(entries_of(count, seed=1)),
-        lambda repository: repository.reembed(
-            [replace(entry, embedding=-entry.embedding) for entry in stored]
-        ),
+        lambda repository: repository.reembed([turned(entry) for entry in stored]),
         lambda repository: repository.replace(
             replace(stored[0], embedding=np.ones(16, np.float32), step_number=99)
         ),
@@ -149,10 +153,10 @@ def test_a_log_that_was_cut_or_begun_anew_is_not_taken_for_the_old_one(
     assert redis_client.xlen(PREFIX + "changes") < 250
     writer.clear_agent("run", "ant")
     assert found(reader) == []
-    turned = [replace(entry, embedding=-entry.embedding) for entry in first]
-    writer.add_many(turned)
+    again = [turned(entry) for entry in first]
+    writer.add_many(again)
     reference.clear_agent("run", "ant")
-    reference.add_many(turned)
+    reference.add_many(again)
     assert found(reader) == found(reference)
 
 
@@ -164,13 +168,13 @@ def test_a_log_that_begins_anew_within_the_same_millisecond_is_told_apart(
     found(reader)
     ((record_id, _),) = redis_client.xrange(PREFIX + "changes")
     writer.clear_agent("run", "ant")
-    turned = [replace(entry, embedding=-entry.embedding) for entry in stored]
-    writer.add_many(turned)
+    again = [turned(entry) for entry in stored]
+    writer.add_many(again)
     ((_, noted),) = redis_client.xrange(PREFIX + "changes")
     redis_client.delete(PREFIX + "changes")
     redis_client.xadd(PREFIX + "changes", noted, id=record_id)
     reference = InMemoryRepository()
-    reference.add_many(turned)
+    reference.add_many(again)
     assert found(reader) == found(reference)
 
 
