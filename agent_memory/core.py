@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig
@@ -304,7 +305,7 @@ class AgentMemorySystem:
         """
         return self.encoders.train(states, **settings)
 
-    def reconstruct(self, given: MemoryEntry | Sequence[float]) -> Reconstruction:
+    def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
         """Decode the vector of a memory to a state; see ``Encoders.reconstruct``."""
         return self.encoders.reconstruct(given)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum
@@ -369,6 +370,16 @@ class MemoryRepository(ABC):
         """How important each entry of an agent in a run is, newest first."""
         query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST)
         return [(entry.key, entry.importance_score) for entry in self.find(query)]
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder. Looks at all of them."""
+        agents = ((run_id, agent_id) for run_id in self.runs() for agent_id in self.agents(run_id))
+        counts = Counter(
+            entry.encoder_version
+            for run_id, agent_id in agents
+            for entry in self.find(Query(run_id=run_id, agent_id=agent_id))
+        )
+        return {version: count for version, count in counts.items() if version is not None}
 
     @abstractmethod
     def stored_bytes(self) -> int:

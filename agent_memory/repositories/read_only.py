@@ -114,6 +114,10 @@ class ReadOnlyRepository(LongTermMemory):
         """The keys of all entries of an agent in a run, by step."""
         return self._repository.keys(run_id, agent_id)
 
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder."""
+        return self._repository.versions()
+
     def stored_bytes(self) -> int:
         """How many bytes the engine uses for all entries here, of every run."""
         return self._repository.stored_bytes()

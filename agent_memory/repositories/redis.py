@@ -12,6 +12,7 @@ import json
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -260,13 +261,26 @@ class RedisRepository(MemoryRepository):
 
     def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
         """The keys of an agent's entries whose vector another encoder made, or that have none."""
+        wanted = str(version).encode()
+        return [key for key, found in self._versions(run_id, agent_id) if found != wanted]
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder."""
+        counts = Counter(
+            version
+            for run_id in self.runs()
+            for agent_id in self.agents(run_id)
+            for _, version in self._versions(run_id, agent_id)
+        )
+        return {int(version): count for version, count in counts.items() if version is not None}
+
+    def _versions(self, run_id: str, agent_id: str) -> Iterator[tuple[EntryKey, bytes | None]]:
         keys = self.keys(run_id, agent_id)
         prefix = agent_prefix(self._namespace, run_id, agent_id)
         versions = self._channel.call_all(
             [("HGET", prefix + key.memory_id, "encoder_version") for key in keys]
         )
-        wanted = str(version).encode()
-        return [key for key, found in zip(keys, versions, strict=True) if found != wanted]
+        return zip(keys, versions, strict=True)
 
     def _answering(self, query: Query) -> tuple[str, list[str]]:
         """The agent's key prefix, and the ids of the entries that answer a query."""

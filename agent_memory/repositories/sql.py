@@ -41,6 +41,7 @@ from agent_memory.repositories.sql_statements import (
     ids_by_run,
     memory_ids_by_step,
     number_of_entries,
+    numbers_by_version,
     outdated_memory_ids,
     owned_by,
     runs_with_entries,
@@ -298,6 +299,12 @@ class LtmRepository(LongTermMemory):
         with self._transactions.reading() as connection:
             ids = connection.scalars(memory_ids_by_step(self._models, run_id, agent_id))
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder."""
+        with self._transactions.reading() as connection:
+            rows = connection.execute(numbers_by_version(self._models))
+            return {row.version: row.number for row in rows}
 
     def stored_bytes(self) -> int:
         """How many bytes the database uses for all entries here, indexes included.

@@ -110,6 +110,13 @@ def number_of_entries(
     return select(func.count()).where(owned_by(models, run_id, agent_id))
 
 
+def numbers_by_version(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """How many entries name each version of the encoder."""
+    version = models.LtmEntry.encoder_version
+    numbers = select(version.label("version"), func.count().label("number"))
+    return numbers.where(version.is_not(None)).group_by(version)
+
+
 def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:
     """The names of a run's agents that have entries."""
     agent, entry = models.Agent, models.LtmEntry

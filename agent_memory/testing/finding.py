@@ -327,3 +327,4 @@ class FindingContract:
                 entry.key for entry in entries if entry.encoder_version != version
             ]
         assert repository.outdated("run", "nobody", 0) == []
+        assert repository.versions() == {0: 1, 1: 2, 3: 1, 12: 1}

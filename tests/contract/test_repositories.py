@@ -92,6 +92,7 @@ _READS: dict[str, Callable[[LongTermMemory], object]] = {
     "agents": lambda repository: repository.agents("run"),
     "runs": lambda repository: repository.runs(),
     "keys": lambda repository: repository.keys("run", "ant"),
+    "versions": lambda repository: {**repository.versions(), -1: 0},
     "stored_bytes": lambda repository: repository.stored_bytes(),
 }
 _FORGET: dict[str, Callable[[LongTermMemory], object]] = {
