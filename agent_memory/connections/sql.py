@@ -63,10 +63,19 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
         # Not chained: what is said of a URL that cannot be read may quote the password.
         raise ConfigError(
-            f"ltm_url: {without_password(url)!r} cannot be opened "
-            f"({type(error).__name__}); it must be a SQLAlchemy URL whose driver is installed"
+            f"ltm_url: {without_password(url)!r} cannot be opened ({type(error).__name__}); "
+            f"{_url_remedy(error)}"
         ) from None
     return _with_gate(engine)
+
+
+def _url_remedy(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"its driver is missing: pip install {error.name}"
+    return (
+        "it must be a SQLAlchemy URL whose driver is installed, such as "
+        "sqlite:////folder/file.db or postgresql+psycopg://user@host/database"
+    )
 
 
 def is_read_only(engine: Engine) -> bool:
@@ -175,7 +184,10 @@ def translating_sql_errors(where: str) -> Iterator[None]:
 _REMEDIES = (
     ("locked", "another process holds it for long: let it finish, or end it"),
     ("is full", "the disk is full: free some space"),
-    ("readonly", "it may not be written: check the permissions of the file and its folder"),
+    (
+        "readonly",
+        "it may not be written: check the permissions of the file and its folder (chmod u+w)",
+    ),
     ("unable to open", "check that the path exists and the permissions of file and folder"),
     ("malformed", "the file is damaged: restore it from a backup"),
     ("not a database", "the file is damaged or no SQLite database: name another"),
