@@ -39,19 +39,23 @@ def entry_line(entry: MemoryEntry) -> str:
 
 def listing(engine: Engine, table_prefix: str = "agent_ltm") -> list[str]:
     """All that a database holds, sorted."""
-    lines = [entry_line(entry) for entry in entries_of(engine, table_prefix)]
     models = ltm_models(table_prefix)
     with Session(engine) as session:
         runs = {run.id: run.name for run in session.scalars(select(models.Run))}
-        for version in session.scalars(select(models.EncoderVersion)):
-            lines.append(line("encoder", {name: getattr(version, name) for name in VERSION_FIELDS}))
-        for stone in session.scalars(select(models.Tombstone)):
-            times = stone.forgotten_at, stone.released_at
-            lines.append(line("tombstone", runs[stone.run_ref], stone.memory_id, *times))
-        for entry in session.scalars(select(models.LtmEntry)):
-            if entry.attributes is not None:
-                lines.append(line("attributes", entry.run_id, entry.memory_id, entry.attributes))
-    return sorted(lines)
+        lines = [
+            line("encoder", {name: getattr(version, name) for name in VERSION_FIELDS})
+            for version in session.scalars(select(models.EncoderVersion))
+        ]
+        lines += [
+            line("tombstone", runs[it.run_ref], it.memory_id, it.forgotten_at, it.released_at)
+            for it in session.scalars(select(models.Tombstone))
+        ]
+        lines += [
+            line("attributes", entry.run_id, entry.memory_id, entry.attributes)
+            for entry in session.scalars(select(models.LtmEntry))
+            if entry.attributes is not None
+        ]
+    return sorted([*map(entry_line, entries_of(engine, table_prefix)), *lines])
 
 
 def entries_of(engine: Engine, table_prefix: str = "agent_ltm") -> list[MemoryEntry]:
