@@ -71,7 +71,9 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
 
 def _url_remedy(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"its driver is missing: pip install {error.name}"
+        # By itself psycopg needs PostgreSQL's own library on the machine.
+        package = "'psycopg[binary]'" if error.name == "psycopg" else error.name
+        return f"its driver is missing: pip install {package}"
     return (
         "it must be a SQLAlchemy URL whose driver is installed, such as "
         "sqlite:////folder/file.db or postgresql+psycopg://user@host/database"
@@ -193,6 +195,9 @@ _REMEDIES = (
     ("not a database", "the file is damaged or no SQLite database: name another"),
     ("disk I/O", "the disk reports an error: check it"),
     ("authentication", "check user and password in the URL"),
+    ("read-only transaction", "it takes no writes: name the server that does in the URL"),
+    ("permission denied", "let its owner grant the right, or name another user in the URL"),
+    ("does not exist", "check user and database in the URL"),
     ("could not", "check that the server is running and the URL"),
     ("refused", "check that the server is running and the URL"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from tests.migrations.listing import listing
 
 PROJECT = Path(__file__).parents[2]
 ASSET = PROJECT / "tests" / "migrations" / "assets" / "0001.db"
+MANUAL = PROJECT / "docs" / "migrations.md"
 FILE_NAME = "agent_memory.db"
 
 
@@ -238,3 +240,14 @@ def test_the_commands_load_no_alembic_before_there_is_something_to_do(populated:
         text=True,
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_the_commands_in_the_manual_do_what_it_says() -> None:
+    commands = [
+        line.partition("#")[0]
+        for line in MANUAL.read_text().splitlines()
+        if line.startswith("agent-memory db ") and "postgresql" not in line
+    ]
+    assert len(commands) >= 8
+    for command in commands:
+        said(*shlex.split(command)[2:])
