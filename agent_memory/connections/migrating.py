@@ -41,6 +41,7 @@ def migration(engine: Engine) -> Iterator[Connection]:
         _without_enforcing_references(connection),
         connection.begin(),
         _checking_references(connection),
+        _remembering_ids(connection),
     ):
         if connection.dialect.name == "postgresql":
             # Taken until the end of the transaction, as SQLite's write lock is.
@@ -104,6 +105,38 @@ def _checking_references(connection: Connection) -> Iterator[None]:
             f"{place_of(connection.engine)}: the migration was undone, since row {broken[1]} of "
             f"{broken[0]} would refer to a row of {broken[2]} that is not there; restore a backup"
         )
+
+
+@contextmanager
+def _remembering_ids(connection: Connection) -> Iterator[None]:
+    """Keep what SQLite knows of the ids it has given, so that it gives none of them again.
+
+    The copy of a table only knows those that are still there.
+    """
+    before = _ids_given(connection)
+    yield
+    after = _ids_given(connection)
+    tables = {*inspect(connection).get_table_names()}
+    for table, highest in before.items():
+        if table in tables and after.get(table, -1) < highest:
+            values = {"table": table, "highest": highest}
+            connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :table"), values)
+            connection.execute(
+                text("INSERT INTO sqlite_sequence VALUES (:table, :highest)"), values
+            )
+
+
+def _ids_given(connection: Connection) -> dict[str, int]:
+    """The highest id that SQLite has given in each table whose ids it never gives again."""
+    if connection.dialect.name != "sqlite":
+        return {}
+    # It is there once the first of those tables is made.
+    if not connection.exec_driver_sql(
+        "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"
+    ).first():
+        return {}
+    rows = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")
+    return {str(name): int(highest) for name, highest in rows}
 
 
 def _number_of_changes(connection: Connection) -> int:

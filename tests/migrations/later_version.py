@@ -13,7 +13,11 @@ PLAIN = (
 )
 """Adds a column to a table and drops it, where it is."""
 
-_COPY = 'with op.batch_alter_table(f"{prefix}_%s", recreate="always") as table:\n        '
+_COPY = (
+    'with op.batch_alter_table(f"{prefix}_%s", recreate="always", '
+    'table_kwargs={"sqlite_autoincrement": "%s" in ("runs", "agents", "types")}) as table:\n'
+    "        "
+)
 BY_COPY = (
     _COPY + 'table.add_column(sa.Column("mood", sa.String()))',
     _COPY + 'table.drop_column("mood")',

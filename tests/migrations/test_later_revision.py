@@ -86,9 +86,37 @@ def test_a_column_comes_and_goes_and_all_that_is_stored_stays(
     assert repository.get(added.key) == added
     repository.remove(added.key)
     assert listing(engine) == before
+    assert _counted_up_to(populated).keys() == counted.keys()
     if steps is PLAIN:
         assert _made_by(populated) == made
-        assert _counted_up_to(populated).keys() == counted.keys()
+
+
+@pytest.mark.parametrize("table", ["runs", "agents", "types"])
+@pytest.mark.parametrize("left", ["some", "none"])
+@pytest.mark.parametrize("steps", [PLAIN, BY_COPY], ids=["in_place", "by_copy"])
+def test_an_id_is_never_given_again_after_a_migration(
+    populated: Path,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: tuple[str, str],
+    left: str,
+    table: str,
+) -> None:
+    highest = _counted_up_to(populated)[f"agent_ltm_{table}"]
+    beneath = sqlite3.connect(populated)
+    beneath.execute("DELETE FROM agent_ltm_tombstones")
+    beneath.execute("DELETE FROM agent_ltm_entries")
+    for emptied in {"agents", table}:
+        rows = f"id = {highest}" if left == "some" and emptied == table else "1"
+        beneath.execute(f"DELETE FROM agent_ltm_{emptied} WHERE {rows}")  # noqa: S608
+    beneath.commit()
+    beneath.close()
+    _use_later(monkeypatch, tmp_path, steps, table)
+    schema.upgrade(engine)
+    schema.downgrade(engine, revision="0001")
+    assert _counted_up_to(populated)[f"agent_ltm_{table}"] == highest
+    assert "AUTOINCREMENT" in _made_by(populated)[f"agent_ltm_{table}"]
 
 
 def test_a_connection_enforces_references_again_after_a_migration(engine: Engine) -> None:
