@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from agent_memory import schema
-from agent_memory.cli.plain_errors import plain_errors
+from agent_memory.cli.opening import plain_errors
 from agent_memory.config import LTM_URL_VARIABLE, MemoryConfig, deployment, without_password
 from agent_memory.connections.sql import SqlEngine, open_engine, place_of
 from agent_memory.errors import ConfigError

@@ -19,8 +19,8 @@ from agent_memory.compression import ContentsCodec
 from agent_memory.connections.sql import open_engine
 from agent_memory.contents import pack
 from agent_memory.entry import MemoryEntry, MemoryType
+from agent_memory.int8_grid import on_int8_grid
 from agent_memory.models.ltm import EncoderVersion
-from agent_memory.models.ltm_vectors import on_int8_grid
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES, a_memory_id, an_entry
 from tests.migrations.listing import VERSION_FIELDS, entry_line, line
