@@ -10,6 +10,7 @@ import typer
 
 from agent_memory.cli import demo as sugarscape_demo
 from agent_memory.cli import tables
+from agent_memory.cli.database import app as database_app
 from agent_memory.cli.encoder import app as encoder_app
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(database_app, name="db")
 app.add_typer(encoder_app, name="encoder")
 
 
