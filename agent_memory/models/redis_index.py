@@ -92,7 +92,7 @@ class IndexDefinition:
 
     def is_of(self, state: IndexState) -> bool:
         """Whether an index that stands on the server is of this definition."""
-        fields = {name: "TAG" for name in TAGS} | {name: "NUMERIC" for name in NUMBERS}
+        fields = dict.fromkeys(TAGS, "TAG") | dict.fromkeys(NUMBERS, "NUMERIC")
         if self.width is not None:
             fields[VECTOR] = f"VECTOR {self.width}"
         return state.prefixes == (self.prefix,) and dict(state.fields) == fields
@@ -184,8 +184,8 @@ def number(what: str, given: object) -> str:
     if isinstance(given, bool) or not isinstance(given, numbers.Real):
         raise InvalidEntry(f"{what}: compare it with a number, not {given!r:.80}")
     # Some ints beyond what a step may be have no double.
-    if isinstance(given, numbers.Integral) and abs(given) > MAX_STEP:
-        return "inf" if given > 0 else "-inf"
+    if isinstance(given, numbers.Integral) and abs(int(given)) > MAX_STEP:
+        return "inf" if int(given) > 0 else "-inf"
     if math.isnan(given):
         raise InvalidEntry(f"{what}: NaN is neither below nor above anything")
     return repr(float(given))
@@ -203,7 +203,10 @@ def condition(query: Query, encoder_version: int | None = None) -> tuple[str, li
     """
     if query.run_id is None:
         raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-    tags = {"run_id": id_tag("run_id", query.run_id), "agent_id": id_tag("agent_id", query.agent_id)}
+    tags = {
+        "run_id": id_tag("run_id", query.run_id),
+        "agent_id": id_tag("agent_id", query.agent_id),
+    }
     if query.memory_type is not None:
         tags["memory_type"] = type_tag(query.memory_type)
     ranges = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ class TierSearch:
     def __init__(
         self, channel: RedisChannel, namespace: str, width: int, *, read_only: bool = False
     ) -> None:
+        self.channel = channel
         self.namespace = namespace
         self.width = width
         entries = IndexDefinition(namespace, "entries")
@@ -164,8 +165,10 @@ class TierSearch:
         return [Near(key, float(far)) for key, far in zip(keys, distances, strict=True)]
 
 
-def _distances(rows: NDArray[np.float64], vector: NDArray[np.float32]) -> NDArray[Any]:
+def _distances(rows: NDArray[np.float64], vector: NDArray[np.float32]) -> NDArray[np.float64]:
     """1 - cosine of each row, of shape (n, dim), with a vector; a cosine with zeros is 0."""
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector.astype(np.float64))
-    products = rows @ vector.astype(np.float64)
-    return 1.0 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    products: NDArray[np.float64] = rows @ vector.astype(np.float64)
+    cosines = np.zeros_like(products)
+    np.divide(products, lengths, out=cosines, where=lengths > 0)
+    return 1.0 - cosines

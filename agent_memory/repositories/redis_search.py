@@ -60,7 +60,7 @@ class SearchIndex:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._channel = channel
-        self._definition = definition
+        self.definition = definition
         self._read_only = read_only
         self._patience = patience
         self._sleep = sleep
@@ -71,7 +71,7 @@ class SearchIndex:
     @property
     def alias(self) -> str:
         """The name to query."""
-        return self._definition.alias
+        return self.definition.alias
 
     def ensure(self) -> None:
         """See that the index is there and complete; asks the server once for each object.
@@ -142,15 +142,15 @@ class SearchIndex:
 
     def _make_current(self) -> None:
         standing = self._standing()
-        if standing is not None and standing.name in self._definition.names:
+        if standing is not None and standing.name in self.definition.names:
             self._await(standing.name)
             return
         self._refuse_if_read_only("made")
-        self._put_in_place(self._definition.names[0], standing)
+        self._put_in_place(self.definition.names[0], standing)
 
     def _replace(self) -> None:
         standing = self._standing()
-        first, second = self._definition.names
+        first, second = self.definition.names
         name = second if standing is not None and standing.name == first else first
         # What an interrupted rebuild left behind may be what is to be mended.
         self._drop(name)
@@ -165,7 +165,7 @@ class SearchIndex:
 
     def _create(self, name: str) -> None:
         try:
-            self._call("FT.CREATE", name, *self._definition.arguments)
+            self._call("FT.CREATE", name, *self.definition.arguments)
         except CommandRefused as error:
             # Another process was quicker.
             if not _says(error, _IS_THERE):
@@ -186,7 +186,7 @@ class SearchIndex:
             state = self._state(name)
             if state is None:
                 raise _Vanished(name)
-            if not self._definition.is_of(state):
+            if not self.definition.is_of(state):
                 raise self._conflict(name, f"FT.DROPINDEX {name}")
             if state.indexed >= 1.0:
                 return
