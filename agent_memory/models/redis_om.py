@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Protocol, Self
@@ -27,7 +28,7 @@ from redis_om import Field, HashModel, KNNExpression, NotFoundError, VectorField
 from redis_om.model.model import model_registry, validate_model_fields
 
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, checked_embedding
-from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.errors import EntryNotFound, InvalidEntry, StoreUnavailable
 from agent_memory.identity import MemoryIds, checked_agent_id
 from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry
 from agent_memory.models.redis_om_query import EntryQuery
@@ -82,7 +83,7 @@ class EntryStore(Protocol):
 
 
 class Backend(Protocol):
-    """What a model is bound to; stands where Redis-OM expects a client.
+    """What a model is bound to.
 
     Attributes:
         namespace: What the keys of its entries begin with.
@@ -120,6 +121,23 @@ class Backend(Protocol):
 
 class NoSuchEntry(EntryNotFound, NotFoundError):
     """No entry answers; caught as this package's error and as Redis-OM's."""
+
+
+class _Client:
+    """What Redis-OM takes for a client.
+
+    It keeps every client that it has asked for the query engine, for ever; what belongs to a
+    system shall not be kept with it.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = weakref.ref(backend)
+
+    def execute_command(self, *command: Any) -> Any:
+        backend = self._backend()
+        if backend is None:
+            raise StoreUnavailable("the memory system of this model is gone; open it again")
+        return backend.execute_command(*command)
 
 
 class _Deletion:
@@ -287,7 +305,9 @@ class RedisEntry(HashModel):
     def from_redis(cls, res: Sequence[Any], knn: KNNExpression | None = None) -> list[Self]:
         """Read the answer to FT.SEARCH."""
         del knn  # what is nearest is read elsewhere
-        hashes = (dict(zip(stored[::2], stored[1::2], strict=True)) for stored in res[2::2])
+        hashes = (
+            dict(zip(stored[::2], stored[1::2], strict=True)) for stored in res[2::2] if stored
+        )
         return [cls.from_hash(stored) for stored in hashes]
 
     # -- writing ------------------------------------------------------------------------------
@@ -370,7 +390,7 @@ class RedisEntry(HashModel):
     @classmethod
     def backend(cls) -> Backend:
         """What this model is bound to."""
-        bound: Backend = cls.db()
+        bound: Backend = cls._meta.backend
         return bound
 
     @classmethod
@@ -418,7 +438,8 @@ def entry_model(name: str, backend: Backend) -> type[RedisEntry]:
         backend: What it is bound to.
     """
     meta = {
-        "database": backend,
+        "backend": backend,
+        "database": _Client(backend),
         "global_key_prefix": backend.namespace,
         "model_key_prefix": name,
         "primary_key_pattern": "{pk}",

@@ -13,7 +13,7 @@ from agent_memory.repositories.redis_nearest import EXACTLY, TierSearch
 
 
 class ModelBackend:
-    """Stands where Redis-OM expects a client, and sends what it asks on the tier's own channel.
+    """Sends what Redis-OM asks on the tier's own channel.
 
     So models share the repositories' connections, their healing and their errors, and Redis-OM
     gets bytes, which its own client would have to decode.
