@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.connections.redis import Command, RedisChannel
 from agent_memory.entry import Query, checked_embedding
 from agent_memory.errors import InvalidEntry
-from agent_memory.models.redis_index import VECTOR, IndexDefinition, condition
+from agent_memory.models.redis_index import NO_TAG, TAGS, VECTOR, IndexDefinition, condition
 from agent_memory.repositories.redis_search import SearchIndex
 
 MOST = 1_000_000
@@ -24,6 +24,10 @@ It reserves memory for as many as it is asked for, and does not survive being as
 # The engine's own time limit would leave out what it did not get to, without a word.
 EXACTLY = ("DIALECT", 2, "TIMEOUT", 0)
 """Ends every query: the dialect that knows parameters and all numbers, and no time limit."""
+
+
+# "*" allows no policy.
+_EVERYTHING = f"-@{TAGS[0]}:{{{NO_TAG}}}"
 
 
 class Near(NamedTuple):
@@ -109,6 +113,7 @@ class TierSearch:
         self, condition: str, parameters: Sequence[str], vector: object, k: int
     ) -> list[Near]:
         """As ``search``, for a condition in the engine's language and the parameters it names."""
+        condition = _EVERYTHING if condition == "*" else condition
         wanted = checked_embedding(vector)
         if len(wanted) != self.width:
             raise InvalidEntry(
@@ -123,7 +128,7 @@ class TierSearch:
             Near(key.decode(), float(fields[1]))
             for key, fields in zip(reply[1::2], reply[2::2], strict=True)
         ]
-        if any(math.isnan(near.distance) for near in found):
+        if self._lacks_zeros(found, k, condition, parameters):
             found = self._compared_here(condition, parameters, wanted)
         return sorted(found, key=lambda near: (near.distance, near.key))[:k]
 
@@ -131,12 +136,8 @@ class TierSearch:
         self, condition: str, parameters: Sequence[str], vector: NDArray[np.float32], k: int
     ) -> Command:
         named = ("k", k, "vector", vector.astype("<f4").tobytes(), *parameters)
-        # Hit by hit, since the other policy merges batches, and a NaN may get lost in that.
-        text = (
-            f"({condition})=>[KNN $k @{VECTOR} $vector HYBRID_POLICY ADHOC_BF AS distance]"
-            if condition != "*"
-            else f"*=>[KNN $k @{VECTOR} $vector AS distance]"
-        )
+        # Hit by hit: of the engine's policies it is the one that a NaN does not lead astray.
+        text = f"({condition})=>[KNN $k @{VECTOR} $vector HYBRID_POLICY ADHOC_BF AS distance]"
         return (
             *("FT.SEARCH", self.vectors.alias, text),
             *("PARAMS", len(named), *named),
@@ -144,18 +145,32 @@ class TierSearch:
             *EXACTLY,
         )
 
+    def _lacks_zeros(
+        self, found: Sequence[Near], k: int, condition: str, parameters: Sequence[str]
+    ) -> bool:
+        """Whether vectors of zeros, of which the engine finds none, may belong to what is nearest.
+
+        Their cosine with any other is 0, but the engine makes it NaN, and leaves them out.
+        """
+        if any(math.isnan(near.distance) for near in found):
+            return True
+        if len(found) == k and max(near.distance for near in found) <= 1.0:
+            return False
+        count = self.vectors.ask(
+            (
+                *("FT.SEARCH", self.vectors.alias, condition, *_named(parameters)),
+                *("LIMIT", 0, 0, *EXACTLY),
+            )
+        )
+        return int(count[0]) > len(found)
+
     def _compared_here(
         self, condition: str, parameters: Sequence[str], vector: NDArray[np.float32]
     ) -> list[Near]:
-        """Compare with every vector in this process.
-
-        Between a vector of zeros and any other the engine finds a distance of NaN, ranks it
-        first, and then loses nearer ones.
-        """
-        named = ("PARAMS", len(parameters), *parameters) if parameters else ()
+        """Compare with every vector in this process."""
         reply = self.vectors.ask(
             (
-                *("FT.SEARCH", self.vectors.alias, condition, *named),
+                *("FT.SEARCH", self.vectors.alias, condition, *_named(parameters)),
                 *("RETURN", 1, VECTOR, "LIMIT", 0, MOST, *EXACTLY),
             )
         )
@@ -163,6 +178,10 @@ class TierSearch:
         distances = _distances(np.array(rows, np.float64).reshape(-1, self.width), vector)
         keys = [key.decode() for key in reply[1::2]]
         return [Near(key, float(far)) for key, far in zip(keys, distances, strict=True)]
+
+
+def _named(parameters: Sequence[str]) -> Command:
+    return ("PARAMS", len(parameters), *parameters) if parameters else ()
 
 
 def _distances(rows: NDArray[np.float64], vector: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -154,6 +154,15 @@ def test_zeros_neither_rank_first_nor_hide_what_is_nearer(
     np.testing.assert_allclose(scores, [1.0, 0.75, 0.5], atol=1e-6)
 
 
+def test_zeros_count_as_neither_alike_nor_unlike(stm: StmRepository, search: TierSearch) -> None:
+    alike, zeros, unlike = ([value] * WIDTH for value in (1.0, 0.0, -1.0))
+    stm.add_many([an_entry(embedding=vector) for vector in (unlike, zeros, alike)])
+    query = Query(run_id="run", agent_id="ant")
+    for k, expected in ((1, [1.0]), (2, [1.0, 0.0]), (3, [1.0, 0.0, -1.0])):
+        np.testing.assert_allclose(search.search(query, alike, k)[1], expected, atol=1e-6)
+    np.testing.assert_allclose(search.search(query, zeros, 3)[1], [0.0] * 3)
+
+
 def test_no_search_reaches_another_agent_or_run(stm: StmRepository, search: TierSearch) -> None:
     names = [name for name in HOSTILE_NAMES if len(name.encode()) < 1000]
     vector = np.arange(1, WIDTH + 1, dtype=np.float32)
