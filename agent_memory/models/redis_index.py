@@ -73,7 +73,9 @@ class IndexDefinition:
     @property
     def arguments(self) -> tuple[str, ...]:
         """What FT.CREATE takes behind the name."""
-        return ("ON", "HASH", "PREFIX", "1", self.prefix, "SCHEMA", *self._schema)
+        # Entries without a vector can never be near to one.
+        only = () if self.width is None else ("FILTER", f"exists(@{VECTOR})")
+        return ("ON", "HASH", "PREFIX", "1", self.prefix, *only, "SCHEMA", *self._schema)
 
     @property
     def _schema(self) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 
@@ -92,8 +94,22 @@ def test_an_entry_with_a_vector_of_another_width_or_none_is_found_by_all_else(
     stm.add_many([*widths.values(), bare])
     search.ensure()
     assert _count(channel, search.entries.alias) == 4
+    assert _count(channel, search.vectors.alias) == 1
     ids, _ = search.search(Query(run_id="run", agent_id="ant"), [1.0] * WIDTH, 10)
     assert ids == [widths[WIDTH].memory_id]
+
+
+def test_an_entry_that_loses_or_gets_its_vector_is_no_longer_or_newly_near(
+    stm: StmRepository, search: TierSearch
+) -> None:
+    search.ensure()
+    vector = np.ones(WIDTH, np.float32)
+    query = Query(run_id="run", agent_id="ant")
+    entry = an_entry()
+    stm.add(entry)
+    for embedding, found in ((vector, [entry.memory_id]), (None, []), (vector, [entry.memory_id])):
+        entry = stm.replace(replace(entry, embedding=embedding))
+        assert search.search(query, vector, 3)[0] == found
 
 
 def test_an_index_of_another_definition_is_replaced_and_the_entries_stay(
