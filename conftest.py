@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from sybil import Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+from agent_memory.config import REDIS_URL_VARIABLE
+from agent_memory.embedded import server_binary
+from tests.orm import servers
 
 
 def _enter_own_folder(namespace: dict[str, Any]) -> None:
@@ -20,9 +25,37 @@ def _leave_own_folder(namespace: dict[str, Any]) -> None:
     os.chdir(namespace["_left"])
 
 
-pytest_collect_file = Sybil(
+def _enter_with_query_engine(namespace: dict[str, Any]) -> None:
+    _enter_own_folder(namespace)
+    namespace["_servers"] = ExitStack()
+    try:
+        url = namespace["_servers"].enter_context(servers.server(server_binary(), modules=True))
+    except servers.NotInstalled:
+        namespace["query_engine"] = False
+    else:
+        namespace["query_engine"] = True
+        os.environ[REDIS_URL_VARIABLE] = url
+
+
+def _leave_with_query_engine(namespace: dict[str, Any]) -> None:
+    os.environ.pop(REDIS_URL_VARIABLE, None)
+    namespace["_servers"].close()
+    _leave_own_folder(namespace)
+
+
+_NEEDS_QUERY_ENGINE = "docs/querying.md"
+
+_plain = Sybil(
     parsers=[PythonCodeBlockParser()],
     patterns=["README.md", "docs/*.md"],
+    exclude=_NEEDS_QUERY_ENGINE,
     setup=_enter_own_folder,
     teardown=_leave_own_folder,
-).pytest()
+)
+_with_query_engine = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=[_NEEDS_QUERY_ENGINE],
+    setup=_enter_with_query_engine,
+    teardown=_leave_with_query_engine,
+)
+pytest_collect_file = (_plain + _with_query_engine).pytest()

@@ -33,7 +33,7 @@ from agent_memory.forgetting import forget_agents
 from agent_memory.forking import after_fork
 from agent_memory.identity import checked_agent_id, checked_memory_id
 from agent_memory.memory_agent import MemoryAgent, RunMemory
-from agent_memory.models.ltm import LtmModels
+from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.resources import Resources
@@ -191,8 +191,8 @@ class AgentMemorySystem:
         return self._resources.ltm
 
     @property
-    def models(self) -> LtmModels:
-        """The SQLAlchemy models of long-term memory, under this system's table prefix."""
+    def models(self) -> SystemModels:
+        """The models of this system: SQLAlchemy's of long-term memory, Redis-OM's of the others."""
         return self._resources.models
 
     @property

@@ -11,7 +11,11 @@
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
+    |   +-- CommandRefused              the server answers a command with an error
     +-- QueryEngineMissing              the server has no query engine
+    +-- SearchIndexError                an index of the query engine cannot be used
+        +-- IndexConflict               something else stands under its name
+        +-- IndexBuilding               it does not hold every entry yet
 
 Each says what happened, where, and how to mend it. Those with a builtin in brackets can be
 caught as that builtin too. Errors of drivers are translated in one place per engine and are
@@ -72,5 +76,21 @@ class StoreUnavailable(MemoryStoreError):
     """The server, file or folder does not answer, or refuses to take writes."""
 
 
+class CommandRefused(StoreUnavailable):
+    """The server answers, and what it answers a command with is an error."""
+
+
 class QueryEngineMissing(MemoryStoreError):
     """The server carries no query engine, which this call needs."""
+
+
+class SearchIndexError(MemoryStoreError):
+    """An index of the query engine cannot be used; entries and their storing are not affected."""
+
+
+class IndexConflict(SearchIndexError):
+    """Under the name of an index stands one that somebody else made; the message mends it."""
+
+
+class IndexBuilding(SearchIndexError):
+    """The index does not hold every entry yet; the same call succeeds once it does."""

@@ -37,11 +37,14 @@ from agent_memory.errors import ConfigError, EntryConflict, MemoryStoreError, St
 from agent_memory.folder_record import check_folder, record_folder
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds, Ordinals
-from agent_memory.models.ltm import LtmModels, ltm_models
+from agent_memory.models.ltm import ltm_models
+from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.repositories.redis_models import ModelBackend
+from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.repositories.sql_encoders import EncoderVersions
 
@@ -56,7 +59,8 @@ class Resources:
         stm: Short-term memory.
         im: Intermediate memory.
         ltm: Long-term memory.
-        models: The SQLAlchemy models of long-term memory, under its table prefix.
+        search: The query engine's view of short-term and of intermediate memory.
+        models: The models of all tiers: SQLAlchemy's under the table prefix, Redis-OM's.
         engine: The SQL engine.
         versions: Where versions of the encoder are registered.
         encoders: Make the vectors of entries, and compare them.
@@ -89,7 +93,6 @@ class Resources:
         self.outages = Outages(config.on_store_error)
         # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
         self.upkeep_outages = Outages("log", MemoryStoreError)
-        self.models: LtmModels = ltm_models(config.ltm_config.table_prefix)
         logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
         with ExitStack() as opened:
             self._open(opened)
@@ -156,6 +159,11 @@ class Resources:
         self.stm: MemoryRepository = ReadOnlyRepository(stm) if self.read_only else stm
         self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
+        self.models = SystemModels.of(
+            ltm_models(self.config.ltm_config.table_prefix),
+            ModelBackend(self.stm, self.search[Tier.STM], codec),
+            ModelBackend(self.im, self.search[Tier.IM], codec),
+        )
 
     def _choose_encoder(self) -> None:
         engine = self.embedding_engine if self.config.autoencoder_config.model_path else None
@@ -215,6 +223,11 @@ class Resources:
         # One channel for both, where one database holds both: then a move is one transaction.
         im_channel = stm_channel if im.db == stm.db else connect(im.db)
         stm_channel.call("PING")
+        widths = self.config.autoencoder_config
+        self.search = {
+            Tier.STM: self._search(stm_channel, stm.namespace, widths.stm_dim),
+            Tier.IM: self._search(im_channel, im.namespace, widths.im_dim),
+        }
         return (
             StmRepository(
                 stm_channel,
@@ -231,6 +244,9 @@ class Resources:
                 vector_cache_bytes=self.config.vector_cache_bytes,
             ),
         )
+
+    def _search(self, channel: RedisChannel, namespace: str, width: int) -> TierSearch:
+        return TierSearch(channel, namespace, width, read_only=self.read_only)
 
     def _connector(self, opened: ExitStack) -> Callable[[int], RedisChannel]:
         """What opens a channel to a database of this deployment's server."""

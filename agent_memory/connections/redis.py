@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.config import without_password
-from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable
 from agent_memory.forking import ForkGate, after_fork
 
 REPLY_TIMEOUT = 30.0
@@ -257,7 +257,7 @@ class RedisChannel:
                 "redis_url; without them the embedded server is used"
             ) from error
         except redis.exceptions.ResponseError as error:
-            raise StoreUnavailable(f"{self.where} refuses: {error}") from error
+            raise CommandRefused(f"{self.where} refuses: {error}") from error
 
 
 def describe(url: str) -> str:
