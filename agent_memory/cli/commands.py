@@ -1,9 +1,7 @@
-"""The commands, and how they speak of errors: one plain line and exit status 2."""
+"""The commands; those with a subject of their own are in files of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agent_memory.cli import convert, doctor, tables
 from agent_memory.cli import demo as sugarscape_demo
-from agent_memory.cli import tables
+from agent_memory.cli.plain_errors import plain_errors as _plain_errors
 from agent_memory.config import MemoryConfig
 from agent_memory.core import AgentMemorySystem
-from agent_memory.errors import MemoryStoreError, StoreUnavailable
+from agent_memory.errors import StoreUnavailable
 
 app = typer.Typer(
     help="Memory for agents in long simulations.",
@@ -23,6 +22,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(convert.convert)
+app.command()(doctor.doctor)
 
 _Folder = Annotated[
     Path | None,
@@ -76,12 +78,3 @@ def version() -> None:
 def _console() -> Console:
     # Folders and runs may be named in brackets, which is markup to rich.
     return Console(markup=False, highlight=False)
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except MemoryStoreError as error:
-        typer.echo(f"agent-memory: {error}", err=True)
-        raise typer.Exit(2) from None

