@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from agent_memory.embedded_modules import (
 from agent_memory.errors import ConfigError
 
 _FORMAT: Final = 1
+_REMOVAL_PATIENCE: Final = 2.0  # seconds
 APPENDED: Final = ("appendonlydir", "appendonlydir.converted")
 """Names of the append-only directory: as made, and after an odd number of conversions."""
 
@@ -159,15 +161,24 @@ def clear_leftovers(folder: Path, manifest: Manifest) -> None:
     """Remove what a conversion that was killed left behind; nobody may be converting now."""
     (other,) = set(APPENDED) - {manifest.appended}
     for leftover in (keeper.SCRATCH, f"{keeper.SERVER_DIR}/{other}"):
-        # The server of a killed conversion may still be writing there, for some 0.1 s: what it
-        # leaves is removed the next time, and read by nobody.
-        shutil.rmtree(folder / leftover, ignore_errors=True)
+        _remove(folder / leftover)
 
 
 def convert_command(folder: Path, *, search: bool) -> str:
     """The command that converts a folder."""
     flag = "--search" if search else "--no-search"
     return f"agent-memory convert --path {shlex.quote(str(folder))} {flag}"
+
+
+def _remove(directory: Path) -> None:
+    # The server of a conversion that was just killed may write there for some 0.1 s. Whatever
+    # cannot be removed is removed the next time, and read by nobody.
+    deadline = time.monotonic() + _REMOVAL_PATIENCE
+    while directory.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
 
 
 def _make(folder: Path, manifest: Manifest) -> None:
