@@ -105,12 +105,8 @@ def deserted(folder: Path, patience: float) -> Iterator[None]:
         _lock_file(folder / keeper.LEASE) as lease,
         _lock_file(folder / keeper.SERVER_LOCK) as server,
     ):
-        # The keeper first: it waits for the very lease, and would find it taken.
-        while (
-            is_kept(folder)
-            or not _flocked(lease, fcntl.LOCK_EX)
-            or not _flocked(server, fcntl.LOCK_EX)
-        ):
+        while not (_flocked(lease, fcntl.LOCK_EX) and _flocked(server, fcntl.LOCK_EX)):
+            # Given back between two tries: a keeper that is to stop its server waits for it too.
             fcntl.flock(lease, fcntl.LOCK_UN)
             if time.monotonic() > deadline:
                 raise StoreUnavailable(

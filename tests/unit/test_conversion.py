@@ -15,6 +15,7 @@ from agent_memory import AgentMemorySystem, Query
 from agent_memory.cli.commands import app
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embedded_conversion import convert
+from agent_memory.embedded_copying import ServerContents
 from agent_memory.embedded_folder import converting
 from agent_memory.errors import ConfigError, StoreUnavailable
 from tests import engines
@@ -182,6 +183,28 @@ def test_converting_to_a_query_engine_that_is_not_installed_is_refused(
         convert(folder, search=True)
     with EmbeddedServer.open(folder) as server:
         assert client_of(server).get("entry") == b"kept"
+
+
+def test_copy_that_lacks_anything_is_not_put_in_force(
+    folder: Path, search: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedServer.open(folder, search=not search) as server:
+        fill(server)
+        before = everything(server)
+
+    def copy_all_but_one_member(source: ServerContents, target: ServerContents) -> None:
+        copy(source, target)
+        target._channel(15).call("ZREM", "zset", "member 7")
+
+    copy = ServerContents.copy_to
+    monkeypatch.setattr(ServerContents, "copy_to", copy_all_but_one_member)
+    with pytest.raises(
+        StoreUnavailable, match=r"\(15, 'ZCARD', 'elements'\): 1.*Nothing was changed"
+    ):
+        convert(folder, search=search)
+    assert not (folder / "redis" / "converting").exists()
+    with EmbeddedServer.open(folder, search=not search) as server:
+        assert everything(server) == before
 
 
 class TestCommand:
