@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import fakeredis
@@ -118,6 +119,11 @@ def tcp_client(port: int, password: str = PASSWORD) -> redis.Redis:
 def embedded_client(server: EmbeddedServer) -> redis.Redis:
     """A binary client of an embedded server."""
     return open_redis(f"unix://{server.socket_path}")
+
+
+def call(client: redis.Redis, *command: object) -> Any:
+    """Send a command that redis-py has no method for."""
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def fake_client(*, connected: bool = True) -> redis.Redis:

@@ -24,10 +24,10 @@ def channel(redis_client: redis.Redis) -> RedisChannel:
 
 def makes_indexes(client: redis.Redis) -> bool:
     try:
-        client.execute_command("FT.CREATE", "probed", "SCHEMA", "colony", "TAG")
+        engines.call(client, "FT.CREATE", "probed", "SCHEMA", "colony", "TAG")
     except redis.ResponseError:
         return False
-    client.execute_command("FT.DROPINDEX", "probed")
+    engines.call(client, "FT.DROPINDEX", "probed")
     return True
 
 

