@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / keeper.MANIFEST
     try:
-        recorded = path.read_text()
+        recorded = path.read_bytes().decode()
         found = json.loads(recorded)
     except (FileNotFoundError, NotADirectoryError):
         return None
