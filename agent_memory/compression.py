@@ -12,7 +12,7 @@ The first byte tells which: MessagePack maps begin at 0x80, and a squeezed one i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -23,14 +23,11 @@ from numpy.typing import NDArray
 from agent_memory.config import AutoencoderConfig
 from agent_memory.contents import pack, unpack
 from agent_memory.embeddings.encoder import Encoder
-from agent_memory.embeddings.version_zero import VersionZero
+from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
-from agent_memory.models.ltm_vectors import on_int8_grid
-
-UNTRAINED = 0
-"""The version of the encoder that needs no training."""
+from agent_memory.int8_grid import on_int8_grid
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
@@ -80,24 +77,22 @@ class ContentsCodec:
 class CompressionEngine:
     """Brings entries to a compression level and back.
 
-    Contents stay exact. The vector of the encoder's own version is carried down to the width of
-    the level, and at level 2 put on the int8 grid; of another version it is left as it is.
+    Contents stay exact. A vector is carried down to the width of the level by the version of the
+    encoder that made it, and at level 2 put on the int8 grid; that of a version which is not
+    there is left as it is.
 
     Args:
-        autoencoder_config: The widths of the vectors at each level.
-        encoder: What made the vectors; None: the version that needs no training.
-        version: Which version it is.
+        autoencoder_config: The widths of the vectors of version 0 at each level.
+        encoders: The versions that made the vectors; None: the one that needs no training.
     """
 
     def __init__(
         self,
         autoencoder_config: AutoencoderConfig | None = None,
-        encoder: Encoder | None = None,
-        version: int = UNTRAINED,
+        encoders: EncoderRegistry | None = None,
     ) -> None:
         self.config = autoencoder_config or AutoencoderConfig()
-        self._encoder = encoder or VersionZero(Widths.of(self.config))
-        self._version = version
+        self._encoders = encoders or EncoderRegistry(Widths.of(self.config))
 
     @overload
     def compress(self, entry: MemoryEntry, level: int) -> MemoryEntry: ...
@@ -121,7 +116,8 @@ class CompressionEngine:
         if isinstance(entry, MemoryEntry):
             return replace(entry, compression_level=level, embedding=self._vector(entry, level))
         # In a dict the vector's name says its width, and not which version made it.
-        given = replace(MemoryEntry.from_dict(entry), encoder_version=self._version)
+        version = self._encoders.current.version
+        given = replace(MemoryEntry.from_dict(entry), encoder_version=version)
         return self.compress(given, level).to_dict()
 
     @overload
@@ -132,15 +128,41 @@ class CompressionEngine:
         """Bring an entry back to level 0."""
         return self.compress(entry, 0)
 
+    def embed(self, entries: Sequence[MemoryEntry], version: int) -> list[MemoryEntry]:
+        """Give entries vectors of a version of the encoder, as wide as their levels.
+
+        Args:
+            entries: Their contents are encoded anew.
+            version: The version.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+            InvalidEntry: The contents of one cannot be encoded.
+        """
+        encoder = self._encoders.required(version)
+        vectors = encoder.encode([entry.contents for entry in entries])
+        return [
+            replace(
+                entry,
+                embedding=_at_level(encoder, vector, entry.compression_level),
+                encoder_version=version,
+            )
+            for entry, vector in zip(entries, vectors, strict=True)
+        ]
+
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
         vector = entry.embedding
-        widths = self._encoder.widths
-        ours = entry.encoder_version == self._version
-        if vector is None or not ours or len(vector) not in (*widths,):
+        encoder = None if vector is None else self._encoders.encoder(entry.encoder_version)
+        if vector is None or encoder is None or len(vector) not in (*encoder.widths,):
             return vector
-        width = widths.at(level)
-        if len(vector) < width:
-            vector = self._encoder.encode_one(entry.contents)
-        if len(vector) > width:
-            vector = self._encoder.carry(vector, width)
-        return on_int8_grid(vector) if level == 2 else vector
+        if len(vector) < encoder.widths.at(level):
+            vector = encoder.encode_one(entry.contents)
+        return _at_level(encoder, vector, level)
+
+
+def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDArray[np.float32]:
+    width = encoder.widths.at(level)
+    if len(vector) > width:
+        vector = encoder.carry(vector, width)
+    return on_int8_grid(vector) if level == 2 else vector

@@ -137,8 +137,9 @@ class AutoencoderConfig(_Part):
         learning_rate: Of the optimiser.
         batch_size: States per training step.
         epochs: Passes over the training states.
-        model_path: Saved weights to start from.
-        use_neural_embeddings: Whether to use learned weights at all.
+        model_path: A saved encoder to encode with, in place of the version that is active.
+        use_neural_embeddings: False: new entries are encoded by the version that needs no
+            training, whichever is active.
         hidden_layers: Widths between input and the first level.
     """
 
@@ -199,6 +200,8 @@ class MemoryConfig(_Part):
         indexed_attributes: Paths in contents whose values long-term memory keeps in a column
             of their own, for SQL to filter on.
         max_entry_bytes: Contents that need more bytes are refused.
+        vector_cache_bytes: How many bytes of vectors a process keeps of each Redis tier, to find
+            what is alike on servers without a query engine.
     """
 
     stm_config: RedisSTMConfig = Field(default_factory=RedisSTMConfig)
@@ -221,6 +224,7 @@ class MemoryConfig(_Part):
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()
     max_entry_bytes: _Positive = 16 * 1024 * 1024
+    vector_cache_bytes: _Positive = 256 * 1024 * 1024
 
     # Spelled out, so that type checkers accept a nested dict in place of a part.
     def __init__(self, **values: Any) -> None:

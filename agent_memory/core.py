@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.consolidation import Moves
 from agent_memory.contents import as_contents
+from agent_memory.embeddings.encoder import Reconstruction
+from agent_memory.encoders import Encoders, TrainedEncoder
 from agent_memory.entry import (
     EntryKey,
     Hit,
@@ -71,6 +74,7 @@ class AgentMemorySystem:
         config: A ``MemoryConfig``, the dict of one, or None for the defaults: the embedded
             server in a folder.
         read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
+        upkeep: False leaves moving entries down to others, at opening and closing too.
 
     Raises:
         ConfigError: The configuration cannot be used.
@@ -83,7 +87,7 @@ class AgentMemorySystem:
         config: MemoryConfig | Mapping[str, Any] | None = None,
         *,
         read_only: bool = False,
-        _parent: AgentMemorySystem | None = None,
+        upkeep: bool = True,
     ) -> None:
         self._config = whole_config(config)
         self._resources = shared.acquire(self._config, read_only=read_only)
@@ -94,8 +98,7 @@ class AgentMemorySystem:
         self._runs: dict[str, AgentMemorySystem] = {}
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(self, _leave, self._resources, self._accesses)
-        # A view of another run leaves upkeep, which is of all runs, to the system it was got from.
-        self._upkeep = not read_only and _parent is None
+        self._upkeep = upkeep and not read_only
         if self._upkeep:
             # Guarded, because a memory that cannot be tidied can still be stored to and read.
             self._resources.upkeep_outages.guard(None, self.maintain)
@@ -117,7 +120,9 @@ class AgentMemorySystem:
         return _instance.get(config)
 
     @classmethod
-    def open(cls, path: str | Path, *, read_only: bool = False) -> AgentMemorySystem:
+    def open(
+        cls, path: str | Path, *, read_only: bool = False, upkeep: bool = True
+    ) -> AgentMemorySystem:
         """Open the memory in a folder, with the embedded server, where and as it was made.
 
         Its limits and ages are the defaults: give a configuration where upkeep matters.
@@ -125,10 +130,11 @@ class AgentMemorySystem:
         Args:
             path: The folder.
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
+            upkeep: False leaves moving entries down to others, at opening and closing too.
         """
         folder = Path(path).expanduser().absolute()
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
-        return cls(config, read_only=read_only)
+        return cls(config, read_only=read_only, upkeep=upkeep)
 
     def run(self, name: str) -> AgentMemorySystem:
         """The same memory, bound to a run; closed with this one."""
@@ -136,8 +142,10 @@ class AgentMemorySystem:
             return self
         if name not in self._runs:
             config = MemoryConfig(**{**dict(self.config), "run_id": name})
-            read_only = self._resources.read_only
-            self._runs[name] = AgentMemorySystem(config, read_only=read_only, _parent=self)
+            # Upkeep, which is of all runs, is left to this system.
+            self._runs[name] = AgentMemorySystem(
+                config, read_only=self._resources.read_only, upkeep=False
+            )
         return self._runs[name]
 
     def close(self) -> None:
@@ -192,6 +200,11 @@ class AgentMemorySystem:
     def models(self) -> LtmModels:
         """The SQLAlchemy models of long-term memory, under this system's table prefix."""
         return self._resources.models
+
+    @property
+    def encoders(self) -> Encoders:
+        """The versions of the encoder: train, activate, encode anew."""
+        return Encoders(self._resources, self.config.run_id)
 
     @property
     def outages(self) -> Outages:
@@ -257,7 +270,7 @@ class AgentMemorySystem:
         return self._counted(hits, touch)
 
     def _likeness(self, near: object, query: Query) -> Likeness:
-        encoder, version = self._resources.encoder, self._resources.encoder_version
+        encoders = self._resources.encoders
         if isinstance(near, str):
             key = EntryKey(query.run_id or "", query.agent_id, checked_memory_id(near))
             found = fetch(self._resources.tiers, [key])
@@ -265,10 +278,10 @@ class AgentMemorySystem:
                 raise EntryNotFound(f"near: no tier holds entry {near} of {query.agent_id!r}")
             near = found[0].entry
         if isinstance(near, MemoryEntry):
-            return Likeness.to_state(encoder, version, near.contents)
+            return Likeness.to_state(encoders, near.contents)
         if isinstance(near, (Sequence, np.ndarray)):
-            return Likeness.to_vector(encoder, version, checked_embedding(near))
-        return Likeness.to_state(encoder, version, as_contents(near))
+            return Likeness.to_vector(encoders, checked_embedding(near))
+        return Likeness.to_state(encoders, as_contents(near))
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.
@@ -285,12 +298,30 @@ class AgentMemorySystem:
             self._accesses.record(hits, self._run.now())
         return hits
 
+    # -- learning -----------------------------------------------------------------------------
+
+    def train_encoder(
+        self, states: Iterable[object] | None = None, **settings: Any
+    ) -> TrainedEncoder:
+        """Fit an encoder to what this run remembers, or to given states, and encode with it.
+
+        Args:
+            states: What to learn from, in the order of time; None: what is remembered.
+            settings: See ``Encoders.train``.
+        """
+        return self.encoders.train(states, **settings)
+
+    def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
+        """Decode the vector of a memory to a state; see ``Encoders.reconstruct``."""
+        return self.encoders.reconstruct(given)
+
     # -- upkeep -------------------------------------------------------------------------------
 
     def maintain(self) -> Moves:
         """Heal moves that a crash cut short, and move down what has to leave, in every run.
 
-        Entries of agents that are idle or gone move too.
+        Entries of agents that are idle or gone move too. Notice is taken of a version of the
+        encoder that another process has activated.
 
         Returns:
             How many entries moved.
@@ -301,6 +332,7 @@ class AgentMemorySystem:
         """
         if self._resources.read_only:
             raise StoreReadOnly("the memory was opened read-only; upkeep is the writer's")
+        self._resources.refresh_encoder()
         self._accesses.flush()
         consolidation = self._run.consolidation
         consolidation.settle()

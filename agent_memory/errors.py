@@ -5,6 +5,7 @@
     +-- InvalidEntry(ValueError)        an entry or argument that cannot be stored
     +-- EncodingError(ValueError)       stored bytes that cannot be read back
     +-- EntryNotFound(KeyError)         no entry under that key
+    +-- EncoderNotFound(KeyError)       no version of the encoder under that number
     +-- EntryConflict                   the entry was changed by someone else meanwhile
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
     +-- StoreReadOnly                   a write to a store that was opened read-only
@@ -40,6 +41,13 @@ class EntryNotFound(MemoryStoreError, KeyError):
 
     def __str__(self) -> str:
         # KeyError shows its argument's repr, which would put the whole sentence in quotes.
+        return str(self.args[0]) if self.args else ""
+
+
+class EncoderNotFound(MemoryStoreError, KeyError):
+    """No version of the encoder is registered under that number."""
+
+    def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 

@@ -16,6 +16,7 @@ from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Consolidation
 from agent_memory.contents import as_contents
+from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.entry import MemoryEntry, MemoryType, checked_step
 from agent_memory.errors import InvalidEntry, StoreReadOnly
@@ -191,6 +192,7 @@ class MemoryAgent:
             timestamp = run.resources.clock()
             memory_id = run.resources.ids()
         contents = as_contents(data)
+        current = run.resources.encoders.current
         return MemoryEntry(
             memory_id=memory_id,
             run_id=run.run_id,
@@ -200,16 +202,9 @@ class MemoryAgent:
             memory_type=memory_type,
             contents=contents,
             importance_score=priority,  # type: ignore[arg-type]  # checked by the entry
-            embedding=self._vector(contents),
-            encoder_version=run.resources.encoder_version,
+            embedding=_vector(current.encoder, contents),
+            encoder_version=current.version,
         )
-
-    def _vector(self, contents: Mapping[str, Any]) -> NDArray[np.float32] | None:
-        try:
-            return self._run.resources.encoder.encode_one(contents)
-        except InvalidEntry:
-            # What cannot be encoded cannot be stored, and storing it will name the path.
-            return None
 
     def _reproducible_id(self, memory_type: MemoryType, step: int) -> str:
         run = self._run
@@ -233,3 +228,11 @@ class MemoryAgent:
             resources.clock,
         )
         return True
+
+
+def _vector(encoder: Encoder, contents: Mapping[str, Any]) -> NDArray[np.float32] | None:
+    try:
+        return encoder.encode_one(contents)
+    except InvalidEntry:
+        # What cannot be encoded cannot be stored, and storing it will name the path.
+        return None

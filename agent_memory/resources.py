@@ -7,6 +7,7 @@ After ``os.fork`` the child goes on with connections of its own.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from agent_memory import schema
-from agent_memory.compression import UNTRAINED, CompressionEngine, ContentsCodec
+from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.config import Deployment, MemoryConfig, deployment
 from agent_memory.connections.redis import (
     RedisChannel,
@@ -28,12 +29,18 @@ from agent_memory.connections.redis import (
 from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer
-from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
-from agent_memory.embeddings.version_zero import VersionZero
+from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import Tier
-from agent_memory.errors import MemoryStoreError, QueryEngineMissing, StoreUnavailable
+from agent_memory.errors import (
+    ConfigError,
+    EntryConflict,
+    MemoryStoreError,
+    QueryEngineMissing,
+    StoreUnavailable,
+)
 from agent_memory.folder_record import check_folder, record_folder
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds, Ordinals
@@ -43,6 +50,7 @@ from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql_encoders import EncoderVersions
 
 
 class Resources:
@@ -57,8 +65,8 @@ class Resources:
         ltm: Long-term memory.
         models: The SQLAlchemy models of long-term memory, under its table prefix.
         engine: The SQL engine.
-        encoder: Makes the vectors of entries.
-        encoder_version: Which version of the encoder that is.
+        versions: Where versions of the encoder are registered.
+        encoders: Make the vectors of entries, and compare them.
         compression: Brings entries to the level of a tier.
         ids: Makes memory ids.
         ordinals: Counts entries for reproducible ids.
@@ -88,15 +96,11 @@ class Resources:
         self.outages = Outages(config.on_store_error)
         # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
         self.upkeep_outages = Outages("log", MemoryStoreError)
-        self.encoder: Encoder = VersionZero(Widths.of(config.autoencoder_config))
-        self.encoder_version = UNTRAINED
-        self.compression = CompressionEngine(
-            config.autoencoder_config, self.encoder, self.encoder_version
-        )
         self.models: LtmModels = ltm_models(config.ltm_config.table_prefix)
         logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
         with ExitStack() as opened:
             self._open(opened)
+            self._choose_encoder()
             self._opened = opened.pop_all()
 
     @property
@@ -117,7 +121,8 @@ class Resources:
     def embedding_engine(self) -> AutoencoderEmbeddingEngine | None:
         """The trainable encoder of the configuration; None without neural embeddings.
 
-        It is for use on its own: the memory's vectors are those of ``encoder``.
+        It begins as the file that ``model_path`` names, which is what the memory encodes with
+        too; training it here does not change the memory's vectors: see ``Encoders.train``.
         """
         config = self.config.autoencoder_config
         if not config.use_neural_embeddings:
@@ -130,6 +135,16 @@ class Resources:
             config.ltm_dim,
             hidden_layers=config.hidden_layers,
         )
+
+    def refresh_encoder(self) -> None:
+        """Encode with the version that is active by now, unless the configuration chose one.
+
+        Raises:
+            StoreUnavailable: Long-term memory does not answer.
+        """
+        config = self.config.autoencoder_config
+        if config.use_neural_embeddings and config.model_path is None:
+            self.encoders.refresh()
 
     def level(self, tier: Tier) -> int:
         """The compression level of a tier."""
@@ -158,6 +173,31 @@ class Resources:
         self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
 
+    def _choose_encoder(self) -> None:
+        engine = self.embedding_engine if self.config.autoencoder_config.model_path else None
+        if engine is None:
+            self.refresh_encoder()
+        elif isinstance(engine.encoder, FittedEncoder):
+            self.encoders.use(self._registered(engine.encoder))
+
+    def _registered(self, encoder: FittedEncoder) -> int:
+        """The version of an encoder that was given as a file; the same for the same file."""
+        artifact = encoder.to_bytes()
+        name = f"file-{hashlib.sha256(artifact).hexdigest()[:16]}"
+        version = self.versions.named(name)
+        if version is not None:
+            return version
+        if self.read_only:
+            raise ConfigError(
+                "model_path: its encoder is not registered in this memory, which was opened "
+                "read-only; leave model_path out, or open the memory for writing once"
+            )
+        try:
+            return self.versions.register(artifact, kind="file", at=self.clock(), name=name)
+        except EntryConflict:
+            # Another process has just registered the same file.
+            return self._registered(encoder)
+
     def _check_there(self) -> None:
         where = self.deployment
         if self.read_only and where.engine == "embedded" and not where.path.is_dir():
@@ -165,12 +205,16 @@ class Resources:
 
     def _open_ltm(self, opened: ExitStack, codec: ContentsCodec) -> LtmRepository:
         config = self.config.ltm_config
+        widths = Widths.of(self.config.autoencoder_config)
         self.engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
         opened.callback(self.engine.dispose)
         if self.read_only:
             schema.check(self.engine, config.table_prefix)
         else:
             schema.ensure(self.engine, config.table_prefix)
+        self.versions = EncoderVersions(self.engine, config.table_prefix)
+        self.encoders = EncoderRegistry(widths, self.versions)
+        self.compression = CompressionEngine(self.config.autoencoder_config, self.encoders)
         return LtmRepository(
             self.engine,
             codec,
@@ -195,8 +239,15 @@ class Resources:
                 ContentsCodec(self.config.max_entry_bytes),
                 namespace=stm.namespace,
                 clock=self.clock,
+                vector_cache_bytes=self.config.vector_cache_bytes,
             ),
-            ImRepository(im_channel, codec, namespace=im.namespace, clock=self.clock),
+            ImRepository(
+                im_channel,
+                codec,
+                namespace=im.namespace,
+                clock=self.clock,
+                vector_cache_bytes=self.config.vector_cache_bytes,
+            ),
         )
 
     def _require_query_engine(self) -> None:

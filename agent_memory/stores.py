@@ -158,7 +158,7 @@ class AgentStore:
         )
         # A dict does not say which version made its vector: the one it was got from.
         return entry if entry.embedding is None else replace(
-            entry, encoder_version=resources.encoder_version
+            entry, encoder_version=resources.encoders.current.version
         )  # fmt: skip
 
 

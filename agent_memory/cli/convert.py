@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agent_memory.cli.plain_errors import plain_errors
+from agent_memory.cli.opening import Folder, plain_errors
 from agent_memory.config import MemoryConfig, deployment
 from agent_memory.embedded_conversion import convert as convert_folder
 
@@ -17,12 +16,7 @@ def convert(
         bool,
         typer.Option("--search/--no-search", help="With the query engine, or without."),
     ],
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the memory; else $AGENT_MEMORY_PATH, else ./agent_memory_data."
-        ),
-    ] = None,
+    path: Folder = None,
 ) -> None:
     """Give a folder's embedded server the query engine, or take it away; no entry is lost."""
     with plain_errors():

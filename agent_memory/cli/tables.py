@@ -19,6 +19,14 @@ def runs_of(system: AgentMemorySystem) -> list[str]:
     return sorted({run for tier in (system.stm, system.im, system.ltm) for run in tier.runs()})
 
 
+def entries_by_version(system: AgentMemorySystem) -> Counter[int]:
+    """How many entries name each version of the encoder, of all runs and tiers."""
+    counts: Counter[int] = Counter()
+    for repository in (system.stm, system.im, system.ltm):
+        counts.update(repository.versions())
+    return counts
+
+
 def tiers(system: AgentMemorySystem) -> Table:
     """Entries and bytes of each tier: of the system's run, and of the whole memory."""
     table = counted("tier", "entries of this run", "of all runs", "bytes in all", "bytes an entry")

@@ -150,7 +150,7 @@ class FittedEncoder:
         Raises:
             InvalidEntry: No tier has vectors of that width, or it holds what is no number.
         """
-        given = np.asarray(vector, np.float32)
+        given = _as_vector(vector)
         if given.ndim != 1 or not np.isfinite(given).all():
             raise InvalidEntry(f"vector: finite numbers of shape (dim,) are needed: {given.shape}")
         self.widths.level(len(given))
@@ -196,3 +196,11 @@ class FittedEncoder:
             EncodingError: It is damaged, too large, or made by a newer version.
         """
         return cls.from_bytes(framing.read(Path(path), artifact.MAX_BYTES))
+
+
+def _as_vector(given: object) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            return np.asarray(given, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidEntry(f"vector: numbers of shape (dim,) are needed ({error})") from error

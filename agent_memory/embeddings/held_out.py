@@ -14,12 +14,14 @@ from agent_memory.embeddings.features import Value, flatten
 from agent_memory.embeddings.schema import EXTREME, FeatureSchema
 from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
+from agent_memory.int8_grid import on_int8_grid
 
 FEWEST = 22
 """How many rows can be measured on: with fewer, ten neighbours are half of all there are."""
 
 _MOST_QUERIES = 1_000
 _NEIGHBOURS = 10
+_RESTING = 2  # the level of long-term memory, where vectors lie on the int8 grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,30 @@ class Bench:
         self._widths = widths
         self.measurable = len(rows) >= FEWEST
 
-    def measure(self, weights: Weights) -> tuple[Measured, ...]:
-        """R2 and recall at each level; nothing where there are too few rows."""
+    def measure(self, weights: Weights, *, resting: bool = True) -> tuple[Measured, ...]:
+        """R2 and recall at each level; nothing where there are too few rows.
+
+        Args:
+            weights: What is measured.
+            resting: Measure the narrowest vectors as they rest, with a byte a number; else in
+                full.
+        """
         if not self.measurable:
             return ()
         vectors = weights.encode(self._rows)
         truth = np.hstack([np.full((len(vectors), 1), weights.constant), self._rows])
         measured = []
-        for width in self._widths:
+        for level, width in enumerate(self._widths):
             carried = weights.carry(vectors, width, self._widths)
+            if resting and level == _RESTING:
+                carried = _as_they_rest(carried)
             decoded = weights.decode(carried, self._widths)
             measured.append(Measured(_r2(self._rows, decoded), neighbour_recall(truth, carried)))
         return tuple(measured)
+
+
+def _as_they_rest(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([on_int8_grid(vector) for vector in vectors])
 
 
 def _r2(rows: NDArray[np.float64], decoded: NDArray[np.float32]) -> float:
@@ -92,13 +106,18 @@ def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:
 def field_errors(
     encoder: FittedEncoder, flats: Sequence[dict[str, Value]]
 ) -> dict[int, dict[str, FieldError]]:
-    """What decoding at each width does to each path, over at most 1,000 states."""
+    """What decoding at each width does to each path, over at most 1,000 states.
+
+    Vectors of the narrowest width are decoded as they rest, with a byte a number.
+    """
     sample = flats[:: -(-len(flats) // 1_000)]
     rows = encoder.schema.rows_of(sample)
     vectors = encoder.weights.encode(rows)
     errors = {}
     for width in sorted(set(encoder.widths)):
         carried = encoder.carry(vectors, width)
+        if width == encoder.widths.ltm:
+            carried = _as_they_rest(carried)
         decoded = encoder.schema.states(encoder.weights.decode(carried, encoder.widths))
         errors[width] = _compared(encoder.schema, sample, [flatten(state) for state in decoded])
     return errors

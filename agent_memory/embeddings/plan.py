@@ -27,6 +27,7 @@ class Plan:
         learning_rate: Peak of the optimiser's one-cycle schedule.
         hidden_layers: Widths of the network's hidden layers.
         seed: The same seed, states and machine give the same encoder.
+        network: Whether to train a network at all, and not only PCA.
         always: Train the network even where PCA loses nothing, so that it cannot be beaten.
 
     Raises:
@@ -40,6 +41,7 @@ class Plan:
     learning_rate: float = 1e-3
     hidden_layers: tuple[int, ...] = (512, 256)
     seed: int = 0
+    network: bool = True
     always: bool = False
 
     def __post_init__(self) -> None:

@@ -30,8 +30,10 @@ LIFT = 2.0
 HELD_OUT = 0.2
 """The share of the states that is held out."""
 
+MOST_FITTED = 50_000
+"""Of more states than this, so many are taken."""
+
 _MOST_MEASURED = 5_000
-_MOST_FITTED = 50_000
 _LOSSLESS = 0.999
 _SLACK = 0.005  # by which an upper tier may fall short: there the code takes 31 components' place
 _FAINT = (0.01, 0.1, 0.5, 1.0)
@@ -107,11 +109,13 @@ def train(
     by_pca = bench.measure(pca)
     learned: Weights | None = None
     losses: dict[str, list[float]] = {}
-    lossless = all(min(level.r2, level.recall) >= _LOSSLESS for level in by_pca)
-    if rows.size and (plan.always or (by_pca and not lossless)):
+    # What a byte a number costs where vectors rest is no fault of PCA.
+    in_full = bench.measure(pca, resting=False)
+    lossless = all(min(level.r2, level.recall) >= _LOSSLESS for level in in_full)
+    if plan.network and rows.size and (plan.always or (by_pca and not lossless)):
         learned, losses = _learned(rows, pca, plan, progress)
     by_network = bench.measure(learned) if learned else ()
-    kept, reason = _verdict(by_pca, by_network, lossless)
+    kept, reason = _verdict(by_pca, by_network, lossless, plan.network)
     weights = learned if learned is not None and kept == "learned" else pca
     encoder = FittedEncoder(plan.widths, schema, weights, input_dim=plan.input_dim)
     encoder = replace(encoder, errors=field_errors(encoder, later or fitted))
@@ -125,9 +129,9 @@ def train(
 
 
 def _evenly(flats: list[dict[str, Value]]) -> list[dict[str, Value]]:
-    if len(flats) <= _MOST_FITTED:
+    if len(flats) <= MOST_FITTED:
         return flats
-    return [flats[place] for place in np.linspace(0, len(flats) - 1, _MOST_FITTED, dtype=int)]
+    return [flats[place] for place in np.linspace(0, len(flats) - 1, MOST_FITTED, dtype=int)]
 
 
 def _learned(
@@ -140,8 +144,8 @@ def _learned(
         if error.name != "torch":
             raise
         raise ConfigError(
-            "training needs torch: install agent-memory[train]; "
-            "without it the untrained version serves"
+            "training a network needs torch: pip install 'agent-memory[train]'; "
+            "PCA alone does without it (network=False)"
         ) from error
     # The code takes the place of the first components, whose room the others take.
     room = plan.widths.stm - plan.widths.ltm
@@ -162,10 +166,12 @@ def _with_faintness(weights: Weights, rows: NDArray[np.float64], widths: Widths)
 
 
 def _verdict(
-    pca: Sequence[Measured], learned: Sequence[Measured], lossless: bool
+    pca: Sequence[Measured], learned: Sequence[Measured], lossless: bool, asked: bool
 ) -> tuple[Literal["pca", "learned"], str]:
     if not pca:
         return "pca", "there are too few states to hold some out and compare"
+    if not asked:
+        return "pca", "no network was asked for"
     if not learned:
         return "pca", "PCA loses nothing at any width, so no network was trained"
     if lossless:

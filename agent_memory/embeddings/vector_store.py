@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings.framing import DAMAGES, framed, read, unframed, write
+from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 
 MAX_BYTES = 4 * 1024**3
@@ -17,9 +18,6 @@ MAX_BYTES = 4 * 1024**3
 
 _MAGIC = b"AMVEC\x00\x00\x01"
 _FIRST_ROOM = 64  # rows
-# Single precision sums of a few thousand products, and then some; what is this near to the last
-# place is summed again.
-_DOUBT = 1e-4
 
 
 class VectorStore:
@@ -109,23 +107,8 @@ class VectorStore:
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
             raise InvalidEntry(f"k: a whole number above 0 is needed, not {k!r}")
         query = self._as_units([vector])[0]
-        places = self._places_of(among)
-        units = self._units[: len(self)] if places is None else self._units[places]
-        rough = units @ query
-        if len(rough) > k:
-            least = np.partition(rough, len(rough) - k)[len(rough) - k]
-            near = np.flatnonzero(rough >= least - _DOUBT)
-        else:
-            near = np.arange(len(rough))
-        # Row by row and in double precision: in a product of matrices the last bits of a row
-        # depend on its place, so that twins would not tie.
-        sure = (units[near].astype(np.float64) * query).sum(axis=1).clip(-1.0, 1.0)
-        found = near if places is None else places[near]
-        ranked = sorted(
-            zip((self._ids[place] for place in found), sure.tolist(), strict=True),
-            key=lambda hit: (-hit[1], hit[0]),
-        )
-        return ranked[:k]
+        ranked = nearest(self._units[: len(self)], query, self._ids, int(k), self._places_of(among))
+        return [(self._ids[place], similarity) for place, similarity in ranked]
 
     def save(self, path: str | Path) -> None:
         """Write all vectors, as of length 1, to a file.
@@ -179,16 +162,10 @@ class VectorStore:
             raise InvalidEntry(f"vectors: {self.dim} numbers each are needed, not {rows.shape}")
         if not np.isfinite(rows).all():
             raise InvalidEntry("vectors: a number is NaN or infinite")
-        # By the largest number first, lest the squares of very large or small ones be lost.
-        rows = rows / _not_zero(np.abs(rows).max(axis=1, keepdims=True))
-        return (rows / _not_zero(np.linalg.norm(rows, axis=1, keepdims=True))).astype(np.float32)
+        return as_units(rows)
 
     def _make_room(self, rows: int) -> None:
         if rows > len(self._units):
             grown = np.empty((max(rows, 2 * len(self._units)), self.dim), np.float32)
             grown[: len(self)] = self._units[: len(self)]
             self._units = grown
-
-
-def _not_zero(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(lengths > 0, lengths, 1.0)

@@ -42,7 +42,7 @@ def entry_to_row(
         value = getattr(entry, name)
         if value is not None and not -largest <= value <= largest:
             raise InvalidEntry(f"{name}: {value} is beyond {largest}")
-    coding, embedding = _coded(entry)
+    coding, embedding = code_embedding(entry)
     timestamp, bounds = entry.timestamp, entry.error_bounds
     created, accessed = entry.creation_time, entry.last_access_time
     return {
@@ -104,6 +104,11 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
         ) from error
 
 
+def code_embedding(entry: MemoryEntry) -> tuple[int, bytes | None]:
+    """The coding of an entry's vector, and its bytes; None where it has none."""
+    return (FLOAT32, None) if entry.embedding is None else code_vector(entry.embedding)
+
+
 def declared_attributes(contents: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
     """Pick the values of declared attributes out of contents.
 
@@ -139,10 +144,6 @@ def _is_json_scalar(value: object) -> bool:
     if isinstance(value, float):
         return isfinite(value)
     return value is None or isinstance(value, (str, int))
-
-
-def _coded(entry: MemoryEntry) -> tuple[int, bytes | None]:
-    return (FLOAT32, None) if entry.embedding is None else code_vector(entry.embedding)
 
 
 def _bounds_bytes(bounds: Mapping[str, float]) -> bytes:

@@ -8,6 +8,7 @@ make a Redis Cluster keep it in one slot:
     <namespace>:{<run>/<agent>}:times             sorted  memory ids by timestamp
     <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
     <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
+    <namespace>:{<run>/<agent>}:changes           stream  ids that lately came, went or changed
     <namespace>:agents:<run>                      sorted  agents by the time of their last write
     <namespace>:runs                              set     runs
 
@@ -23,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
@@ -92,10 +94,15 @@ def entry_to_values(entry: MemoryEntry, contents: bytes) -> list[Value]:
         repr(entry.last_access_time),
         entry.revision,
         contents,
-        b"" if entry.embedding is None else entry.embedding.astype("<f4").tobytes(),
+        vector_bytes(entry.embedding),
         "" if entry.encoder_version is None else entry.encoder_version,
         "" if bounds is None else json.dumps(dict(bounds)),
     ]
+
+
+def vector_bytes(vector: NDArray[np.float32] | None) -> bytes:
+    """A vector of shape (dim,) as it is stored: little-endian float32; nothing for None."""
+    return b"" if vector is None else vector.astype("<f4", copy=False).tobytes()
 
 
 def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) -> MemoryEntry:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum
@@ -29,8 +30,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
-from agent_memory.errors import EntryNotFound
+from agent_memory.errors import EntryNotFound, InvalidEntry
 
 
 class Added(IntEnum):
@@ -69,30 +71,85 @@ class Vectors(NamedTuple):
 
     version: int | None
     """Which encoder made them."""
-    keys: list[EntryKey]
+    memory_ids: list[str]
     """Whose they are."""
     matrix: NDArray[np.float32]
-    """A row for each of the keys: shape (n, dim)."""
+    """A row for each of the ids: shape (n, dim)."""
+
+
+class Probe(Protocol):
+    """What stored vectors are compared with."""
+
+    def at(self, version: int | None, width: int) -> NDArray[np.float32] | None:
+        """The vector to compare those of a version and width with, of shape (width,).
+
+        Returns:
+            None if those do not compare.
+        """
+
+
+class Neighbour(NamedTuple):
+    """An entry, and how near its vector is to a probe."""
+
+    entry: MemoryEntry
+    cosine: float | None
+    """Of the angle between the two vectors, -1 to 1; None where they do not compare."""
 
 
 _NOTHING = np.zeros(0, np.float32)
 
 
 def grouped_vectors(
-    vectors: Iterable[tuple[EntryKey, int | None, NDArray[np.float32] | None]],
+    vectors: Iterable[tuple[str, int | None, NDArray[np.float32] | None]],
 ) -> list[Vectors]:
     """Put vectors together that may be compared: those of one version and width.
 
     Args:
         vectors: Whose it is, which encoder made it, and the vector of shape (dim,) or None.
     """
-    groups: dict[tuple[int | None, int], tuple[list[EntryKey], list[NDArray[np.float32]]]] = {}
-    for key, version, given in vectors:
+    groups: dict[tuple[int | None, int], tuple[list[str], list[NDArray[np.float32]]]] = {}
+    for memory_id, version, given in vectors:
         vector = _NOTHING if given is None else given
-        keys, rows = groups.setdefault((version, len(vector)), ([], []))
-        keys.append(key)
+        ids, rows = groups.setdefault((version, len(vector)), ([], []))
+        ids.append(memory_id)
         rows.append(vector)
-    return [Vectors(version, keys, np.stack(rows)) for (version, _), (keys, rows) in groups.items()]
+    return [Vectors(version, ids, np.stack(rows)) for (version, _), (ids, rows) in groups.items()]
+
+
+def nearest_ids(
+    groups: Iterable[Vectors], probe: Probe, count: int | None
+) -> dict[str, float | None]:
+    """The ids of the nearest vectors of each group, and of all that do not compare.
+
+    Args:
+        groups: The vectors.
+        probe: What they are compared with.
+        count: How many of each group at most; None for all.
+
+    Returns:
+        Cosines by memory id, the greatest of each group first; None where they do not compare.
+    """
+    found: dict[str, float | None] = {}
+    for version, memory_ids, matrix in groups:
+        asked = probe.at(version, matrix.shape[1])
+        if asked is None:
+            found |= dict.fromkeys(memory_ids)
+            continue
+        unit = as_units(asked[None])[0]
+        for place, cosine in nearest(as_units(matrix), unit, memory_ids, count):
+            found[memory_ids[place]] = cosine
+    return found
+
+
+def run_of(query: Query) -> str:
+    """The run that a query names.
+
+    Raises:
+        InvalidEntry: It names none.
+    """
+    if query.run_id is None:
+        raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+    return query.run_id
 
 
 class MemoryRepository(ABC):
@@ -146,6 +203,20 @@ class MemoryRepository(ABC):
 
         Returns:
             The keys that are not stored here, for which nothing was done.
+        """
+
+    @abstractmethod
+    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Store entries' vectors and encoder versions in place of those they had.
+
+        Nothing else of them changes, the revision neither: the same contents are said by other
+        numbers.
+
+        Args:
+            entries: As they were read, with another vector.
+
+        Returns:
+            For each, whether it was stored: False when it is not here, or has another revision.
         """
 
     @abstractmethod
@@ -253,9 +324,30 @@ class MemoryRepository(ABC):
             A group for each encoder version and width; entries without a vector have width 0.
         """
         return grouped_vectors(
-            (entry.key, entry.encoder_version, entry.embedding)
+            (entry.memory_id, entry.encoder_version, entry.embedding)
             for entry in self.find(replace(query, limit=None))
         )
+
+    def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
+        """The entries that answer a query and whose vectors are nearest to a probe; exact.
+
+        Cosines of different versions or widths do not compare with each other. So the query's
+        limit bounds how many there are of each version and width; all those are given too whose
+        vectors do not compare with the probe. The query's order is not looked at.
+
+        Returns:
+            Those of one version and width together, the nearest first; equals by memory id.
+        """
+        if query.limit == 0:
+            return []
+        found = nearest_ids(self.vectors(query), probe, query.limit)
+        keys = [EntryKey(run_of(query), query.agent_id, memory_id) for memory_id in found]
+        return [Neighbour(entry, found[entry.memory_id]) for entry in self.get_many(keys)]
+
+    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector another encoder made, or that have none."""
+        query = Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
+        return [entry.key for entry in self.find(query) if entry.encoder_version != version]
 
     @abstractmethod
     def count(self, run_id: str, agent_id: str | None = None) -> int:
@@ -278,6 +370,16 @@ class MemoryRepository(ABC):
         """How important each entry of an agent in a run is, newest first."""
         query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST)
         return [(entry.key, entry.importance_score) for entry in self.find(query)]
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder. Looks at all of them."""
+        agents = ((run_id, agent_id) for run_id in self.runs() for agent_id in self.agents(run_id))
+        counts = Counter(
+            entry.encoder_version
+            for run_id, agent_id in agents
+            for entry in self.find(Query(run_id=run_id, agent_id=agent_id))
+        )
+        return {version: count for version, count in counts.items() if version is not None}
 
     @abstractmethod
     def stored_bytes(self) -> int:

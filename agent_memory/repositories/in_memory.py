@@ -98,6 +98,21 @@ class InMemoryRepository(LongTermMemory):
                 )
             return old is not None
 
+    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Store entries' vectors and encoder versions in place of those they had."""
+        return [self._reembed(entry) for entry in entries]
+
+    def _reembed(self, entry: MemoryEntry) -> bool:
+        vector = None if entry.embedding is None else entry.embedding.copy()
+        with self._lock:
+            old = self._stored.get(entry.key)
+            if old is None or old.fields.revision != entry.revision:
+                return False
+            self._stored[entry.key] = old.changed(
+                embedding=vector, encoder_version=entry.encoder_version
+            )
+            return True
+
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one."""
         with self._lock:

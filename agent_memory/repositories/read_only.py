@@ -13,6 +13,8 @@ from agent_memory.repositories.base import (
     Added,
     LongTermMemory,
     MemoryRepository,
+    Neighbour,
+    Probe,
     Vectors,
 )
 
@@ -37,6 +39,10 @@ class ReadOnlyRepository(LongTermMemory):
         return self._refuse()
 
     def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+        """Refused."""
+        return self._refuse()
+
+    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
         """Refused."""
         return self._refuse()
 
@@ -84,6 +90,14 @@ class ReadOnlyRepository(LongTermMemory):
         """The vectors of the entries that answer a query, whatever its order and limit."""
         return self._repository.vectors(query)
 
+    def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
+        """The entries that answer a query and whose vectors are nearest to a probe."""
+        return self._repository.nearest(query, probe)
+
+    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector another encoder made, or that have none."""
+        return self._repository.outdated(run_id, agent_id, version)
+
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         return self._repository.count(run_id, agent_id)
@@ -99,6 +113,10 @@ class ReadOnlyRepository(LongTermMemory):
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""
         return self._repository.keys(run_id, agent_id)
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder."""
+        return self._repository.versions()
 
     def stored_bytes(self) -> int:
         """How many bytes the engine uses for all entries here, of every run."""

@@ -12,14 +12,13 @@ import json
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis import Command, RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -34,18 +33,21 @@ from agent_memory.models.redis import (
     encode_id,
     entry_to_values,
     hash_to_entry,
+    vector_bytes,
 )
 from agent_memory.repositories import redis_scripts as scripts
 from agent_memory.repositories.base import (
     Added,
     Codec,
     MemoryRepository,
+    Neighbour,
     OpenMove,
-    Vectors,
-    grouped_vectors,
+    Probe,
+    run_of,
 )
 from agent_memory.repositories.redis_footprint import stored_bytes
 from agent_memory.repositories.redis_indexes import chosen, lookups
+from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
@@ -67,6 +69,7 @@ class RedisRepository(MemoryRepository):
         codec: Codes contents.
         namespace: What every key begins with.
         clock: Gives the time in seconds since 1970; agents are listed by their last write.
+        vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class RedisRepository(MemoryRepository):
         *,
         namespace: str,
         clock: Callable[[], float] = time.time,
+        vector_cache_bytes: int = MAX_BYTES,
     ) -> None:
         self._channel = channel
         self._codec = codec
         self._namespace = namespace
         self._clock = clock
+        self._vectors = VectorCache(channel, vector_cache_bytes)
         self._failed: dict[str, str] = {}
 
     # -- writing ------------------------------------------------------------------------------
@@ -108,7 +113,8 @@ class RedisRepository(MemoryRepository):
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
         keys = self._keys(_Agent(entry.run_id, entry.agent_id))
-        (reply,) = self._channel.run(scripts.REPLACE, [(keys, self._values(entry))])
+        values = [*self._values(entry), repr(self._clock())]
+        (reply,) = self._channel.run(scripts.REPLACE, [(keys, values)])
         if reply == 0:
             raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")
         if reply == _CHANGED:
@@ -134,6 +140,16 @@ class RedisRepository(MemoryRepository):
         replies = self._channel.run(scripts.TOUCH, calls, repeatable=False)
         found = self._scattered(groups, replies)
         return [key for key, there in zip(keys, found, strict=True) if not there]
+
+    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Store entries' vectors and encoder versions in place of those they had."""
+        groups = list(_batches([entry.key for entry in entries]))
+        calls = []
+        for agent, places in groups:
+            changes = _flat(_embedding_values(entries[place]) for place in places)
+            calls.append((self._keys(agent), [repr(self._clock()), *changes]))
+        stored = self._scattered(groups, self._channel.run(scripts.REEMBED, calls))
+        return [code == 1 for code in stored]
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one (None: whatever it is)."""
@@ -228,27 +244,47 @@ class RedisRepository(MemoryRepository):
         prefix, names = self._answering(query)
         return self._load(prefix + name for name in names)
 
-    def vectors(self, query: Query) -> list[Vectors]:
-        """The vectors of the entries that answer a query, whatever its order and limit."""
-        prefix, names = self._answering(replace(query, limit=None))
-        replies = self._channel.call_all(
-            [("HMGET", prefix + name, "embedding", "encoder_version") for name in names]
+    def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
+        """The entries that answer a query and whose vectors are nearest to a probe."""
+        prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
+        if query.limit == 0:
+            return []
+        with self._vectors.of(prefix) as kept:
+            # What is kept is most often right, so it is ranked before the log is asked.
+            found = kept.nearest(query, probe)
+            news, *replies = self._channel.call_all([kept.news(), *_reading(prefix, found)])
+            if kept.heed(news):
+                found = kept.nearest(query, probe)
+                replies = self._channel.call_all(_reading(prefix, found))
+        entries = [self._entry(reply) for reply in replies if reply]
+        return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
+
+    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector another encoder made, or that have none."""
+        wanted = str(version).encode()
+        return [key for key, found in self._versions(run_id, agent_id) if found != wanted]
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder."""
+        counts = Counter(
+            version
+            for run_id in self.runs()
+            for agent_id in self.agents(run_id)
+            for _, version in self._versions(run_id, agent_id)
         )
-        run_id = query.run_id or ""
-        return grouped_vectors(
-            (
-                EntryKey(run_id, query.agent_id, name),
-                None if version is None else int(version),
-                None if vector is None else np.frombuffer(vector, "<f4"),
-            )
-            for name, (vector, version) in zip(names, replies, strict=True)
+        return {int(version): count for version, count in counts.items() if version is not None}
+
+    def _versions(self, run_id: str, agent_id: str) -> Iterator[tuple[EntryKey, bytes | None]]:
+        keys = self.keys(run_id, agent_id)
+        prefix = agent_prefix(self._namespace, run_id, agent_id)
+        versions = self._channel.call_all(
+            [("HGET", prefix + key.memory_id, "encoder_version") for key in keys]
         )
+        return zip(keys, versions, strict=True)
 
     def _answering(self, query: Query) -> tuple[str, list[str]]:
         """The agent's key prefix, and the ids of the entries that answer a query."""
-        if query.run_id is None:
-            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-        prefix = agent_prefix(self._namespace, query.run_id, query.agent_id)
+        prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
         if query.limit == 0:
             return prefix, []
         replies = self._channel.call_all(lookups(prefix, query))
@@ -339,11 +375,11 @@ class RedisRepository(MemoryRepository):
         calls = []
         for agent, places in groups:
             wanted = _flat((keys[place].memory_id, *expected[place]) for place in places)
-            calls.append((self._keys(agent), [*self._who(agent)[:2], *wanted]))
+            calls.append((self._keys(agent), [*self._who(agent), *wanted]))
         return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
-        replies = self._channel.call_all([("HGETALL", name) for name in names])
+        replies = self._channel.call_all(_reading("", names))
         return [self._entry(reply) for reply in replies if reply]
 
     def _entry(self, reply: Sequence[bytes]) -> MemoryEntry:
@@ -387,6 +423,20 @@ def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[_Agent, Sequence[int]]]
     for agent, places in by_agent.items():
         for first in range(0, len(places), _BATCH):
             yield agent, places[first : first + _BATCH]
+
+
+def _reading(prefix: str, names: Iterable[str]) -> list[Command]:
+    return [("HGETALL", prefix + name) for name in names]
+
+
+def _embedding_values(entry: MemoryEntry) -> list[Value]:
+    version = entry.encoder_version
+    return [
+        entry.memory_id,
+        entry.revision,
+        vector_bytes(entry.embedding),
+        "" if version is None else version,
+    ]
 
 
 def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:

@@ -37,7 +37,7 @@ def stored_bytes(channel: RedisChannel, prefixes: Sequence[str]) -> int:
     return round(total)
 
 
-_INDEXES = ("steps", "times", "importance", *(f"type:{kind}" for kind in MemoryType))
+_INDEXES = ("steps", "times", "importance", "changes", *(f"type:{kind}" for kind in MemoryType))
 
 
 def _usage(channel: RedisChannel, names: Sequence[str]) -> list[int]:

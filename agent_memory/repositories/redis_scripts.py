@@ -7,6 +7,10 @@ where the data is. Every script may be sent again after a lost answer, but for `
 Each takes the agent's key prefix as ``KEYS[1]``, the registry of the run's agents as
 ``KEYS[2]`` and the set of runs as ``KEYS[3]``; ``MOVE`` takes the destination's three as well.
 Field order and key names are those of ``models.redis``.
+
+Each that adds, removes or changes entries notes their ids in a short log (a stream), so that
+whoever keeps vectors can tell by its last record whether they are still right, and read anew
+only those that are not. A call of many entries is one record without their ids.
 """
 
 from __future__ import annotations
@@ -62,6 +66,18 @@ local function unindex(prefix, id, type)
   if type then append(going, prefix .. 'type:' .. type, id) end
 end
 
+-- The log's records: ids joined by blanks, '*' when many came or went, '!' when any may have
+-- changed. The field beside them is the call's own, lest a log that was deleted and begun again
+-- within a millisecond look the same.
+local function log(prefix, call, ids, rewritten)
+  if #ids == 0 then return end
+  local record = table.concat(ids, ' ')
+  if #ids > 50 then record = rewritten and '!' or '*' end
+  redis.call('XADD', prefix .. 'changes', 'MAXLEN', '~', 64, '*', call, record)
+end
+
+local rewritten = false
+
 -- Store what ARGV holds from i on, unless what stands there is as new. Gives an Added.
 local function put(prefix, i)
   local key = prefix .. ARGV[i]
@@ -77,6 +93,7 @@ local function put(prefix, i)
     unindex(prefix, ARGV[i], old[3])
     redis.call('DEL', key)
     write(prefix, i)
+    rewritten = true
   end
   return 2
 end
@@ -87,6 +104,7 @@ end
 
 local function unregister(prefix, agents, runs, agent, run)
   if redis.call('EXISTS', prefix .. 'steps') == 0 then
+    redis.call('DEL', prefix .. 'changes')
     redis.call('ZREM', agents, agent)
     if redis.call('EXISTS', agents) == 0 then redis.call('SREM', runs, run) end
   end
@@ -97,15 +115,19 @@ end
 ADD = Script(
     _SHARED
     + f"""
-local outcome = {{}}
-for i = 4, #ARGV, {STRIDE} do outcome[#outcome + 1] = put(prefix, i) end
+local outcome, ids = {{}}, {{}}
+for i = 4, #ARGV, {STRIDE} do
+  outcome[#outcome + 1] = put(prefix, i)
+  ids[#ids + 1] = ARGV[i]
+end
 flush()
-if #outcome > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
+if #ids > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
+log(prefix, ARGV[3], ids, rewritten)
 return outcome
 """
 )
 
-# ARGV: the fields of one entry, its revision being the one it replaces. Gives the stored
+# ARGV: the fields of one entry, its revision being the one it replaces; now. Gives the stored
 # retrieval count and last access time, 0 where it is absent, or -1 where the revision differs.
 REPLACE = Script(
     _SHARED
@@ -121,7 +143,31 @@ unindex(prefix, ARGV[1], old[2])
 redis.call('DEL', key)
 write(prefix, 1)
 flush()
+log(prefix, ARGV[#ARGV], {ARGV[1]}, true)
 return {old[3], old[4]}
+"""
+)
+
+# ARGV: now, then memory id, revision, vector and encoder version of each ('' for none). Gives 1
+# (stored) or 0 (absent, or of another revision) for each.
+REEMBED = Script(
+    _SHARED
+    + """
+local outcome, ids = {}, {}
+for i = 2, #ARGV, 4 do
+  local key = prefix .. ARGV[i]
+  local stored = redis.call('HGET', key, 'revision') == ARGV[i + 1]
+  if stored then
+    for field, value in pairs({embedding = ARGV[i + 2], encoder_version = ARGV[i + 3]}) do
+      if value == '' then redis.call('HDEL', key, field)
+      else redis.call('HSET', key, field, value) end
+    end
+    ids[#ids + 1] = ARGV[i]
+  end
+  outcome[#outcome + 1] = stored and 1 or 0
+end
+log(prefix, ARGV[1], ids, true)
+return outcome
 """
 )
 
@@ -145,13 +191,13 @@ return outcome
 """
 )
 
-# ARGV: agent, run, then memory id, revision and retrieval count of each ('' for any).
+# ARGV: agent, run, now, then memory id, revision and retrieval count of each ('' for any).
 # Gives 1 (removed), 0 (absent) or -1 (changed, and stays) for each.
 REMOVE = Script(
     _SHARED
     + """
-local outcome = {}
-for i = 3, #ARGV, 3 do
+local outcome, gone = {}, {}
+for i = 4, #ARGV, 3 do
   local id = ARGV[i]
   local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type')
   if not old[1] then
@@ -164,9 +210,11 @@ for i = 3, #ARGV, 3 do
     redis.call('DEL', prefix .. id)
     unindex(prefix, id, old[3])
     outcome[#outcome + 1] = 1
+    gone[#gone + 1] = id
   end
 end
 flush()
+log(prefix, ARGV[3], gone, false)
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
 """
@@ -179,7 +227,7 @@ MOVE = Script(
     _SHARED
     + f"""
 local to, to_agents, to_runs = KEYS[4], KEYS[5], KEYS[6]
-local outcome, moved = {{}}, false
+local outcome, moved = {{}}, {{}}
 for i = 4, #ARGV, {STRIDE} do
   local id = ARGV[i]
   local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type')
@@ -192,11 +240,13 @@ for i = 4, #ARGV, {STRIDE} do
     redis.call('DEL', prefix .. id)
     unindex(prefix, id, old[3])
     outcome[#outcome + 1] = 1
-    moved = true
+    moved[#moved + 1] = id
   end
 end
 flush()
-if moved then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
+log(prefix, ARGV[3], moved, false)
+log(to, ARGV[3], moved, rewritten)
+if #moved > 0 then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
 """

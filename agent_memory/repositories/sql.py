@@ -4,40 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from math import inf, isfinite
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
-from agent_memory.connections.sql import (
-    is_read_only,
-    not_forking,
-    place_of,
-    translating_sql_errors,
-    writing,
-)
 from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import (
     EncodingError,
     EntryConflict,
     EntryNotFound,
     InvalidEntry,
-    StoreReadOnly,
 )
 from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.models.ltm_rows import declared_attributes, entry_to_row, row_to_entry
-from agent_memory.models.ltm_vectors import decode_vector
+from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.base import (
     Added,
     Codec,
     LongTermMemory,
     Vectors,
-    grouped_vectors,
+    run_of,
 )
 from agent_memory.repositories.sql_names import KnownNames
 from agent_memory.repositories.sql_statements import (
@@ -50,11 +41,14 @@ from agent_memory.repositories.sql_statements import (
     ids_by_run,
     memory_ids_by_step,
     number_of_entries,
+    numbers_by_version,
+    outdated_memory_ids,
     owned_by,
     runs_with_entries,
     table_of,
     vectors_answering,
 )
+from agent_memory.repositories.sql_transactions import Transactions
 from agent_memory.repositories.sql_work import Row, UnitOfWork, age_of
 
 _ATTEMPTS = 3
@@ -91,9 +85,7 @@ class LtmRepository(LongTermMemory):
         batch_size: int = 1000,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._engine = engine
-        self._writing = writing(engine)
-        self._place = place_of(engine)
+        self._transactions = Transactions(engine)
         self._codec = codec
         self._models = ltm_models(table_prefix)
         self._indexed_attributes = tuple(indexed_attributes)
@@ -103,7 +95,7 @@ class LtmRepository(LongTermMemory):
         self._known = KnownNames()
 
     def __repr__(self) -> str:
-        return f"LtmRepository({self._place!r})"
+        return f"LtmRepository({self._transactions.place!r})"
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -114,17 +106,8 @@ class LtmRepository(LongTermMemory):
         Raises:
             StoreReadOnly: The store was opened read-only.
         """
-        self._check_writable()
-        with self._at_work(self._writing) as connection:
+        with self._transactions.writing() as connection:
             yield UnitOfWork(connection, self._models, self._known, self._clock)
-
-    def _reading(self) -> AbstractContextManager[Connection]:
-        return self._at_work(self._engine)
-
-    @contextmanager
-    def _at_work(self, engine: Engine) -> Iterator[Connection]:
-        with translating_sql_errors(self._place), not_forking(engine), engine.connect() as opened:
-            yield opened
 
     def _write(self, work_on: Callable[[UnitOfWork], T]) -> T:
         """Commit a piece of work; when another process got in between, begin it again."""
@@ -153,7 +136,7 @@ class LtmRepository(LongTermMemory):
 
     def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
         """Store entries that were read from the tier above; see the contract."""
-        self._check_writable()
+        self._transactions.check_writable()
         rows = [self._row(entry) for entry in entries]
         outcomes: list[Added] = []
         for batch in chunked(rows, self._batch_size):
@@ -186,6 +169,10 @@ class LtmRepository(LongTermMemory):
             return [key for key in counts if key not in located]
 
         return self._write(work_on)
+
+    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Store entries' vectors and encoder versions in place of those they had."""
+        return self._write(lambda work: work.reembed(entries))
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one."""
@@ -249,10 +236,6 @@ class LtmRepository(LongTermMemory):
         released = list(keys)
         self._write(lambda work: work.release(released, at))
 
-    def _check_writable(self) -> None:
-        if is_read_only(self._engine):
-            raise StoreReadOnly(f"{self._place} was opened read-only: open it without read_only")
-
     def _row(self, entry: MemoryEntry) -> Row:
         """Code all that can be refused, before a transaction begins."""
         contents = self._codec.encode(entry.contents, entry.compression_level)
@@ -268,52 +251,60 @@ class LtmRepository(LongTermMemory):
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
-        with self._reading() as connection:
+        with self._transactions.reading() as connection:
             return self._read(connection, keys)
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        statement = entries_answering(self._models, _run_of(query), query)
-        with self._reading() as connection:
+        statement = entries_answering(self._models, run_of(query), query)
+        with self._transactions.reading() as connection:
             rows = connection.execute(statement).all()
         return [self._entry(row) for row in rows]
 
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit."""
-        run_id = _run_of(query)
-        statement = vectors_answering(self._models, run_id, query)
-        with self._reading() as connection:
+        statement = vectors_answering(self._models, run_of(query), query)
+        with self._transactions.reading() as connection:
             rows = connection.execute(statement).all()
-        return grouped_vectors(
-            (
-                EntryKey(run_id, query.agent_id, row.memory_id),
-                row.encoder_version,
-                None if row.embedding is None else _vector(row),
-            )
-            for row in rows
-        )
+        alike: dict[tuple[int | None, int, int], list[Any]] = {}
+        for row in rows:
+            length = -1 if row.embedding is None else len(row.embedding)
+            alike.setdefault((row.encoder_version, row.embedding_coding, length), []).append(row)
+        return [_vectors(version, group) for (version, _, _), group in alike.items()]
+
+    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector another encoder made, or that have none."""
+        with self._transactions.reading() as connection:
+            ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, version))
+            return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
-        with self._reading() as connection:
+        with self._transactions.reading() as connection:
             statement = number_of_entries(self._models, run_id, agent_id)
             return int(connection.execute(statement).scalar_one())
 
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, sorted."""
-        with self._reading() as connection:
+        with self._transactions.reading() as connection:
             return sorted(connection.scalars(agents_with_entries(self._models, run_id)))
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
-        with self._reading() as connection:
+        with self._transactions.reading() as connection:
             return sorted(connection.scalars(runs_with_entries(self._models)))
 
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""
-        with self._reading() as connection:
+        with self._transactions.reading() as connection:
             ids = connection.scalars(memory_ids_by_step(self._models, run_id, agent_id))
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
+
+    def versions(self) -> dict[int, int]:
+        """How many entries of every run name each version of the encoder."""
+        with self._transactions.reading() as connection:
+            rows = connection.execute(numbers_by_version(self._models))
+            return {row.version: row.number for row in rows}
 
     def stored_bytes(self) -> int:
         """How many bytes the database uses for all entries here, indexes included.
@@ -321,7 +312,7 @@ class LtmRepository(LongTermMemory):
         For SQLite the whole file less its free pages and the encoders' weights: what else is in
         it is small, and telling it apart would mean to read the file from end to end.
         """
-        with self._reading() as connection:
+        with self._transactions.reading() as connection:
             if not connection.execute(select(exists(entries_of_any_run(self._models)))).scalar():
                 return 0
             if connection.dialect.name == "postgresql":
@@ -352,17 +343,16 @@ class LtmRepository(LongTermMemory):
         return row_to_entry(row, contents)
 
 
-def _vector(row: Any) -> NDArray[np.float32]:
+def _vectors(version: int | None, rows: Sequence[Any]) -> Vectors:
+    """The vectors of rows that are coded alike."""
+    ids = [row.memory_id for row in rows]
+    if rows[0].embedding is None:
+        return Vectors(version, ids, np.zeros((len(ids), 0), np.float32))
     try:
-        return decode_vector(row.embedding_coding, row.embedding)
+        matrix = decode_vectors(rows[0].embedding_coding, [row.embedding for row in rows])
     except EncodingError as error:
-        raise EncodingError(f"entry {row.memory_id}: {error}") from error
-
-
-def _run_of(query: Query) -> str:
-    if query.run_id is None:
-        raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-    return query.run_id
+        raise EncodingError(f"entry {ids[0]}: {error}") from error
+    return Vectors(version, ids, matrix)
 
 
 def _conflict(key: EntryKey, stored: int, revision: int | None) -> EntryConflict:

@@ -86,7 +86,7 @@ class Names:
         owners = [(runs[entry.run_id], entry.agent_id) for entry in entries]
         agents = self._agents(set(owners))
         types = self._types({entry.memory_type.value for entry in entries})
-        self._note_versions({entry.encoder_version for entry in entries} - {None})
+        self.note_versions({entry.encoder_version for entry in entries})
         return [
             References(owner[0], agents[owner], types[entry.memory_type.value])
             for owner, entry in zip(owners, entries, strict=True)
@@ -128,12 +128,12 @@ class Names:
             lambda owner: {"run_id": owner[0], "name": owner[1]},
         )
 
-    def _note_versions(self, versions: set[int | None]) -> None:
+    def note_versions(self, versions: set[int | None]) -> None:
         """See that rows can name these encoder versions, even if none has been registered yet."""
         table = self._models.EncoderVersion
         self._interned(
             table_of(table),
-            [("version", version) for version in versions],
+            [("version", version) for version in versions - {None}],
             lambda wanted: select(table.id).where(table.id.in_(v for _, v in wanted)),
             lambda row: ("version", row.id),
             lambda version: {

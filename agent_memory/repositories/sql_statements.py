@@ -110,6 +110,13 @@ def number_of_entries(
     return select(func.count()).where(owned_by(models, run_id, agent_id))
 
 
+def numbers_by_version(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """How many entries name each version of the encoder."""
+    version = models.LtmEntry.encoder_version
+    numbers = select(version.label("version"), func.count().label("number"))
+    return numbers.where(version.is_not(None)).group_by(version)
+
+
 def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:
     """The names of a run's agents that have entries."""
     agent, entry = models.Agent, models.LtmEntry
@@ -132,6 +139,15 @@ def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[
     entry = models.LtmEntry
     ids = select(entry.memory_id).where(owned_by(models, run_id, agent_id))
     return ids.order_by(*_ordered(models, Order.STEP))
+
+
+def outdated_memory_ids(
+    models: LtmModels, run_id: str, agent_id: str, version: int
+) -> Select[*tuple[Any, ...]]:
+    """The ids of an agent's entries whose vector another encoder made, by step."""
+    made_by = models.LtmEntry.encoder_version
+    ids = memory_ids_by_step(models, run_id, agent_id)
+    return ids.where((made_by != version) | made_by.is_(None))
 
 
 def entries_of_any_run(models: LtmModels) -> Select[*tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Dialect, Table, bindparam, case, delete, func
 
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_rows import code_embedding
 from agent_memory.repositories.base import Added
 from agent_memory.repositories.sql_names import KnownNames, Names
 from agent_memory.repositories.sql_statements import (
@@ -122,6 +123,38 @@ class UnitOfWork:
             .values(values)
         )
         return changed.rowcount == 1
+
+    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Store entries' vectors in place of those they had, where the revision is theirs."""
+        self._names.note_versions({entry.encoder_version for entry in entries})
+        located = self.locate(entry.key for entry in entries)
+        table, changes, outcome = self._entries, [], []
+        for entry in entries:
+            place = located.get(entry.key)
+            there = place is not None and place.age[0] == entry.revision
+            outcome.append(there)
+            if place is not None and there:
+                coding, vector = code_embedding(entry)
+                changes.append(
+                    {
+                        "row": place.row,
+                        "vector": vector,
+                        "coding": coding,
+                        "version": entry.encoder_version,
+                    }
+                )
+        statement = (
+            update(table)
+            .where(table.c.id == bindparam("row"))
+            .values(
+                embedding=bindparam("vector"),
+                embedding_coding=bindparam("coding"),
+                encoder_version=bindparam("version"),
+            )
+        )
+        if changes:
+            self.connection.execute(statement, changes)
+        return outcome
 
     def touch(self, counts: Mapping[int, int], at: float) -> None:
         """Count retrievals of entries, by the ids of their rows."""

@@ -1,61 +1,93 @@
 """Finds entries by likeness across the tiers, each once, the most alike first.
 
-Each tier's vectors have a width of their own, and numbers of different widths do not compare. So
-each tier proposes candidates by the cosine of its own vectors, and the candidates of all tiers
-are ranked together on something they share: the features of their contents where a state is
-asked for, which is exact; the narrowest vectors where only a vector is given.
+Vectors of different versions or widths share no space, and their numbers do not compare. So each
+tier proposes candidates of each version by the cosine of its own vectors, and the candidates of
+all tiers are ranked together on something they share: the features of their contents where a
+state is asked for, which is exact; the narrowest vectors where only a vector is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.encoder import Encoder
-from agent_memory.entry import EntryKey, Hit, Query
-from agent_memory.repositories.base import MemoryRepository, Vectors
-from agent_memory.retrieval.temporal import fetch
+from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.repositories.base import MemoryRepository
 
-# The narrow vectors of lower tiers order near neighbours less surely than the features do: so
-# many more candidates than are asked for make the best of them almost surely be among them.
-_CANDIDATES = 8
-_AT_LEAST = 64
+# Vectors order near neighbours less surely than the features do, the narrower the less: so more
+# candidates than are asked for make the best of them almost surely be among them. How many times
+# as many of each tier, and at least:
+_CANDIDATES = {Tier.STM: (3, 24), Tier.IM: (4, 32), Tier.LTM: (8, 64)}
 
 
-@dataclass(frozen=True)
 class Likeness:
-    """What to be alike to, and how that is measured.
+    """What to be alike to, and how that is measured; the ``Probe`` of repositories.
 
-    Attributes:
-        encoder: The encoder that made the stored vectors.
-        version: Which version it is; vectors of others are not compared with its own.
+    Make one with ``to_state`` or ``to_vector``, and use it for one question.
+
+    Args:
+        encoders: The versions there are; likeness is measured by the current one.
         state: The state to be alike to, or None where only a vector is known.
-        vector: The vector to be alike to, float32, as wide as some tier's.
+        vectors: The vector to be alike to, by version; float32, as wide as some tier's.
     """
 
-    encoder: Encoder
-    version: int
-    state: Mapping[str, Any] | None
-    vector: NDArray[np.float32]
+    def __init__(
+        self,
+        encoders: EncoderRegistry,
+        state: Mapping[str, Any] | None,
+        vectors: dict[int, NDArray[np.float32]],
+    ) -> None:
+        self._encoders = encoders
+        self._current = encoders.current
+        self._state = state
+        self._vectors = vectors
 
     @classmethod
-    def to_state(cls, encoder: Encoder, version: int, state: Mapping[str, Any]) -> Likeness:
-        """Likeness to a state."""
-        return cls(encoder, version, state, encoder.encode_one(state))
+    def to_state(cls, encoders: EncoderRegistry, state: Mapping[str, Any]) -> Likeness:
+        """Likeness to a state.
+
+        Raises:
+            InvalidEntry: It is none.
+        """
+        current = encoders.current
+        return cls(encoders, state, {current.version: current.encoder.encode_one(state)})
 
     @classmethod
-    def to_vector(cls, encoder: Encoder, version: int, vector: NDArray[np.float32]) -> Likeness:
-        """Likeness to a vector of any tier.
+    def to_vector(cls, encoders: EncoderRegistry, vector: NDArray[np.float32]) -> Likeness:
+        """Likeness to a vector of any tier, made by the current version.
 
         Raises:
             InvalidEntry: No tier has vectors of that width.
         """
-        encoder.widths.level(len(vector))
-        return cls(encoder, version, None, vector)
+        current = encoders.current
+        current.encoder.widths.level(len(vector))
+        return cls(encoders, None, {current.version: vector})
+
+    def at(self, version: int | None, width: int) -> NDArray[np.float32] | None:
+        """The vector to compare those of a version and width with; None if they do not compare."""
+        encoder = self._encoders.encoder(version)
+        if version is None or encoder is None or width not in (*encoder.widths,):
+            return None
+        if version not in self._vectors and self._state is not None:
+            self._vectors[version] = encoder.encode_one(self._state)
+        vector = self._vectors.get(version)
+        if vector is None or width > len(vector):
+            return None
+        return encoder.carry(vector, width)
+
+    def scores(self, contents: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """How alike states are, from -1 to 1, of shape (n,)."""
+        encoder = self._current.encoder
+        if self._state is not None:
+            return encoder.likeness(self._state, contents)
+        narrowest = encoder.widths.ltm
+        vectors = encoder.carry(encoder.encode(contents), narrowest)
+        return cosines(vectors, encoder.carry(self._vectors[self._current.version], narrowest))
 
 
 def recall_alike(tiers: Sequence[MemoryRepository], query: Query, likeness: Likeness) -> list[Hit]:
@@ -72,49 +104,22 @@ def recall_alike(tiers: Sequence[MemoryRepository], query: Query, likeness: Like
     """
     if query.limit == 0:
         return []
-    wanted = None if query.limit is None else max(query.limit * _CANDIDATES, _AT_LEAST)
-    keys = dict.fromkeys(
-        key for tier in tiers for key in _candidates(tier.vectors(query), likeness, wanted)
-    )
-    hits = _scored(fetch(tiers, list(keys)), likeness)
-    hits.sort(key=lambda hit: (-(hit.score or 0.0), hit.entry.memory_id))
-    return hits if query.limit is None else hits[: query.limit]
-
-
-def _candidates(
-    groups: Sequence[Vectors], likeness: Likeness, wanted: int | None
-) -> list[EntryKey]:
-    """The entries of a tier that may be among the most alike; all whose vectors do not compare."""
-    found: list[EntryKey] = []
-    for group in groups:
-        if wanted is None or len(group.keys) <= wanted or not _compares(group, likeness):
-            found += group.keys
-            continue
-        asked = likeness.encoder.carry(likeness.vector, group.matrix.shape[1])
-        order = np.argpartition(-cosines(group.matrix, asked), wanted)[:wanted]
-        found += [group.keys[place] for place in order]
-    return found
-
-
-def _compares(group: Vectors, likeness: Likeness) -> bool:
-    width = group.matrix.shape[1]
-    return group.version == likeness.version and width in (*likeness.encoder.widths,) and (
-        width <= len(likeness.vector)
-    )  # fmt: skip
-
-
-def _scored(hits: Sequence[Hit], likeness: Likeness) -> list[Hit]:
-    if not hits:
+    found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
+    for repository in tiers:
+        times, least = _CANDIDATES[repository.tier]
+        limit = None if query.limit is None else max(query.limit * times, least)
+        for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
+            # Tiers are read from the top down, as entries move: the richer copy is met first.
+            found.setdefault(entry.key, (entry, repository.tier))
+    if not found:
         return []
-    encoder = likeness.encoder
-    contents = [hit.entry.contents for hit in hits]
-    if likeness.state is not None:
-        scores = encoder.likeness(likeness.state, contents)
-    else:
-        narrowest = encoder.widths.ltm
-        vectors = encoder.carry(encoder.encode(contents), narrowest)
-        scores = cosines(vectors, encoder.carry(likeness.vector, narrowest))
-    return [Hit(hit.entry, hit.tier, float(score)) for hit, score in zip(hits, scores, strict=True)]
+    scores = likeness.scores([entry.contents for entry, _ in found.values()])
+    hits = [
+        Hit(entry, tier, float(score))
+        for (entry, tier), score in zip(found.values(), scores, strict=True)
+    ]
+    hits.sort(key=lambda hit: (-(hit.score or 0.0), hit.entry.memory_id))
+    return hits[: query.limit]
 
 
 def cosines(matrix: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float32]:

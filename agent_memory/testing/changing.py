@@ -7,13 +7,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from agent_memory.entry import MemoryType
+from agent_memory.entry import MemoryType, Query
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.repositories.base import MemoryRepository
-from agent_memory.testing.samples import an_entry
+from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import assert_moved, everything
+
+
+def _vector(*numbers: float) -> NDArray[np.float32]:
+    return np.array(numbers, np.float32)
 
 
 class ChangingContract:
@@ -138,3 +144,38 @@ class ChangingContract:
         with pytest.raises(InvalidEntry):
             repository.touch({entry.key: 1}, at=at)
         assert everything(repository) == [entry]
+
+    def test_reembedding_changes_vector_and_version_alone(
+        self, repository: MemoryRepository
+    ) -> None:
+        entries = [
+            an_entry(embedding=[1.0, 2.0], encoder_version=0, retrieval_count=3, revision=2),
+            an_entry(),
+            an_entry(embedding=[4.0], encoder_version=1),
+        ]
+        repository.add_many(entries)
+        new = [
+            replace(entries[0], embedding=_vector(3.0), encoder_version=9, step_number=7),
+            replace(entries[1], embedding=_vector(0.5, 0.25, 0.125), encoder_version=9),
+            replace(entries[2], embedding=None, encoder_version=None),
+        ]
+        assert repository.reembed(new) == [True] * 3
+        assert repository.get_many([entry.key for entry in entries]) == [
+            replace(new[0], step_number=entries[0].step_number), new[1], new[2],
+        ]  # fmt: skip
+        probe = Directions()
+        query = Query(run_id="run", agent_id="ant")
+        cosines = {hit.entry.key: hit.cosine for hit in repository.nearest(query, probe)}
+        assert cosines.keys() == {entry.key for entry in entries}
+        assert cosines[entries[2].key] is None
+        assert cosines[entries[0].key] is not None
+
+    def test_a_vector_of_another_revision_or_of_nothing_is_not_stored(
+        self, repository: MemoryRepository
+    ) -> None:
+        entry = an_entry(embedding=[1.0], encoder_version=0, revision=2)
+        repository.add(entry)
+        late = replace(entry, embedding=_vector(2.0), encoder_version=1, revision=1)
+        assert repository.reembed([late, an_entry(embedding=[1.0])]) == [False, False]
+        assert everything(repository) == [entry]
+        assert repository.reembed([]) == []

@@ -288,12 +288,12 @@ class FindingContract:
         )
         query = Query(run_id="run", agent_id="ant", memory_type=memory_type, limit=1)
         found = {
-            key: (group.version, row.tobytes())
+            memory_id: (group.version, row.tobytes())
             for group in repository.vectors(query)
-            for key, row in zip(group.keys, group.matrix, strict=True)
+            for memory_id, row in zip(group.memory_ids, group.matrix, strict=True)
         }
         expected = {
-            entry.key: (
+            entry.memory_id: (
                 entry.encoder_version,
                 b"" if entry.embedding is None else entry.embedding.tobytes(),
             )
@@ -311,3 +311,20 @@ class FindingContract:
             (entry.key, entry.importance_score) for entry in expected
         ]
         assert filled.importances("run", "nobody") == []
+
+    def test_outdated_are_the_entries_with_vectors_of_other_versions_or_none(
+        self, repository: MemoryRepository
+    ) -> None:
+        entries = [
+            an_entry(step_number=step, embedding=vector, encoder_version=version)
+            for step, (vector, version) in enumerate(
+                [([1.0], 0), ([1.0], 1), (None, None), ([2.0], 12), ([1.0, 2.0], 1)]
+            )
+        ]
+        repository.add_many([*entries, an_entry(agent_id="bee", encoder_version=3)])
+        for version in (0, 1, 12, 7):
+            assert repository.outdated("run", "ant", version) == [
+                entry.key for entry in entries if entry.encoder_version != version
+            ]
+        assert repository.outdated("run", "nobody", 0) == []
+        assert repository.versions() == {0: 1, 1: 2, 3: 1, 12: 1}

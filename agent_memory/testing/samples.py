@@ -7,10 +7,11 @@ import decimal
 import math
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.identity import MemoryIds
@@ -39,6 +40,26 @@ def an_entry(**fields: Any) -> MemoryEntry:
 def a_memory_id(number: int) -> str:
     """The memory id that sorts at this number: 32 hexadecimal digits."""
     return f"{number:032x}"
+
+
+class Directions:
+    """A probe: one direction for each version and width, and none for some versions.
+
+    Args:
+        incomparable: Versions whose vectors do not compare; entries without one never do.
+        seed: Of the directions.
+    """
+
+    def __init__(self, incomparable: Collection[int] = (), seed: int = 0) -> None:
+        self._incomparable = incomparable
+        self._seed = seed
+
+    def at(self, version: int | None, width: int) -> NDArray[np.float32] | None:
+        """The direction of a version and width, float32 of shape (width,)."""
+        if version is None or version in self._incomparable or width == 0:
+            return None
+        random = np.random.default_rng([self._seed, version, width])
+        return random.standard_normal(width).astype(np.float32)
 
 
 _PUNCTUATION = tuple("*?:|/\\'\"`{}[]()<>%_-.,;$@#&+=~^! ")

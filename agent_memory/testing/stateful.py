@@ -24,7 +24,7 @@ from agent_memory.entry import MAX_STEP, EntryKey, MemoryEntry, MemoryType, Orde
 from agent_memory.errors import EntryConflict, EntryNotFound
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
-from agent_memory.testing.samples import a_memory_id, an_entry
+from agent_memory.testing.samples import Directions, a_memory_id, an_entry
 
 _T = TypeVar("_T")
 
@@ -41,6 +41,7 @@ _FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "timestamp": _TIMES,
         "memory_type": st.sampled_from(MemoryType),
         "importance_score": _SCORES,
+        "encoder_version": st.sampled_from([None, 0, 1, 2]),
         "contents": st.dictionaries(st.text(max_size=2), st.none() | st.floats(), max_size=2),
         "embedding": st.none() | st.lists(st.floats(width=32, allow_nan=False,
                                                     allow_infinity=False), min_size=1, max_size=3),
@@ -143,6 +144,33 @@ class _Walk(RuleBasedStateMachine):
         run_id, agent_id, _ = self.key(where)
         query = Query(run_id=run_id, agent_id=agent_id, **asked)
         self.both(lambda repository: repository.find(query))
+
+    @rule(where=_WHERE, asked=_QUERIES, seed=_COUNTS)
+    def nearest(self, where: Any, asked: dict[str, Any], seed: int) -> None:
+        run_id, agent_id, _ = self.key(where)
+        query = Query(run_id=run_id, agent_id=agent_id, **asked)
+        probe = Directions(incomparable=[2], seed=seed)
+        # Groups come in any order, and in each the nearest first.
+        self.both(
+            lambda repository: sorted(
+                repository.nearest(query, probe), key=lambda hit: hit.entry.memory_id
+            )
+        )
+
+    @rule(places=st.lists(_WHERE, max_size=4, unique=True), fields=_FIELDS, behind=_COUNTS)
+    def reembed(self, places: list[Any], fields: dict[str, Any], behind: int) -> None:
+        entries = self.reference.get_many([self.key(where) for where in places])
+        # Whatever else is given than vector and version is not stored.
+        changed = [replace(entry, **fields) for entry in entries]
+        if behind == 2 and changed:
+            changed[0] = replace(changed[0], revision=changed[0].revision + 1)
+        changed += [an_entry(**self.key((1, "a", 3))._asdict(), **fields)] * (not places)
+        self.both(lambda repository: repository.reembed(changed))
+
+    @rule(where=_WHERE, version=_COUNTS)
+    def outdated(self, where: Any, version: int) -> None:
+        run_id, agent_id, _ = self.key(where)
+        self.both(lambda repository: repository.outdated(run_id, agent_id, version))
 
     @rule(places=st.lists(_WHERE, max_size=5))
     def get_many(self, places: list[Any]) -> None:

@@ -69,7 +69,7 @@ class TestRedisBeneath:
         self, redis_client: redis.Redis, stm: StmRepository
     ) -> None:
         stm.add(_entry())
-        names = (b"steps", b"times", b"importance", b"type:state", _ID.encode())
+        names = (b"steps", b"times", b"importance", b"type:state", b"changes", _ID.encode())
         registries = {b"agent_memory:stm:agents:run", b"agent_memory:stm:runs"}
         assert _keys(redis_client) == {_PREFIX + name for name in names} | registries
         for index, score in {
@@ -82,6 +82,8 @@ class TestRedisBeneath:
             (b"ant", 1234.5)
         ]
         assert redis_client.smembers("agent_memory:stm:runs") == {b"run"}
+        [(_, noted)] = redis_client.xrange(_PREFIX + b"changes")
+        assert noted == {b"1234.5": _ID.encode()}
 
     def test_the_hash_holds_every_field_as_documented(
         self, redis_client: redis.Redis, stm: StmRepository
@@ -184,7 +186,7 @@ class TestRedisBeneath:
         stm.add(_entry())
         stm.move_to(im, [_entry(compression_level=1)])
         assert {key for key in _keys(redis_client) if key.startswith(b"agent_memory:stm")} == set()
-        assert len(_keys(redis_client)) == 7
+        assert len(_keys(redis_client)) == 8
         _check_indexes(redis_client, _IM)
 
     def test_two_namespaces_and_foreign_keys_are_left_alone(
@@ -325,9 +327,11 @@ def _check_indexes(client: Any, namespace: str) -> None:
     found = {
         key: dict(client.zrange(key, 0, -1, withscores=True))
         for key in client.scan_iter(f"{namespace}:{{*", count=1000)
-        if len(key.rpartition(b"}:")[2]) != 32
+        if len(key.rpartition(b"}:")[2]) != 32 and not key.endswith(b"}:changes")
     }
     assert found == expected
+    logs = set(client.scan_iter(f"{namespace}:{{*}}:changes", count=1000))
+    assert logs == {key[: -len(b"steps")] + b"changes" for key in found if key.endswith(b"}:steps")}
     assert client.smembers(f"{namespace}:runs") == registered.keys()
     for run, agents in registered.items():
         assert set(client.zrange(f"{namespace}:agents:".encode() + run, 0, -1)) == agents

@@ -21,6 +21,7 @@ from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.testing import LongTermContract, RepositoryContract, an_entry
+from agent_memory.testing.samples import Directions
 from tests import engines
 
 
@@ -69,6 +70,7 @@ _WRITES: dict[str, Callable[[LongTermMemory], object]] = {
     "add_many": lambda repository: repository.add_many([_ENTRY]),
     "replace": lambda repository: repository.replace(_ENTRY),
     "touch": lambda repository: repository.touch({_ENTRY.key: 1}, at=2.0),
+    "reembed": lambda repository: repository.reembed([_ENTRY]),
     "remove": lambda repository: repository.remove(_ENTRY.key),
     "remove_many": lambda repository: repository.remove_many([_ENTRY.key]),
     "remove_copied": lambda repository: repository.remove_copied([_ENTRY]),
@@ -80,11 +82,17 @@ _READS: dict[str, Callable[[LongTermMemory], object]] = {
     "get": lambda repository: repository.get(_ENTRY.key),
     "get_many": lambda repository: repository.get_many([_ENTRY.key]),
     "find": lambda repository: repository.find(Query(run_id="run", agent_id="ant")),
+    "vectors": lambda repository: repository.vectors(Query(run_id="run", agent_id="ant")),
+    "nearest": lambda repository: repository.nearest(
+        Query(run_id="run", agent_id="ant"), Directions()
+    ),
+    "outdated": lambda repository: repository.outdated("run", "ant", 0),
     "count": lambda repository: repository.count("run"),
     "count of an agent": lambda repository: repository.count("run", "ant"),
     "agents": lambda repository: repository.agents("run"),
     "runs": lambda repository: repository.runs(),
     "keys": lambda repository: repository.keys("run", "ant"),
+    "versions": lambda repository: {**repository.versions(), -1: 0},
     "stored_bytes": lambda repository: repository.stored_bytes(),
 }
 _FORGET: dict[str, Callable[[LongTermMemory], object]] = {

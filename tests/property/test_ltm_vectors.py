@@ -8,12 +8,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from agent_memory.errors import EncodingError
+from agent_memory.int8_grid import on_int8_grid
 from agent_memory.models.ltm_vectors import (
     FLOAT32,
     INT8,
     code_vector,
     decode_vector,
-    on_int8_grid,
 )
 
 VECTORS = arrays(

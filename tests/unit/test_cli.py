@@ -180,3 +180,62 @@ def test_traders_who_starve_leave_an_action_and_no_state() -> None:
     assert all(
         moment.state is None and moment.action["action_params"]["lacking"] for moment in dead
     )
+
+
+class TestEncoder:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A folder in which an ant has moved through all three tiers."""
+        folder = tmp_path_factory.mktemp("encoder") / "memory"
+        limits = {"stm_config": {"memory_limit": 40}, "im_config": {"memory_limit": 40}}
+        with AgentMemorySystem({"path": folder, "engine": "embedded", **limits}) as memory:
+            for step in range(150):
+                memory.store_agent_state("ant", {"food": step % 7, "at": (step, 3)}, step)
+        return folder
+
+    def test_versions_are_trained_activated_listed_and_encoded_anew(self, folder: Path) -> None:
+        def held() -> dict[Tier, int]:
+            return entries_by_tier(folder, "default")
+
+        before = held()
+        listed = invoke("encoder", "list", "--path", folder)
+        assert re.search(r"^0 +150 .*active +untrained", listed.output, re.MULTILINE)
+        trained = invoke("encoder", "train", "--path", folder, "--epochs", 1, "--name", "ants")
+        assert trained.exit_code == 0, trained.output
+        assert "version 1 is active" in trained.output
+        assert re.search(r"long-term +32 +[01]\.\d{3} +[01]\.\d{3}", trained.output)
+        assert "kept: pca" in trained.output
+        done = invoke("encoder", "reencode", "--path", folder)
+        assert "encoded anew: 150 entries" in done.output
+        listed = invoke("encoder", "list", "--path", folder)
+        assert re.search(r"^0 +0 .*registered +untrained", listed.output, re.MULTILINE)
+        assert re.search(r"^1 +150 .*active +pca +ants", listed.output, re.MULTILINE)
+        assert "version 0 is active" in invoke("encoder", "activate", 0, "--path", folder).output
+        # Limits are the simulation's: a command that was given none moves nothing.
+        assert held() == before
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (("activate", 9), "version 9 of the encoder is not registered"),
+            (("reencode", "--version", 9), "version 9 of the encoder is not registered"),
+            (("train", "--run", "nowhere"), "at least one is needed"),
+        ],
+    )
+    def test_what_is_not_there_is_told_in_one_line(
+        self, folder: Path, arguments: tuple[object, ...], complaint: str
+    ) -> None:
+        result = invoke("encoder", *arguments, "--path", folder)
+        assert result.exit_code == 2
+        assert complaint in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize("command", ["list", "train", "reencode"])
+    def test_a_folder_without_a_memory_is_told_and_not_made(
+        self, tmp_path: Path, command: str
+    ) -> None:
+        result = invoke("encoder", command, "--path", tmp_path / "none")
+        assert result.exit_code == 2
+        assert "there is no memory" in result.stderr
+        assert not (tmp_path / "none").exists()

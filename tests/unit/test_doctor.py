@@ -144,6 +144,15 @@ def test_folder_that_is_opened_otherwise_than_it_was_made_is_told(
     assert "ltm_url" in line(result, "folder")
 
 
+def test_folder_made_under_other_names_is_looked_at_under_those(folder: Path) -> None:
+    names = {"stm_config": {"namespace": "ours:stm"}, "ltm_config": {"table_prefix": "ours"}}
+    with AgentMemorySystem({"path": folder, "ltm_url": f"sqlite:///{folder}/ours.db", **names}):
+        pass
+    result = doctor(folder)
+    assert result.exit_code == 0, result.stdout
+    assert "ours.db is current" in line(result, "schema")
+
+
 def test_server_of_ones_own_is_told_without_its_password(
     folder: Path, tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

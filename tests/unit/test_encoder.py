@@ -22,6 +22,7 @@ from agent_memory.embeddings.schema_fitting import BUCKETS, MAX_CATEGORIES, MAX_
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
+from agent_memory.int8_grid import on_int8_grid
 
 RANDOM = np.random.default_rng(0)
 
@@ -143,8 +144,21 @@ class TestVectors:
             wanted = flatten(state)
             for path, value in flatten(rebuilt.state).items():
                 assert value == pytest.approx(wanted[path], abs=1e-3), path
-            assert rebuilt.errors["energy"].typical < 1e-3
+            # Of long-term vectors the errors are told as they rest, with a byte a number.
+            assert rebuilt.errors["energy"].relative < (1e-2 if width == 32 else 1e-4)
             assert rebuilt.errors["mood"].typical == 0.0
+
+    def test_the_errors_of_long_term_vectors_are_those_of_vectors_as_they_rest(
+        self, encoder: FittedEncoder
+    ) -> None:
+        states = _states(200)
+        vectors = encoder.carry(encoder.encode(states), 32)
+        rebuilt = [encoder.reconstruct(on_int8_grid(vector)) for vector in vectors]
+        off = [
+            abs(one.state["energy"] - state["energy"])
+            for one, state in zip(rebuilt, states, strict=True)
+        ]
+        assert 0.5 < np.mean(off) / rebuilt[0].errors["energy"].typical < 2.0
 
     def test_errors_are_those_of_the_width(self) -> None:
         states = [{f"f{key}": float(v) for key, v in enumerate(row)}
@@ -303,7 +317,9 @@ def test_held_out_are_the_last_ones_and_the_report_says_which_and_why() -> None:
     assert report.kept == "pca"
     assert "PCA loses nothing" in report.reason
     assert [level.width for level in report.levels] == [384, 128, 32]
-    assert all(level.pca.r2 > 0.99 and level.pca.recall > 0.99 for level in report.levels)
+    assert all(level.pca.r2 > 0.99 for level in report.levels)
+    assert all(level.pca.recall > 0.99 for level in report.levels[:2])
+    assert report.levels[2].pca.recall > 0.9  # as they rest, with a byte a number
     late = [{"a": float(step % 7), "b": "new" if step >= 160 else "old"} for step in range(200)]
     assert train(late, Plan(epochs=1)).encoder.schema.categories[0].values == ("old",)
 

@@ -22,7 +22,7 @@ from agent_memory import (
 )
 from agent_memory.compression import CompressionEngine
 from agent_memory.embeddings.version_zero import VersionZero
-from agent_memory.models.ltm_vectors import on_int8_grid
+from agent_memory.int8_grid import on_int8_grid
 
 STATES = 300
 

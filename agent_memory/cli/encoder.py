@@ -1,0 +1,181 @@
+"""The commands of the encoder: its versions, training, activation, encoding anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent_memory.cli import tables
+from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.core import AgentMemorySystem
+from agent_memory.repositories.sql_encoders import EncoderRecord
+
+app = typer.Typer(help="Versions of the encoder that makes the vectors.", no_args_is_help=True)
+
+_Runs = Annotated[
+    list[str] | None, typer.Option("--run", help="A run; may be given several times.")
+]
+_Version = Annotated[int, typer.Argument(min=0, help="As listed; 0 needs no training.")]
+
+
+@app.command(name="list")
+def list_versions(path: Folder = None) -> None:
+    """Show the versions of the encoder, and how many entries name each."""
+    with plain_errors(), opened(path, read_only=True) as system:
+        console().print(_versions(system))
+
+
+@app.command()
+def train(
+    path: Folder = None,
+    run: _Runs = None,
+    network: Annotated[
+        bool, typer.Option(help="Train a network too, which needs torch; else PCA alone.")
+    ] = True,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes of the network over the states.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Of the version, for people.")] = None,
+    activate: Annotated[bool, typer.Option(help="Encode new entries with it.")] = True,
+) -> None:
+    """Fit a version to what is remembered, of every run unless some are named."""
+    screen = console()
+    with plain_errors(), opened(path) as system:
+        with epochs_told(screen) as progress:
+            trained = system.train_encoder(
+                runs=run or tables.runs_of(system),
+                network=network,
+                epochs=epochs,
+                seed=seed,
+                name=name,
+                activate=activate,
+                progress=progress,
+            )
+        screen.print(comparison(trained.report))
+        screen.print(f"kept: {trained.report.kept}, since {trained.report.reason}", soft_wrap=True)
+        state = "active" if trained.active else "registered"
+        screen.print(f"version {trained.version} is {state}")
+
+
+@app.command()
+def activate(version: _Version, path: Folder = None) -> None:
+    """Encode new entries with a version; a live simulation does so from its next upkeep on."""
+    with plain_errors(), opened(path) as system:
+        system.encoders.activate(version)
+        typer.echo(f"version {version} is active")
+
+
+@app.command()
+def reencode(
+    path: Folder = None,
+    run: _Runs = None,
+    version: Annotated[
+        int | None, typer.Option(min=0, help="As listed; else the active one.")
+    ] = None,
+) -> None:
+    """Give stored entries vectors of a version; may be stopped at any moment and begun again."""
+    screen = console()
+    with plain_errors(), opened(path) as system:
+        with entries_told(screen) as progress:
+            done = system.encoders.reencode(version, runs=run, progress=progress)
+        screen.print(f"encoded anew: {done.done:,} entries")
+        if done.unreadable:
+            screen.print(f"unreadable, and left as they are: {done.unreadable:,}")
+        if done.left:
+            screen.print(f"stored meanwhile with another version: {done.left:,}; begin again later")
+
+
+def comparison(report: Any) -> Table:
+    """How PCA and the network did on the states held out, tier by tier.
+
+    Args:
+        report: A ``TrainingReport``.
+    """
+    table = tables.counted("tier", "width", "PCA R2", "recall@10", "network R2", "recall@10")
+    for name, level in zip(tables.TIER_NAMES.values(), report.levels, strict=False):
+        measured = [level.pca] if level.learned is None else [level.pca, level.learned]
+        figures = [f"{figure:.3f}" for one in measured for figure in (one.r2, one.recall)]
+        table.add_row(name, str(level.width), *figures)
+    return table
+
+
+@contextmanager
+def epochs_told(screen: Console) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A bar of a training's epochs while the block lasts; gives what is to be told of each."""
+    with _bar(screen, "epoch", "loss {task.fields[loss]:.4f}") as progress:
+        task = progress.add_task("", total=None, loss=float("nan"))
+
+        def tell(epoch: int, epochs: int, losses: dict[str, float]) -> None:
+            progress.update(task, completed=epoch, total=epochs, loss=losses["loss"])
+
+        yield tell
+
+
+@contextmanager
+def entries_told(screen: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar of entries while the block lasts; gives what is to be told of each batch."""
+    with _bar(screen, "entry", "") as progress:
+        task = progress.add_task("", total=None)
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield tell
+
+
+def _bar(screen: Console, unit: str, detail: str) -> Progress:
+    return Progress(
+        TextColumn(unit),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn(detail),
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+    )
+
+
+def _versions(system: AgentMemorySystem) -> Table:
+    named = tables.entries_by_version(system)
+    table = tables.counted("version", "entries", "bytes", "R2", "recall@10")
+    for column in ("status", "kind", "name", "made"):
+        table.add_column(column)
+    records = {record.version: record for record in system.encoders.versions()}
+    for version in sorted({0, *records, *named}):
+        record = records.get(version)
+        table.add_row(
+            str(version), f"{named.get(version, 0):,}", *_described(version, record, system)
+        )
+    return table
+
+
+def _described(
+    version: int, record: EncoderRecord | None, system: AgentMemorySystem
+) -> tuple[str, ...]:
+    if version == 0:
+        status = "active" if system.encoders.current == 0 else "registered"
+        return ("", "", "", status, "untrained", "", "")
+    if record is None:
+        return ("", "", "", "unregistered", "", "", "")
+    made = dt.datetime.fromtimestamp(record.created_at, dt.UTC).date().isoformat()
+    size = f"{record.stored_bytes:,}" if record.stored_bytes else ""
+    described = (record.status, record.kind or "", record.name or "", made)
+    return (size, *_narrowest(record), *described)
+
+
+def _narrowest(record: EncoderRecord) -> tuple[str, str]:
+    """R2 and recall of what was kept, at the width of long-term memory."""
+    report = record.metrics.get("report") or {}
+    levels = report.get("levels") or []
+    if not levels:
+        return "", ""
+    measured = levels[-1][report["kept"]]
+    return f"{measured['r2']:.3f}", f"{measured['recall']:.3f}"

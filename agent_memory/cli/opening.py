@@ -1,0 +1,62 @@
+"""How commands open a memory, and how they speak of errors: one plain line and exit status 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agent_memory.config import MemoryConfig, deployment
+from agent_memory.core import AgentMemorySystem
+from agent_memory.errors import MemoryStoreError, StoreUnavailable
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the memory; else $AGENT_MEMORY_PATH, else ./agent_memory_data."),
+]
+
+
+@contextmanager
+def opened(
+    path: Path | None, *, read_only: bool = False, upkeep: bool = False
+) -> Iterator[AgentMemorySystem]:
+    """Open the memory of a folder as it was made, or of the server that the environment names.
+
+    Args:
+        path: The folder; None: where the environment says.
+        read_only: Whether writes are refused.
+        upkeep: Whether entries may move down. Only the limits that the memory is configured with
+            by the simulation say how far, and here the defaults stand for them.
+
+    Raises:
+        StoreUnavailable: There is no such memory.
+    """
+    config = MemoryConfig(path=path)
+    where = deployment(config)
+    if where.engine != "embedded":
+        with AgentMemorySystem(config, read_only=read_only, upkeep=upkeep) as system:
+            yield system
+        return
+    if not where.path.is_dir():
+        raise StoreUnavailable(f"there is no memory in {where.path}")
+    with AgentMemorySystem.open(where.path, read_only=read_only, upkeep=upkeep) as system:
+        yield system
+
+
+def console() -> Console:
+    """Where commands print. Folders and runs may be named in brackets, which is rich's markup."""
+    return Console(markup=False, highlight=False)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the command with one line where something is wrong."""
+    try:
+        yield
+    except MemoryStoreError as error:
+        typer.echo(f"agent-memory: {error}", err=True)
+        raise typer.Exit(2) from None

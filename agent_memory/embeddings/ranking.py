@@ -1,0 +1,71 @@
+"""Which of many vectors are nearest to one, by the cosine of the angle between them; exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Single precision sums of a few thousand products, and then some; what is this near to the last
+# place is summed again.
+_DOUBT = 1e-4
+
+
+def as_units(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Vectors of shape (n, dim) brought to length 1; those of zeros stay zeros.
+
+    Args:
+        rows: Finite numbers of shape (n, dim).
+
+    Returns:
+        Float32 of shape (n, dim).
+    """
+    wide = np.asarray(rows, np.float64)
+    # By the largest number first, lest the squares of very large or small ones be lost.
+    wide = wide / _not_zero(np.abs(wide).max(axis=1, initial=0.0, keepdims=True))
+    return (wide / _not_zero(np.linalg.norm(wide, axis=1, keepdims=True))).astype(np.float32)
+
+
+def nearest(
+    units: NDArray[np.float32],
+    unit: NDArray[np.float32],
+    names: Sequence[str],
+    count: int | None,
+    among: NDArray[np.intp] | None = None,
+) -> list[tuple[int, float]]:
+    """Rank vectors by their cosine with one.
+
+    Args:
+        units: Vectors of length 1 (or 0), of shape (n, dim).
+        unit: The one to compare with, of length 1 (or 0) and shape (dim,).
+        names: The name of each row; equal cosines are ranked by it.
+        count: How many to give at most; None for all.
+        among: Look only at these rows.
+
+    Returns:
+        Rows and cosines from -1 to 1, the greatest first. A vector of zeros has a cosine of 0
+        with any other.
+    """
+    if count == 0:
+        return []
+    chosen = units if among is None else units[among]
+    rough = chosen @ unit
+    if count is not None and len(rough) > count:
+        least = np.partition(rough, len(rough) - count)[len(rough) - count]
+        near = np.flatnonzero(rough >= least - _DOUBT)
+    else:
+        near = np.arange(len(rough))
+    # Row by row and in double precision: in a product of matrices the last bits of a row depend
+    # on its place, so that twins would not tie.
+    sure = (chosen[near].astype(np.float64) * unit).sum(axis=1).clip(-1.0, 1.0)
+    found = near if among is None else among[near]
+    ranked = sorted(
+        zip(found.tolist(), sure.tolist(), strict=True), key=lambda hit: (-hit[1], names[hit[0]])
+    )
+    return ranked[:count]
+
+
+def _not_zero(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(lengths > 0, lengths, 1.0)

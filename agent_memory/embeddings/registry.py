@@ -1,0 +1,164 @@
+"""The versions of the encoder that a memory knows: which one is used, and those that were.
+
+Every stored vector names the version that made it. Version 0 needs no training and is always
+there; the others are loaded from where they are registered when a vector of theirs is first met.
+A version never changes once it is registered, so that what was loaded stays right.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent_memory.embeddings.encoder import Encoder, FittedEncoder
+from agent_memory.embeddings.version_zero import VersionZero
+from agent_memory.embeddings.widths import Widths
+from agent_memory.errors import EncoderNotFound, EncodingError
+from agent_memory.forking import after_fork
+
+UNTRAINED = 0
+"""The version of the encoder that needs no training."""
+
+_ASK_AGAIN = 10.0  # seconds after which a version that was not there is looked for again
+
+_logger = logging.getLogger(__name__)
+
+
+class VersionSource(Protocol):
+    """Where versions are registered."""
+
+    def active(self) -> int:
+        """The version to encode with; 0 if none was activated."""
+
+    def artifact(self, version: int) -> bytes | None:
+        """The bytes of a version (see ``FittedEncoder.to_bytes``); None if it is not registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEncoder:
+    """An encoder, and the version that it is."""
+
+    version: int
+    encoder: Encoder
+
+
+class EncoderRegistry:
+    """The encoders of a memory by version, loaded when needed. Threads may share one.
+
+    Args:
+        widths: Of the vectors of version 0; a registered version has its own.
+        source: Where the others are registered; None: there are none.
+        clock: Gives a time in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        widths: Widths | None = None,
+        source: VersionSource | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        untrained = VersionZero(widths)
+        self._loaded: dict[int, Encoder] = {UNTRAINED: untrained}
+        self._absent: dict[int, float] = {}  # when it was looked for
+        self._damaged: dict[int, EncodingError] = {}
+        self._current = NumberedEncoder(UNTRAINED, untrained)
+        self._unlock()
+        after_fork(self._unlock)
+
+    @property
+    def current(self) -> NumberedEncoder:
+        """What new entries are encoded with."""
+        return self._current
+
+    def use(self, version: int) -> None:
+        """Encode with a version from now on, in this process.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        self._absent.pop(version, None)
+        self._current = NumberedEncoder(version, self.required(version))
+
+    def refresh(self) -> None:
+        """Encode with the version that is active by now, be it that another process activated it.
+
+        One that is damaged is told in the log, and version 0 serves.
+
+        Raises:
+            StoreUnavailable: The place where versions are registered does not answer.
+        """
+        active = UNTRAINED if self._source is None else self._source.active()
+        self._absent.pop(active, None)
+        encoder = self.encoder(active)
+        untrained = NumberedEncoder(UNTRAINED, self._loaded[UNTRAINED])
+        self._current = untrained if encoder is None else NumberedEncoder(active, encoder)
+
+    def encoder(self, version: int | None) -> Encoder | None:
+        """The encoder of a version; None if it is not registered or damaged, which is logged.
+
+        Raises:
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        if version is None:
+            return None
+        try:
+            return self.required(version)
+        except (EncoderNotFound, EncodingError):
+            return None
+
+    def required(self, version: int) -> Encoder:
+        """The encoder of a version.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        encoder = self._loaded.get(version)
+        if encoder is not None:
+            return encoder
+        with self._lock:
+            return self._loaded.get(version) or self._load(version)
+
+    def _load(self, version: int) -> Encoder:
+        if version in self._damaged:
+            raise self._damaged[version]
+        artifact = None if self._known_absent(version) else self._artifact(version)
+        if artifact is None:
+            raise EncoderNotFound(
+                f"version {version} of the encoder is not registered; "
+                "see: agent-memory encoder list"
+            )
+        try:
+            encoder = FittedEncoder.from_bytes(artifact)
+        except EncodingError as error:
+            damaged = EncodingError(
+                f"version {version} of the encoder cannot be read ({error}); its vectors are not "
+                "compared until its entries are encoded anew: agent-memory encoder reencode"
+            )
+            self._damaged[version] = damaged
+            _logger.error("%s", damaged)  # noqa: TRY400 - the traceback would add nothing
+            raise damaged from error
+        self._loaded[version] = encoder
+        return encoder
+
+    def _known_absent(self, version: int) -> bool:
+        # Asking costs a query, and entries of a version that is nowhere may be met all the time.
+        return self._clock() - self._absent.get(version, float("-inf")) < _ASK_AGAIN
+
+    def _artifact(self, version: int) -> bytes | None:
+        artifact = None if self._source is None else self._source.artifact(version)
+        if artifact is None:
+            self._absent[version] = self._clock()
+        return artifact
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()

@@ -1,0 +1,205 @@
+"""The encoder of a memory, as its users see it: train, activate, encode anew, reconstruct."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
+from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.training import MOST_FITTED, TrainingReport, train
+from agent_memory.entry import MemoryEntry
+from agent_memory.errors import ConfigError, InvalidEntry, StoreReadOnly
+from agent_memory.learning import agents_of, remembered_states
+from agent_memory.reencoding import Progress as ReencodingProgress
+from agent_memory.reencoding import Reencoded, reencode
+from agent_memory.repositories.sql_encoders import EncoderRecord
+from agent_memory.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedEncoder:
+    """What came of a training.
+
+    Attributes:
+        version: The number that it is registered under.
+        active: Whether new entries are encoded with it.
+        report: What was compared, and which was kept.
+    """
+
+    version: int
+    active: bool
+    report: TrainingReport
+
+
+class Encoders:
+    """The versions of a memory's encoder.
+
+    Args:
+        resources: What is open.
+        run_id: The run that is learned from unless others are named.
+    """
+
+    def __init__(self, resources: Resources, run_id: str) -> None:
+        self._resources = resources
+        self._run_id = run_id
+
+    @property
+    def current(self) -> int:
+        """The version that this process encodes new entries with.
+
+        Another process may have activated another: ``maintain`` takes notice of it.
+        """
+        return self._resources.encoders.current.version
+
+    def versions(self) -> list[EncoderRecord]:
+        """All versions that are registered, or named by entries of long-term memory."""
+        return self._resources.versions.records()
+
+    def train(
+        self,
+        states: Iterable[object] | None = None,
+        *,
+        runs: Sequence[str] | None = None,
+        network: bool = True,
+        epochs: int | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        activate: bool = True,
+        progress: Progress | None = None,
+    ) -> TrainedEncoder:
+        """Fit a version of the encoder, and register the better of the network and PCA.
+
+        Both are measured on the latest fifth of the states, which neither has seen: R2 and
+        recall@10 at the width of each tier. Entries that are stored keep their vectors, and are
+        found as before; ``reencode`` gives them vectors of the new version.
+
+        Args:
+            states: What to learn from, in the order of time; None: what is remembered, of every
+                tier, agent and type.
+            runs: Of which runs, where no states are given; None: of this one.
+            network: Whether to train a network, which needs torch; else PCA is registered.
+            epochs: Passes of the network over the states; None: the configuration's.
+            seed: The same seed and states give the same version on one machine.
+            name: For people; no two versions have the same.
+            activate: Whether new entries are encoded with it from now on.
+            progress: Told of each epoch: its number from 1, how many there are, its losses.
+
+        Raises:
+            InvalidEntry: There are no states, or one is none.
+            ConfigError: torch is not installed, or a number is not above 0.
+            EntryConflict: The name is taken.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A tier does not answer.
+        """
+        self._check_writable("nothing was trained")
+        resources = self._resources
+        learned_from: dict[str, Any] = {"runs": {}}
+        if states is None:
+            wanted = [self._run_id] if runs is None else list(runs)
+            learned_from["runs"] = {run: agents_of(resources.tiers, run) for run in wanted}
+            states = remembered_states(resources.tiers, wanted, MOST_FITTED)
+        plan = replace(Plan.of(resources.config.autoencoder_config, seed), network=network)
+        if epochs is not None:
+            plan = replace(plan, epochs=epochs)
+        training = train(states, plan, progress)
+        version = resources.versions.register(
+            training.encoder.to_bytes(),
+            kind=training.report.kept,
+            at=resources.clock(),
+            name=name,
+            parent=self.current,
+            metrics={"report": training.report.to_dict(), "learned_from": learned_from},
+        )
+        if activate:
+            self.activate(version)
+        return TrainedEncoder(version, self.current == version, training.report)
+
+    def activate(self, version: int) -> None:
+        """Encode new entries with a version, here at once, in other processes at their upkeep.
+
+        Args:
+            version: Its number; 0 is the one that needs no training.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged; what was active stays so.
+            ConfigError: The configuration says which one to encode with.
+            StoreReadOnly: The memory was opened read-only.
+        """
+        self._check_writable("nothing was activated")
+        config = self._resources.config.autoencoder_config
+        if not config.use_neural_embeddings or config.model_path is not None:
+            raise ConfigError(
+                "autoencoder_config says which encoder to use: leave model_path and "
+                "use_neural_embeddings at their defaults to choose one here"
+            )
+        self._resources.encoders.required(version)
+        self._resources.versions.activate(version)
+        self._resources.encoders.use(version)
+
+    def reencode(
+        self,
+        version: int | None = None,
+        *,
+        runs: Sequence[str] | None = None,
+        progress: ReencodingProgress | None = None,
+    ) -> Reencoded:
+        """Give entries that another version encoded vectors of this one, in every tier.
+
+        It may be stopped at any moment and called again, which goes on where it was. Meanwhile
+        entries of both versions are found.
+
+        Args:
+            version: The version; None: the current one.
+            runs: Of which runs; None: of all.
+            progress: Told of each batch: entries dealt with, and how many there are.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A tier does not answer; what was done stays done.
+        """
+        self._check_writable("nothing was encoded anew")
+        tiers = self._resources.tiers
+        if version is None:
+            version = self.current
+        self._resources.encoders.required(version)
+        if runs is None:
+            runs = sorted({run_id for tier in tiers for run_id in tier.runs()})
+        return reencode(tiers, self._resources.compression, version, runs, progress)
+
+    def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
+        """Decode the vector of a memory to a state, and tell how far to trust it.
+
+        Args:
+            given: An entry, whose vector says which version made it; or a vector of any tier,
+                made by the current version.
+
+        Raises:
+            InvalidEntry: The entry has no vector, or no tier has vectors of that width.
+            ConfigError: The version that made it needs no training, and cannot be decoded.
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+        """
+        if not isinstance(given, MemoryEntry):
+            version, vector = self.current, given
+        elif given.embedding is None or given.encoder_version is None:
+            raise InvalidEntry(f"entry {given.memory_id} has no vector to decode")
+        else:
+            version, vector = given.encoder_version, given.embedding
+        encoder = self._resources.encoders.required(version)
+        if not isinstance(encoder, FittedEncoder):
+            raise ConfigError(
+                f"vectors of version {version} cannot be decoded; train an encoder "
+                "(train_encoder) and encode what is stored anew (encoders.reencode)"
+            )
+        return encoder.reconstruct(vector)
+
+    def _check_writable(self, consequence: str) -> None:
+        if self._resources.read_only:
+            raise StoreReadOnly(f"the memory was opened read-only; {consequence}")
