@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent_memory.errors import (
         ConfigError,
         EncodingError,
+        EntriesWouldBeLost,
         EntryConflict,
         EntryNotFound,
         InvalidEntry,
@@ -51,6 +52,7 @@ _HOMES = {
     "CompressionEngine": "compression",
     "ConfigError": "errors",
     "EncodingError": "errors",
+    "EntriesWouldBeLost": "errors",
     "EntryConflict": "errors",
     "EntryKey": "entry",
     "EntryNotFound": "errors",
@@ -92,6 +94,7 @@ __all__ = [
     "CompressionEngine",
     "ConfigError",
     "EncodingError",
+    "EntriesWouldBeLost",
     "EntryConflict",
     "EntryKey",
     "EntryNotFound",

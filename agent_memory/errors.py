@@ -8,6 +8,7 @@
     +-- EncoderNotFound(KeyError)       no version of the encoder under that number
     +-- EntryConflict                   the entry was changed by someone else meanwhile
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
+    +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
     +-- QueryEngineMissing              the server has no query engine
@@ -57,6 +58,10 @@ class EntryConflict(MemoryStoreError):
 
 class SchemaOutOfDate(MemoryStoreError):
     """The schema of long-term memory does not fit the code; the message names the command."""
+
+
+class EntriesWouldBeLost(MemoryStoreError):
+    """A downgrade of the schema would drop tables that hold entries; nothing was changed."""
 
 
 class StoreReadOnly(MemoryStoreError):

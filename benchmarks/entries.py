@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent_memory import MemoryEntry, MemoryType
-from agent_memory.compression import UNTRAINED
+from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.identity import MemoryIds
 

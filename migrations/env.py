@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Engine
+from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from agent_memory.config import MemoryConfig, deployment
-from agent_memory.connections.sql import open_engine, translating_sql_errors, writing
+from agent_memory.connections.migrating import keeping_rows, migration
+from agent_memory.connections.sql import open_engine, place_of
+from agent_memory.errors import MemoryStoreError
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
-from agent_memory.schema import version_table
+from agent_memory.schema import of_newer_version, version_table
+
+# What these hold, nothing but a backup brings back.
+_IRREPLACEABLE = ("entries", "tombstones", "encoder_versions")
 
 config = context.config
 
@@ -24,7 +31,11 @@ def _given() -> Mapping[str, Any]:
 
 
 def _prefix() -> str:
-    return str(_given().get("table_prefix") or DEFAULT_PREFIX)
+    given = _given().get("table_prefix")
+    # Checked as the package's own configuration, since it becomes part of statements.
+    return MemoryConfig(
+        ltm_config={"table_prefix": given or DEFAULT_PREFIX}
+    ).ltm_config.table_prefix
 
 
 def _url() -> str:
@@ -33,12 +44,14 @@ def _url() -> str:
 
 def _options() -> dict[str, Any]:
     prefix = _prefix()
+    metadata = ltm_models(prefix).metadata
 
     def is_ours(name: str | None, kind: str, _parents: object) -> bool:
-        return kind != "table" or (name or "").startswith(f"{prefix}_")
+        # By name: the prefix "a" begins the names of the prefix "a_b" too.
+        return kind != "table" or name in metadata.tables
 
     return {
-        "target_metadata": ltm_models(prefix).metadata,
+        "target_metadata": metadata,
         "version_table": version_table(prefix),
         "include_name": is_ours,
         "compare_server_default": True,
@@ -50,40 +63,60 @@ def _options() -> dict[str, Any]:
     }
 
 
+def _keeping_entries(connection: Connection) -> AbstractContextManager[None]:
+    if _given().get("delete_everything") in (True, "yes"):
+        return nullcontext()
+    return keeping_rows(connection, [f"{_prefix()}_{suffix}" for suffix in _IRREPLACEABLE])
+
+
 def _migrate(connection: Connection) -> None:
     context.configure(connection=connection, **_options())
+    with context.begin_transaction(), _keeping_entries(connection):
+        try:
+            context.run_migrations()
+        except CommandError as error:
+            known = {script.revision for script in context.script.walk_revisions()}
+            unknown = {*context.get_context().get_current_heads()} - known
+            if not unknown:
+                raise
+            raise of_newer_version(place_of(connection.engine), min(unknown)) from error
+
+
+def _write_script() -> None:
+    context.configure(url=_url(), literal_binds=True, **_options())
     with context.begin_transaction():
         context.run_migrations()
 
 
-def _migrate_on(engine: Engine) -> None:
-    with (
-        translating_sql_errors(engine.url.render_as_string()),
-        writing(engine).connect() as connection,
-    ):
-        _migrate(connection)
-        connection.commit()
-
-
 def _run() -> None:
-    config.attributes.setdefault("table_prefix", _prefix())
+    config.attributes["table_prefix"] = _prefix()
     given = config.attributes.get("connection")
     if context.is_offline_mode():
-        context.configure(url=_url(), literal_binds=True, **_options())
-        with context.begin_transaction():
-            context.run_migrations()
+        _write_script()
     elif isinstance(given, Connection):
         _migrate(given)
     elif given is not None:
-        _migrate_on(given)
+        with migration(given) as connection:
+            _migrate(connection)
     else:
-        if config.config_file_name is not None:
-            fileConfig(config.config_file_name, disable_existing_loggers=False)
-        engine = open_engine(_url())
-        try:
-            _migrate_on(engine)
-        finally:
-            engine.dispose()
+        _run_on_url()
 
 
-_run()
+def _run_on_url() -> None:
+    if config.config_file_name is not None:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    engine = open_engine(_url())
+    try:
+        with migration(engine) as connection:
+            _migrate(connection)
+    finally:
+        engine.dispose()
+
+
+try:
+    _run()
+except MemoryStoreError as error:
+    if config.cmd_opts is None:
+        raise
+    # The alembic command prints these in a line, and any other with its traceback.
+    raise CommandError(str(error)) from error

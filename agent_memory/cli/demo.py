@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from agent_memory.cli import tables
+from agent_memory.cli import demo_likeness, tables
 from agent_memory.config import MemoryConfig
 from agent_memory.core import AgentMemorySystem
 from agent_memory.entry import Hit, MemoryType, Order, Query
@@ -77,6 +77,9 @@ def run(folder: Path, *, traders: int, steps: int, seed: int | None, console: Co
         memory.maintain()
         _tell_outcome(console, memory, tally)
         _ask(console, memory, tally.protagonist, steps)
+        console.print()
+        demo_likeness.learn(console, memory)
+        demo_likeness.ask(console, memory, tally.protagonist)
 
 
 def _run_name(number: int) -> str:

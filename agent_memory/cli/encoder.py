@@ -140,12 +140,14 @@ def _bar(screen: Console, unit: str, detail: str) -> Progress:
         TimeElapsedColumn(),
         console=screen,
         transient=True,
+        # Where there is no terminal its last line would stay, empty.
+        disable=not screen.is_terminal,
     )
 
 
 def _versions(system: AgentMemorySystem) -> Table:
     named = tables.entries_by_version(system)
-    table = tables.counted("version", "entries", "bytes", "R2", "recall@10")
+    table = tables.counted("version", "entries", "R2", "recall@10")
     for column in ("status", "kind", "name", "made"):
         table.add_column(column)
     records = {record.version: record for record in system.encoders.versions()}
@@ -162,13 +164,12 @@ def _described(
 ) -> tuple[str, ...]:
     if version == 0:
         status = "active" if system.encoders.current == 0 else "registered"
-        return ("", "", "", status, "untrained", "", "")
+        return ("", "", status, "untrained", "", "")
     if record is None:
-        return ("", "", "", "unregistered", "", "", "")
+        return ("", "", "unregistered", "", "", "")
     made = dt.datetime.fromtimestamp(record.created_at, dt.UTC).date().isoformat()
-    size = f"{record.stored_bytes:,}" if record.stored_bytes else ""
     described = (record.status, record.kind or "", record.name or "", made)
-    return (size, *_narrowest(record), *described)
+    return (*_narrowest(record), *described)
 
 
 def _narrowest(record: EncoderRecord) -> tuple[str, str]:

@@ -58,5 +58,6 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except MemoryStoreError as error:
-        typer.echo(f"agent-memory: {error}", err=True)
+        # What a driver or a parser says may come in several lines.
+        typer.echo(f"agent-memory: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from None

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -27,6 +27,9 @@ from agent_memory.errors import (
 from agent_memory.forking import ForkGate
 
 # -- SQL --------------------------------------------------------------------------------------
+
+SqlEngine: TypeAlias = Engine
+"""What ``open_engine`` gives, for those who hand it on and know nothing else of SQL."""
 
 BUSY_TIMEOUT = 30.0
 """How long to wait for another process's lock on the database, in seconds."""
@@ -63,10 +66,21 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
         # Not chained: what is said of a URL that cannot be read may quote the password.
         raise ConfigError(
-            f"ltm_url: {without_password(url)!r} cannot be opened "
-            f"({type(error).__name__}); it must be a SQLAlchemy URL whose driver is installed"
+            f"ltm_url: {without_password(url)!r} cannot be opened ({type(error).__name__}); "
+            f"{_url_remedy(error)}"
         ) from None
     return _with_gate(engine)
+
+
+def _url_remedy(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        # By itself psycopg needs PostgreSQL's own library on the machine.
+        package = "'psycopg[binary]'" if error.name == "psycopg" else error.name
+        return f"its driver is missing: pip install {package}"
+    return (
+        "it must be a SQLAlchemy URL whose driver is installed, such as "
+        "sqlite:////folder/file.db or postgresql+psycopg://user@host/database"
+    )
 
 
 def is_read_only(engine: Engine) -> bool:
@@ -175,12 +189,18 @@ def translating_sql_errors(where: str) -> Iterator[None]:
 _REMEDIES = (
     ("locked", "another process holds it for long: let it finish, or end it"),
     ("is full", "the disk is full: free some space"),
-    ("readonly", "it may not be written: check the permissions of the file and its folder"),
+    (
+        "readonly",
+        "it may not be written: check the permissions of the file and its folder (chmod u+w)",
+    ),
     ("unable to open", "check that the path exists and the permissions of file and folder"),
     ("malformed", "the file is damaged: restore it from a backup"),
     ("not a database", "the file is damaged or no SQLite database: name another"),
     ("disk I/O", "the disk reports an error: check it"),
     ("authentication", "check user and password in the URL"),
+    ("read-only transaction", "it takes no writes: name the server that does in the URL"),
+    ("permission denied", "let its owner grant the right, or name another user in the URL"),
+    ("does not exist", "check user and database in the URL"),
     ("could not", "check that the server is running and the URL"),
     ("refused", "check that the server is running and the URL"),
 )

@@ -9,7 +9,8 @@ distance of pairs, half of them near neighbours: ``((d_x - d_z) / (d_x + 0.5))^2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -197,11 +198,23 @@ def fit_autoencoder(
     model.start_from(start)
     x = torch.zeros(len(rows), width)
     x[:, :columns] = torch.from_numpy(np.asarray(rows, np.float32))
-    losses = _fit(model, x, plan, progress)
+    with _one_thread():
+        losses = _fit(model, x, plan, progress)
     weights = model.weights(columns)
     if not all(np.isfinite(array).all() for layer in weights.coder for array in layer):
         raise InvalidEntry("learning_rate: the training diverged; choose a lower one")
     return replace(weights, directions=start.directions), losses
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one core: a second one gains a tenth, and costs tenfold where it is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _fit(

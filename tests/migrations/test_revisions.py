@@ -103,7 +103,7 @@ def test_what_is_stored_survives_an_upgrade_and_goes_with_the_last_downgrade(
     repository.add_many(entries)
     alembic_runner.migrate_up_to("heads")
     assert repository.get_many([entry.key for entry in entries]) == entries
-    alembic_runner.migrate_down_to("base")
+    schema.downgrade(engine, revision="base", delete_everything=True)
     beneath = sqlite3.connect(tmp_path / "ltm.db")
     tables = beneath.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     beneath.close()
