@@ -100,7 +100,7 @@ class VersionZero:
         places: dict[str, int] = {}
         axes = [places.setdefault(key, len(places)) for key in keys]
         rows = np.zeros((len(flats), len(places), 2))
-        weights = np.array([_weight(key) for key in keys]).reshape(-1, 1)
+        weights = np.array([_weight(key) for key in places])[axes].reshape(-1, 1)
         rows[np.repeat(np.arange(len(flats)), [*map(len, flats)]), axes] = _circle(values) * weights
         return rows.reshape(len(flats), -1)
 
