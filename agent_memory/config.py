@@ -189,6 +189,10 @@ class MemoryConfig(_Part):
         durability: "everysec": the death of any process loses nothing acknowledged, the death
             of the machine at most about the last second. "always": nothing either way.
             Embedded engine only.
+        search: Whether the server has a query engine. "auto": a new folder gets one if the extra
+            `search` is installed, and one that is there keeps what it was made with; any other
+            server is taken as it is. True: it must have one. False: the embedded server must
+            have none. A folder made otherwise is refused with the command that converts it.
         clock: "wall": times in seconds since 1970. "steps": times are steps and ids are
             reproducible, so that the same seed leaves the same rows.
         on_store_error: "log": an unreachable store is logged once per outage and the dict-style
@@ -215,6 +219,7 @@ class MemoryConfig(_Part):
     ltm_url: str | None = Field(default=None, repr=False)
     run_id: str = "default"
     durability: Literal["everysec", "always"] = "everysec"
+    search: Literal["auto", True, False] = "auto"
     clock: Literal["wall", "steps"] = "wall"
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()

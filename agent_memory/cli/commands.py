@@ -10,7 +10,9 @@ import typer
 
 from agent_memory.cli import demo as sugarscape_demo
 from agent_memory.cli import tables
+from agent_memory.cli.convert import convert
 from agent_memory.cli.database import app as database_app
+from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder import app as encoder_app
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 
@@ -23,6 +25,8 @@ app = typer.Typer(
 
 app.add_typer(database_app, name="db")
 app.add_typer(encoder_app, name="encoder")
+app.command()(convert)
+app.command()(doctor)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.config import without_password
+from agent_memory.connections.redis_engine import EngineKind, RedisEngine, probe
 from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable
 from agent_memory.forking import ForkGate, after_fork
 
@@ -103,6 +104,7 @@ class RedisChannel:
             the request again on.
         in_process: Whether the server is in this process, as fakeredis is: a fork in the middle
             of a request would leave its lock held in the child for ever.
+        kind: How the server was chosen.
     """
 
     def __init__(
@@ -112,13 +114,32 @@ class RedisChannel:
         heal: Callable[[], redis.Redis] | None = None,
         *,
         in_process: bool = False,
+        kind: EngineKind = "redis",
     ) -> None:
         self.client = client
         self.where = where
         self._heal = heal
         self._gate = ForkGate() if in_process else None
         self._idle: list[Any] = []
+        self._kind: EngineKind = "fake" if in_process else kind
+        self._losses = 0
+        self._engine: tuple[int, RedisEngine] | None = None
         after_fork(self._renew)
+
+    @property
+    def engine(self) -> RedisEngine:
+        """What the server is and can do; asked once, and again after the connection was lost.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        # Whoever loses the connection meanwhile leaves what is found here out of date.
+        while self._engine is None or self._engine[0] != self._losses:
+            losses = self._losses
+            with self._translated():
+                found = probe(self._kind, lambda commands: self._exchange(commands, True))
+            self._engine = losses, found
+        return self._engine[1]
 
     @cached_property
     def measures_memory(self) -> bool:
@@ -187,8 +208,9 @@ class RedisChannel:
         except redis.exceptions.ConnectionError:
             if not repeatable:
                 raise
-        # The idle ones are as old as the one that was lost.
+        # The idle ones are as old as the one that was lost, and another server may answer now.
         self._give_back()
+        self._losses += 1
         if self._heal is not None:
             self.client = self._heal()
         return self._exchange_once(commands)

@@ -20,7 +20,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.embedded import EmbeddedServer
+from agent_memory.embedded_manifest import settled_manifest
 from agent_memory.errors import StoreUnavailable
+from tests import engines
 
 pytestmark = [
     pytest.mark.faults,
@@ -53,9 +55,16 @@ for _ in range(6):
 Holder = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "memory"
+@pytest.fixture(params=["with modules", "plain"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A new folder, whose server gets modules, and one that says that it was made without."""
+    folder = tmp_path / "memory"
+    if request.param == "plain":
+        folder.mkdir()
+        settled_manifest(folder, search=False)
+    else:
+        engines.require_modules()
+    return folder
 
 
 @pytest.fixture
@@ -345,6 +354,23 @@ def test_damaged_file_is_refused_with_the_servers_reason_and_a_remedy(folder: Pa
     assert "Bad file format" in str(refusal.value)
     assert eventually(lambda: not running(folder))
     assert not Path(socket_path).exists()
+
+
+def test_index_of_the_query_engine_survives_a_kill_with_all_it_indexes(tmp_path: Path) -> None:
+    engines.require_modules()
+    with EmbeddedServer.open(tmp_path / "memory", search=True) as server:
+        client = client_of(server)
+        engines.call(client, "FT.CREATE", "ants", "PREFIX", "1", "ant:", "SCHEMA", "colony", "TAG")
+        for number in range(100):
+            client.hset(f"ant:{number}", "colony", "north")
+        kill(server.pid, keeper_of(server.pid))
+        server.ensure_running()
+        assert eventually(lambda: in_the_north(server) == 100)
+
+
+def in_the_north(server: EmbeddedServer) -> object:
+    with engines.embedded_client(server) as client:
+        return engines.call(client, "FT.SEARCH", "ants", "@colony:{north}", "LIMIT", 0, 0)[0]
 
 
 def test_truncated_tail_costs_the_last_entry_alone(folder: Path) -> None:

@@ -50,6 +50,18 @@ def test_the_promised_defaults() -> None:
     assert (config.run_id, config.durability, config.clock) == ("default", "everysec", "wall")
 
 
+@pytest.mark.parametrize("search", ["auto", True, False])
+def test_query_engine_is_left_to_the_folder_asked_for_or_declined(search: object) -> None:
+    assert MemoryConfig().search == "auto"
+    assert MemoryConfig(search=search).search is search
+
+
+@pytest.mark.parametrize("search", ["yes", "true", 2, None])
+def test_what_says_neither_yes_nor_no_to_the_query_engine_is_refused(search: object) -> None:
+    with pytest.raises(ConfigError, match="search"):
+        MemoryConfig(search=search)
+
+
 def test_nested_dicts_become_parts() -> None:
     config = MemoryConfig(
         stm_config={"memory_limit": 50},

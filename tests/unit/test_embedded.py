@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -51,23 +50,6 @@ def test_file_in_the_way_is_named(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_made_is_named() -> None:
     with pytest.raises(StoreUnavailable, match=r"/proc/memory.*Choose a folder"):
         EmbeddedServer.open(Path("/proc/memory"))
-
-
-@pytest.mark.parametrize("made", [{"format": 1, "modules": ["search"]}, {"format": 2}, []])
-def test_folder_made_otherwise_is_refused_naming_the_extra(tmp_path: Path, made: object) -> None:
-    (tmp_path / "embedded.json").write_text(json.dumps(made))
-    with pytest.raises(ConfigError, match="`search` extra"):
-        EmbeddedServer.open(tmp_path)
-
-
-def test_manifest_that_is_not_json_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "embedded.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"embedded\.json"):
-        EmbeddedServer.open(tmp_path)
-
-
-def test_new_folder_records_its_format_and_modules(folder: Path) -> None:
-    assert json.loads((folder / "embedded.json").read_text()) == {"format": 1, "modules": []}
 
 
 def test_unknown_durability_is_refused(tmp_path: Path) -> None:
@@ -203,7 +185,9 @@ def test_keeper_syncs_each_appended_file_once_for_each_growth(
         "_sync_file",
         lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())),
     )
-    keeper = embedded_keeper.Keeper("binary", str(folder), "socket", -1)
+    keeper = embedded_keeper.Keeper(
+        "binary", str(folder), "socket", -1, manifest="", appended="appendonlydir"
+    )
     keeper._sync()
     assert sorted(synced) == [str(file) for file in files]
     keeper._sync()

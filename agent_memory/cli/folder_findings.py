@@ -1,0 +1,60 @@
+"""What the doctor finds in a memory's folder and in its long-term database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+from agent_memory import schema
+from agent_memory.cli.findings import Finding, State
+from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.connections.sql import open_engine
+from agent_memory.folder_record import check_folder
+
+
+def look_at_folder(config: MemoryConfig, where: Deployment) -> list[Finding]:
+    """Whether the folder can be used, and is opened as it was made.
+
+    Raises:
+        MemoryStoreError: It is opened otherwise than it was made.
+    """
+    path = where.path
+    if where.engine != "embedded":
+        return [Finding("folder", f"{path}, without a server of its own (engine {where.engine!r})")]
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        told = (
+            f"{there} is no directory that this user may write: choose another folder with --path "
+            "or $AGENT_MEMORY_PATH, or change its permissions"
+        )
+        return [Finding("folder", told, State.BROKEN)]
+    if there != path:
+        return [Finding("folder", f"{path} is not there yet, and is made on first use")]
+    check_folder(config, where)
+    return [Finding("folder", str(path))]
+
+
+def look_at_schema(config: MemoryConfig, where: Deployment) -> list[Finding]:
+    """Whether the schema of long-term memory is the one that this code works with.
+
+    Raises:
+        MemoryStoreError: It is not, or its database does not answer.
+    """
+    place, prefix = without_password(where.ltm_url), config.ltm_config.table_prefix
+    to_be_made = Finding("schema", f"{place} has no tables {prefix}_* yet; made on first use")
+    if _is_missing_file(where.ltm_url):
+        return [to_be_made]
+    engine = open_engine(where.ltm_url, read_only=True)
+    try:
+        if schema.current(engine, prefix) is None:
+            return [to_be_made]
+        schema.check(engine, prefix)
+    finally:
+        engine.dispose()
+    return [Finding("schema", f"{place} is current (revision {schema.HEAD})")]
+
+
+def _is_missing_file(url: str) -> bool:
+    file = unquote(url.partition("?")[0].removeprefix("sqlite:///"))
+    return url.startswith("sqlite:///") and not Path(file).exists()

@@ -1,0 +1,112 @@
+"""What the doctor finds about the server of short-term and intermediate memory."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Final
+
+from agent_memory.cli.findings import Finding, State
+from agent_memory.config import Deployment, MemoryConfig
+from agent_memory.connections.redis import RedisChannel, describe, fake_server, open_redis
+from agent_memory.embedded import EmbeddedServer
+from agent_memory.embedded_manifest import convert_command, read_manifest
+from agent_memory.embedded_modules import GET_SEARCH, search_installed
+
+_DURABILITY: Final = {
+    "everysec": "everysec: the death of any process loses nothing, that of the machine a second",
+    "always": "always: neither the death of a process nor that of the machine loses anything",
+}
+_WITHOUT: Final = "everything but the query engine's own commands and Redis-OM's find() works"
+
+
+def look_at_server(config: MemoryConfig, where: Deployment) -> list[Finding]:
+    """Start or reach the server, and see what it can do and what it keeps.
+
+    Raises:
+        MemoryStoreError: It does not start, or does not answer.
+    """
+    with ExitStack() as opened:
+        channel = opened.enter_context(closing(_channel(config, where, opened)))
+        engine = channel.engine
+        found = [Finding("engine", f"{engine.kind}, {engine}")]
+        if engine.has_query_engine:
+            found.append(Finding("query engine", "there"))
+        else:
+            found.append(_no_query_engine(config, where))
+        return found + _keeps(config, where, channel)
+
+
+def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> RedisChannel:
+    database = config.stm_config.db
+    if where.engine == "fake":
+        return RedisChannel(fake_server()(database), "the fake server", in_process=True)
+    if where.engine == "redis":
+        url = where.redis_url or ""
+        return RedisChannel(open_redis(url, database), describe(url))
+    folder = where.path
+    if read_manifest(folder) is None:
+        # Tried elsewhere, so that looking makes no memory where there is none.
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+    server = EmbeddedServer.open(folder, config.durability, search=config.search)
+    opened.enter_context(server)
+    client = open_redis(f"unix://{server.socket_path}", database)
+    return RedisChannel(client, f"the embedded server in {folder}", kind="embedded")
+
+
+def _no_query_engine(config: MemoryConfig, where: Deployment) -> Finding:
+    state = State.BROKEN if config.search is True else State.OPTIONAL
+    return Finding("query engine", f"none; {_WITHOUT}; {_way_to_one(config, where)}", state)
+
+
+def _way_to_one(config: MemoryConfig, where: Deployment) -> str:
+    if where.engine != "embedded":
+        return "to have one, use Redis 8, Redis Stack or the embedded server"
+    steps = [] if search_installed() else [GET_SEARCH]
+    if read_manifest(where.path) is not None:
+        steps.append(convert_command(where.path, search=True))
+    if not steps:
+        return f"the configuration says search={config.search}"
+    return f"to have one: {', then '.join(steps)}"
+
+
+def _keeps(config: MemoryConfig, where: Deployment, channel: RedisChannel) -> list[Finding]:
+    """What becomes of entries when the server, or its machine, dies or is full."""
+    if where.engine == "fake":
+        told = "none: what it holds ends with the process, so use it for tests"
+        return [Finding("durability", told, State.OPTIONAL)]
+    if where.engine == "embedded":
+        return [Finding("durability", _DURABILITY[config.durability])]
+    facts = dict(
+        line.split(":", 1)
+        for part in ("persistence", "memory")
+        for line in channel.call("INFO", part).decode().splitlines()
+        if ":" in line
+    )
+    return [_appends(facts), *_evicts(facts)]
+
+
+def _appends(facts: dict[str, str]) -> Finding:
+    if facts.get("aof_enabled") == "1":
+        return Finding("durability", "that of the server's append-only file")
+    return Finding(
+        "durability",
+        "the server keeps no append-only file, and loses the latest entries when it dies: set "
+        "'appendonly yes' in its configuration",
+        State.OPTIONAL,
+    )
+
+
+def _evicts(facts: dict[str, str]) -> list[Finding]:
+    limit, policy = facts.get("maxmemory", "0"), facts.get("maxmemory_policy", "")
+    if limit == "0" or policy == "noeviction":
+        return []
+    return [
+        Finding(
+            "eviction",
+            f"the server drops entries to stay below {limit} bytes ({policy}): set "
+            "'maxmemory-policy noeviction' in its configuration",
+            State.BROKEN,
+        )
+    ]
