@@ -200,6 +200,10 @@ class MemoryConfig(_Part):
         indexed_attributes: Paths in contents whose values long-term memory keeps in a column
             of their own, for SQL to filter on.
         max_entry_bytes: Contents that need more bytes are refused.
+        similarity: Where vectors of the Redis tiers are compared; the answers are the same.
+            "process": here, from vectors that are kept, which is the faster way as long as those
+            of the agents asked about fit ``vector_cache_bytes``. "server": by an index of the
+            server's query engine, which it must have; that slows every write.
         vector_cache_bytes: How many bytes of vectors a process keeps of each Redis tier, to find
             what is alike on servers without a query engine.
     """
@@ -224,6 +228,7 @@ class MemoryConfig(_Part):
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()
     max_entry_bytes: _Positive = 16 * 1024 * 1024
+    similarity: Literal["process", "server"] = "process"
     vector_cache_bytes: _Positive = 256 * 1024 * 1024
 
     # Spelled out, so that type checkers accept a nested dict in place of a part.

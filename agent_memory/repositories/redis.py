@@ -46,7 +46,9 @@ from agent_memory.repositories.base import (
     run_of,
 )
 from agent_memory.repositories.redis_footprint import stored_bytes
+from agent_memory.repositories.redis_indexed import IndexedNearest
 from agent_memory.repositories.redis_indexes import chosen, lookups
+from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
@@ -70,6 +72,8 @@ class RedisRepository(MemoryRepository):
         namespace: What every key begins with.
         clock: Gives the time in seconds since 1970; agents are listed by their last write.
         vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
+        search: Answers ``nearest`` by the server's index where that can tell; None: vectors are
+            always compared in this process.
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class RedisRepository(MemoryRepository):
         namespace: str,
         clock: Callable[[], float] = time.time,
         vector_cache_bytes: int = MAX_BYTES,
+        search: TierSearch | None = None,
     ) -> None:
         self._channel = channel
         self._codec = codec
         self._namespace = namespace
         self._clock = clock
         self._vectors = VectorCache(channel, vector_cache_bytes)
+        self._indexed = None if search is None else IndexedNearest(search)
         self._failed: dict[str, str] = {}
 
     # -- writing ------------------------------------------------------------------------------
@@ -249,6 +255,9 @@ class RedisRepository(MemoryRepository):
         prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
         if query.limit == 0:
             return []
+        proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
+        if proposed is not None:
+            return [Neighbour(self._entry(stored), cosine) for stored, cosine in proposed]
         with self._vectors.of(prefix) as kept:
             # What is kept is most often right, so it is ranked before the log is asked.
             found = kept.nearest(query, probe)
@@ -256,7 +265,7 @@ class RedisRepository(MemoryRepository):
             if kept.heed(news):
                 found = kept.nearest(query, probe)
                 replies = self._channel.call_all(_reading(prefix, found))
-        entries = [self._entry(reply) for reply in replies if reply]
+        entries = self._entries(replies)
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
 
     def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
@@ -380,10 +389,16 @@ class RedisRepository(MemoryRepository):
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
         replies = self._channel.call_all(_reading("", names))
-        return [self._entry(reply) for reply in replies if reply]
+        return self._entries(replies)
 
-    def _entry(self, reply: Sequence[bytes]) -> MemoryEntry:
-        stored = dict(zip(reply[::2], reply[1::2], strict=True))
+    def _entries(self, replies: Iterable[Sequence[bytes]]) -> list[MemoryEntry]:
+        return [
+            self._entry(dict(zip(reply[::2], reply[1::2], strict=True)))
+            for reply in replies
+            if reply
+        ]
+
+    def _entry(self, stored: Mapping[bytes, bytes]) -> MemoryEntry:
         try:
             contents = self._codec.decode(stored.get(b"contents", b""))
         except EncodingError as error:

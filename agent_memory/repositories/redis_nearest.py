@@ -132,8 +132,37 @@ class TierSearch:
             found = self._compared_here(condition, parameters, wanted)
         return sorted(found, key=lambda near: (near.distance, near.key))[:k]
 
-    def _nearest_command(
+    def documents(
         self, condition: str, parameters: Sequence[str], vector: NDArray[np.float32], k: int
+    ) -> Command:
+        """The command that gives whole entries near to a vector, and ``distance`` with each."""
+        return self._nearest_command(condition, parameters, vector, k, returned=())
+
+    def versions(self, condition: str, parameters: Sequence[str]) -> Command:
+        """The command that gives the versions of vectors, and as ``n`` how many there are."""
+        return (
+            *("FT.AGGREGATE", self.vectors.alias, condition, *_named(parameters)),
+            *("GROUPBY", 1, "@encoder_version", "REDUCE", "COUNT", 0, "AS", "n"),
+            *("LIMIT", 0, MOST, *EXACTLY),
+        )
+
+    def number(self, condition: str, parameters: Sequence[str]) -> int:
+        """How many entries with a vector answer a condition."""
+        (count, *_) = self.vectors.ask(
+            (
+                *("FT.SEARCH", self.vectors.alias, condition, *_named(parameters)),
+                *("LIMIT", 0, 0, *EXACTLY),
+            )
+        )
+        return int(count)
+
+    def _nearest_command(
+        self,
+        condition: str,
+        parameters: Sequence[str],
+        vector: NDArray[np.float32],
+        k: int,
+        returned: Command = ("RETURN", 1, "distance"),
     ) -> Command:
         named = ("k", k, "vector", vector.astype("<f4").tobytes(), *parameters)
         # Hit by hit: of the engine's policies it is the one that a NaN does not lead astray.
@@ -141,7 +170,7 @@ class TierSearch:
         return (
             *("FT.SEARCH", self.vectors.alias, text),
             *("PARAMS", len(named), *named),
-            *("SORTBY", "distance", "RETURN", 1, "distance", "LIMIT", 0, k),
+            *("SORTBY", "distance", *returned, "LIMIT", 0, k),
             *EXACTLY,
         )
 
@@ -156,13 +185,7 @@ class TierSearch:
             return True
         if len(found) == k and max(near.distance for near in found) <= 1.0:
             return False
-        count = self.vectors.ask(
-            (
-                *("FT.SEARCH", self.vectors.alias, condition, *_named(parameters)),
-                *("LIMIT", 0, 0, *EXACTLY),
-            )
-        )
-        return int(count[0]) > len(found)
+        return self.number(condition, parameters) > len(found)
 
     def _compared_here(
         self, condition: str, parameters: Sequence[str], vector: NDArray[np.float32]

@@ -120,23 +120,28 @@ class SearchIndex:
                     self._drop(name.decode())
 
     def ask(self, command: Command) -> Any:
-        """Send a query of this index; if the index was lost meanwhile, make it anew first.
+        """Send a query of this index; see ``ask_all``."""
+        (reply,) = self.ask_all(command)
+        return reply
+
+    def ask_all(self, *commands: Command) -> list[Any]:
+        """Send queries of this index in one go; if it was lost meanwhile, make it anew first.
 
         Raises:
             QueryEngineMissing, IndexConflict, IndexBuilding, SearchIndexError, StoreUnavailable:
                 As for ``ensure``.
-            CommandRefused: The server cannot read the query.
+            CommandRefused: The server cannot read a query.
         """
         self.ensure()
         try:
-            return self._channel.call(*command)
+            return self._channel.call_all(commands)
         except CommandRefused as error:
             if not _says(error, _NO_INDEX):
                 raise
         # A FLUSHALL takes indexes and aliases with it.
         self._ready = False
         self.ensure()
-        return self._channel.call(*command)
+        return self._channel.call_all(commands)
 
     # -- making and changing ------------------------------------------------------------------
 
