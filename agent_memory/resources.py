@@ -278,7 +278,8 @@ class Resources:
             raise QueryEngineMissing(
                 f"{self._stm_channel.where} ({self.redis_engine}) has no query engine, and "
                 "the configuration asks for one: use Redis 8, Redis Stack or the embedded server "
-                "with the extra (pip install 'agent-memory[search]'), or leave search and similarity out"
+                "with the extra (pip install 'agent-memory[search]'), or leave search and "
+                "similarity out"
             )
 
     def _connector(self, opened: ExitStack) -> Callable[[int], RedisChannel]:
