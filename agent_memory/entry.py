@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.attributes import NOTHING, Condition, checked_conditions
 from agent_memory.contents import as_contents, pack
 from agent_memory.errors import InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_memory_id, checked_run_id
@@ -220,6 +221,10 @@ def _comparable(entry: MemoryEntry) -> tuple[object, ...]:
     return (*plain, pack(entry.contents), vector)
 
 
+def _no_conditions() -> Mapping[str, Condition]:
+    return NOTHING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A question about the memories of one agent; what is left out does not filter.
@@ -231,6 +236,8 @@ class Query:
         times: First and last timestamp, both included.
         memory_type: Only this type.
         importance: Least and greatest importance, both included.
+        attributes: Conditions on contents by path, all of which must hold; see ``attributes``:
+            ``{"mood": "calm", "home.food": (3, 10)}``.
         order: In which order, and so which entries a limit keeps.
         limit: At most this many entries; None for all.
 
@@ -244,6 +251,7 @@ class Query:
     times: tuple[float, float] | None = None
     memory_type: MemoryType | None = None
     importance: tuple[float, float] | None = None
+    attributes: Mapping[str, Condition] = field(default_factory=_no_conditions, hash=False)
     order: Order = Order.OLDEST
     limit: int | None = None
 
@@ -257,6 +265,8 @@ class Query:
             put(self, name, _checked_range(name, getattr(self, name)))
         if self.memory_type is not None:
             put(self, "memory_type", _checked_type(self.memory_type))
+        if self.attributes is not NOTHING:
+            put(self, "attributes", checked_conditions(self.attributes))
         put(self, "order", _checked_order(self.order))
         if self.limit is not None:
             put(self, "limit", _checked_count("limit", self.limit))

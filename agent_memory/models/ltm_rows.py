@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from enum import Enum
-from math import isfinite
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from agent_memory.contents import pack, unpack
 from agent_memory.entry import MemoryEntry, MemoryType
@@ -33,7 +29,7 @@ def entry_to_row(
     Args:
         entry: The entry.
         contents: Its contents, encoded.
-        attributes: Its declared attributes; see ``declared_attributes``.
+        attributes: Its declared attributes; see ``attributes``.
 
     Raises:
         InvalidEntry: A number does not fit its column.
@@ -107,43 +103,6 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
 def code_embedding(entry: MemoryEntry) -> tuple[int, bytes | None]:
     """The coding of an entry's vector, and its bytes; None where it has none."""
     return (FLOAT32, None) if entry.embedding is None else code_vector(entry.embedding)
-
-
-def declared_attributes(contents: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
-    """Pick the values of declared attributes out of contents.
-
-    Args:
-        contents: What is remembered.
-        paths: Keys joined by dots.
-
-    Returns:
-        The values by path, those that are a JSON scalar (text, a finite number, a bool or None);
-        enum members and NumPy scalars count as their value.
-    """
-    found = {}
-    for path in paths:
-        value: Any = contents
-        for key in path.split("."):
-            if not isinstance(value, Mapping) or key not in value:
-                break
-            value = value[key]
-        else:
-            plain = _plain(value)
-            if _is_json_scalar(plain):
-                found[path] = plain
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return _plain(value.value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _is_json_scalar(value: object) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    return value is None or isinstance(value, (str, int))
 
 
 def _bounds_bytes(bounds: Mapping[str, float]) -> bytes:

@@ -20,16 +20,19 @@ A repository holds the entries of one tier, of any number of runs and agents.
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.attributes import meets
 from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EntryNotFound, InvalidEntry
@@ -139,6 +142,18 @@ def nearest_ids(
         for place, cosine in nearest(as_units(matrix), unit, memory_ids, count):
             found[memory_ids[place]] = cosine
     return found
+
+
+def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:
+    """Those entries that meet a query's conditions on attributes, up to its limit.
+
+    Args:
+        entries: Those that answer it else, in its order; no more are looked at than are needed.
+        query: What is asked.
+    """
+    if query.attributes:
+        entries = (entry for entry in entries if meets(entry.contents, query.attributes))
+    return list(islice(entries, None if query.limit is None else min(query.limit, sys.maxsize)))
 
 
 def run_of(query: Query) -> str:

@@ -16,7 +16,7 @@ from agent_memory.contents import pack, unpack
 from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.forking import after_fork
-from agent_memory.repositories.base import Added, LongTermMemory
+from agent_memory.repositories.base import Added, LongTermMemory, answering
 
 
 class InMemoryRepository(LongTermMemory):
@@ -170,7 +170,7 @@ class InMemoryRepository(LongTermMemory):
         with self._lock:
             found = [stored for stored in self._stored.values() if _answers(stored.fields, query)]
         found.sort(key=_SORTED_BY[query.order], reverse=query.order in _DESCENDING)
-        return [snapshot.entry() for snapshot in found[: query.limit]]
+        return answering((snapshot.entry() for snapshot in found), query)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

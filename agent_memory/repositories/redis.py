@@ -43,6 +43,7 @@ from agent_memory.repositories.base import (
     Neighbour,
     OpenMove,
     Probe,
+    answering,
     run_of,
 )
 from agent_memory.repositories.redis_footprint import stored_bytes
@@ -247,14 +248,25 @@ class RedisRepository(MemoryRepository):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        prefix, names = self._answering(query)
-        return self._load(prefix + name for name in names)
+        if not query.attributes:
+            prefix, names = self._answering(query)
+            return self._load(prefix + name for name in names)
+        prefix, names = self._answering(replace(query, limit=None))
+        at_once = _BATCH if query.limit is None else min(max(query.limit, 20), _BATCH)
+        entries = (
+            entry
+            for first in range(0, len(names), at_once)
+            for entry in self._load(prefix + name for name in names[first : first + at_once])
+        )
+        return answering(entries, query)
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
         prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
         if query.limit == 0:
             return []
+        if query.attributes:
+            return super().nearest(query, probe)
         proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
         if proposed is not None:
             return [Neighbour(self._entry(stored), cosine) for stored, cosine in proposed]

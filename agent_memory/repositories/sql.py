@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
+from agent_memory.attributes import declared_attributes
 from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -21,13 +22,14 @@ from agent_memory.errors import (
 )
 from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
-from agent_memory.models.ltm_rows import declared_attributes, entry_to_row, row_to_entry
+from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.base import (
     Added,
     Codec,
     LongTermMemory,
     Vectors,
+    answering,
     run_of,
 )
 from agent_memory.repositories.sql_names import KnownNames
@@ -52,6 +54,7 @@ from agent_memory.repositories.sql_transactions import Transactions
 from agent_memory.repositories.sql_work import Row, UnitOfWork, age_of
 
 _ATTEMPTS = 3
+_ROWS_AT_ONCE = 500
 
 T = TypeVar("T")
 
@@ -258,11 +261,15 @@ class LtmRepository(LongTermMemory):
         """Return the entries that answer a query, in its order."""
         statement = entries_answering(self._models, run_of(query), query)
         with self._transactions.reading() as connection:
-            rows = connection.execute(statement).all()
-        return [self._entry(row) for row in rows]
+            if not query.attributes:
+                return [self._entry(row) for row in connection.execute(statement).all()]
+            rows = connection.execute(statement, execution_options={"yield_per": _ROWS_AT_ONCE})
+            return answering((self._entry(row) for row in rows), query)
 
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit."""
+        if query.attributes:
+            return super().vectors(query)
         statement = vectors_answering(self._models, run_of(query), query)
         with self._transactions.reading() as connection:
             rows = connection.execute(statement).all()

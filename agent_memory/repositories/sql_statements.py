@@ -37,9 +37,12 @@ def entries_at(
 
 
 def entries_answering(models: LtmModels, run_id: str, query: Query) -> Select[*tuple[Any, ...]]:
-    """The entries of a run that answer a query, in its order."""
+    """The entries of a run that answer a query, in its order.
+
+    Its conditions on attributes are left to the caller, and with them its limit.
+    """
     found = _answering(models, _entries(models), run_id, query)
-    if query.limit is not None:
+    if query.limit is not None and not query.attributes:
         found = found.limit(min(query.limit, _LARGEST))
     return found.order_by(*_ordered(models, query.order))
 

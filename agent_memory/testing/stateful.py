@@ -35,6 +35,10 @@ _SCORES = st.sampled_from([0.0, 0.3, 0.1 + 0.2, 1.0])
 _COUNTS = st.integers(0, 2)
 _WHERE = st.tuples(st.integers(0, 1), st.sampled_from(_NAMES), st.integers(0, 3))
 
+_PATHS = st.sampled_from(["a", "b", "c|d*"])
+_SCALARS = st.sampled_from([None, True, False, 0, 1, 1.0, 2, -0.0, 2**53 + 1, "", "a", "a|b {*}"])
+_CONDITIONS = _SCALARS | st.tuples(st.sampled_from([-1, 0, 0.5]), st.sampled_from([0.5, 1, 1e300]))
+
 _FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "step_number": _STEPS,
@@ -42,7 +46,8 @@ _FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "memory_type": st.sampled_from(MemoryType),
         "importance_score": _SCORES,
         "encoder_version": st.sampled_from([None, 0, 1, 2]),
-        "contents": st.dictionaries(st.text(max_size=2), st.none() | st.floats(), max_size=2),
+        "contents": st.dictionaries(st.text(max_size=2), st.none() | st.floats(), max_size=2)
+        | st.dictionaries(_PATHS, _SCALARS | st.floats(), max_size=2),
         "embedding": st.none() | st.lists(st.floats(width=32, allow_nan=False,
                                                     allow_infinity=False), min_size=1, max_size=3),
     }
@@ -56,6 +61,7 @@ _QUERIES = st.fixed_dictionaries(
         "times": st.none() | st.tuples(_TIMES, _TIMES),
         "importance": st.none() | st.tuples(_SCORES, _SCORES),
         "memory_type": st.none() | st.sampled_from(MemoryType),
+        "attributes": st.just({}) | st.dictionaries(_PATHS, _CONDITIONS, max_size=2),
         "order": st.sampled_from(Order),
         "limit": st.none() | st.integers(0, 5),
     }
