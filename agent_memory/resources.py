@@ -172,6 +172,9 @@ class Resources:
         stm, im = self._open_redis_tiers(opened, codec)
         if embedded and not self.read_only:
             record_folder(self.config, self.deployment)
+        if not self.read_only:
+            for repository in (stm, im, ltm):
+                repository.declare_attributes()
         self.stm: MemoryRepository = ReadOnlyRepository(stm) if self.read_only else stm
         self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
@@ -254,6 +257,7 @@ class Resources:
                 clock=self.clock,
                 vector_cache_bytes=self.config.vector_cache_bytes,
                 search=self._asked(Tier.STM),
+                indexed_attributes=self.config.indexed_attributes,
             ),
             ImRepository(
                 im_channel,
@@ -262,6 +266,7 @@ class Resources:
                 clock=self.clock,
                 vector_cache_bytes=self.config.vector_cache_bytes,
                 search=self._asked(Tier.IM),
+                indexed_attributes=self.config.indexed_attributes,
             ),
         )
 

@@ -9,6 +9,10 @@ make a Redis Cluster keep it in one slot:
     <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
     <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
     <namespace>:{<run>/<agent>}:changes           stream  ids that lately came, went or changed
+    <namespace>:{<run>/<agent>}:number:<path>     sorted  memory ids by a declared attribute
+    <namespace>:{<run>/<agent>}:value:<path>:...  sorted  memory ids of one value, by timestamp
+    <namespace>:attributes                        string  paths of declared attributes, by line
+    <namespace>:attributes:complete               set     those that every entry is indexed by
     <namespace>:agents:<run>                      sorted  agents by the time of their last write
     <namespace>:runs                              set     runs
 
@@ -46,8 +50,12 @@ FIELDS = (
     "embedding",
     "encoder_version",
     "error_bounds",
+    "attributes",
 )
-"""The fields of an entry's hash, in the order the scripts take them; the last three may lack."""
+"""The fields of an entry's hash, in the order the scripts take them; the last four may lack.
+
+Declared attributes have fields of their own besides: see ``redis_attributes``.
+"""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
@@ -72,12 +80,13 @@ def agent_prefix(namespace: str, run_id: str, agent_id: str) -> str:
     return f"{namespace}:{{{encode_id(run_id)}/{encode_id(agent_id)}}}:"
 
 
-def entry_to_values(entry: MemoryEntry, contents: bytes) -> list[Value]:
+def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -> list[Value]:
     """An entry's values in the order of ``FIELDS``; what is absent is empty.
 
     Args:
         entry: The entry.
         contents: Its contents, encoded.
+        attributes: Its declared attributes, spelled; see ``redis_attributes``.
     """
     bounds = entry.error_bounds
     return [
@@ -97,6 +106,7 @@ def entry_to_values(entry: MemoryEntry, contents: bytes) -> list[Value]:
         vector_bytes(entry.embedding),
         "" if entry.encoder_version is None else entry.encoder_version,
         "" if bounds is None else json.dumps(dict(bounds)),
+        attributes,
     ]
 
 

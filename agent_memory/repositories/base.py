@@ -290,6 +290,13 @@ class MemoryRepository(ABC):
         gone = iter(self.remove_copied(taken))
         return [added is Added.STALE or next(gone) for added in outcome]
 
+    def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
+        """See that queries by the declared attributes are answered from an index.
+
+        What is stored already is indexed by those that are new. Answers are the same before,
+        meanwhile and after.
+        """
+
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash.
 

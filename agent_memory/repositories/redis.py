@@ -35,6 +35,7 @@ from agent_memory.models.redis import (
     hash_to_entry,
     vector_bytes,
 )
+from agent_memory.models.redis_attributes import lookup, spelled_attributes
 from agent_memory.repositories import redis_scripts as scripts
 from agent_memory.repositories.base import (
     Added,
@@ -46,6 +47,7 @@ from agent_memory.repositories.base import (
     answering,
     run_of,
 )
+from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
 from agent_memory.repositories.redis_footprint import stored_bytes
 from agent_memory.repositories.redis_indexed import IndexedNearest
 from agent_memory.repositories.redis_indexes import chosen, lookups
@@ -75,6 +77,7 @@ class RedisRepository(MemoryRepository):
         vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
         search: Answers ``nearest`` by the server's index where that can tell; None: vectors are
             always compared in this process.
+        indexed_attributes: Paths in contents to declare; see ``declare_attributes``.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class RedisRepository(MemoryRepository):
         clock: Callable[[], float] = time.time,
         vector_cache_bytes: int = MAX_BYTES,
         search: TierSearch | None = None,
+        indexed_attributes: Sequence[str] = (),
     ) -> None:
         self._channel = channel
         self._codec = codec
@@ -93,6 +97,7 @@ class RedisRepository(MemoryRepository):
         self._clock = clock
         self._vectors = VectorCache(channel, vector_cache_bytes)
         self._indexed = None if search is None else IndexedNearest(search)
+        self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
         self._failed: dict[str, str] = {}
 
     # -- writing ------------------------------------------------------------------------------
@@ -100,28 +105,37 @@ class RedisRepository(MemoryRepository):
     def add(self, entry: MemoryEntry) -> Added:
         """Store one entry; see ``add_many``."""
         agent = _Agent(entry.run_id, entry.agent_id)
-        values = self._values(entry)
-        (reply,) = self._channel.run(
-            scripts.ADD, [(self._keys(agent), [*self._who(agent), *values])]
+        (reply,) = self._declared.run(
+            scripts.ADD,
+            lambda: [(self._writing_keys(agent), [*self._writer(agent), *self._values(entry)])],
         )
         return Added(reply[0])
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries: one script call for each agent and 500 entries."""
-        packed = [self._values(entry) for entry in entries]
         groups = list(_batches([entry.key for entry in entries]))
-        calls = [
-            (self._keys(agent), [*self._who(agent), *_flat(packed[place] for place in places)])
-            for agent, places in groups
-        ]
-        outcome = self._scattered(groups, self._channel.run(scripts.ADD, calls))
+
+        def calls() -> list[Call]:
+            # Packed before any is sent: what cannot be stored keeps all from being.
+            packed = [self._values(entry) for entry in entries]
+            return [
+                (
+                    self._writing_keys(agent),
+                    [*self._writer(agent), *_flat(packed[place] for place in places)],
+                )
+                for agent, places in groups
+            ]
+
+        outcome = self._scattered(groups, self._declared.run(scripts.ADD, calls))
         return [Added(code) for code in outcome]
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
-        keys = self._keys(_Agent(entry.run_id, entry.agent_id))
-        values = [*self._values(entry), repr(self._clock())]
-        (reply,) = self._channel.run(scripts.REPLACE, [(keys, values)])
+        keys = self._writing_keys(_Agent(entry.run_id, entry.agent_id))
+        (reply,) = self._declared.run(
+            scripts.REPLACE,
+            lambda: [(keys, [*self._values(entry), self._declared.known, repr(self._clock())])],
+        )
         if reply == 0:
             raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")
         if reply == _CHANGED:
@@ -189,12 +203,20 @@ class RedisRepository(MemoryRepository):
             with self._noted({copy.key[:2] for copy in copies}):
                 return super().move_to(destination, copies, read_at)
         groups = list(_batches([copy.key for copy in copies]))
-        calls = []
-        for agent, places in groups:
-            keys = [*self._keys(agent), *destination._keys(agent)]
-            moves = _flat(destination._values(copies[place]) for place in places)
-            calls.append((keys, [*self._who(agent), *moves]))
-        outcome = self._scattered(groups, self._channel.run(scripts.MOVE, calls))
+
+        def calls() -> list[Call]:
+            return [
+                (
+                    [*self._keys(agent), *destination._writing_keys(agent)],
+                    [
+                        *destination._writer(agent),
+                        *_flat(destination._values(copies[place]) for place in places),
+                    ],
+                )
+                for agent, places in groups
+            ]
+
+        outcome = self._scattered(groups, destination._declared.run(scripts.MOVE, calls))
         return [code != _CHANGED for code in outcome]
 
     def open_moves(self) -> list[OpenMove]:
@@ -308,8 +330,47 @@ class RedisRepository(MemoryRepository):
         prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
         if query.limit == 0:
             return prefix, []
-        replies = self._channel.call_all(lookups(prefix, query))
+        if not query.attributes:
+            replies = self._channel.call_all(lookups(prefix, query))
+            return prefix, [name.decode() for name in chosen(replies, query.limit)]
+        # Asked each time: the server may have lost everything, and this with it.
+        places = {path: lookup(path, wanted) for path, wanted in query.attributes.items()}
+        complete = self._declared.complete(self._channel.call(*self._declared.completeness))
+        usable = [place for path, place in places.items() if path in complete]
+        replies = self._channel.call_all(lookups(prefix, query, usable))
         return prefix, [name.decode() for name in chosen(replies, query.limit)]
+
+    def declare_attributes(self) -> None:
+        """Declare the attributes of this process, and index what is stored by all declared ones.
+
+        From then on whoever writes indexes them, be it another process that does not declare
+        them. A process that is killed meanwhile leaves the rest to the next one that asks.
+        """
+        self._declared.declare(self._index_attributes)
+
+    def _index_attributes(self) -> None:
+        for run_id in self.runs():
+            for agent_id in self.agents(run_id):
+                keys = self.keys(run_id, agent_id)
+                for first in range(0, len(keys), _BATCH):
+                    self._index_attributes_of(keys[first : first + _BATCH])
+
+    def _index_attributes_of(self, keys: Sequence[EntryKey]) -> None:
+        """Index entries of one agent by the declared attributes; those that are damaged stay so."""
+        try:
+            entries = self.get_many(keys)
+        except EncodingError:
+            if len(keys) > 1:
+                for key in keys:
+                    self._index_attributes_of([key])
+            return
+        paths = self._declared.paths
+        changes = _flat(
+            (entry.memory_id, entry.revision, spelled_attributes(entry.contents, paths))
+            for entry in entries
+        )
+        agent = _Agent(keys[0].run_id, keys[0].agent_id)
+        self._channel.run(scripts.ATTRIBUTES, [(self._keys(agent), changes)])
 
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""
@@ -382,12 +443,19 @@ class RedisRepository(MemoryRepository):
             self._runs_key,
         ]
 
+    def _writing_keys(self, agent: _Agent) -> list[str]:
+        return [*self._keys(agent), self._declared.key]
+
+    def _writer(self, agent: _Agent) -> list[Value]:
+        return [*self._who(agent), self._declared.known]
+
     def _who(self, agent: _Agent) -> list[Value]:
         return [encode_id(agent.agent_id), encode_id(agent.run_id), repr(self._clock())]
 
     def _values(self, entry: MemoryEntry) -> list[Value]:
         contents = self._codec.encode(entry.contents, entry.compression_level)
-        return entry_to_values(entry, contents)
+        attributes = spelled_attributes(entry.contents, self._declared.paths)
+        return entry_to_values(entry, contents, attributes)
 
     def _remove(
         self, keys: Sequence[EntryKey], expected: Sequence[tuple[Value, Value]]

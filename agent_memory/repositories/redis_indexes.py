@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from agent_memory.connections.redis import Command
 from agent_memory.entry import MAX_STEP, Order, Query
+from agent_memory.models.redis_attributes import Lookup
 
 _INDEX_OF_ORDER = {
     Order.OLDEST: "times",
@@ -18,7 +19,7 @@ _MOST = 2**62
 _DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 
 
-def lookups(prefix: str, query: Query) -> list[Command]:
+def lookups(prefix: str, query: Query, attributes: Sequence[Lookup] = ()) -> list[Command]:
     """The commands that read the ids a query needs.
 
     The first gives ids in the query's order; each further one gives ids of which the answer
@@ -27,6 +28,7 @@ def lookups(prefix: str, query: Query) -> list[Command]:
     Args:
         prefix: What all keys of the agent begin with.
         query: What is asked; its limit applies after the further ones.
+        attributes: Indexes of declared attributes of which the entries must be too.
     """
     ranges = {"steps": query.steps, "times": query.times, "importance": query.importance}
     leading = _INDEX_OF_ORDER[query.order]
@@ -37,6 +39,7 @@ def lookups(prefix: str, query: Query) -> list[Command]:
         leading = by_type  # scored by timestamp too, so that it filters and orders at once
     elif by_type is not None:
         others.append((by_type, _ALL))
+    others += [(at, _ALL) if isinstance(at, str) else (at[0], at[1:]) for at in attributes]
     limit = query.limit if not others else None
     first = _range(prefix + leading, bounds, limit, descending=query.order in _DESCENDING)
     return [first, *(_range(prefix + name, pair) for name, pair in others)]

@@ -46,6 +46,22 @@ local function flush()
   coming, going = {{}}, {{}}
 end
 
+-- Declared attributes, as ``models.redis_attributes`` spells them: index, score ('-' for the
+-- timestamp), field and value of each.
+local function each_attribute(spelled, visit)
+  for index, score, field, value in string.gmatch(spelled, '(%S+) (%S+) (%S+) (%S+)') do
+    visit(index, score, field, value)
+  end
+end
+
+local function set_attributes(prefix, id, spelled, time)
+  redis.call('HSET', prefix .. id, 'attributes', spelled)
+  each_attribute(spelled, function(index, score, field, value)
+    redis.call('HSET', prefix .. id, field, value)
+    append(coming, prefix .. index, score == '-' and time or score, id)
+  end)
+end
+
 local function write(prefix, i)
   local id = ARGV[i]
   local key = prefix .. id
@@ -53,17 +69,21 @@ local function write(prefix, i)
   if ARGV[i + 13] ~= '' then redis.call('HSET', key, 'embedding', ARGV[i + 13]) end
   if ARGV[i + 14] ~= '' then redis.call('HSET', key, 'encoder_version', ARGV[i + 14]) end
   if ARGV[i + 15] ~= '' then redis.call('HSET', key, 'error_bounds', ARGV[i + 15]) end
+  if ARGV[i + 16] ~= '' then set_attributes(prefix, id, ARGV[i + 16], ARGV[i + 4]) end
   append(coming, prefix .. 'steps', ARGV[i + 3], id)
   append(coming, prefix .. 'times', ARGV[i + 4], id)
   append(coming, prefix .. 'type:' .. ARGV[i + 5], ARGV[i + 4], id)
   append(coming, prefix .. 'importance', ARGV[i + 6], id)
 end
 
-local function unindex(prefix, id, type)
+local function unindex(prefix, id, type, attributes)
   append(going, prefix .. 'steps', id)
   append(going, prefix .. 'times', id)
   append(going, prefix .. 'importance', id)
   if type then append(going, prefix .. 'type:' .. type, id) end
+  if attributes then
+    each_attribute(attributes, function(index) append(going, prefix .. index, id) end)
+  end
 end
 
 -- The log's records: ids joined by blanks, '*' when many came or went, '!' when any may have
@@ -76,12 +96,19 @@ local function log(prefix, call, ids, rewritten)
   redis.call('XADD', prefix .. 'changes', 'MAXLEN', '~', 64, '*', call, record)
 end
 
+-- Whoever writes must know which attributes are declared, or the entry would be missing in their
+-- indexes. Gives the declaration to one who does not.
+local function undeclared(key, known)
+  local declared = redis.call('GET', key) or ''
+  if declared ~= known then return declared end
+end
+
 local rewritten = false
 
 -- Store what ARGV holds from i on, unless what stands there is as new. Gives an Added.
 local function put(prefix, i)
   local key = prefix .. ARGV[i]
-  local old = redis.call('HMGET', key, 'revision', 'retrieval_count', 'memory_type')
+  local old = redis.call('HMGET', key, 'revision', 'retrieval_count', 'memory_type', 'attributes')
   if not old[1] then
     write(prefix, i)
     return 1
@@ -90,7 +117,7 @@ local function put(prefix, i)
   local given, given_count = tonumber(ARGV[i + 11]), tonumber(ARGV[i + 8])
   if given > revision or (given == revision and given_count > count) then
     flush() -- it may be this very entry, given twice
-    unindex(prefix, ARGV[i], old[3])
+    unindex(prefix, ARGV[i], old[3], old[4])
     redis.call('DEL', key)
     write(prefix, i)
     rewritten = true
@@ -111,12 +138,15 @@ local function unregister(prefix, agents, runs, agent, run)
 end
 """
 
-# ARGV: agent, run, now, then the fields of each entry. Gives an ``Added`` for each.
+# KEYS: also the declared attributes. ARGV: agent, run, now, the attributes that the caller knows,
+# then the fields of each entry. Gives an ``Added`` for each.
 ADD = Script(
     _SHARED
     + f"""
+local refusal = undeclared(KEYS[4], ARGV[4])
+if refusal then return refusal end
 local outcome, ids = {{}}, {{}}
-for i = 4, #ARGV, {STRIDE} do
+for i = 5, #ARGV, {STRIDE} do
   outcome[#outcome + 1] = put(prefix, i)
   ids[#ids + 1] = ARGV[i]
 end
@@ -127,19 +157,22 @@ return outcome
 """
 )
 
-# ARGV: the fields of one entry, its revision being the one it replaces; now. Gives the stored
+# KEYS: also the declared attributes. ARGV: the fields of one entry, its revision being the one it
+# replaces; the attributes that the caller knows; now. Gives the stored
 # retrieval count and last access time, 0 where it is absent, or -1 where the revision differs.
 REPLACE = Script(
     _SHARED
     + """
+local refusal = undeclared(KEYS[4], ARGV[#ARGV - 1])
+if refusal then return refusal end
 local key = prefix .. ARGV[1]
 local old = redis.call('HMGET', key, 'revision', 'memory_type', 'retrieval_count',
-                       'last_access_time')
+                       'last_access_time', 'attributes')
 if not old[1] then return 0 end
 if tonumber(old[1]) ~= tonumber(ARGV[12]) then return -1 end
 ARGV[12] = string.format('%d', tonumber(ARGV[12]) + 1)
 ARGV[9], ARGV[11] = old[3], old[4]
-unindex(prefix, ARGV[1], old[2])
+unindex(prefix, ARGV[1], old[2], old[5])
 redis.call('DEL', key)
 write(prefix, 1)
 flush()
@@ -199,7 +232,8 @@ REMOVE = Script(
 local outcome, gone = {}, {}
 for i = 4, #ARGV, 3 do
   local id = ARGV[i]
-  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type')
+  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
+                         'attributes')
   if not old[1] then
     unindex(prefix, id, false)
     outcome[#outcome + 1] = 0
@@ -208,7 +242,7 @@ for i = 4, #ARGV, 3 do
     outcome[#outcome + 1] = -1
   else
     redis.call('DEL', prefix .. id)
-    unindex(prefix, id, old[3])
+    unindex(prefix, id, old[3], old[4])
     outcome[#outcome + 1] = 1
     gone[#gone + 1] = id
   end
@@ -220,17 +254,21 @@ return outcome
 """
 )
 
-# KEYS: the source's three, then the destination's. ARGV: agent, run, now, then the fields of each
-# entry as it shall stand there. Gives 1 (it is there now), 0 (it is nowhere) or -1 (the source has
+# KEYS: the source's three, then the destination's, then the attributes declared there. ARGV: agent,
+# run, now, the attributes that the caller knows, then the fields of each entry as it shall stand
+# there. Gives 1 (it is there now), 0 (it is nowhere) or -1 (the source has
 # another revision or retrieval count, and stays).
 MOVE = Script(
     _SHARED
     + f"""
+local refusal = undeclared(KEYS[7], ARGV[4])
+if refusal then return refusal end
 local to, to_agents, to_runs = KEYS[4], KEYS[5], KEYS[6]
 local outcome, moved = {{}}, {{}}
-for i = 4, #ARGV, {STRIDE} do
+for i = 5, #ARGV, {STRIDE} do
   local id = ARGV[i]
-  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type')
+  local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
+                         'attributes')
   if not old[1] then
     outcome[#outcome + 1] = redis.call('EXISTS', to .. id)
   elseif ARGV[i + 11] ~= old[1] or ARGV[i + 8] ~= old[2] then
@@ -238,7 +276,7 @@ for i = 4, #ARGV, {STRIDE} do
   else
     put(to, i)
     redis.call('DEL', prefix .. id)
-    unindex(prefix, id, old[3])
+    unindex(prefix, id, old[3], old[4])
     outcome[#outcome + 1] = 1
     moved[#moved + 1] = id
   end
@@ -252,12 +290,47 @@ return outcome
 """
 )
 
+# ARGV: memory id, revision and attributes of each ('' for none). Gives 1 where they stand now, 0
+# where the entry is gone or has another revision.
+ATTRIBUTES = Script(
+    _SHARED
+    + """
+local outcome = {}
+for i = 1, #ARGV, 3 do
+  local id = ARGV[i]
+  local key = prefix .. id
+  local old = redis.call('HMGET', key, 'revision', 'attributes', 'timestamp')
+  local same = old[1] == ARGV[i + 1]
+  if same and old[2] ~= ARGV[i + 2] then
+    if old[2] then
+      each_attribute(old[2], function(index, _, field)
+        redis.call('HDEL', key, field)
+        append(going, prefix .. index, id)
+      end)
+      redis.call('HDEL', key, 'attributes')
+      flush()
+    end
+    if ARGV[i + 2] ~= '' then set_attributes(prefix, id, ARGV[i + 2], old[3]) end
+  end
+  outcome[#outcome + 1] = same and 1 or 0
+end
+flush()
+return outcome
+"""
+)
+
 # ARGV: agent, run, then the memory types. Gives how many entries there were.
 CLEAR = Script(
     _SHARED
     + """
 local ids = redis.call('ZRANGE', prefix .. 'steps', 0, -1)
-for _, id in ipairs(ids) do redis.call('DEL', prefix .. id) end
+for _, id in ipairs(ids) do
+  local attributes = redis.call('HGET', prefix .. id, 'attributes')
+  if attributes then
+    each_attribute(attributes, function(index) redis.call('DEL', prefix .. index) end)
+  end
+  redis.call('DEL', prefix .. id)
+end
 redis.call('DEL', prefix .. 'steps', prefix .. 'times', prefix .. 'importance')
 for i = 3, #ARGV do redis.call('DEL', prefix .. 'type:' .. ARGV[i]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])

@@ -1,0 +1,240 @@
+"""Declared attributes: the same answers from an index, whoever stored what and whenever."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory.compression import ContentsCodec
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.entry import MemoryEntry, Order, Query
+from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.testing import a_memory_id, an_entry
+from agent_memory.testing.stateful import OracleContract
+
+PATHS = ("a", "b", "c|d*")
+PREFIX = b"stm:{run/ant}:"
+
+
+@pytest.fixture
+def channel(redis_client: redis.Redis) -> RedisChannel:
+    return RedisChannel(redis_client, "the server of this test")
+
+
+def declaring(channel: RedisChannel, *paths: str) -> StmRepository:
+    """A repository of a process that declares some paths."""
+    repository = StmRepository(channel, ContentsCodec(), namespace="stm", indexed_attributes=paths)
+    repository.declare_attributes()
+    return repository
+
+
+class TestDeclared(OracleContract):
+    @pytest.fixture
+    def repository(self, channel: RedisChannel) -> StmRepository:
+        return declaring(channel, *PATHS)
+
+
+def entries_of(count: int) -> list[MemoryEntry]:
+    walk = random.Random(3)
+    values = [None, True, False, 0, 1, 1.0, -2.5, 10**400, 2**53 + 1, "", "calm", "x" * 300,
+              "\ud800", "a|b {*} ü", [1], {"in": 3}]  # fmt: skip
+    return [
+        an_entry(
+            memory_id=a_memory_id(number),
+            step_number=number,
+            timestamp=float(number),
+            contents={
+                path: walk.choice(values) for path in ("a", "b", "home") if walk.random() < 0.8
+            },
+        )
+        for number in range(count)
+    ]
+
+
+CONDITIONS: list[dict[str, Any]] = [
+    {"a": None}, {"a": True}, {"a": 1}, {"a": 0}, {"a": "calm"}, {"a": ""}, {"a": "x" * 300},
+    {"a": "\ud800"}, {"a": "a|b {*} ü"}, {"a": 10**400}, {"a": 2**53 + 1}, {"a": 2**53},
+    {"a": (-3, 1)}, {"a": (0.5, 10**500)}, {"home.in": 3}, {"a": 1, "b": "calm"}, {"none": 1},
+    {"a": "calm", "home.in": 3},
+]  # fmt: skip
+
+
+def asked(repository: Any, **more: Any) -> list[list[str]]:
+    return [
+        [
+            entry.memory_id
+            for entry in repository.find(
+                Query(run_id="run", agent_id="ant", attributes=attributes, **more)
+            )
+        ]
+        for attributes in CONDITIONS
+    ]
+
+
+def expected(entries: list[MemoryEntry], **more: Any) -> list[list[str]]:
+    reference = InMemoryRepository()
+    reference.add_many(entries)
+    return asked(reference, **more)
+
+
+def test_an_index_gives_what_looking_at_every_entry_gives(channel: RedisChannel) -> None:
+    entries = entries_of(300)
+    repository = declaring(channel, "a", "home.in")
+    repository.add_many(entries)
+    for more in (
+        {}, {"order": Order.NEWEST, "limit": 5}, {"steps": (20, 200), "order": Order.STEP},
+        {"times": (5.0, 250.0), "limit": 1}, {"importance": (0.0, 1.0)}, {"limit": 0},
+    ):  # fmt: skip
+        assert asked(repository, **more) == expected(entries, **more)
+    found = expected(entries)
+    assert all(found[:4])
+    assert found[4]
+
+
+def test_only_what_an_index_gives_is_read(
+    channel: RedisChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [an_entry(contents={"a": number % 50}) for number in range(500)]
+    repository = declaring(channel, "a")
+    repository.add_many(entries)
+    sent: list[str] = []
+    ask = channel.call_all
+
+    def noting(commands: Any) -> list[Any]:
+        sent.extend(command[0] for command in commands)
+        return ask(commands)
+
+    monkeypatch.setattr(channel, "call_all", noting)
+    query = Query(run_id="run", agent_id="ant", attributes={"a": 7})
+    assert len(repository.find(query)) == 10
+    assert sent.count("HGETALL") == 10
+
+
+def test_what_was_stored_before_the_declaration_is_indexed(channel: RedisChannel) -> None:
+    entries = entries_of(700)
+    declaring(channel).add_many(entries)
+    repository = declaring(channel, "a")
+    assert channel.call("EXISTS", PREFIX + b"value:a:tcalm") == 1
+    assert asked(repository) == expected(entries)
+    again = declaring(channel, "b", "home.in")
+    assert asked(again) == asked(repository) == expected(entries)
+    assert channel.call("EXISTS", PREFIX + b"number:home_2ein") == 1
+
+
+def test_a_process_that_does_not_declare_indexes_all_the_same(channel: RedisChannel) -> None:
+    before = declaring(channel)  # opened before anyone declared
+    declaring(channel, "a")
+    entries = entries_of(100)
+    before.add_many(entries[:50])
+    for entry in entries[50:]:
+        before.add(entry)
+    before.replace(replace(entries[0], contents={"a": "calm"}))
+    entries[0] = replace(entries[0], contents={"a": "calm"}, revision=1)
+    assert asked(declaring(channel, "a")) == expected(entries)
+    assert a_memory_id(0).encode() in channel.call("ZRANGE", PREFIX + b"value:a:tcalm", 0, -1)
+
+
+def test_a_move_takes_the_attributes_along(channel: RedisChannel) -> None:
+    entries = entries_of(100)
+    stm = declaring(channel, "a")
+    im = ImRepository(channel, ContentsCodec(), namespace="im", indexed_attributes=["a"])
+    im.declare_attributes()
+    stm.add_many(entries)
+    assert all(stm.move_to(im, entries))
+    assert asked(im) == expected(entries)
+    assert asked(stm) == expected([])
+    assert channel.call("KEYS", b"stm:*") == [b"stm:attributes"] or set(
+        channel.call("KEYS", b"stm:*")
+    ) == {b"stm:attributes", b"stm:attributes:complete"}
+
+
+def test_nothing_is_left_of_the_attributes_of_what_is_gone(channel: RedisChannel) -> None:
+    repository = declaring(channel, "a", "home.in")
+    entries = entries_of(60)
+    kept = {b"stm:attributes", b"stm:attributes:complete"}
+    for remove in (
+        lambda: repository.clear_agent("run", "ant"),
+        lambda: repository.remove_many([entry.key for entry in entries]),
+        lambda: [repository.remove(entry.key) for entry in entries],
+        lambda: repository.remove_copied(entries),
+    ):
+        repository.add_many(entries)
+        remove()
+        assert set(channel.call("KEYS", b"*")) == kept
+
+
+def test_a_server_that_lost_everything_is_told_the_declaration_again(
+    channel: RedisChannel,
+) -> None:
+    repository = declaring(channel, "a")
+    repository.add_many(entries_of(20))
+    channel.call("FLUSHALL")
+    entries = entries_of(50)
+    repository.add_many(entries)
+    assert asked(repository) == expected(entries)
+    assert channel.call("GET", b"stm:attributes") == b" a \n"
+    assert asked(declaring(channel, "a")) == expected(entries)
+
+
+def test_one_damaged_entry_keeps_no_other_from_being_indexed(channel: RedisChannel) -> None:
+    entries = entries_of(30)
+    declaring(channel).add_many(entries)
+    channel.call("HSET", PREFIX + entries[4].memory_id.encode(), "contents", b"\xc1")
+    repository = declaring(channel, "a")
+    sound = [entry for entry in entries if entry is not entries[4]]
+    steps = {"steps": (5, 100)}
+    assert asked(repository, **steps) == expected(sound, **steps)
+
+
+def test_attributes_declared_later_reach_every_tier_though_the_first_try_is_killed(
+    tmp_path: Path,
+) -> None:
+    limits = {"stm_config": {"memory_limit": 300}, "im_config": {"memory_limit": 300}}
+    config = MemoryConfig(path=tmp_path, engine="embedded", search=False, **limits)
+    moods = ("calm", "alert", "hungry")
+    with AgentMemorySystem(config) as memory:
+        for step in range(900):
+            memory.store_agent_state("ant", {"mood": moods[step % 3], "n": step}, step)
+    for pause in (0.0, 0.05, 0.15):
+        ways = multiprocessing.get_context("spawn")
+        child = ways.Process(target=_declare_there, args=(tmp_path, limits))
+        child.start()
+        _await_declaration(tmp_path, pause)
+        os.kill(child.pid or 0, signal.SIGKILL)
+        child.join()
+    declared = MemoryConfig(**{**dict(config), "indexed_attributes": ("mood", "n")})
+    with AgentMemorySystem(declared) as memory:
+        query = Query(agent_id="ant", attributes={"mood": "calm", "n": (300, 599)})
+        hits = memory.recall(query)
+        assert [hit.entry.contents["n"] for hit in hits] == [*range(300, 600, 3)]
+        every = memory.recall(Query(agent_id="ant", attributes={"mood": "alert"}))
+        assert {hit.tier.name for hit in every} == {"STM", "IM", "LTM"}
+        assert len(every) == 300
+
+
+def _await_declaration(folder: Path, pause: float) -> None:
+    deadline = time.monotonic() + 30
+    while not (folder / "declaring").exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    (folder / "declaring").unlink(missing_ok=True)
+    time.sleep(pause)
+
+
+def _declare_there(folder: Path, limits: dict[str, Any]) -> None:
+    (folder / "declaring").touch()
+    config = MemoryConfig(
+        path=folder, engine="embedded", search=False, indexed_attributes=("mood", "n"), **limits
+    )
+    with AgentMemorySystem(config):
+        time.sleep(30)
