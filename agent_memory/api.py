@@ -7,7 +7,8 @@ from typing import Any
 
 from agent_memory.config import MemoryConfig
 from agent_memory.core import AgentMemorySystem
-from agent_memory.entry import Hit, MemoryType, Order, Query
+from agent_memory.entry import Hit, MemoryType, Query
+from agent_memory.retrieval import attribute, temporal
 
 
 class AgentMemoryAPI:
@@ -56,14 +57,73 @@ class AgentMemoryAPI:
         Raises:
             InvalidEntry: The agent id or the count has no meaning.
         """
-        query = Query(
-            agent_id=agent_id,  # type: ignore[arg-type]  # an int becomes text in the query
-            memory_type=MemoryType.STATE,
-            order=Order.NEWEST,
-            limit=count,
-        )
-        hits: list[Hit] = self._guard([], self.memory_system.recall, query)
-        return [hit.entry.to_dict() for hit in hits]
+        return self._recalled(temporal.latest(agent_id, count, MemoryType.STATE))
+
+    def retrieve_by_steps(
+        self, agent_id: str | int, first: int, last: int, memory_type: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Get the agent's memories of the steps ``first`` to ``last``, both included, by step.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+        """
+        return self._recalled(temporal.of_steps(agent_id, first, last, memory_type))
+
+    def retrieve_by_times(
+        self, agent_id: str | int, first: float, last: float, memory_type: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Get the agent's memories with a timestamp in a range, both ends included, oldest first.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+        """
+        return self._recalled(temporal.of_times(agent_id, first, last, memory_type))
+
+    def retrieve_by_type(
+        self, agent_id: str | int, memory_type: str, count: int = 10
+    ) -> list[dict[str, Any]]:
+        """Get the agent's latest memories of a type, newest first.
+
+        Args:
+            agent_id: Whose.
+            memory_type: "state", "interaction" or "action".
+            count: How many at most.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+        """
+        return self._recalled(attribute.of_type(agent_id, memory_type, count))
+
+    def retrieve_by_importance(
+        self, agent_id: str | int, least: float = 0.5, count: int = 10
+    ) -> list[dict[str, Any]]:
+        """Get the agent's memories that are at least so important, the most important first.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+        """
+        return self._recalled(attribute.of_importance(agent_id, least, count))
+
+    def retrieve_by_attributes(
+        self,
+        agent_id: str | int,
+        attributes: Mapping[str, Any],
+        memory_type: str | None = None,
+        count: int = 10,
+    ) -> list[dict[str, Any]]:
+        """Get the agent's memories whose contents meet conditions, newest first.
+
+        Args:
+            agent_id: Whose.
+            attributes: Values by path, ``{"mood": "calm"}``, or pairs of the least and greatest,
+                ``{"home.food": (3, 10)}``; all must hold.
+            memory_type: "state", "interaction" or "action"; None for any.
+            count: How many at most.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+        """
+        return self._recalled(attribute.with_attributes(agent_id, attributes, memory_type, count))
 
     def retrieve_states_by_similarity(
         self, agent_id: str | int, query_state: object, count: int = 10
@@ -85,6 +145,10 @@ class AgentMemoryAPI:
     def clear_agent_memory(self, agent_id: str | int) -> bool:
         """Forget all that an agent remembers in this run; False if a store is unreachable."""
         return self.memory_system.get_memory_agent(agent_id).clear_memory()
+
+    def _recalled(self, query: Query) -> list[dict[str, Any]]:
+        hits: list[Hit] = self._guard([], self.memory_system.recall, query)
+        return [hit.entry.to_dict() for hit in hits]
 
     @property
     def _guard(self) -> Any:

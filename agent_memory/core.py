@@ -39,8 +39,8 @@ from agent_memory.outages import Outages
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
+from agent_memory.retrieval.across import fetch, recall
 from agent_memory.retrieval.similarity import Likeness, recall_alike
-from agent_memory.retrieval.temporal import fetch, recall
 from agent_memory.stores import whole_config
 
 

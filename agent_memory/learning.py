@@ -9,7 +9,7 @@ from typing import Any
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.errors import EncodingError
 from agent_memory.repositories.base import MemoryRepository
-from agent_memory.retrieval.temporal import fetch
+from agent_memory.retrieval.across import fetch
 
 _BATCH = 500  # entries read at once
 

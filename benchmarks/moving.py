@@ -26,6 +26,7 @@ def figures() -> Iterator[Figure]:
         config = MemoryConfig(
             path=Path(folder),
             engine="embedded",
+            search=False,
             stm_config={"memory_limit": 1},
             im_config={"memory_limit": 1},
             ltm_config={"batch_size": 1_000},

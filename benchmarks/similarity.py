@@ -53,7 +53,7 @@ class _Beside:
 def _measured() -> Iterator[Figure]:
     with TemporaryDirectory() as folder:
         limits = {"stm_config": {"memory_limit": 20_000}, "im_config": {"memory_limit": 20_000}}
-        config = MemoryConfig(path=Path(folder), engine="embedded", **limits)
+        config = MemoryConfig(path=Path(folder), engine="embedded", search=False, **limits)
         # Another process, as far as the reader's cache can tell.
         other = MemoryConfig(**{**dict(config), "vector_cache_bytes": 1})
         with AgentMemorySystem(config) as reader, AgentMemorySystem(other) as writer:
@@ -113,6 +113,7 @@ def _recall(folder: Path) -> Figure:
     config = MemoryConfig(
         path=folder,
         engine="embedded",
+        search=False,
         stm_config={"memory_limit": 1_000},
         im_config={"memory_limit": 3_000},
         cleanup_interval=1_000,

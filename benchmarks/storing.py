@@ -26,8 +26,13 @@ def figures() -> Iterator[Figure]:
     """Measure single and batched stores."""
     with TemporaryDirectory() as folder:
         # Moves are measured elsewhere; here nothing may leave.
-        config = MemoryConfig(path=Path(folder), engine="embedded", cleanup_interval=10**9,
-                              stm_config={"memory_limit": 10**9})  # fmt: skip
+        config = MemoryConfig(
+            path=Path(folder),
+            engine="embedded",
+            search=False,
+            cleanup_interval=10**9,
+            stm_config={"memory_limit": 10**9},
+        )
         with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
             client = redis.Redis(unix_socket_path=server.socket_path)
             yield _single(system, client)

@@ -1,59 +1,55 @@
-"""Finds entries by time, step, type and importance across the tiers, each once.
-
-Tiers are read from the top down, and a move writes below before it removes above, so that an
-entry on its way is seen at least once; of two copies the richer tier's is given.
-"""
+"""Questions about when: the latest, and those of a range of steps or of times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-
-from agent_memory.entry import EntryKey, Hit, MemoryEntry, Order, Query
-from agent_memory.repositories.base import MemoryRepository
-
-_SORT_KEYS: dict[Order, Callable[[Hit], tuple[float, str]]] = {
-    Order.OLDEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
-    Order.NEWEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
-    Order.STEP: lambda hit: (hit.entry.step_number, hit.entry.memory_id),
-    Order.IMPORTANCE: lambda hit: (hit.entry.importance_score, hit.entry.memory_id),
-}
-_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
+from agent_memory.entry import MemoryType, Order, Query
 
 
-def recall(tiers: Sequence[MemoryRepository], query: Query) -> list[Hit]:
-    """Answer a query from all tiers.
+def latest(agent_id: str | int, count: int, memory_type: MemoryType | str | None = None) -> Query:
+    """The latest memories of an agent, newest first.
 
     Args:
-        tiers: The repositories, richest first.
-        query: What is asked; it names its run.
+        agent_id: Whose.
+        count: How many at most.
+        memory_type: Only this type.
 
-    Returns:
-        The entries in the query's order, each with the richest tier that holds it.
+    Raises:
+        InvalidEntry: An argument has no meaning.
     """
-    hits = _richest((repository, repository.find(query)) for repository in tiers)
-    hits.sort(key=_SORT_KEYS[query.order], reverse=query.order in _DESCENDING)
-    return hits if query.limit is None else hits[: query.limit]
+    return Query(
+        agent_id=agent_id,  # type: ignore[arg-type]  # an int becomes text in the query
+        memory_type=memory_type,  # type: ignore[arg-type]  # as a text does its type
+        order=Order.NEWEST,
+        limit=count,
+    )
 
 
-def fetch(tiers: Sequence[MemoryRepository], keys: Sequence[EntryKey]) -> list[Hit]:
-    """Get entries by key from whichever tier holds them, in the order of the keys.
+def of_steps(
+    agent_id: str | int, first: int, last: int, memory_type: MemoryType | str | None = None
+) -> Query:
+    """The memories of the steps ``first`` to ``last``, both included, by step.
 
-    Args:
-        tiers: The repositories, richest first.
-        keys: The entries; those that are stored nowhere are left out.
+    Raises:
+        InvalidEntry: An argument has no meaning.
     """
-    found: dict[EntryKey, Hit] = {}
-    for repository in tiers:
-        missing = [key for key in keys if key not in found]
-        if missing:
-            for entry in repository.get_many(missing):
-                found[entry.key] = Hit(entry, repository.tier)
-    return [found[key] for key in keys if key in found]
+    return Query(
+        agent_id=agent_id,  # type: ignore[arg-type]  # as above
+        memory_type=memory_type,  # type: ignore[arg-type]  # as above
+        steps=(first, last),
+        order=Order.STEP,
+    )
 
 
-def _richest(answers: Iterable[tuple[MemoryRepository, list[MemoryEntry]]]) -> list[Hit]:
-    found: dict[EntryKey, Hit] = {}
-    for repository, entries in answers:
-        for entry in entries:
-            found.setdefault(entry.key, Hit(entry, repository.tier))
-    return list(found.values())
+def of_times(
+    agent_id: str | int, first: float, last: float, memory_type: MemoryType | str | None = None
+) -> Query:
+    """The memories with a timestamp of ``first`` to ``last``, both included, oldest first.
+
+    Raises:
+        InvalidEntry: An argument has no meaning.
+    """
+    return Query(
+        agent_id=agent_id,  # type: ignore[arg-type]  # as above
+        memory_type=memory_type,  # type: ignore[arg-type]  # as above
+        times=(first, last),
+    )

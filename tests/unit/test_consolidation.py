@@ -16,7 +16,7 @@ from agent_memory.forgetting import forget_agents
 from agent_memory.repositories.base import Added, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
-from agent_memory.retrieval.temporal import recall
+from agent_memory.retrieval.across import recall
 from agent_memory.testing import an_entry
 
 NOW = 1_000_000.0

@@ -1,0 +1,62 @@
+"""Questions about what: the type, the importance, and the attributes of what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent_memory.attributes import Condition
+from agent_memory.entry import MemoryType, Order, Query
+
+
+def of_type(agent_id: str | int, memory_type: MemoryType | str, count: int | None = None) -> Query:
+    """The memories of one type, newest first.
+
+    Raises:
+        InvalidEntry: An argument has no meaning.
+    """
+    return Query(
+        agent_id=agent_id,  # type: ignore[arg-type]  # an int becomes text in the query
+        memory_type=memory_type,  # type: ignore[arg-type]  # as a text does its type
+        order=Order.NEWEST,
+        limit=count,
+    )
+
+
+def of_importance(agent_id: str | int, least: float, count: int | None = None) -> Query:
+    """The memories at least that important, the most important first.
+
+    Raises:
+        InvalidEntry: An argument has no meaning.
+    """
+    return Query(
+        agent_id=agent_id,  # type: ignore[arg-type]  # as above
+        importance=(least, 1.0),
+        order=Order.IMPORTANCE,
+        limit=count,
+    )
+
+
+def with_attributes(
+    agent_id: str | int,
+    attributes: Mapping[str, Condition],
+    memory_type: MemoryType | str | None = None,
+    count: int | None = None,
+) -> Query:
+    """The memories whose contents meet conditions, newest first.
+
+    Args:
+        agent_id: Whose.
+        attributes: Values, or pairs of the least and greatest, by path; see ``attributes``.
+        memory_type: Only this type.
+        count: How many at most.
+
+    Raises:
+        InvalidEntry: An argument has no meaning.
+    """
+    return Query(
+        agent_id=agent_id,  # type: ignore[arg-type]  # as above
+        memory_type=memory_type,  # type: ignore[arg-type]  # as above
+        attributes=attributes,
+        order=Order.NEWEST,
+        limit=count,
+    )

@@ -1,0 +1,173 @@
+"""Questions by time and by attribute, over all three tiers, through the system and the dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent_memory import AgentMemoryAPI, AgentMemorySystem, InvalidEntry, MemoryConfig, Query
+from agent_memory.attributes import meets
+from agent_memory.retrieval import attribute, temporal
+
+STEPS = 200
+MOODS = ("calm", "alert", None)
+
+
+def state_of(step: int) -> dict[str, Any]:
+    return {
+        "mood": MOODS[step % 3],
+        "food": step / 4,
+        "home": {"cell": (step % 5, 1), "doors": step % 4},
+        "alive": step % 7 != 0,
+    }
+
+
+def importance_of(step: int) -> float:
+    return (step % 10) / 10
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentMemoryAPI]:
+    """An ant with memories in all three tiers, every fourth of them an action."""
+    config = MemoryConfig(
+        path=tmp_path_factory.mktemp("retrieval") / "memory",
+        engine="embedded",
+        stm_config={"memory_limit": 50},
+        im_config={"memory_limit": 70},
+        indexed_attributes=("food", "home.doors"),
+    )
+    opened = AgentMemoryAPI(config)
+    with opened.memory_system as memory:
+        for step in range(STEPS):
+            store = memory.store_agent_action if step % 4 == 0 else memory.store_agent_state
+            store("ant", state_of(step), step, priority=importance_of(step))
+            memory.store_agent_state("bee", state_of(step), step)
+        memory.maintain()
+        yield opened
+
+
+def steps(found: list[dict[str, Any]]) -> list[int]:
+    return [entry["step_number"] for entry in found]
+
+
+def test_a_range_of_steps_is_given_in_their_order_from_every_tier(api: AgentMemoryAPI) -> None:
+    assert steps(api.retrieve_by_steps("ant", 10, 190)) == [*range(10, 191)]
+    assert steps(api.retrieve_by_steps("ant", 0, 20, "action")) == [0, 4, 8, 12, 16, 20]
+    assert api.retrieve_by_steps("ant", 20, 10) == api.retrieve_by_steps("nobody", 0, 9) == []
+
+
+def test_a_range_of_times_is_given_oldest_first(api: AgentMemoryAPI) -> None:
+    found = api.retrieve_by_steps("ant", 0, STEPS)
+    first, last = found[30]["timestamp"], found[160]["timestamp"]
+    assert steps(api.retrieve_by_times("ant", first, last)) == [*range(30, 161)]
+    assert steps(api.retrieve_by_times("ant", first, last, "action")) == [*range(32, 161, 4)]
+
+
+def test_the_latest_of_a_type_come_first(api: AgentMemoryAPI) -> None:
+    assert steps(api.retrieve_by_type("ant", "action", 60))[:3] == [196, 192, 188]
+    assert len(api.retrieve_by_type("ant", "action", 60)) == 50
+    assert api.retrieve_by_type("ant", "interaction") == []
+
+
+def test_the_most_important_come_first(api: AgentMemoryAPI) -> None:
+    found = api.retrieve_by_importance("ant", 0.85, 30)
+    assert sorted(steps(found)) == [*range(9, STEPS, 10)]
+    assert len(api.retrieve_by_importance("ant", 0.0)) == 10
+
+
+def test_attributes_are_found_in_every_tier_newest_first(api: AgentMemoryAPI) -> None:
+    calm = api.retrieve_by_attributes("ant", {"mood": "calm", "home.doors": 2}, count=100)
+    assert steps(calm) == [step for step in reversed(range(0, STEPS, 3)) if step % 4 == 2]
+    rich = api.retrieve_by_attributes("ant", {"food": (10, 12.5)}, "state", 100)
+    assert steps(rich) == [step for step in range(50, 39, -1) if step % 4]
+    assert len(api.retrieve_by_attributes("ant", {"mood": None}, count=500)) == STEPS // 3
+    assert api.retrieve_by_attributes("ant", {"home.cell": "1"}) == []
+
+
+def test_one_question_combines_everything(api: AgentMemoryAPI) -> None:
+    query = Query(
+        agent_id="ant",
+        steps=(20, 180),
+        memory_type="state",  # type: ignore[arg-type]
+        importance=(0.3, 1.0),
+        attributes={"alive": True, "food": (6, 40)},
+        limit=5,
+    )
+    wanted = [
+        step for step in range(24, 161) if step % 4 and step % 7 and importance_of(step) >= 0.3
+    ]
+    memory = api.memory_system
+    assert [hit.entry.step_number for hit in memory.recall(query)] == wanted[:5]
+    alike = memory.recall(query, near=state_of(100))
+    assert len(alike) == 5
+    assert {hit.entry.step_number for hit in alike} <= set(wanted)
+    scores = memory._resources.encoders.current.encoder.likeness(
+        state_of(100), [state_of(step) for step in wanted]
+    )
+    assert [hit.score for hit in alike] == pytest.approx(sorted(scores, reverse=True)[:5])
+
+
+_VALUES = st.sampled_from(
+    [*MOODS, True, False, 0, 1, 2, 2.0, 12.25, "x", (0, 2), (3.5, 20), (9, 1)]
+)
+
+
+@given(st.dictionaries(st.sampled_from(["mood", "food", "home.doors", "home", "alive", "no.way"]),
+                       _VALUES, max_size=3), st.integers(0, 60))  # fmt: skip
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_attributes_give_what_a_look_at_every_memory_gives(
+    api: AgentMemoryAPI, conditions: dict[str, Any], limit: int
+) -> None:
+    memory = api.memory_system
+    every = memory.recall(Query(agent_id="ant"), touch=False)
+    wanted = [hit for hit in every if meets(hit.entry.contents, conditions)][:limit]
+    query = Query(agent_id="ant", attributes=conditions, limit=limit)
+    assert memory.recall(query, touch=False) == wanted
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        None, ["mood"], {"": 1}, {7: 1}, {"a": [1]}, {"a": (1, 2, 3)}, {"a": ("x", "y")},
+        {"a": float("nan")}, {"a": (0, float("nan"))}, {"a": float("inf")}, {"a": {"b": 1}},
+        {"a": object()}, {"x" * 300: 1}, {"\ud800": 1}, {"a": b"x"},
+    ],
+)  # fmt: skip
+def test_conditions_that_mean_nothing_are_refused(api: AgentMemoryAPI, attributes: Any) -> None:
+    with pytest.raises(InvalidEntry, match="attributes"):
+        api.retrieve_by_attributes("ant", attributes)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda api: api.retrieve_by_type("ant", "dream"),
+        lambda api: api.retrieve_by_type("ant", "state", -1),
+        lambda api: api.retrieve_by_importance("ant", "much"),
+        lambda api: api.retrieve_by_steps("ant", 0.5, 3),
+        lambda api: api.retrieve_by_times("ant", float("nan"), 3.0),
+        lambda api: api.retrieve_by_attributes("", {"a": 1}),
+        lambda api: temporal.latest("ant", -1),
+        lambda api: attribute.of_importance(None, 0.5),
+    ],
+)
+def test_other_bad_arguments_are_refused(
+    api: AgentMemoryAPI, ask: Callable[[AgentMemoryAPI], object]
+) -> None:
+    with pytest.raises(InvalidEntry):
+        ask(api)
+
+
+def test_only_what_is_given_counts_as_retrieved(tmp_path: Path) -> None:
+    with AgentMemorySystem(MemoryConfig(path=tmp_path, engine="embedded")) as memory:
+        for step in range(10):
+            memory.store_agent_state("ant", {"odd": step % 2}, step)
+        memory.recall(Query(agent_id="ant", attributes={"odd": 1}, limit=2))
+        memory.maintain()
+        counts = [hit.entry.retrieval_count for hit in memory.recall(Query(agent_id="ant"))]
+    assert counts == [0, 1, 0, 1, 0, 0, 0, 0, 0, 0]
