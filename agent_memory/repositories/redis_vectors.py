@@ -60,11 +60,18 @@ class VectorCache:
             prefix: What all keys of the agent begin with.
         """
         with self._lock:
-            agent = self._agents.setdefault(prefix, AgentVectors(self._channel, prefix))
+            agent = self._agents.get(prefix)
+            if agent is None:
+                agent = self._agents[prefix] = AgentVectors(self._channel, prefix)
             self._agents.move_to_end(prefix)
         with agent.lock:
-            yield agent
-        self._make_room()
+            before = agent.size
+            try:
+                yield agent
+            finally:
+                grew = agent.size > before
+        if grew:
+            self._make_room()
 
     @property
     def size(self) -> int:
