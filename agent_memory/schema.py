@@ -33,7 +33,7 @@ from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All revisions there have been, oldest first."""
 
 HEAD = REVISIONS[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from logging.config import fileConfig
@@ -70,6 +71,8 @@ def _keeping_entries(connection: Connection) -> AbstractContextManager[None]:
 
 
 def _migrate(connection: Connection) -> None:
+    # Declared attributes have indexes on expressions, which are no part of a revision.
+    warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
     context.configure(connection=connection, **_options())
     with context.begin_transaction(), _keeping_entries(connection):
         try:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from agent_memory.models.ltm_columns import (
     AgentColumns,
+    DeclaredAttributeColumns,
     EncoderVersionColumns,
     LtmEntryColumns,
     RunColumns,
@@ -66,6 +67,10 @@ class Tombstone(TombstoneColumns, LtmBase):
     """A key that was forgotten; see ``TombstoneColumns``."""
 
 
+class DeclaredAttribute(DeclaredAttributeColumns, LtmBase):
+    """A declared attribute; see ``DeclaredAttributeColumns``."""
+
+
 class LtmEntry(LtmEntryColumns, LtmBase):
     """An entry of long-term memory; see ``LtmEntryColumns``."""
 
@@ -80,6 +85,7 @@ class LtmModels:
     Agent: type[AgentColumns]
     Type: type[TypeColumns]
     Tombstone: type[TombstoneColumns]
+    DeclaredAttribute: type[DeclaredAttributeColumns]
     metadata: MetaData
 
 
@@ -87,7 +93,16 @@ class LtmModels:
 def ltm_models(prefix: str = DEFAULT_PREFIX) -> LtmModels:
     """Give the models whose tables' names begin with ``prefix``; the same ones on every call."""
     if prefix == DEFAULT_PREFIX:
-        return LtmModels(LtmEntry, EncoderVersion, Run, Agent, Type, Tombstone, LtmBase.metadata)
+        return LtmModels(
+            LtmEntry,
+            EncoderVersion,
+            Run,
+            Agent,
+            Type,
+            Tombstone,
+            DeclaredAttribute,
+            LtmBase.metadata,
+        )
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     base = type("LtmBase", (DeclarativeBase,), {"__table_prefix__": prefix, "metadata": metadata})
 
@@ -101,6 +116,7 @@ def ltm_models(prefix: str = DEFAULT_PREFIX) -> LtmModels:
         Type=model("Type", TypeColumns),
         EncoderVersion=model("EncoderVersion", EncoderVersionColumns),
         Tombstone=model("Tombstone", TombstoneColumns),
+        DeclaredAttribute=model("DeclaredAttribute", DeclaredAttributeColumns),
         LtmEntry=model("LtmEntry", LtmEntryColumns),
         metadata=metadata,
     )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Case,
     Double,
     ForeignKey,
@@ -180,6 +181,21 @@ class TombstoneColumns(Prefixed):
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes, primary_key=True)
     forgotten_at: Mapped[float] = mapped_column(Double)
     released_at: Mapped[float | None] = mapped_column(Double)
+
+
+class DeclaredAttributeColumns(Prefixed):
+    """A path in contents whose values entries have in their column ``attributes``.
+
+    Attributes:
+        path: Keys joined by dots.
+        is_complete: Whether those stored before it was declared have them too.
+    """
+
+    __table_suffix__ = "attributes"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    path: Mapped[str] = mapped_column(String, primary_key=True)
+    is_complete: Mapped[bool] = mapped_column(Boolean(create_constraint=False))
 
 
 class LtmEntryColumns(Prefixed):

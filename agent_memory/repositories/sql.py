@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import inf, isfinite
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
 from agent_memory.models.ltm_vectors import decode_vectors
+from agent_memory.repositories import sql_attributes
 from agent_memory.repositories.base import (
     Added,
     Codec,
@@ -92,6 +94,7 @@ class LtmRepository(LongTermMemory):
         self._codec = codec
         self._models = ltm_models(table_prefix)
         self._indexed_attributes = tuple(indexed_attributes)
+        self._paths = self._indexed_attributes  # all that are declared, as far as is known
         self._max_entry_bytes = max_entry_bytes
         self._batch_size = batch_size
         self._clock = clock
@@ -143,15 +146,18 @@ class LtmRepository(LongTermMemory):
         rows = [self._row(entry) for entry in entries]
         outcomes: list[Added] = []
         for batch in chunked(rows, self._batch_size):
-            outcomes += self._write(lambda work, batch=batch: work.add(batch, read_at))  # type: ignore[misc]
+            outcomes += self._write(partial(self._add_batch, batch, read_at))
         return outcomes
+
+    def _add_batch(self, batch: Sequence[Row], read_at: float, work: UnitOfWork) -> list[Added]:
+        return work.add(self._declared(work, batch), read_at)
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
         row = self._row(entry)
 
         def work_on(work: UnitOfWork) -> MemoryEntry:
-            replaced = work.replace(row)
+            replaced = work.replace(*self._declared(work, [row]))
             stored = self._read(work.connection, [entry.key])
             if not stored:
                 raise EntryNotFound(f"no entry {entry.key} in {self.tier.name}")
@@ -239,6 +245,54 @@ class LtmRepository(LongTermMemory):
         released = list(keys)
         self._write(lambda work: work.release(released, at))
 
+    def declare_attributes(self) -> None:
+        """Declare the attributes of this process, and complete the column of what is stored.
+
+        From then on whoever stores fills the column, be it another process that does not declare
+        them. A process that is killed meanwhile leaves the rest to the next one that asks.
+        """
+        found, lacking = self._look_at_declared()
+        if lacking:
+            self._write(
+                lambda work: sql_attributes.declare(
+                    work.connection, self._models, self._indexed_attributes
+                )
+            )
+            found, _ = self._look_at_declared()
+        self._paths = tuple(dict.fromkeys([*self._indexed_attributes, *found]))
+        if not all(found.values()):
+            self._complete_attributes(list(found))
+
+    def _look_at_declared(self) -> tuple[dict[str, bool], bool]:
+        """The declared paths, and whether a declaration or an index is lacking."""
+        with self._transactions.reading() as connection:
+            found = sql_attributes.declared(connection, self._models)
+            bare = sql_attributes.without_index(connection, self._models, found)
+        return found, bool(bare or set(self._indexed_attributes) - found.keys())
+
+    def _complete_attributes(self, paths: Sequence[str]) -> None:
+        row = 0
+        while True:
+            last = self._write(partial(self._complete_batch, paths, row))
+            if last is None:
+                break
+            row = last
+        self._write(lambda work: sql_attributes.set_complete(work.connection, self._models, paths))
+
+    def _complete_batch(self, paths: Sequence[str], row: int, work: UnitOfWork) -> int | None:
+        """Complete a batch of rows; the last of them, None if there was none."""
+        rows = sql_attributes.rows_after(work.connection, self._models, row)
+        changes = {}
+        for number, contents, attributes in rows:
+            try:
+                wanted = declared_attributes(self._codec.decode(contents), paths)
+            except EncodingError:
+                continue  # it answers no query, and says so when it is read
+            if wanted != (attributes or {}):
+                changes[number] = wanted
+        sql_attributes.set_attributes(work.connection, self._models, changes)
+        return rows[-1][0] if rows else None
+
     def _row(self, entry: MemoryEntry) -> Row:
         """Code all that can be refused, before a transaction begins."""
         contents = self._codec.encode(entry.contents, entry.compression_level)
@@ -247,8 +301,23 @@ class LtmRepository(LongTermMemory):
                 f"contents: {len(contents)} bytes exceed max_entry_bytes={self._max_entry_bytes}; "
                 "store less, or raise the limit in MemoryConfig"
             )
-        attributes = declared_attributes(entry.contents, self._indexed_attributes)
+        attributes = declared_attributes(entry.contents, self._paths)
         return Row(entry, entry_to_row(entry, contents, attributes))
+
+    def _declared(self, work: UnitOfWork, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows with all attributes that are declared in this very transaction."""
+        paths = tuple(sql_attributes.declared(work.connection, self._models))
+        if set(paths) <= set(self._paths):
+            return rows
+        # Another process has declared more since; those of this one stay declared with them.
+        self._paths = tuple(dict.fromkeys([*self._indexed_attributes, *paths]))
+        return [
+            row._replace(
+                values=row.values
+                | {"attributes": declared_attributes(row.entry.contents, self._paths) or None}
+            )
+            for row in rows
+        ]
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -263,7 +332,10 @@ class LtmRepository(LongTermMemory):
         with self._transactions.reading() as connection:
             if not query.attributes:
                 return [self._entry(row) for row in connection.execute(statement).all()]
-            rows = connection.execute(statement, execution_options={"yield_per": _ROWS_AT_ONCE})
+            told = sql_attributes.conditions(connection, self._models, query.attributes)
+            rows = connection.execute(
+                statement.where(*told), execution_options={"yield_per": _ROWS_AT_ONCE}
+            )
             return answering((self._entry(row) for row in rows), query)
 
     def vectors(self, query: Query) -> list[Vectors]:

@@ -13,13 +13,18 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import Engine, select
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.compression import ContentsCodec
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import MemoryEntry, Order, Query
+from agent_memory.models.ltm import ltm_models
+from agent_memory.repositories import sql_attributes
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql_statements import entries_answering
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.stateful import OracleContract
 
@@ -43,6 +48,18 @@ class TestDeclared(OracleContract):
     @pytest.fixture
     def repository(self, channel: RedisChannel) -> StmRepository:
         return declaring(channel, *PATHS)
+
+
+class TestDeclaredInSql(OracleContract):
+    @pytest.fixture
+    def repository(self, ltm_engine: Engine) -> LtmRepository:
+        return declaring_in_sql(ltm_engine, *PATHS)
+
+
+def declaring_in_sql(engine: Engine, *paths: str) -> LtmRepository:
+    repository = LtmRepository(engine, ContentsCodec(), indexed_attributes=paths)
+    repository.declare_attributes()
+    return repository
 
 
 def entries_of(count: int) -> list[MemoryEntry]:
@@ -100,6 +117,80 @@ def test_an_index_gives_what_looking_at_every_entry_gives(channel: RedisChannel)
     found = expected(entries)
     assert all(found[:4])
     assert found[4]
+
+
+class TestSql:
+    def test_an_index_gives_what_looking_at_every_entry_gives(self, ltm_engine: Engine) -> None:
+        entries = entries_of(300)
+        repository = declaring_in_sql(ltm_engine, "a", "home.in", 'quote"d', "it's: %s")
+        repository.add_many(entries)
+        for more in (
+            {}, {"order": Order.NEWEST, "limit": 5}, {"steps": (20, 200), "order": Order.STEP},
+            {"times": (5.0, 250.0), "limit": 1}, {"limit": 0},
+        ):  # fmt: skip
+            assert asked(repository, **more) == expected(entries, **more)
+
+    def test_odd_paths_are_found_too(self, ltm_engine: Engine) -> None:
+        paths = ['quote"d', "it's: %s", "a\\b", "[0]", "$", "größe", "a b"]
+        entries = [an_entry(contents=dict.fromkeys(paths, "x")), an_entry()]
+        repository = declaring_in_sql(ltm_engine, *paths)
+        repository.add_many(entries)
+        for path in paths:
+            query = Query(run_id="run", agent_id="ant", attributes={path: "x"})
+            assert repository.find(query) == entries[:1], path
+
+    def test_a_query_uses_the_index(self, ltm_engine: Engine) -> None:
+        repository = declaring_in_sql(ltm_engine, "a")
+        repository.add_many([an_entry(contents={"a": f"v{n % 100}"}) for n in range(2_000)])
+        told: list[str] = []
+        with ltm_engine.connect() as connection:
+            connection.exec_driver_sql("ANALYZE")
+            query = Query(run_id="run", agent_id="ant", attributes={"a": "v7"})
+            models = ltm_models()
+            statement = entries_answering(models, "run", query).where(
+                *sql_attributes.conditions(connection, models, query.attributes)
+            )
+            compiled = statement.compile(ltm_engine, compile_kwargs={"literal_binds": True})
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")
+            told = [row[3] for row in plan]
+        assert any("ix_agent_ltm_entries_attribute_" in line for line in told), told
+
+    def test_what_was_stored_before_the_declaration_is_completed(self, ltm_engine: Engine) -> None:
+        entries = entries_of(2_500)
+        declaring_in_sql(ltm_engine).add_many(entries)
+        repository = declaring_in_sql(ltm_engine, "a")
+        assert asked(repository) == expected(entries)
+        with ltm_engine.connect() as connection:
+            assert sql_attributes.declared(connection, ltm_models()) == {"a": True}
+            column = ltm_models().LtmEntry.attributes
+            stored = connection.scalars(select(column).where(column.is_not(None))).all()
+        assert len(stored) == sum("a" in e.contents and not isinstance(
+            e.contents["a"], (list, dict)) for e in entries)  # fmt: skip
+
+    def test_a_process_that_does_not_declare_fills_the_column_all_the_same(
+        self, ltm_engine: Engine
+    ) -> None:
+        before = declaring_in_sql(ltm_engine)
+        declaring_in_sql(ltm_engine, "a")
+        entries = entries_of(100)
+        before.add_many(entries)
+        before.replace(replace(entries[0], contents={"a": "calm"}))
+        entries[0] = replace(entries[0], contents={"a": "calm"}, revision=1)
+        assert asked(declaring_in_sql(ltm_engine, "a")) == expected(entries)
+
+    def test_one_damaged_entry_keeps_no_other_from_being_completed(
+        self, ltm_engine: Engine
+    ) -> None:
+        entries = entries_of(30)
+        declaring_in_sql(ltm_engine).add_many(entries)
+        with ltm_engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE agent_ltm_entries SET contents = x'c1' WHERE step_number = 4"
+            )
+        repository = declaring_in_sql(ltm_engine, "a")
+        sound = [entry for entry in entries if entry is not entries[4]]
+        steps = {"steps": (5, 100)}
+        assert asked(repository, **steps) == expected(sound, **steps)
 
 
 def test_only_what_an_index_gives_is_read(

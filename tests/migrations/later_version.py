@@ -5,7 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from agent_memory import schema
+
 PROJECT = Path(__file__).parents[2]
+
+LATER = f"{int(schema.HEAD) + 1:04d}"
+"""The revision that the later version adds."""
 
 PLAIN = (
     'op.add_column(f"{prefix}_%s", sa.Column("mood", sa.String()))',
@@ -40,8 +45,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import context, op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{later}"
+down_revision = "{head}"
 branch_labels = None
 depends_on = None
 
@@ -62,8 +67,8 @@ def later_migrations(folder: Path, steps: tuple[str, str], table: str = "entries
     there = folder / "migrations"
     shutil.copytree(PROJECT / "migrations", there, ignore=shutil.ignore_patterns("__pycache__"))
     upgrade, downgrade = (step.replace("%s", table) for step in steps)
-    (there / "versions" / "0002_one_column_more.py").write_text(
-        _REVISION.format(upgrade=upgrade, downgrade=downgrade)
+    (there / "versions" / f"{LATER}_one_column_more.py").write_text(
+        _REVISION.format(later=LATER, head=schema.HEAD, upgrade=upgrade, downgrade=downgrade)
     )
     return there
 
@@ -78,7 +83,7 @@ def later_version(folder: Path, steps: tuple[str, str] = PLAIN) -> Path:
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     module = folder / "agent_memory" / "schema.py"
-    module.write_text(
-        module.read_text().replace('REVISIONS = ("0001",)', 'REVISIONS = ("0001", "0002")')
-    )
+    text = module.read_text()
+    assert f'"{schema.HEAD}")' in text
+    module.write_text(text.replace(f'"{schema.HEAD}")', f'"{schema.HEAD}", "{LATER}")'))
     return folder

@@ -15,7 +15,7 @@ import pytest
 from agent_memory import schema
 
 PROJECT = Path(__file__).parents[2]
-ASSET = Path(__file__).parent / "assets" / "0001.db"
+ASSET = Path(__file__).parent / "assets" / f"{schema.HEAD}.db"
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def test_a_revision_that_the_code_does_not_know_is_told_with_the_remedy(
 def test_alembic_too_refuses_to_drop_entries_unless_told(clone: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(ASSET, tmp_path / "ltm.db"))
     database = ("-x", f"url=sqlite:///{path}")
-    for target in ("base", "-1"):
+    for target in ("base", f"-{len(schema.REVISIONS)}"):
         failed = _alembic(clone, *database, "downgrade", target, status=255)
         assert "-x delete_everything=yes" in failed.stdout
-        assert _revision(path) == "0001"
+        assert _revision(path) == schema.HEAD
     _alembic(clone, *database, "-x", "delete_everything=yes", "downgrade", "base")
     with sqlite3.connect(path) as beneath:
         query = "SELECT count(*) FROM sqlite_master WHERE name = 'agent_ltm_entries'"

@@ -23,6 +23,7 @@ from agent_memory.testing import an_entry
 from tests.migrations.later_version import (
     BY_COPY,
     HANGING,
+    LATER,
     PLAIN,
     later_migrations,
     later_version,
@@ -30,12 +31,12 @@ from tests.migrations.later_version import (
 from tests.migrations.listing import listing
 
 TABLES = ("entries", "runs", "agents", "types", "tombstones", "encoder_versions")
-ASSET = Path(__file__).parent / "assets" / "0001.db"
+ASSET = Path(__file__).parent / "assets" / f"{schema.HEAD}.db"
 
 
 @pytest.fixture
 def populated(tmp_path: Path) -> Path:
-    """A database of revision 0001 with entries of every kind."""
+    """A database of the latest revision with entries of every kind."""
     return Path(shutil.copy(ASSET, tmp_path / "ltm.db"))
 
 
@@ -74,14 +75,14 @@ def test_a_column_comes_and_goes_and_all_that_is_stored_stays(
     before, made, counted = listing(engine), _made_by(populated), _counted_up_to(populated)
     _use_later(monkeypatch, tmp_path, steps, table)
     schema.upgrade(engine)
-    assert schema.current(engine) == "0002"
+    assert schema.current(engine) == LATER
     assert "mood" in _made_by(populated)[f"agent_ltm_{table}"]
     assert listing(engine) == before
     added = an_entry(run_id="after", agent_id="after")
     repository = LtmRepository(engine, ContentsCodec())
     repository.add(added)
-    schema.downgrade(engine, revision="0001")
-    assert schema.current(engine) == "0001"
+    schema.downgrade(engine, revision=schema.HEAD)
+    assert schema.current(engine) == schema.HEAD
     assert "mood" not in _made_by(populated)[f"agent_ltm_{table}"]
     assert repository.get(added.key) == added
     repository.remove(added.key)
@@ -114,7 +115,7 @@ def test_an_id_is_never_given_again_after_a_migration(
     beneath.close()
     _use_later(monkeypatch, tmp_path, steps, table)
     schema.upgrade(engine)
-    schema.downgrade(engine, revision="0001")
+    schema.downgrade(engine, revision=schema.HEAD)
     assert _counted_up_to(populated)[f"agent_ltm_{table}"] == highest
     assert "AUTOINCREMENT" in _made_by(populated)[f"agent_ltm_{table}"]
 
@@ -133,7 +134,7 @@ def test_a_revision_that_would_tear_references_is_undone(
     _use_later(monkeypatch, tmp_path, tearing)
     with pytest.raises(StoreUnavailable, match=r"undone.*agent_ltm_agents.*backup"):
         schema.upgrade(engine)
-    assert schema.current(engine) == "0001"
+    assert schema.current(engine) == schema.HEAD
     assert listing(engine) == before
 
 
@@ -148,7 +149,7 @@ def test_a_downgrade_to_nothing_is_refused_while_anything_is_kept(
     before = listing(engine)
     with pytest.raises(EntriesWouldBeLost, match=f"agent_ltm_{kept}; .*--delete-everything"):
         schema.downgrade(engine, revision="base")
-    assert schema.current(engine) == "0001"
+    assert schema.current(engine) == schema.HEAD
     assert listing(engine) == before
 
 
@@ -169,12 +170,12 @@ def test_each_direction_refuses_to_go_the_other(
     populated: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _use_later(monkeypatch, tmp_path, PLAIN)
-    with pytest.raises(ConfigError, match="agent-memory db upgrade 0002"):
-        schema.downgrade(engine, revision="0002")
+    with pytest.raises(ConfigError, match=f"agent-memory db upgrade {LATER}"):
+        schema.downgrade(engine, revision=LATER)
     schema.upgrade(engine)
-    with pytest.raises(ConfigError, match="agent-memory db downgrade 0001"):
-        schema.upgrade(engine, revision="0001")
-    assert schema.current(engine) == "0002"
+    with pytest.raises(ConfigError, match=f"agent-memory db downgrade {schema.HEAD}"):
+        schema.upgrade(engine, revision=schema.HEAD)
+    assert schema.current(engine) == LATER
 
 
 def test_a_read_only_engine_is_not_migrated(populated: Path, url: str) -> None:
@@ -215,11 +216,11 @@ def test_an_upgrade_killed_midway_is_completed_by_the_next(
     _wait_for(half_way, child)
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    assert schema.current(engine) == "0001"
+    assert schema.current(engine) == schema.HEAD
     assert "mood" not in _made_by(populated)["agent_ltm_entries"]
     assert listing(engine) == before
     child = _command(later, "db", "upgrade", "--url", url)
-    assert "revision 0002 (up to date)" in child.communicate()[0]
+    assert f"revision {LATER} (up to date)" in child.communicate()[0]
     assert child.returncode == 0
     assert "mood" in _made_by(populated)["agent_ltm_entries"]
     assert listing(engine) == before
@@ -245,13 +246,17 @@ def test_an_old_database_is_refused_with_a_command_that_mends_it(
     refused = _command(later, "db", "check", "--url", url)
     (told,) = refused.communicate()[0].splitlines()
     assert refused.returncode == 2
-    assert "has revision '0001', and '0002' is needed" in told
+    assert f"has revision '{schema.HEAD}', and '{LATER}' is needed" in told
     mended = _command(later, "db", "upgrade", "--url", url)
-    assert mended.communicate()[0].endswith("from revision 0001 to revision 0002 (up to date)\n")
+    assert mended.communicate()[0].endswith(
+        f"from revision {schema.HEAD} to revision {LATER} (up to date)\n"
+    )
     listed = _command(later, "db", "history", "--url", url)
     assert [line.split()[:2] for line in listed.communicate()[0].splitlines()] == [
-        ["0001", "applied"],
-        ["0002", "applied"],
+        *([revision, "applied"] for revision in schema.REVISIONS),
+        [LATER, "applied"],
     ]
-    back = _command(later, "db", "downgrade", "0001", "--url", url)
-    assert back.communicate()[0].endswith("from revision 0002 (up to date) to revision 0001\n")
+    back = _command(later, "db", "downgrade", schema.HEAD, "--url", url)
+    assert back.communicate()[0].endswith(
+        f"from revision {LATER} (up to date) to revision {schema.HEAD}\n"
+    )

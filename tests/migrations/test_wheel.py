@@ -18,7 +18,7 @@ from tests.migrations.listing import listing
 pytest.importorskip("hatchling", reason="builds the wheel; comes with the dev extra")
 
 PROJECT = Path(__file__).parents[2]
-ASSET = Path(__file__).parent / "assets" / "0001.db"
+ASSET = Path(__file__).parent / "assets" / f"{schema.HEAD}.db"
 
 
 _ALONE = ("--quiet", "--no-deps", "--no-index", "--no-compile")
@@ -80,7 +80,7 @@ def test_a_wheel_carries_every_revision_and_no_test(wheel: Path) -> None:
 
 
 def test_the_commands_of_a_wheel_serve_an_empty_folder(installed: Path, tmp_path: Path) -> None:
-    assert "'0001' is needed" in _db_refuses_an_empty_database(installed, tmp_path)
+    assert f"'{schema.HEAD}' is needed" in _db_refuses_an_empty_database(installed, tmp_path)
     assert "(up to date)" in _db(installed, tmp_path, "upgrade")
     assert "up to date" in _db(installed, tmp_path, "check")
     assert "no revision" in _db(installed, tmp_path, "downgrade", "base")

@@ -19,7 +19,7 @@ from agent_memory.connections.sql import open_engine
 from tests.migrations.listing import listing
 
 PROJECT = Path(__file__).parents[2]
-ASSET = PROJECT / "tests" / "migrations" / "assets" / "0001.db"
+ASSET = PROJECT / "tests" / "migrations" / "assets" / f"{schema.HEAD}.db"
 MANUAL = PROJECT / "docs" / "migrations.md"
 FILE_NAME = "agent_memory.db"
 
@@ -116,7 +116,7 @@ def test_a_prefix_names_tables_of_its_own(populated: Path) -> None:
     said("upgrade", "--url", url, "--table-prefix", "other")
     said("check", "--url", url, "--table-prefix", "other")
     said("downgrade", "base", "--url", url, "--table-prefix", "other")
-    assert revision_in(populated) == "0001"
+    assert revision_in(populated) == schema.HEAD
     assert "table_prefix" in refused("current", "--url", url, "--table-prefix", "a b")
 
 
@@ -191,8 +191,11 @@ def test_tables_changed_by_hand_are_told(populated: Path) -> None:
         (("upgrade", "--url", "nonsense"), "it must be a SQLAlchemy URL"),
         (("check", "--url", "postgresql+nodriver://me:geheim@host/db"), "me:***@host/db"),
         (("upgrade", "--url", "sqlite:////proc/ltm.db"), "check that the path exists"),
-        (("upgrade", "9999", "--url", "{url}"), "name one of base, 0001"),
-        (("downgrade", "9999", "--url", "{url}"), "name one of base, 0001"),
+        (("upgrade", "9999", "--url", "{url}"), f"name one of base, {', '.join(schema.REVISIONS)}"),
+        (
+            ("downgrade", "9999", "--url", "{url}"),
+            f"name one of base, {', '.join(schema.REVISIONS)}",
+        ),
         (("upgrade", "base", "--url", "{url}"), "agent-memory db downgrade base"),
         (("current", "--url", "{url}", "--path", "."), "give one of them"),
         (("downgrade", "base", "--url", "{read_only}"), "may not be written"),
@@ -223,7 +226,7 @@ def test_ini_serves_alembic_itself(populated: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "0001 (head)\n"
+    assert done.stdout == f"{schema.HEAD} (head)\n"
 
 
 def test_the_commands_load_no_alembic_before_there_is_something_to_do(populated: Path) -> None:

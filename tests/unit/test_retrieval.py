@@ -153,7 +153,7 @@ def test_conditions_that_mean_nothing_are_refused(api: AgentMemoryAPI, attribute
         lambda api: api.retrieve_by_times("ant", float("nan"), 3.0),
         lambda api: api.retrieve_by_attributes("", {"a": 1}),
         lambda api: temporal.latest("ant", -1),
-        lambda api: attribute.of_importance(None, 0.5),
+        lambda api: attribute.of_importance("", 0.5),
     ],
 )
 def test_other_bad_arguments_are_refused(
