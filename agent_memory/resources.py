@@ -50,6 +50,7 @@ from agent_memory.outages import Outages
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.repositories.redis_attributes import DeclaredAttributes
 from agent_memory.repositories.redis_models import ModelBackend
 from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql import LtmRepository
@@ -271,7 +272,14 @@ class Resources:
         )
 
     def _search(self, channel: RedisChannel, namespace: str, width: int) -> TierSearch:
-        return TierSearch(channel, namespace, width, read_only=self.read_only)
+        declared = DeclaredAttributes(channel, namespace, ())
+        return TierSearch(
+            channel,
+            namespace,
+            width,
+            read_only=self.read_only,
+            attributes=declared.all_paths,
+        )
 
     def _asked(self, tier: Tier) -> TierSearch | None:
         """The index that answers questions of likeness; None: vectors are compared here."""

@@ -71,10 +71,14 @@ def _keeping_entries(connection: Connection) -> AbstractContextManager[None]:
 
 
 def _migrate(connection: Connection) -> None:
-    # Declared attributes have indexes on expressions, which are no part of a revision.
-    warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
     context.configure(connection=connection, **_options())
-    with context.begin_transaction(), _keeping_entries(connection):
+    with (
+        context.begin_transaction(),
+        _keeping_entries(connection),
+        warnings.catch_warnings(),
+    ):
+        # Declared attributes have indexes on expressions, which are no part of a revision.
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based")
         try:
             context.run_migrations()
         except CommandError as error:

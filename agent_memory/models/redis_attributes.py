@@ -59,6 +59,12 @@ def value_field(path: str) -> str:
     return f"value:{encode_id(path)}"
 
 
+def engine_names(path: str) -> tuple[str, str]:
+    """What the query engine calls a path's numbers, and what its other values."""
+    spelled = encode_id(path)
+    return f"number_{spelled}", f"value_{spelled}"
+
+
 def spelled_value(value: Scalar) -> str:
     """Text, a truth or None as a tag: different ones are spelled differently."""
     if not isinstance(value, str):

@@ -24,6 +24,7 @@ from agent_memory.entry import MAX_STEP, MemoryType, Query
 from agent_memory.errors import InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_run_id
 from agent_memory.models.redis import encode_id
+from agent_memory.models.redis_attributes import engine_names, number_field, value_field
 
 TAGS = ("run_id", "agent_id", "memory_type")
 """What can be asked for by equality."""
@@ -47,11 +48,13 @@ class IndexDefinition:
         namespace: What the keys of the entries begin with.
         purpose: What the index is for; tells those of a namespace apart.
         width: How many numbers a vector has; None leaves vectors, and their width, aside.
+        attributes: Paths of declared attributes, each of which can be asked for.
     """
 
     namespace: str
     purpose: str
     width: int | None = None
+    attributes: tuple[str, ...] = ()
 
     @property
     def alias(self) -> str:
@@ -82,7 +85,16 @@ class IndexDefinition:
         # Ids that differ in case are different agents.
         tags = [part for name in TAGS for part in (name, "TAG", "CASESENSITIVE")]
         numbers_ = [part for name in NUMBERS for part in (name, "NUMERIC", "SORTABLE")]
-        return (*tags, *numbers_, *self._vector)
+        return (*tags, *numbers_, *self._attributes, *self._vector)
+
+    @property
+    def _attributes(self) -> tuple[str, ...]:
+        parts: list[str] = []
+        for path in self.attributes:
+            numbers_, others = engine_names(path)
+            parts += [number_field(path), "AS", numbers_, "NUMERIC", "SORTABLE"]
+            parts += [value_field(path), "AS", others, "TAG", "CASESENSITIVE"]
+        return tuple(parts)
 
     @property
     def _vector(self) -> tuple[str, ...]:
@@ -95,6 +107,8 @@ class IndexDefinition:
     def is_of(self, state: IndexState) -> bool:
         """Whether an index that stands on the server is of this definition."""
         fields = dict.fromkeys(TAGS, "TAG") | dict.fromkeys(NUMBERS, "NUMERIC")
+        for path in self.attributes:
+            fields |= dict(zip(engine_names(path), ("NUMERIC", "TAG"), strict=True))
         if self.width is not None:
             fields[VECTOR] = f"VECTOR {self.width}"
         return state.prefixes == (self.prefix,) and dict(state.fields) == fields

@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 from redis_om import Field, HashModel, KNNExpression, NotFoundError, VectorFieldOptions
-from redis_om.model.model import model_registry, validate_model_fields
+from redis_om.model.model import ExpressionProxy, model_registry, validate_model_fields
 
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, checked_embedding
 from agent_memory.errors import EntryNotFound, InvalidEntry, StoreUnavailable
 from agent_memory.identity import MemoryIds, checked_agent_id
 from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry
-from agent_memory.models.redis_om_query import EntryQuery
+from agent_memory.models.redis_om_query import ATTRIBUTE, EntryQuery
 
 _PK = re.compile(rb"\{([A-Za-z0-9_]+)/([A-Za-z0-9_]+)\}:([0-9a-f]{32})")
 
@@ -89,6 +89,7 @@ class Backend(Protocol):
         namespace: What the keys of its entries begin with.
         alias: The index that queries go to.
         definition: The fields of that index, as FT.CREATE takes them.
+        attributes: The declared attributes that it holds.
         store: The repository of its tier.
     """
 
@@ -98,6 +99,8 @@ class Backend(Protocol):
     def alias(self) -> str: ...  # noqa: D102
     @property
     def definition(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def attributes(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def store(self) -> EntryStore: ...  # noqa: D102
 
@@ -263,6 +266,26 @@ class RedisEntry(HashModel):
         """
         cls.backend().ensure(vectors=knn is not None)
         return EntryQuery(expressions=expressions, knn=knn, model=cls)
+
+    @classmethod
+    def attribute(cls, path: str) -> Any:
+        """A declared attribute of contents, to compare in ``find``.
+
+            StmEntry.find(StmEntry.attribute("mood") == "calm", StmEntry.attribute("food") > 3)
+
+        Args:
+            path: Keys joined by dots, as in ``indexed_attributes``.
+
+        Raises:
+            InvalidEntry: It is not declared.
+        """
+        if path not in cls.backend().attributes:
+            raise InvalidEntry(
+                f"attribute: {path!r:.80} is not declared; name it in indexed_attributes"
+            )
+        field: Any = Field(default=None, index=True)
+        field.name, field.annotation = f"{ATTRIBUTE}{path}", str
+        return ExpressionProxy(field, [])
 
     @classmethod
     def near(cls, vector: object, k: int = 10) -> KNNExpression:

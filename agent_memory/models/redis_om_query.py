@@ -15,6 +15,9 @@ import numpy as np
 from redis_om import FindQuery, QueryNotSupportedError
 from redis_om.model.model import Operators, PartialModel
 
+from agent_memory.attributes import is_scalar, plain
+from agent_memory.errors import InvalidEntry
+from agent_memory.models.redis_attributes import engine_names, spelled_value
 from agent_memory.models.redis_index import NO_TAG, NUMBERS, TAGS, id_tag, number, type_tag
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 # Within the class ``dict`` is the method that Redis-OM calls.
 Row = dict[str, Any]
+
+ATTRIBUTE = "attribute:"
+"""What the name of a declared attribute begins with."""
 
 _NEGATED = (Operators.NE, Operators.NOT_IN)
 _MEMBERSHIP = (Operators.IN, Operators.NOT_IN)
@@ -156,7 +162,9 @@ class EntryQuery(FindQuery):
         """Write a comparison in the engine's language."""
         del field_type, field_info, parents, model_class  # the name says it all
         values = list(_several(field_name, value)) if op in _MEMBERSHIP else [value]
-        if field_name in NUMBERS:
+        if field_name.startswith(ATTRIBUTE):
+            clause = _attribute_clause(field_name.removeprefix(ATTRIBUTE), op, values)
+        elif field_name in NUMBERS:
             clause = _number_clause(field_name, op, values)
         else:
             clause = _tag_clause(field_name, op, values)
@@ -169,6 +177,24 @@ class EntryQuery(FindQuery):
             stored = dict(zip(fields[::2], fields[1::2], strict=True)) | {b"pk": key[before:]}
             rows.append({name: read(name, stored) for name in self.projected_fields})
         return rows
+
+
+def _attribute_clause(path: str, op: Operators, values: Sequence[Any]) -> str:
+    """A comparison of a declared attribute, whose numbers and other values are fields apart."""
+    numbers, others = engine_names(path)
+    plain_values = [plain(value) for value in values]
+    if op in _RANGES:
+        return _number_clause(numbers, op, plain_values)
+    _refuse_unless(op in _EQUALITY, path, "==, !=, <, <=, >, >=, << and >>")
+    clauses = []
+    for value in plain_values:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            clauses.append(_number_clause(numbers, Operators.EQ, [value]))
+        elif is_scalar(value):
+            clauses.append(f"(@{others}:{{{spelled_value(value)}}})")
+        else:
+            raise InvalidEntry(f"{path}: compare it with a scalar, not {value!r:.80}")
+    return f"({'|'.join(clauses)})" if clauses else f"@{numbers}:[inf -inf]"
 
 
 def _number_clause(name: str, op: Operators, values: Sequence[Any]) -> str:

@@ -79,12 +79,15 @@ class DeclaredAttributes:
         """
         if self._wanted:
             self._declare()
-        else:
-            self._know(_text(self._channel.call("GET", self.key)))
-        paths = set(self.paths)
+        paths = set(self.paths if self._wanted else self.all_paths())
         if paths - self.complete(self._channel.call(*self.completeness)):
             index_all()
             self._channel.call("SADD", f"{self.key}:complete", *map(encode_id, sorted(paths)))
+
+    def all_paths(self) -> tuple[str, ...]:
+        """The declared paths, as the server knows them."""
+        self._know(_text(self._channel.call("GET", self.key)))
+        return self.paths
 
     def run(self, script: Script, calls: Callable[[], Sequence[Call]]) -> list[Any]:
         """Run a script that takes the declaration, which is learned when it is another.

@@ -45,6 +45,11 @@ class ModelBackend:
         """The fields of that index, as FT.CREATE takes them."""
         return self.search.entries.definition.arguments
 
+    @property
+    def attributes(self) -> Sequence[str]:
+        """The declared attributes that the index holds."""
+        return self.search.entries.definition.attributes
+
     def ensure(self, *, vectors: bool = False) -> None:
         """See that queries can be answered, of vectors or of all else; else raises.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -52,18 +53,36 @@ class TierSearch:
         namespace: What the keys of the tier begin with.
         width: How many numbers the tier's vectors have.
         read_only: Use indexes that are there, and make none.
+        attributes: Gives the paths of the declared attributes; asked when an index is first used.
     """
 
     def __init__(
-        self, channel: RedisChannel, namespace: str, width: int, *, read_only: bool = False
+        self,
+        channel: RedisChannel,
+        namespace: str,
+        width: int,
+        *,
+        read_only: bool = False,
+        attributes: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self.channel = channel
         self.namespace = namespace
         self.width = width
-        entries = IndexDefinition(namespace, "entries")
-        vectors = IndexDefinition(namespace, "vectors", width)
-        self.entries = SearchIndex(channel, entries, read_only=read_only)
-        self.vectors = SearchIndex(channel, vectors, read_only=read_only)
+        self._read_only = read_only
+        self._attributes = attributes
+
+    @cached_property
+    def entries(self) -> SearchIndex:
+        """The index over all entries."""
+        declared = tuple(sorted(self._attributes()))
+        definition = IndexDefinition(self.namespace, "entries", attributes=declared)
+        return SearchIndex(self.channel, definition, read_only=self._read_only)
+
+    @cached_property
+    def vectors(self) -> SearchIndex:
+        """The index over entries with a vector of the tier's width."""
+        definition = IndexDefinition(self.namespace, "vectors", self.width)
+        return SearchIndex(self.channel, definition, read_only=self._read_only)
 
     def ensure(self) -> None:
         """See that both indexes are there and complete; each is made when first needed anyway.
