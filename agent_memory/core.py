@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.redis_engine import RedisEngine
+from agent_memory.connections.sql import SqlEngine
 from agent_memory.consolidation import Moves
 from agent_memory.contents import as_contents
 from agent_memory.embeddings.encoder import Reconstruction
@@ -200,6 +201,34 @@ class AgentMemorySystem:
     def models(self) -> SystemModels:
         """The models of this system: SQLAlchemy's of long-term memory, Redis-OM's of the others."""
         return self._resources.models
+
+    @property
+    def sql_engine(self) -> SqlEngine:
+        """The SQLAlchemy engine of long-term memory, for ``system.models``; to read with.
+
+        Of a memory that was opened read-only it refuses to write.
+        """
+        return self._resources.engine
+
+    def make_search_indexes(self) -> bool:
+        """Make the indexes of the query engine now, and not when a model is first asked.
+
+        So that those who open the memory read-only can ask its models.
+
+        Returns:
+            Whether the server has a query engine.
+
+        Raises:
+            SearchIndexError: An index cannot be made; the message says why.
+            StoreReadOnly: The memory was opened read-only.
+        """
+        if self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; no index was made")
+        if not self.engine.has_query_engine:
+            return False
+        for search in self._resources.search.values():
+            search.ensure()
+        return True
 
     @property
     def encoders(self) -> Encoders:
