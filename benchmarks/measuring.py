@@ -110,3 +110,27 @@ def compare(
         max(ratios),
         statistics.median(mine for mine, _ in pairs),
     )
+
+
+def paired(ours: Work, plain: Work, times: int) -> Ratio:
+    """Measure two short pieces of work in turn, many times.
+
+    Args:
+        ours: Our way.
+        plain: The plain way.
+        times: How often.
+
+    Returns:
+        Ratios of tenths of the rounds, since one alone is too short to be told from noise.
+    """
+    ours()
+    plain()
+    mine = many_seconds([ours] * times, between=plain)
+    theirs = many_seconds([plain] * times, between=ours)
+    tenth = max(times // 10, 1)
+    ratios = [
+        statistics.median(theirs[first : first + tenth])
+        / statistics.median(mine[first : first + tenth])
+        for first in range(0, times - tenth + 1, tenth)
+    ]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios), statistics.median(mine))

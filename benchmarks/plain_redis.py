@@ -40,10 +40,12 @@ def store_one(client: redis.Redis, stored: dict[Any, Any]) -> None:
         pipe.execute()
 
 
-def store_grouped(client: redis.Redis, batch: Sequence[dict[Any, Any]]) -> None:
+def store_grouped(
+    client: redis.Redis, batch: Sequence[dict[Any, Any]], namespace: str = NAMESPACE
+) -> None:
     """Store entries of one agent in a MULTI whose index commands take all members at once."""
     first = batch[0]
-    prefix = agent_prefix(NAMESPACE, first["run_id"], first["agent_id"])
+    prefix = agent_prefix(namespace, first["run_id"], first["agent_id"])
     times = {stored["memory_id"]: stored["timestamp"] for stored in batch}
     with client.pipeline(transaction=True) as pipe:
         for stored in batch:
@@ -54,5 +56,5 @@ def store_grouped(client: redis.Redis, batch: Sequence[dict[Any, Any]]) -> None:
         pipe.zadd(
             prefix + "importance", {one["memory_id"]: one["importance_score"] for one in batch}
         )
-        pipe.zadd(f"{NAMESPACE}:agents:{first['run_id']}", {first["agent_id"]: time.time()})
+        pipe.zadd(f"{namespace}:agents:{first['run_id']}", {first["agent_id"]: time.time()})
         pipe.execute()

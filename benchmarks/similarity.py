@@ -40,7 +40,7 @@ def figures() -> Iterator[Figure]:
         yield Figure(name, target, measured, met == "True", note)
 
 
-class _Beside:
+class Beside:
     """A probe of one vector."""
 
     def __init__(self, vector: NDArray[np.float32]) -> None:
@@ -75,10 +75,10 @@ def _nearest(
     entries = [_carried(encoder, entry, width) for entry in new_entries(trader_states(count), name)]
     writer.add_many(entries)
     query = Query(run_id=entries[0].run_id, agent_id=name, limit=FOUND)
-    probes = [_Beside(encoder.carry(encoder.encode_one(entry.contents), width))
+    probes = [Beside(encoder.carry(encoder.encode_one(entry.contents), width))
               for entry in entries[:: count // 20]]  # fmt: skip
 
-    def ask(probe: _Beside) -> Work:
+    def ask(probe: Beside) -> Work:
         return lambda: len(reader.nearest(query, probe)) == FOUND or sys.exit("too few were found")
 
     asked = [ask(probes[number % len(probes)]) for number in range(ASKED)]

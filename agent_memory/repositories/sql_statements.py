@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, exists, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, exists, func, literal, select
 
 from agent_memory.entry import EntryKey, Order, Query
 from agent_memory.models.ltm import LtmModels
@@ -41,7 +42,9 @@ def entries_answering(models: LtmModels, run_id: str, query: Query) -> Select[*t
 
     Its conditions on attributes are left to the caller, and with them its limit.
     """
-    found = _answering(models, _entries(models), run_id, query)
+    # Of one run and one agent, whose names need not be looked up for each row.
+    whose = {"run_id": run_id, "agent_id": query.agent_id}
+    found = _answering(models, _entries(models, whose), run_id, query)
     if query.limit is not None and not query.attributes:
         found = found.limit(min(query.limit, _LARGEST))
     return found.order_by(*_ordered(models, query.order))
@@ -186,8 +189,13 @@ def agent_ref_of(models: LtmModels, run_id: str, agent_id: str) -> ScalarSelect[
     return references.where(run.name == run_id, agent.name == agent_id).scalar_subquery()
 
 
-def _entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
-    return select(*(getattr(models.LtmEntry, name).label(name) for name in _READ))
+def _entries(
+    models: LtmModels, known: Mapping[str, str] = MappingProxyType({})
+) -> Select[*tuple[Any, ...]]:
+    columns = (
+        literal(known[name]) if name in known else getattr(models.LtmEntry, name) for name in _READ
+    )
+    return select(*(column.label(name) for column, name in zip(columns, _READ, strict=True)))
 
 
 def _ordered(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:

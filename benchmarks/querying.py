@@ -1,0 +1,215 @@
+"""What asking by models, by the query engine and by SQL costs, beside the same without us."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import redis
+from redis_om import Field, HashModel
+
+from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query
+from agent_memory.embedded import EmbeddedServer
+from agent_memory.models.redis_index import condition
+from agent_memory.repositories.sql_statements import entries_answering
+from benchmarks.entries import new_entries, trader_states
+from benchmarks.measuring import Figure, Ratio, Work, compare, paired
+from benchmarks.plain_redis import ready_hash, store_grouped
+from benchmarks.similarity import Beside
+
+AGENTS, ENTRIES = 10, 1_000
+ROWS = 1_000_000
+ASKED = 200
+
+
+def figures() -> Iterator[Figure]:
+    """Measure the query engine's ways, where it is installed, and SQL's."""
+    with TemporaryDirectory() as folder:
+        config = MemoryConfig(
+            path=Path(folder),
+            engine="embedded",
+            search=True,
+            similarity="server",
+            stm_config={"memory_limit": 10**9},
+            cleanup_interval=10**9,
+        )
+        with AgentMemorySystem(config) as memory, EmbeddedServer.open(Path(folder)) as server:
+            client = redis.Redis(unix_socket_path=server.socket_path)
+            for agent in range(AGENTS):
+                memory.stm.add_many(new_entries(trader_states(ENTRIES, agent), f"a{agent}"))
+            memory.make_search_indexes()
+            yield _nearest(memory, client)
+            yield _found(memory, client)
+            yield _written(memory, client)
+            client.close()
+    yield _ranged()
+
+
+def _nearest(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
+    """A filter and KNN: ten whole entries, through the repository and as bare FT.SEARCH."""
+    query = Query(run_id="default", agent_id="a3", steps=(100, 900), limit=10)
+    vector = memory.stm.recent("default", "a3", 1)[0].embedding
+    assert vector is not None
+
+    search = memory.models.stm.search
+    command = search.documents(*condition(query, 0), vector, 10)
+    probe = Beside(vector)
+    ratio = paired(
+        lambda: memory.stm.nearest(query, probe), lambda: client.execute_command(*command), ASKED
+    )
+    return _times("filter and KNN, 10 entries decoded, against bare FT.SEARCH", ratio, 1.5)
+
+
+def _found(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
+    """``find`` of ten by our model, and by a model of Redis-OM's own over the same hashes."""
+    entry = memory.models.StmEntry
+    plain = _plain_model(client)
+    ours = entry.find(entry.agent_id == "a3", entry.step_number >= 500)
+    theirs = plain.find(plain.agent_id == "a3", plain.step_number >= 500)
+    assert len(ours.page(0, 10)) == len(theirs.page(0, 10)) == 10
+    ratio = paired(
+        lambda: entry.find(entry.agent_id == "a3", entry.step_number >= 500).page(0, 10),
+        lambda: plain.find(plain.agent_id == "a3", plain.step_number >= 500).page(0, 10),
+        ASKED,
+    )
+    return _times("find of 10 by StmEntry, against a model of Redis-OM's own", ratio, 1.3)
+
+
+def _plain_model(client: redis.Redis) -> Any:
+    """A model with the same fields, and ten thousand of it, stored by Redis-OM."""
+    database = redis.Redis(
+        unix_socket_path=client.connection_pool.connection_kwargs["path"], decode_responses=True
+    )
+
+    class Plain(HashModel, index=True):  # type: ignore[misc, call-arg]  # untyped
+        run_id: str = Field(index=True)
+        agent_id: str = Field(index=True)
+        step_number: int = Field(index=True, sortable=True)
+        timestamp: float = Field(index=True, sortable=True)
+        memory_type: str = Field(index=True)
+        importance_score: float = Field(index=True, sortable=True)
+        compression_level: int
+        retrieval_count: int
+        creation_time: float
+        last_access_time: float
+        revision: int
+        encoder_version: int = Field(index=True, sortable=True)
+        contents: str
+        embedding: str
+
+        class Meta:
+            global_key_prefix = "plain"
+
+    meta: Any = Plain._meta  # noqa: SLF001 - Redis-OM's own way to bind a model late
+    meta.database = database
+    schema = Plain.redisearch_schema()
+    database.execute_command("FT.CREATE", meta.index_name, *schema.split())
+    random_numbers = random.Random(0)
+    with database.pipeline(transaction=False) as pipeline:
+        for agent, step in itertools.product(range(AGENTS), range(ENTRIES)):
+            Plain(
+                run_id="default",
+                agent_id=f"a{agent}",
+                step_number=step,
+                timestamp=float(step),
+                memory_type="state",
+                importance_score=random_numbers.random(),
+                compression_level=0,
+                retrieval_count=0,
+                creation_time=0.0,
+                last_access_time=0.0,
+                revision=0,
+                encoder_version=0,
+                contents="x" * 200,
+                embedding="x" * 1536,
+            ).save(pipeline=pipeline)
+        pipeline.execute()
+    return Plain
+
+
+def _written(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
+    """A thousand entries into both indexes, and a plain pipeline of the same keys into them."""
+    numbers = itertools.count(100)
+    states = trader_states(1_000)
+
+    def ours() -> Work:
+        entries = new_entries(states, f"a{next(numbers)}")
+        return lambda: memory.stm.add_many(entries)
+
+    def plain() -> Work:
+        batch = [ready_hash(entry) for entry in new_entries(states, f"a{next(numbers)}")]
+        return lambda: store_grouped(client, batch, "agent_memory:stm")
+
+    return _times("add_many of 1,000 into both indexes, against a plain pipeline of the same bytes",
+                  compare(ours, plain, rounds=5), 1.5)  # fmt: skip
+
+
+def _ranged() -> Figure:
+    """The rows of a hundred steps among a million, by our statement and by a bare one."""
+    with TemporaryDirectory() as folder:
+        config = MemoryConfig(path=Path(folder), engine="fake", ltm_url=f"sqlite:///{folder}/l.db")
+        with AgentMemorySystem(config) as memory:
+            memory.ltm.add_many(new_entries(trader_states(1_000), "a0"))
+            with closing(sqlite3.connect(f"{folder}/l.db", isolation_level=None)) as raw:
+                _multiply(raw, ROWS // 1_000)
+                (agent,) = raw.execute("SELECT id FROM agent_ltm_agents").fetchone()
+                steps = itertools.cycle(range(0, ROWS - 1_000, 7_919))
+
+                def bare() -> list[Any]:
+                    first = next(steps)
+                    return raw.execute(_BARE, (agent, first, first + 99)).fetchall()
+
+                def ours() -> Any:
+                    first = next(steps)
+                    query = Query(agent_id="a0", steps=(first, first + 99), order=Order.STEP)
+                    statement = entries_answering(memory.models, "default", query)
+                    with memory.sql_engine.connect() as connection:
+                        return connection.execute(statement).all()
+
+                assert len(bare()) == len(ours()) == 100
+                ratio = paired(ours, bare, ASKED)
+    return _times(f"100 rows of a range in {ROWS:,}, against the bare statement", ratio, 2)
+
+
+_COLUMNS = (
+    "timestamp, run_ref, agent_ref, type_ref, contents, importance_score, compression_level, "
+    "retrieval_count, creation_time, last_access_time, embedding, embedding_coding, "
+    "encoder_version, revision, error_bounds"
+)
+_BARE = (
+    f"SELECT memory_id, step_number, {_COLUMNS} FROM agent_ltm_entries WHERE agent_ref = ? "  # noqa: S608
+    "AND step_number BETWEEN ? AND ? ORDER BY step_number, memory_id"
+)
+
+
+def _multiply(raw: sqlite3.Connection, times: int) -> None:
+    """Store the first thousand steps again and again, each time a thousand steps later."""
+    raw.execute("PRAGMA synchronous = OFF")
+    raw.execute("PRAGMA cache_size = -400000")
+    raw.execute("BEGIN")
+    for time in range(1, times):
+        raw.execute(
+            f"INSERT INTO agent_ltm_entries (memory_id, step_number, {_COLUMNS}) "  # noqa: S608
+            f"SELECT CAST(printf('%016d', id + ? * 1000) AS BLOB), step_number + ?, {_COLUMNS} FROM agent_ltm_entries "
+            "WHERE agent_ref = 1 AND step_number < 1000",
+            (time, 1_000 * time),
+        )
+    raw.execute("COMMIT")
+
+
+def _times(name: str, ratio: Ratio, target: float) -> Figure:
+    """How many times as long ours takes."""
+    slower = 1 / ratio.median
+    return Figure(
+        name,
+        f"{target:g}x the time or less",
+        f"{slower:.2f}x",
+        slower <= target,
+        f"{1 / ratio.greatest:.2f} to {1 / ratio.least:.2f}; {1e3 * ratio.our_seconds:.2f} ms",
+    )
