@@ -17,6 +17,7 @@ from redis_om import Field, HashModel
 from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.models.redis_index import condition
+from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql_statements import entries_answering
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Ratio, Work, compare, paired
@@ -57,7 +58,7 @@ def _nearest(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
     vector = memory.stm.recent("default", "a3", 1)[0].embedding
     assert vector is not None
 
-    search = memory.models.stm.search
+    search: TierSearch = memory.models.stm.search  # type: ignore[attr-defined]  # its protocol is narrower
     command = search.documents(*condition(query, 0), vector, 10)
     probe = Beside(vector)
     ratio = paired(
@@ -196,8 +197,8 @@ def _multiply(raw: sqlite3.Connection, times: int) -> None:
     for time in range(1, times):
         raw.execute(
             f"INSERT INTO agent_ltm_entries (memory_id, step_number, {_COLUMNS}) "  # noqa: S608
-            f"SELECT CAST(printf('%016d', id + ? * 1000) AS BLOB), step_number + ?, {_COLUMNS} FROM agent_ltm_entries "
-            "WHERE agent_ref = 1 AND step_number < 1000",
+            "SELECT CAST(printf('%016d', id + ? * 1000) AS BLOB), step_number + ?, "
+            f"{_COLUMNS} FROM agent_ltm_entries WHERE agent_ref = 1 AND step_number < 1000",
             (time, 1_000 * time),
         )
     raw.execute("COMMIT")
