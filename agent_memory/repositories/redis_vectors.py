@@ -33,6 +33,7 @@ _FIELDS = (
 _TYPE_CODES = {kind.value.encode(): float(code) for code, kind in enumerate(MemoryType)}
 _STEP, _TIME, _IMPORTANCE, _TYPE = range(4)
 _FIRST_ROOM = 64  # rows
+_BARE = 2_000  # bytes that an agent without vectors takes
 _MANY_CAME_OR_WENT, _ANY_MAY_HAVE_CHANGED = b"*", b"!"
 
 _GroupKey = tuple[int | None, int]
@@ -105,12 +106,9 @@ class AgentVectors:
         self._channel = channel
         self._prefix = prefix
         self._seen: list[Any] | None = None  # the last record of the log that was heeded
+        # In bytes; kept beside the groups, which another thread may be changing when it is read.
+        self.size = 0
         self._empty()
-
-    @property
-    def size(self) -> int:
-        """How many bytes the vectors take."""
-        return sum(group.size for group in self._groups.values())
 
     def nearest(self, query: Query, probe: Probe) -> dict[str, float | None]:
         """The ids of the nearest of each version and width, and of all that do not compare.
@@ -148,6 +146,7 @@ class AgentVectors:
             # was begun anew.
             self._load()
         self._seen = records[-1] if records else None
+        self.size = _BARE + sum(group.size for group in self._groups.values())
         return True
 
     def _follow(self, records: Sequence[bytes]) -> None:
