@@ -169,9 +169,9 @@ def _ranged() -> Figure:
                 def ours() -> Any:
                     first = next(steps)
                     query = Query(agent_id="a0", steps=(first, first + 99), order=Order.STEP)
-                    statement = entries_answering(memory.models, "default", query)
+                    asked = entries_answering(memory.models, "default", query)
                     with memory.sql_engine.connect() as connection:
-                        return connection.execute(statement).all()
+                        return connection.execute(*asked).all()
 
                 assert len(bare()) == len(ours()) == 100
                 ratio = paired(ours, bare, ASKED)

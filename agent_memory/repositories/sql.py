@@ -328,13 +328,13 @@ class LtmRepository(LongTermMemory):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        statement = entries_answering(self._models, run_of(query), query)
+        statement, asked = entries_answering(self._models, run_of(query), query)
         with self._transactions.reading() as connection:
             if not query.attributes:
-                return [self._entry(row) for row in connection.execute(statement).all()]
+                return [self._entry(row) for row in connection.execute(statement, asked).all()]
             told = sql_attributes.conditions(connection, self._models, query.attributes)
             rows = connection.execute(
-                statement.where(*told), execution_options={"yield_per": _ROWS_AT_ONCE}
+                statement.where(*told), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
             )
             return answering((self._entry(row) for row in rows), query)
 
@@ -342,9 +342,9 @@ class LtmRepository(LongTermMemory):
         """The vectors of the entries that answer a query, whatever its order and limit."""
         if query.attributes:
             return super().vectors(query)
-        statement = vectors_answering(self._models, run_of(query), query)
+        statement, asked = vectors_answering(self._models, run_of(query), query)
         with self._transactions.reading() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(statement, asked).all()
         alike: dict[tuple[int | None, int, int], list[Any]] = {}
         for row in rows:
             length = -1 if row.embedding is None else len(row.embedding)

@@ -142,18 +142,20 @@ class TestSql:
     def test_a_query_uses_the_index(self, ltm_engine: Engine) -> None:
         repository = declaring_in_sql(ltm_engine, "a")
         repository.add_many([an_entry(contents={"a": f"v{n % 100}"}) for n in range(2_000)])
-        told: list[str] = []
         with ltm_engine.connect() as connection:
             connection.exec_driver_sql("ANALYZE")
             query = Query(run_id="run", agent_id="ant", attributes={"a": "v7"})
             models = ltm_models()
-            statement = entries_answering(models, "run", query).where(
-                *sql_attributes.conditions(connection, models, query.attributes)
+            statement, asked = entries_answering(models, "run", query)
+            told = sql_attributes.conditions(connection, models, query.attributes)
+            compiled = (
+                statement.where(*told)
+                .params(**asked)
+                .compile(ltm_engine, compile_kwargs={"literal_binds": True})
             )
-            compiled = statement.compile(ltm_engine, compile_kwargs={"literal_binds": True})
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")
-            told = [row[3] for row in plan]
-        assert any("ix_agent_ltm_entries_attribute_" in line for line in told), told
+            steps = [row[3] for row in plan]
+        assert any("ix_agent_ltm_entries_attribute_" in line for line in steps), steps
 
     def test_what_was_stored_before_the_declaration_is_completed(self, ltm_engine: Engine) -> None:
         entries = entries_of(2_500)

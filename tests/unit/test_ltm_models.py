@@ -233,7 +233,10 @@ def test_the_models_of_a_prefix_are_the_same_on_every_call() -> None:
     assert ltm_models().LtmEntry is LtmEntry
     assert set(ltm_models("other").metadata.tables) == {
         f"other_{suffix}"
-        for suffix in ("entries", "runs", "agents", "types", "encoder_versions", "tombstones")
+        for suffix in (
+            *("entries", "runs", "agents", "types", "encoder_versions", "tombstones"),
+            "attributes",
+        )
     }
 
 

@@ -308,9 +308,11 @@ def test_every_question_is_answered_through_an_index(
     engine: Engine, repository: LtmRepository, asked: dict[str, Any], index: str
 ) -> None:
     query = Query(agent_id="ant", **asked)
-    statement = entries_answering(repository._models, "run", query)
+    statement, parameters = entries_answering(repository._models, "run", query)
     with engine.connect() as connection:
-        literal = statement.compile(engine, compile_kwargs={"literal_binds": True})
+        literal = statement.params(**parameters).compile(
+            engine, compile_kwargs={"literal_binds": True}
+        )
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {literal}").first()
     assert plan is not None
     assert index in plan[-1]
