@@ -148,7 +148,7 @@ def _written(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
         return lambda: store_grouped(client, batch, "agent_memory:stm")
 
     return _times("add_many of 1,000 into both indexes, against a plain pipeline of the same bytes",
-                  compare(ours, plain, rounds=5), 1.5)  # fmt: skip
+                  compare(ours, plain, rounds=11), 1.5)  # fmt: skip
 
 
 def _ranged() -> Figure:

@@ -65,9 +65,15 @@ end
 local function write(prefix, i)
   local id = ARGV[i]
   local key = prefix .. id
-  redis.call('HSET', key, {_ALWAYS})
-  if ARGV[i + 13] ~= '' then redis.call('HSET', key, 'embedding', ARGV[i + 13]) end
-  if ARGV[i + 14] ~= '' then redis.call('HSET', key, 'encoder_version', ARGV[i + 14]) end
+  if ARGV[i + 13] ~= '' and ARGV[i + 14] ~= '' then
+    -- In one call, after each of which a query engine indexes the entry anew.
+    redis.call('HSET', key, {_ALWAYS},
+               'embedding', ARGV[i + 13], 'encoder_version', ARGV[i + 14])
+  else
+    redis.call('HSET', key, {_ALWAYS})
+    if ARGV[i + 13] ~= '' then redis.call('HSET', key, 'embedding', ARGV[i + 13]) end
+    if ARGV[i + 14] ~= '' then redis.call('HSET', key, 'encoder_version', ARGV[i + 14]) end
+  end
   if ARGV[i + 15] ~= '' then redis.call('HSET', key, 'error_bounds', ARGV[i + 15]) end
   if ARGV[i + 16] ~= '' then set_attributes(prefix, id, ARGV[i + 16], ARGV[i + 4]) end
   append(coming, prefix .. 'steps', ARGV[i + 3], id)
@@ -191,9 +197,12 @@ for i = 2, #ARGV, 4 do
   local key = prefix .. ARGV[i]
   local stored = redis.call('HGET', key, 'revision') == ARGV[i + 1]
   if stored then
-    for field, value in pairs({embedding = ARGV[i + 2], encoder_version = ARGV[i + 3]}) do
-      if value == '' then redis.call('HDEL', key, field)
-      else redis.call('HSET', key, field, value) end
+    if ARGV[i + 2] ~= '' and ARGV[i + 3] ~= '' then
+      redis.call('HSET', key, 'embedding', ARGV[i + 2], 'encoder_version', ARGV[i + 3])
+    else
+      redis.call('HDEL', key, 'embedding', 'encoder_version')
+      if ARGV[i + 2] ~= '' then redis.call('HSET', key, 'embedding', ARGV[i + 2]) end
+      if ARGV[i + 3] ~= '' then redis.call('HSET', key, 'encoder_version', ARGV[i + 3]) end
     end
     ids[#ids + 1] = ARGV[i]
   end
