@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
@@ -57,6 +58,8 @@ class EntryKey(NamedTuple):
     agent_id: str
     memory_id: str
 
+
+_MEMORY_ID = re.compile(r"[0-9a-f]{32}")
 
 # Stands for the entry's own timestamp; told apart by identity, and refused as a time.
 _AS_TIMESTAMP = math.nan
@@ -135,6 +138,43 @@ class MemoryEntry:
             put(self, "encoder_version", _checked_count("encoder_version", self.encoder_version))
         if self.error_bounds is not None:
             put(self, "error_bounds", _checked_bounds(self.error_bounds))
+
+    @classmethod
+    def restored(cls, **values: Any) -> MemoryEntry:
+        """Make an entry of what was read from a store, each value of its field's own type.
+
+        Every field was checked when it was stored; here only their ranges are, since checking
+        types again would take as long as reading the entry did.
+
+        Args:
+            values: All fields but ``contents`` as the constructor takes them, and ``contents`` a
+                dict.
+
+        Raises:
+            InvalidEntry: A field has no meaning.
+        """
+        sound = (
+            _MEMORY_ID.fullmatch(values["memory_id"])
+            and 0 <= values["step_number"] <= MAX_STEP
+            and 0.0 <= values["importance_score"] <= 1.0
+            and 0 <= values["compression_level"] <= 2
+            and min(values["retrieval_count"], values["revision"]) >= 0
+            and (values["encoder_version"] or 0) >= 0
+            and values["error_bounds"] is None
+            and math.isfinite(
+                values["timestamp"] + values["creation_time"] + values["last_access_time"]
+            )
+        )
+        if not sound:
+            # It may be sound all the same: it has bounds, or a sum of times beyond any double.
+            return cls(**values)
+        if values["embedding"] is not None:
+            checked_embedding(values["embedding"])
+        entry = object.__new__(cls)
+        put = object.__setattr__
+        for name in cls.__slots__:
+            put(entry, name, values[name])
+        return entry
 
     @property
     def key(self) -> EntryKey:

@@ -28,6 +28,17 @@ def as_units(rows: NDArray[Any]) -> NDArray[np.float32]:
     return (wide / _not_zero(np.linalg.norm(wide, axis=1, keepdims=True))).astype(np.float32)
 
 
+def as_unit(vector: NDArray[Any]) -> NDArray[np.float32]:
+    """A vector of shape (dim,) brought to length 1; zeros stay zeros."""
+    wide = np.asarray(vector, np.float64)
+    largest = np.abs(wide).max(initial=0.0)
+    if largest == 0.0:
+        return wide.astype(np.float32)
+    wide = wide / largest
+    unit: NDArray[np.float32] = (wide / np.sqrt(wide @ wide)).astype(np.float32)
+    return unit
+
+
 def nearest(
     units: NDArray[np.float32],
     unit: NDArray[np.float32],

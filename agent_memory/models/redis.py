@@ -129,7 +129,7 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
     version = stored.get(b"encoder_version")
     bounds = stored.get(b"error_bounds")
     try:
-        return MemoryEntry(
+        return MemoryEntry.restored(
             memory_id=stored[b"memory_id"].decode(),
             run_id=decode_id(stored[b"run_id"]),
             agent_id=decode_id(stored[b"agent_id"]),

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.attributes import meets
-from agent_memory.embeddings.ranking import as_units, nearest
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EntryNotFound, InvalidEntry
 
@@ -138,7 +138,7 @@ def nearest_ids(
         if asked is None:
             found |= dict.fromkeys(memory_ids)
             continue
-        unit = as_units(asked[None])[0]
+        unit = as_unit(asked)
         for place, cosine in nearest(as_units(matrix), unit, memory_ids, count):
             found[memory_ids[place]] = cosine
     return found

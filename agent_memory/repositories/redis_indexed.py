@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.connections.redis import Command
-from agent_memory.embeddings.ranking import as_units, nearest
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import Query
 from agent_memory.forking import after_fork
 from agent_memory.models.redis_index import VECTOR, condition
@@ -163,7 +163,7 @@ def _ranked(hashes: list[Hash], asked: NDArray[np.float32], limit: int) -> list[
         return []
     names = [stored[b"memory_id"].decode() for stored in hashes]
     rows = np.stack([np.frombuffer(stored[VECTOR.encode()], "<f4") for stored in hashes])
-    ranked = nearest(as_units(rows), as_units(asked[None])[0], names, limit)
+    ranked = nearest(as_units(rows), as_unit(asked), names, limit)
     return [Proposed(hashes[place], cosine) for place, cosine in ranked]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.connections.redis import Command, RedisChannel
-from agent_memory.embeddings.ranking import as_units, nearest
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import MemoryType, Query
 from agent_memory.forking import after_fork
 from agent_memory.repositories.base import Probe
@@ -244,7 +244,7 @@ class _Group:
             places = range(len(self.names)) if among is None else among
             return dict.fromkeys(self.names[place] for place in places)
         units = self._units[: len(self.names)]
-        ranked = nearest(units, as_units(asked[None])[0], self.names, query.limit, among)
+        ranked = nearest(units, as_unit(asked), self.names, query.limit, among)
         return {self.names[place]: cosine for place, cosine in ranked}
 
     def _answering(self, query: Query) -> NDArray[np.intp] | None:
