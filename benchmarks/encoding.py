@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,26 +14,16 @@ from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.integrations.sugarscape import Sugarscape
-from benchmarks.measuring import Figure, seconds
+from benchmarks.measuring import Figure, in_own_process, seconds, tell
 
 STATES = 20_000
 SINGLE = 2_000
 ROUNDS = 7
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def figures() -> Iterator[Figure]:
-    """Measure in a process of its own: how many threads BLAS has is settled when it is loaded."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.encoding"],
-        env=os.environ | ONE_THREAD,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for line in done.stdout.splitlines():
-        name, target, measured, met, note = line.split("\t")
-        yield Figure(name, target, measured, met == "True", note)
+    """Measure in a process of its own."""
+    return in_own_process("benchmarks.encoding")
 
 
 def _measured() -> Iterator[Figure]:
@@ -132,5 +119,4 @@ def _training() -> tuple[FittedEncoder, Figure]:
 
 
 if __name__ == "__main__":
-    for figure in _measured():
-        print(figure.name, figure.target, figure.measured, figure.met, figure.note, sep="\t")
+    tell(_measured())

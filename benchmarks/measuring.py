@@ -7,9 +7,12 @@ both, and the median of the rounds' ratios is quoted.
 from __future__ import annotations
 
 import gc
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 Work = Callable[[], object]
@@ -54,6 +57,32 @@ class Ratio:
     def spread(self) -> str:
         """The range over the rounds, in words."""
         return f"{self.least:.2f} to {self.greatest:.2f} over the rounds"
+
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def in_own_process(module: str) -> Iterator[Figure]:
+    """Run a module that prints figures by ``tell``, with one thread for BLAS.
+
+    How many it has is settled when it is loaded, and two would fight the server.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        env=os.environ | ONE_THREAD,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line in done.stdout.splitlines():
+        name, target, measured, met, note = line.split("\t")
+        yield Figure(name, target, measured, met == "True", note)
+
+
+def tell(figures: Iterable[Figure]) -> None:
+    """Print figures for ``in_own_process`` to read."""
+    for figure in figures:
+        print(figure.name, figure.target, figure.measured, figure.met, figure.note, sep="\t")
 
 
 def seconds(work: Work) -> float:

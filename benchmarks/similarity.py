@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,26 +16,16 @@ from numpy.typing import NDArray
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Query
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.repositories.base import MemoryRepository
-from benchmarks.encoding import ONE_THREAD
 from benchmarks.entries import new_entries, trader_states
-from benchmarks.measuring import Figure, Work, many_seconds
+from benchmarks.measuring import Figure, Work, in_own_process, many_seconds, tell
 
 ASKED = 300
 FOUND = 10
 
 
 def figures() -> Iterator[Figure]:
-    """Measure in a process of its own: how many threads BLAS has is settled when it is loaded."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.similarity"],
-        env=os.environ | ONE_THREAD,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for line in done.stdout.splitlines():
-        name, target, measured, met, note = line.split("\t")
-        yield Figure(name, target, measured, met == "True", note)
+    """Measure in a process of its own."""
+    return in_own_process("benchmarks.similarity")
 
 
 class Beside:
@@ -137,5 +125,4 @@ def _recall(folder: Path) -> Figure:
 
 
 if __name__ == "__main__":
-    for figure in _measured():
-        print(figure.name, figure.target, figure.measured, figure.met, figure.note, sep="\t")
+    tell(_measured())
