@@ -168,8 +168,9 @@ class MemoryEntry:
         if not sound:
             # It may be sound all the same: it has bounds, or a sum of times beyond any double.
             return cls(**values)
-        if values["embedding"] is not None:
-            checked_embedding(values["embedding"])
+        vector = values["embedding"]
+        if vector is not None and not (vector.size and np.isfinite(vector).all()):
+            checked_embedding(vector)
         entry = object.__new__(cls)
         put = object.__setattr__
         for name in cls.__slots__:

@@ -62,6 +62,8 @@ _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
 
 Value = str | bytes | int | float
 
+_TYPES = {kind.value.encode(): kind for kind in MemoryType}
+
 
 def encode_id(text: str) -> str:
     """Spell an id with letters, digits and ``_`` alone, injectively."""
@@ -72,7 +74,9 @@ def encode_id(text: str) -> str:
 
 def decode_id(spelled: bytes) -> str:
     """Give back what ``encode_id`` spelled."""
-    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), spelled).decode()
+    if b"_" in spelled:
+        spelled = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), spelled)
+    return spelled.decode()
 
 
 def agent_prefix(namespace: str, run_id: str, agent_id: str) -> str:
@@ -135,7 +139,7 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
             agent_id=decode_id(stored[b"agent_id"]),
             step_number=int(stored[b"step_number"]),
             timestamp=float(stored[b"timestamp"]),
-            memory_type=MemoryType(stored[b"memory_type"].decode()),
+            memory_type=_TYPES.get(stored[b"memory_type"]) or _unknown_type(stored[b"memory_type"]),
             contents=contents,
             importance_score=float(stored[b"importance_score"]),
             compression_level=int(stored[b"compression_level"]),
@@ -150,3 +154,7 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
     except (KeyError, ValueError, InvalidEntry) as error:
         name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
         raise EncodingError(f"entry {name}: the stored hash is damaged ({error!r})") from error
+
+
+def _unknown_type(stored: bytes) -> MemoryType:
+    raise ValueError(f"memory type {stored!r:.80}")
