@@ -292,13 +292,17 @@ class RedisRepository(MemoryRepository):
         proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
         if proposed is not None:
             return [Neighbour(self._entry(stored), cosine) for stored, cosine in proposed]
-        with self._vectors.of(prefix) as kept:
+        kept = self._vectors.of(prefix)
+        with kept.lock:
             # What is kept is most often right, so it is ranked before the log is asked.
             found = kept.nearest(query, probe)
             news, *replies = self._channel.call_all([kept.news(), *_reading(prefix, found)])
-            if kept.heed(news):
+            changed = kept.heed(news)
+            if changed:
                 found = kept.nearest(query, probe)
                 replies = self._channel.call_all(_reading(prefix, found))
+        if changed:
+            self._vectors.make_room()
         entries = self._entries(replies)
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
 

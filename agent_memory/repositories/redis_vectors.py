@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,9 +52,8 @@ class VectorCache:
         self._renew()
         after_fork(self._renew)
 
-    @contextmanager
-    def of(self, prefix: str) -> Iterator[AgentVectors]:
-        """Use the vectors of an agent, alone, while the block lasts.
+    def of(self, prefix: str) -> AgentVectors:
+        """The vectors of an agent; to be used with their lock held.
 
         Args:
             prefix: What all keys of the agent begin with.
@@ -65,14 +63,7 @@ class VectorCache:
             if agent is None:
                 agent = self._agents[prefix] = AgentVectors(self._channel, prefix)
             self._agents.move_to_end(prefix)
-        with agent.lock:
-            before = agent.size
-            try:
-                yield agent
-            finally:
-                grew = agent.size > before
-        if grew:
-            self._make_room()
+            return agent
 
     @property
     def size(self) -> int:
@@ -80,7 +71,8 @@ class VectorCache:
         with self._lock:
             return sum(agent.size for agent in self._agents.values())
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Drop the vectors of those that were asked about longest ago, if there are too many."""
         with self._lock:
             kept = sum(agent.size for agent in self._agents.values())
             while kept > self._max_bytes and len(self._agents) > 1:
