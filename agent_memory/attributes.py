@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,6 @@ MAX_PATH_BYTES = 256
 """The longest path that can be declared or asked for."""
 
 _ABSENT = object()
-NOTHING: Mapping[str, Condition] = MappingProxyType({})
-"""No conditions."""
 
 
 def declared_attributes(contents: Mapping[Any, Any], paths: Iterable[str]) -> dict[str, Scalar]:
@@ -70,7 +67,7 @@ def checked_path(path: object) -> str:
     return path
 
 
-def checked_conditions(conditions: object) -> Mapping[str, Condition]:
+def checked_conditions(conditions: object) -> dict[str, Condition]:
     """Return conditions by path, each of its own type.
 
     Raises:
@@ -78,8 +75,7 @@ def checked_conditions(conditions: object) -> Mapping[str, Condition]:
     """
     if not isinstance(conditions, Mapping):
         raise InvalidEntry(f"attributes: a dict by path is needed, not {conditions!r:.80}")
-    checked = {checked_path(path): _checked(path, value) for path, value in conditions.items()}
-    return MappingProxyType(checked) if checked else NOTHING
+    return {checked_path(path): _checked(path, value) for path, value in conditions.items()}
 
 
 def _checked(path: str, condition: object) -> Condition:
@@ -105,7 +101,10 @@ def plain(value: Any) -> Any:
     """A member of an enum or a NumPy scalar as its value; anything else as it is."""
     if isinstance(value, Enum):
         return plain(value.value)
-    return value.item() if isinstance(value, np.generic) else value
+    # A time in nanoseconds has an int for an item, which would pass for a number.
+    if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
+        return value.item()
+    return value
 
 
 def is_scalar(value: object) -> bool:

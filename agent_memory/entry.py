@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.attributes import NOTHING, Condition, checked_conditions
+from agent_memory.attributes import Condition, checked_conditions
 from agent_memory.contents import as_contents, pack
 from agent_memory.errors import InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_memory_id, checked_run_id
@@ -262,10 +262,6 @@ def _comparable(entry: MemoryEntry) -> tuple[object, ...]:
     return (*plain, pack(entry.contents), vector)
 
 
-def _no_conditions() -> Mapping[str, Condition]:
-    return NOTHING
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A question about the memories of one agent; what is left out does not filter.
@@ -292,7 +288,7 @@ class Query:
     times: tuple[float, float] | None = None
     memory_type: MemoryType | None = None
     importance: tuple[float, float] | None = None
-    attributes: Mapping[str, Condition] = field(default_factory=_no_conditions, hash=False)
+    attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
     order: Order = Order.OLDEST
     limit: int | None = None
 
@@ -306,8 +302,7 @@ class Query:
             put(self, name, _checked_range(name, getattr(self, name)))
         if self.memory_type is not None:
             put(self, "memory_type", _checked_type(self.memory_type))
-        if self.attributes is not NOTHING:
-            put(self, "attributes", checked_conditions(self.attributes))
+        put(self, "attributes", checked_conditions(self.attributes))
         put(self, "order", _checked_order(self.order))
         if self.limit is not None:
             put(self, "limit", _checked_count("limit", self.limit))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from agent_memory.attributes import Condition
 from agent_memory.entry import MemoryType, Order, Query
+from agent_memory.errors import InvalidEntry
 
 
 def of_type(agent_id: str | int, memory_type: MemoryType | str, count: int | None = None) -> Query:
@@ -14,6 +15,8 @@ def of_type(agent_id: str | int, memory_type: MemoryType | str, count: int | Non
     Raises:
         InvalidEntry: An argument has no meaning.
     """
+    if memory_type is None:  # which a query takes for any type
+        raise InvalidEntry("memory_type: one is needed")
     return Query(
         agent_id=agent_id,  # type: ignore[arg-type]  # an int becomes text in the query
         memory_type=memory_type,  # type: ignore[arg-type]  # as a text does its type
