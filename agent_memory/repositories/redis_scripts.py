@@ -92,13 +92,12 @@ local function unindex(prefix, id, type, attributes)
   end
 end
 
--- The log's records: ids joined by blanks, '*' when many came or went, '!' when any may have
--- changed. The field beside them is the call's own, lest a log that was deleted and begun again
--- within a millisecond look the same.
-local function log(prefix, call, ids, rewritten)
+-- The log's records: ids joined by blanks, or a mark where they are many: '+' came, '-' went, '!'
+-- any may have changed. The field beside them is the call's own, lest a log that was deleted and
+-- begun again within a millisecond look the same.
+local function log(prefix, call, ids, mark)
   if #ids == 0 then return end
-  local record = table.concat(ids, ' ')
-  if #ids > 50 then record = rewritten and '!' or '*' end
+  local record = #ids > 50 and mark or table.concat(ids, ' ')
   redis.call('XADD', prefix .. 'changes', 'MAXLEN', '~', 64, '*', call, record)
 end
 
@@ -158,7 +157,7 @@ for i = 5, #ARGV, {STRIDE} do
 end
 flush()
 if #ids > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
-log(prefix, ARGV[3], ids, rewritten)
+log(prefix, ARGV[3], ids, rewritten and '!' or '+')
 return outcome
 """
 )
@@ -182,7 +181,7 @@ unindex(prefix, ARGV[1], old[2], old[5])
 redis.call('DEL', key)
 write(prefix, 1)
 flush()
-log(prefix, ARGV[#ARGV], {ARGV[1]}, true)
+log(prefix, ARGV[#ARGV], {ARGV[1]}, '!')
 return {old[3], old[4]}
 """
 )
@@ -208,7 +207,7 @@ for i = 2, #ARGV, 4 do
   end
   outcome[#outcome + 1] = stored and 1 or 0
 end
-log(prefix, ARGV[1], ids, true)
+log(prefix, ARGV[1], ids, '!')
 return outcome
 """
 )
@@ -257,7 +256,7 @@ for i = 4, #ARGV, 3 do
   end
 end
 flush()
-log(prefix, ARGV[3], gone, false)
+log(prefix, ARGV[3], gone, '-')
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
 """
@@ -291,8 +290,8 @@ for i = 5, #ARGV, {STRIDE} do
   end
 end
 flush()
-log(prefix, ARGV[3], moved, false)
-log(to, ARGV[3], moved, rewritten)
+log(prefix, ARGV[3], moved, '-')
+log(to, ARGV[3], moved, rewritten and '!' or '+')
 if #moved > 0 then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome

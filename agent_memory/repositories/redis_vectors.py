@@ -33,7 +33,8 @@ _TYPE_CODES = {kind.value.encode(): float(code) for code, kind in enumerate(Memo
 _STEP, _TIME, _IMPORTANCE, _TYPE = range(4)
 _FIRST_ROOM = 64  # rows
 _BARE = 2_000  # bytes that an agent without vectors takes
-_MANY_CAME_OR_WENT, _ANY_MAY_HAVE_CHANGED = b"*", b"!"
+_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED = b"+", b"-", b"!"
+_MARKS = {_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED}
 
 _GroupKey = tuple[int | None, int]
 
@@ -129,10 +130,13 @@ class AgentVectors:
         Returns:
             Whether there was anything to heed.
         """
-        if self._seen is not None and records and records[0] == self._seen:
-            if len(records) == 1:
-                return False
-            self._follow([record for _, (_, record) in records[1:]])
+        seen = self._seen
+        if seen is not None and len(records) == 1 and records[0] == seen:
+            return False
+        # Whatever interrupts what follows, the next question does it again from the start.
+        self._seen = None
+        if seen is not None and records and records[0] == seen:
+            self._follow({record for _, (_, record) in records[1:]})
         else:
             # The log does not reach back to what is kept here: there was none, it was cut, or it
             # was begun anew.
@@ -141,31 +145,34 @@ class AgentVectors:
         self.size = _BARE + sum(group.size for group in self._groups.values())
         return True
 
-    def _follow(self, records: Sequence[bytes]) -> None:
-        if _ANY_MAY_HAVE_CHANGED in records:
+    def _follow(self, records: set[bytes]) -> None:
+        # Of those that went and came again while nobody asked, the ids alone would tell nothing.
+        if _ANY_MAY_HAVE_CHANGED in records or {_MANY_CAME, _MANY_WENT} <= records:
             self._load()
             return
-        changed = {
-            name for record in records if record != _MANY_CAME_OR_WENT for name in record.split()
-        }
-        if _MANY_CAME_OR_WENT in records:
+        changed = {name for record in records - _MARKS for name in record.split()}
+        if records & _MARKS:
             there = set(self._stored_ids())
             here = {name.encode() for name in self._group_of}
             changed |= there ^ here
-        self._read(sorted(changed))
+        names = sorted(changed)
+        self._take(names, self._read(names))
 
     def _load(self) -> None:
         names = self._stored_ids()
+        replies = self._read(names)
         self._empty()
-        self._read(names)
+        self._take(names, replies)
 
     def _stored_ids(self) -> list[bytes]:
         ids: list[bytes] = self._channel.call("ZRANGE", f"{self._prefix}steps", 0, -1)
         return ids
 
-    def _read(self, names: Sequence[bytes]) -> None:
+    def _read(self, names: Sequence[bytes]) -> list[Any]:
         prefix = self._prefix.encode()
-        replies = self._channel.call_all([("HMGET", prefix + name, *_FIELDS) for name in names])
+        return self._channel.call_all([("HMGET", prefix + name, *_FIELDS) for name in names])
+
+    def _take(self, names: Sequence[bytes], replies: Sequence[Any]) -> None:
         groups: dict[_GroupKey, list[tuple[str, NDArray[np.float32], list[float]]]] = {}
         for raw, reply in zip(names, replies, strict=True):
             name = raw.decode()

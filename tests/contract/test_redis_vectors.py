@@ -138,6 +138,72 @@ def test_what_others_store_change_and_remove_is_heeded(
         assert found(reader) == found(reference), number
 
 
+@pytest.mark.parametrize("kept", [0, 3])
+def test_ids_that_went_and_came_again_in_bulk_are_read_anew(
+    reader: StmRepository, writer: StmRepository, kept: int
+) -> None:
+    reference = InMemoryRepository()
+    stored = entries_of(60)
+    for repository in (writer, reference):
+        repository.add_many(stored)
+    found(reader)
+    again = [replace(turned(entry), step_number=7) for entry in stored[kept:]]
+    for repository in (writer, reference):
+        repository.remove_many([entry.key for entry in stored[kept:]])
+        repository.add_many(again)
+    assert found(reader) == found(reference)
+    at_seven = replace(QUERY, steps=(7, 7))
+    assert found(reader, at_seven) == found(reference, at_seven)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happened_between_two_questions_the_answer_is_of_now(
+    reader: StmRepository, writer: StmRepository, im: ImRepository, seed: int
+) -> None:
+    chance = random.Random(seed)
+    reference, below = InMemoryRepository(), InMemoryRepository()
+    pool = entries_of(150, seed)
+    changes: list[Callable[[Any, Any, list[MemoryEntry]], object]] = [
+        lambda tier, _, some: tier.add_many([turned(entry) for entry in some]),
+        lambda tier, _, some: tier.reembed([turned(entry) for entry in some]),
+        lambda tier, _, some: tier.remove_many([entry.key for entry in some]),
+        lambda tier, lower, some: tier.move_to(lower, some),
+    ]
+    for tier in (writer, reference):
+        tier.add_many(pool)
+    for _ in range(20):
+        for _ in range(chance.randint(1, 4)):
+            change, some = chance.choice(changes), chance.sample(pool, chance.choice([1, 49, 100]))
+            change(writer, im, some)
+            change(reference, below, some)
+        assert found(reader) == found(reference)
+
+
+def test_an_interrupted_refreshing_is_done_again(
+    reader: StmRepository, writer: StmRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = InMemoryRepository()
+    stored = entries_of(60)
+    for repository in (writer, reference):
+        repository.add_many(stored)
+    found(reader)
+    other = [turned(entry) for entry in stored[:55]]
+    for repository in (writer, reference):
+        repository.reembed(other)
+    ask = reader._channel.call_all
+
+    def interrupted(commands: Any) -> list[Any]:
+        if commands and commands[0][0] == "HMGET":
+            raise KeyboardInterrupt
+        return ask(commands)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reader._channel, "call_all", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            found(reader)
+    assert found(reader) == found(reference)
+
+
 def test_a_log_that_was_cut_or_begun_anew_is_not_taken_for_the_old_one(
     reader: StmRepository, writer: StmRepository, redis_client: redis.Redis
 ) -> None:
