@@ -17,7 +17,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.connections.sql import SqlEngine
 from agent_memory.consolidation import Moves
-from agent_memory.contents import as_contents
+from agent_memory.contents import as_contents, pack
 from agent_memory.embeddings.encoder import Reconstruction
 from agent_memory.encoders import Encoders, TrainedEncoder
 from agent_memory.entry import (
@@ -295,7 +295,9 @@ class AgentMemorySystem:
         if near is None:
             hits = recall(self._resources.tiers, asked)
         else:
-            hits = recall_alike(self._resources.tiers, asked, self._likeness(near, asked))
+            hits = recall_alike(
+                self._resources.tiers, asked, self._likeness(near, asked), self._resources.level
+            )
         return self._counted(hits, touch)
 
     def _likeness(self, near: object, query: Query) -> Likeness:
@@ -310,7 +312,9 @@ class AgentMemorySystem:
             return Likeness.to_state(encoders, near.contents)
         if isinstance(near, (Sequence, np.ndarray)):
             return Likeness.to_vector(encoders, checked_embedding(near))
-        return Likeness.to_state(encoders, as_contents(near))
+        state = as_contents(near)
+        pack(state)  # tells by its path what is no value of a state, and would be like nothing
+        return Likeness.to_state(encoders, state)
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.

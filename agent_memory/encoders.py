@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
 from agent_memory.embeddings.plan import Plan, Progress
 from agent_memory.embeddings.training import MOST_FITTED, TrainingReport, train
-from agent_memory.entry import MemoryEntry
-from agent_memory.errors import ConfigError, InvalidEntry, StoreReadOnly
+from agent_memory.entry import MemoryEntry, checked_version
+from agent_memory.errors import ConfigError, EntryConflict, InvalidEntry, StoreReadOnly
+from agent_memory.identity import checked_encoder_name, checked_run_ids
 from agent_memory.learning import agents_of, remembered_states
 from agent_memory.reencoding import Progress as ReencodingProgress
 from agent_memory.reencoding import Reencoded, reencode
@@ -56,7 +57,7 @@ class Encoders:
         return self._resources.encoders.current.version
 
     def versions(self) -> list[EncoderRecord]:
-        """All versions that are registered, or named by entries of long-term memory."""
+        """All versions by number: 0, those that are registered, those that entries of LTM name."""
         return self._resources.versions.records()
 
     def train(
@@ -89,17 +90,21 @@ class Encoders:
             progress: Told of each epoch: its number from 1, how many there are, its losses.
 
         Raises:
-            InvalidEntry: There are no states, or one is none.
-            ConfigError: torch is not installed, or a number is not above 0.
-            EntryConflict: The name is taken.
+            InvalidEntry: There are no states, or one is none; or ``runs`` or ``name`` is no such.
+            ConfigError: torch is not installed, or a number is not above 0; or the configuration
+                says which version to encode with, and ``activate`` is not False.
+            EntryConflict: The name is taken. Nothing was trained.
             StoreReadOnly: The memory was opened read-only.
             StoreUnavailable: A tier does not answer.
         """
         self._check_writable("nothing was trained")
         resources = self._resources
+        self._check_untaken(name)
+        if activate:
+            self._check_activation()
         learned_from: dict[str, Any] = {"runs": {}}
+        wanted = [self._run_id] if runs is None else checked_run_ids(runs)
         if states is None:
-            wanted = [self._run_id] if runs is None else list(runs)
             learned_from["runs"] = {run: agents_of(resources.tiers, run) for run in wanted}
             states = remembered_states(resources.tiers, wanted, MOST_FITTED)
         plan = replace(Plan.of(resources.config.autoencoder_config, seed), network=network)
@@ -112,6 +117,7 @@ class Encoders:
             at=resources.clock(),
             name=name,
             parent=self.current,
+            above=resources.highest_version_named(),
             metrics={"report": training.report.to_dict(), "learned_from": learned_from},
         )
         if activate:
@@ -125,19 +131,16 @@ class Encoders:
             version: Its number; 0 is the one that needs no training.
 
         Raises:
+            InvalidEntry: It is no number of a version.
             EncoderNotFound: It is not registered.
             EncodingError: What is registered is damaged; what was active stays so.
             ConfigError: The configuration says which one to encode with.
             StoreReadOnly: The memory was opened read-only.
         """
         self._check_writable("nothing was activated")
-        config = self._resources.config.autoencoder_config
-        if not config.use_neural_embeddings or config.model_path is not None:
-            raise ConfigError(
-                "autoencoder_config says which encoder to use: leave model_path and "
-                "use_neural_embeddings at their defaults to choose one here"
-            )
-        self._resources.encoders.required(version)
+        self._check_activation()
+        version = checked_version(version)
+        self._resources.encoders.sought(version)
         self._resources.versions.activate(version)
         self._resources.encoders.use(version)
 
@@ -158,7 +161,12 @@ class Encoders:
             runs: Of which runs; None: of all.
             progress: Told of each batch: entries dealt with, and how many there are.
 
+        Returns:
+            What came of it. An entry that another process was moving down meanwhile may arrive
+            with the vector it was read with; the next call finds it.
+
         Raises:
+            InvalidEntry: ``version`` is no number of one, or ``runs`` is no list of runs.
             EncoderNotFound: It is not registered.
             EncodingError: What is registered is damaged.
             StoreReadOnly: The memory was opened read-only.
@@ -166,11 +174,12 @@ class Encoders:
         """
         self._check_writable("nothing was encoded anew")
         tiers = self._resources.tiers
-        if version is None:
-            version = self.current
-        self._resources.encoders.required(version)
+        version = self.current if version is None else checked_version(version)
+        self._resources.encoders.sought(version)
         if runs is None:
             runs = sorted({run_id for tier in tiers for run_id in tier.runs()})
+        else:
+            runs = checked_run_ids(runs)
         return reencode(tiers, self._resources.compression, version, runs, progress)
 
     def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
@@ -192,13 +201,29 @@ class Encoders:
             raise InvalidEntry(f"entry {given.memory_id} has no vector to decode")
         else:
             version, vector = given.encoder_version, given.embedding
-        encoder = self._resources.encoders.required(version)
+        encoder = self._resources.encoders.sought(version)
         if not isinstance(encoder, FittedEncoder):
             raise ConfigError(
                 f"vectors of version {version} cannot be decoded; train an encoder "
                 "(train_encoder) and encode what is stored anew (encoders.reencode)"
             )
         return encoder.reconstruct(vector)
+
+    def _check_activation(self) -> None:
+        config = self._resources.config.autoencoder_config
+        if not config.use_neural_embeddings or config.model_path is not None:
+            raise ConfigError(
+                "autoencoder_config says which encoder to use: leave model_path and "
+                "use_neural_embeddings at their defaults to choose one here, or train with "
+                "activate=False"
+            )
+
+    def _check_untaken(self, name: object) -> None:
+        if name is None:
+            return
+        taken = self._resources.versions.named(checked_encoder_name(name))
+        if taken is not None:
+            raise EntryConflict(f"version {taken} of the encoder is called {name!r} already")
 
     def _check_writable(self, consequence: str) -> None:
         if self._resources.read_only:

@@ -135,7 +135,7 @@ class MemoryEntry:
         if self.embedding is not None:
             put(self, "embedding", checked_embedding(self.embedding))
         if self.encoder_version is not None:
-            put(self, "encoder_version", _checked_count("encoder_version", self.encoder_version))
+            put(self, "encoder_version", checked_version(self.encoder_version, "encoder_version"))
         if self.error_bounds is not None:
             put(self, "error_bounds", _checked_bounds(self.error_bounds))
 
@@ -159,7 +159,7 @@ class MemoryEntry:
             and 0.0 <= values["importance_score"] <= 1.0
             and 0 <= values["compression_level"] <= 2
             and min(values["retrieval_count"], values["revision"]) >= 0
-            and (values["encoder_version"] or 0) >= 0
+            and 0 <= (values["encoder_version"] or 0) <= MAX_STEP
             and values["error_bounds"] is None
             and math.isfinite(
                 values["timestamp"] + values["creation_time"] + values["last_access_time"]
@@ -342,6 +342,18 @@ def checked_step(step: object) -> int:
     if step > MAX_STEP:
         raise InvalidEntry(f"step_number: {step} is beyond {MAX_STEP}")
     return step
+
+
+def checked_version(version: object, name: str = "version") -> int:
+    """Return the number of a version of the encoder as an int.
+
+    Raises:
+        InvalidEntry: It is no integer, negative, or beyond ``MAX_STEP``.
+    """
+    number = _checked_count(name, version)
+    if number > MAX_STEP:
+        raise InvalidEntry(f"{name}: {number} is beyond {MAX_STEP}")
+    return number
 
 
 def checked_importance(importance: object) -> float:

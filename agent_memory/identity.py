@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.forking import after_fork
@@ -147,6 +147,26 @@ def checked_run_id(run_id: object) -> str:
         InvalidEntry: It is empty, too long, not text, or not encodable as UTF-8.
     """
     return _checked_name("run_id", run_id)
+
+
+def checked_encoder_name(name: object) -> str:
+    """Return the name of a version of the encoder.
+
+    Raises:
+        InvalidEntry: It is empty, too long, not text, or not encodable as UTF-8.
+    """
+    return _checked_name("name", name)
+
+
+def checked_run_ids(runs: object) -> list[str]:
+    """Return the ids of runs, each once, in their order.
+
+    Raises:
+        InvalidEntry: They are no list of ids: one text, which has letters, is none.
+    """
+    if isinstance(runs, str) or not isinstance(runs, Iterable):
+        raise InvalidEntry(f"runs: a list of run ids is needed, not {runs!r:.80}")
+    return list(dict.fromkeys(checked_run_id(run_id) for run_id in runs))
 
 
 def _checked_name(what: str, name: object) -> str:

@@ -150,6 +150,14 @@ class Resources:
         if config.use_neural_embeddings and config.model_path is None:
             self.encoders.refresh()
 
+    def highest_version_named(self) -> int:
+        """The highest version of the encoder that any entry names.
+
+        Redis may hold vectors of versions that a long-term database which was lost had
+        registered; their numbers are not to be given to others.
+        """
+        return max((version for tier in self.tiers for version in tier.versions()), default=0)
+
     def level(self, tier: Tier) -> int:
         """The compression level of a tier."""
         if tier is Tier.STM:
@@ -205,7 +213,13 @@ class Resources:
                 "read-only; leave model_path out, or open the memory for writing once"
             )
         try:
-            return self.versions.register(artifact, kind="file", at=self.clock(), name=name)
+            return self.versions.register(
+                artifact,
+                kind="file",
+                at=self.clock(),
+                name=name,
+                above=self.highest_version_named(),
+            )
         except EntryConflict:
             # Another process has just registered the same file.
             return self._registered(encoder)

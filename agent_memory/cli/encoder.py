@@ -151,23 +151,16 @@ def _versions(system: AgentMemorySystem) -> Table:
     for column in ("status", "kind", "name", "made"):
         table.add_column(column)
     records = {record.version: record for record in system.encoders.versions()}
-    for version in sorted({0, *records, *named}):
-        record = records.get(version)
-        table.add_row(
-            str(version), f"{named.get(version, 0):,}", *_described(version, record, system)
-        )
+    for version in sorted({*records, *named}):
+        table.add_row(str(version), f"{named.get(version, 0):,}", *_described(records.get(version)))
     return table
 
 
-def _described(
-    version: int, record: EncoderRecord | None, system: AgentMemorySystem
-) -> tuple[str, ...]:
-    if version == 0:
-        status = "active" if system.encoders.current == 0 else "registered"
-        return ("", "", status, "untrained", "", "")
+def _described(record: EncoderRecord | None) -> tuple[str, ...]:
     if record is None:
         return ("", "", "unregistered", "", "", "")
-    made = dt.datetime.fromtimestamp(record.created_at, dt.UTC).date().isoformat()
+    day = dt.datetime.fromtimestamp(record.created_at, dt.UTC).date()
+    made = day.isoformat() if record.created_at else ""
     described = (record.status, record.kind or "", record.name or "", made)
     return (*_narrowest(record), *described)
 

@@ -31,7 +31,7 @@ class Plan:
         always: Train the network even where PCA loses nothing, so that it cannot be beaten.
 
     Raises:
-        ConfigError: A number is not above 0.
+        ConfigError: A number is not above 0, or the seed is none.
     """
 
     widths: Widths = field(default_factory=Widths)
@@ -48,6 +48,8 @@ class Plan:
         whole = (self.epochs, self.batch_size, self.input_dim, *self.hidden_layers)
         if any(type(number) is not int or number < 1 for number in whole):
             raise ConfigError("epochs, batch_size, input_dim, hidden_layers: whole, above 0")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed: {self.seed!r:.80} is no whole number from 0 to 2**63 - 1")
         if not 0.0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate: {self.learning_rate!r} is not above 0")
 

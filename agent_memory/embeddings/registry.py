@@ -23,7 +23,7 @@ from agent_memory.forking import after_fork
 UNTRAINED = 0
 """The version of the encoder that needs no training."""
 
-_ASK_AGAIN = 10.0  # seconds after which a version that was not there is looked for again
+_ASK_AGAIN = 10.0  # seconds after which one that was absent or damaged is looked for again
 
 _logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class EncoderRegistry:
         untrained = VersionZero(widths)
         self._loaded: dict[int, Encoder] = {UNTRAINED: untrained}
         self._absent: dict[int, float] = {}  # when it was looked for
-        self._damaged: dict[int, EncodingError] = {}
+        self._damaged: dict[int, tuple[float, str]] = {}  # when it was read, and what is wrong
         self._current = NumberedEncoder(UNTRAINED, untrained)
         self._unlock()
         after_fork(self._unlock)
@@ -84,8 +84,7 @@ class EncoderRegistry:
             EncodingError: What is registered is damaged.
             StoreUnavailable: The place where it is registered does not answer.
         """
-        self._absent.pop(version, None)
-        self._current = NumberedEncoder(version, self.required(version))
+        self._current = NumberedEncoder(version, self.sought(version))
 
     def refresh(self) -> None:
         """Encode with the version that is active by now, be it that another process activated it.
@@ -96,7 +95,7 @@ class EncoderRegistry:
             StoreUnavailable: The place where versions are registered does not answer.
         """
         active = UNTRAINED if self._source is None else self._source.active()
-        self._absent.pop(active, None)
+        self._look_again(active)
         encoder = self.encoder(active)
         untrained = NumberedEncoder(UNTRAINED, self._loaded[UNTRAINED])
         self._current = untrained if encoder is None else NumberedEncoder(active, encoder)
@@ -128,9 +127,18 @@ class EncoderRegistry:
         with self._lock:
             return self._loaded.get(version) or self._load(version)
 
+    def sought(self, version: int) -> Encoder:
+        """The encoder of a version that a person asks for; looked for even if it was not there.
+
+        Raises:
+            EncoderNotFound, EncodingError, StoreUnavailable: See ``required``.
+        """
+        self._look_again(version)
+        return self.required(version)
+
     def _load(self, version: int) -> Encoder:
-        if version in self._damaged:
-            raise self._damaged[version]
+        if self._known_damaged(version):
+            raise EncodingError(self._damaged[version][1])
         artifact = None if self._known_absent(version) else self._artifact(version)
         if artifact is None:
             raise EncoderNotFound(
@@ -140,15 +148,28 @@ class EncoderRegistry:
         try:
             encoder = FittedEncoder.from_bytes(artifact)
         except EncodingError as error:
-            damaged = EncodingError(
+            wrong = (
                 f"version {version} of the encoder cannot be read ({error}); its vectors are not "
                 "compared until its entries are encoded anew: agent-memory encoder reencode"
             )
-            self._damaged[version] = damaged
-            _logger.error("%s", damaged)  # noqa: TRY400 - the traceback would add nothing
-            raise damaged from error
+            if version not in self._damaged:
+                _logger.error("%s", wrong)  # noqa: TRY400 - the traceback would add nothing
+            self._damaged[version] = self._clock(), wrong
+            raise EncodingError(wrong) from error
+        self._damaged.pop(version, None)
         self._loaded[version] = encoder
         return encoder
+
+    def _look_again(self, version: int) -> None:
+        self._absent.pop(version, None)
+        if version in self._damaged:
+            self._damaged[version] = float("-inf"), self._damaged[version][1]
+
+    def _known_damaged(self, version: int) -> bool:
+        # Somebody may have put back what is registered.
+        if version not in self._damaged:
+            return False
+        return self._clock() - self._damaged[version][0] < _ASK_AGAIN
 
     def _known_absent(self, version: int) -> bool:
         # Asking costs a query, and entries of a version that is nowhere may be met all the time.

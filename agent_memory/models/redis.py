@@ -1,7 +1,8 @@
 """What an entry looks like in Redis: its keys, its hash and the mapper between hash and entry.
 
-An entry is one hash. Everything of one agent in one run lies under one prefix, whose braces
-make a Redis Cluster keep it in one slot:
+An entry is one hash. Everything of one agent in one run lies under one prefix. Its braces would
+make a Redis Cluster keep it in one slot; but writes change the registries of agents and runs in
+the same script, which lie in others, so that a cluster is not served:
 
     <namespace>:{<run>/<agent>}:<memory id>       hash    one entry
     <namespace>:{<run>/<agent>}:steps             sorted  memory ids by step

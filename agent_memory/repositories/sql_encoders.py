@@ -29,11 +29,11 @@ class EncoderRecord:
     Attributes:
         version: Its number; 0 needs no training.
         name: For people.
-        kind: "pca", "learned", or "file" for one that was given as a file.
+        kind: "pca", "learned", "file" for one that was given as a file, or "untrained" for 0.
         status: "active" (new entries are encoded with it), "registered", or "unregistered":
             entries name it, and its weights are not here.
         parent: The version that was active when it was trained.
-        created_at: When, in seconds since 1970.
+        created_at: When, in seconds since 1970; 0 for version 0.
         metrics: What was measured when it was trained, and on whose memories.
         stored_bytes: How many bytes its artifact has; 0 where there is none.
     """
@@ -77,14 +77,16 @@ class EncoderVersions:
         return None if stored is None else bytes(stored)
 
     def records(self) -> list[EncoderRecord]:
-        """All versions that are registered or named by entries of long-term memory, by number."""
+        """All versions that are registered or named by entries of long-term memory, and 0."""
         column = self._table.c
         size = func.coalesce(func.length(column.weights), 0).label("stored_bytes")
         asked = (column.id, column.name, column.kind, column.status, column.parent_id)
         statement = select(*asked, column.created_at, column.metrics, size).order_by(column.id)
         with self._transactions.reading() as connection:
             rows = connection.execute(statement).mappings().all()
-        return [_record(row) for row in rows]
+        registered = [_record(row) for row in rows if row["id"] != UNTRAINED]
+        used = not any(record.status == ACTIVE for record in registered)
+        return [_untrained(used), *registered]
 
     def named(self, name: str) -> int | None:
         """The version of a name; None if there is none."""
@@ -102,6 +104,7 @@ class EncoderVersions:
         name: str | None = None,
         parent: int | None = None,
         metrics: Mapping[str, Any] | None = None,
+        above: int = UNTRAINED,
     ) -> int:
         """Register a version, which is not yet used by that.
 
@@ -112,9 +115,10 @@ class EncoderVersions:
             name: For people; no two versions have the same.
             parent: The version it came after.
             metrics: JSON values.
+            above: The highest version that entries elsewhere name; this one gets a higher number.
 
         Returns:
-            Its number: no entry of long-term memory names a version of that number already.
+            Its number: no entry names a version of that number already.
 
         Raises:
             EntryConflict: The name is taken.
@@ -131,12 +135,12 @@ class EncoderVersions:
         }
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._insert(values)
+                return self._insert(values, above)
             except EntryConflict as conflict:
                 # Another process took the number, where writers do not wait for each other.
                 if not isinstance(conflict.__cause__, IntegrityError):
                     raise
-        return self._insert(values)
+        return self._insert(values, above)
 
     def activate(self, version: int) -> None:
         """Let new entries be encoded with a version; 0 is the one that needs no training.
@@ -156,11 +160,11 @@ class EncoderVersions:
                 )
             connection.commit()
 
-    def _insert(self, values: Mapping[str, Any]) -> int:
+    def _insert(self, values: Mapping[str, Any], above: int) -> int:
         table = self._table
         with self._transactions.writing() as connection:
             highest = connection.scalar(select(func.max(table.c.id)))
-            version = max(highest or UNTRAINED, UNTRAINED) + 1
+            version = max(highest or UNTRAINED, above) + 1
             self._check_name(connection, values["name"])
             self._note(connection, values["parent_id"], values["created_at"])
             connection.execute(insert(table), {"id": version, **values})
@@ -189,6 +193,12 @@ class EncoderVersions:
         return (
             connection.execute(update(table).where(registered).values(status=ACTIVE)).rowcount == 1
         )
+
+
+def _untrained(used: bool) -> EncoderRecord:
+    """Version 0, which is there without being registered."""
+    status = ACTIVE if used else REGISTERED
+    return EncoderRecord(UNTRAINED, None, "untrained", status, None, 0.0, {}, 0)
 
 
 def _record(row: RowMapping) -> EncoderRecord:

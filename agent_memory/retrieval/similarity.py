@@ -8,7 +8,7 @@ state is asked for, which is exact; the narrowest vectors where only a vector is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,8 @@ from agent_memory.repositories.base import MemoryRepository
 
 # Vectors order near neighbours less surely than the features do, the narrower the less: so more
 # candidates than are asked for make the best of them almost surely be among them. How many times
-# as many of each tier, and at least:
-_CANDIDATES = {Tier.STM: (3, 24), Tier.IM: (4, 32), Tier.LTM: (8, 64)}
+# as many by the level of the tier, which says how wide its vectors are, and at least:
+_CANDIDATES = {0: (3, 24), 1: (4, 32), 2: (16, 128)}
 
 
 class Likeness:
@@ -90,7 +90,12 @@ class Likeness:
         return cosines(vectors, encoder.carry(self._vectors[self._current.version], narrowest))
 
 
-def recall_alike(tiers: Sequence[MemoryRepository], query: Query, likeness: Likeness) -> list[Hit]:
+def recall_alike(
+    tiers: Sequence[MemoryRepository],
+    query: Query,
+    likeness: Likeness,
+    level: Callable[[Tier], int],
+) -> list[Hit]:
     """Answer a query by likeness.
 
     Args:
@@ -98,6 +103,7 @@ def recall_alike(tiers: Sequence[MemoryRepository], query: Query, likeness: Like
         query: Which entries are asked for; it names its run. Its order is not looked at, and
             its limit keeps the most alike.
         likeness: What to be alike to.
+        level: Gives the compression level of a tier.
 
     Returns:
         The entries with their scores, cosines from -1 to 1, best first; ties by memory id.
@@ -106,7 +112,7 @@ def recall_alike(tiers: Sequence[MemoryRepository], query: Query, likeness: Like
         return []
     found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
     for repository in tiers:
-        times, least = _CANDIDATES[repository.tier]
+        times, least = _CANDIDATES[level(repository.tier)]
         limit = None if query.limit is None else max(query.limit * times, least)
         for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
             # Tiers are read from the top down, as entries move: the richer copy is met first.

@@ -220,7 +220,7 @@ def test_a_version_is_used_only_where_it_was_activated(memory: AgentMemorySystem
     memory.encoders.activate(0)
     assert memory.encoders.current == 0
     assert {one.version: one.status for one in memory.encoders.versions()} == {
-        0: "unregistered", 1: "registered", 2: "registered",
+        0: "active", 1: "registered", 2: "registered",
     }  # fmt: skip
     with pytest.raises(EncoderNotFound, match="version 7"):
         memory.encoders.activate(7)
@@ -338,6 +338,99 @@ def test_a_damaged_version_is_told_and_everything_else_stays_readable(
         assert set(versions_of(again)) == {0}
 
 
+def test_a_version_that_was_put_back_is_read_without_reopening(
+    memory: AgentMemorySystem, tmp_path: Path
+) -> None:
+    memory.train_encoder(network=False)
+    fill(memory, STATES, STATES + 5)
+    (entry,) = memory.stm.recent("default", "ant", 1)
+    artifact = memory._resources.versions.artifact(1)
+    memory.close()
+    damage(tmp_path, 1)
+    with AgentMemorySystem(config_of(tmp_path)) as again:
+        for _ in range(3):
+            with pytest.raises(EncodingError, match="version 1"):
+                again.reconstruct(entry)
+        with closing(sqlite3.connect(tmp_path / "agent_memory.db")) as raw:
+            raw.execute(
+                "UPDATE agent_ltm_encoder_versions SET weights = ? WHERE id = 1", (artifact,)
+            )
+            raw.commit()
+        again.encoders.activate(1)
+        assert again.reconstruct(entry).state["mood"] in ("calm", "alert", "hungry")
+
+
+def test_numbers_of_versions_that_entries_name_are_not_given_again(
+    memory: AgentMemorySystem, tmp_path: Path
+) -> None:
+    memory.train_encoder(network=False)
+    fill(memory, STATES, STATES + 5)
+    memory.close()
+    for file in tmp_path.glob("agent_memory.db*"):
+        file.unlink()
+    with AgentMemorySystem(config_of(tmp_path)) as again:
+        assert again.train_encoder(network=False).version == 2
+        assert 1 in versions_of(again)
+        hits = again.recall(QUERY, near=state_of(STATES + 2), touch=False)
+        assert hits[0].entry.step_number == STATES + 2
+        assert again.encoders.reencode().left == 0
+        assert set(versions_of(again)) == {2}
+
+
+@pytest.mark.parametrize("version", [True, "1", 1.0, None, -1, 2**70, [1]])
+def test_what_is_no_version_is_not_activated(memory: AgentMemorySystem, version: Any) -> None:
+    memory.train_encoder(network=False, activate=False)
+    with pytest.raises(InvalidEntry, match="version"):
+        memory.encoders.activate(version)
+    assert memory.encoders.current == 0
+    assert memory.store_agent_state("ant", state_of(0), STATES)
+    if version is not None:
+        with pytest.raises(InvalidEntry, match="version"):
+            memory.encoders.reencode(version)
+
+
+def test_a_version_may_be_an_integer_of_numpy(memory: AgentMemorySystem) -> None:
+    memory.train_encoder(network=False, activate=False)
+    memory.encoders.activate(np.int64(1))  # type: ignore[arg-type]  # as a data frame holds it
+    assert memory.encoders.reencode(np.int32(1)).left == 0  # type: ignore[arg-type]
+    assert set(versions_of(memory)) == {1}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"runs": "default"}, {"runs": [5]}, {"runs": 7}, {"seed": -1}, {"seed": "a"}, {"name": ""},
+     {"name": 5}, {"name": "taken"}],
+)  # fmt: skip
+def test_bad_settings_are_told_before_anything_is_trained(
+    memory: AgentMemorySystem, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.train_encoder(network=False, name="taken")
+    monkeypatch.setattr("agent_memory.encoders.train", None)
+    with pytest.raises((InvalidEntry, ConfigError, EntryConflict)):
+        memory.train_encoder(**settings)
+    if "runs" in settings:
+        with pytest.raises(InvalidEntry, match="run"):
+            memory.encoders.reencode(**settings)
+
+
+def test_training_that_could_not_be_activated_is_refused_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, autoencoder_config={"use_neural_embeddings": False})
+    with AgentMemorySystem(config) as memory:
+        fill(memory, 0, 20)
+        with monkeypatch.context() as patched:
+            patched.setattr("agent_memory.encoders.train", None)
+            with pytest.raises(ConfigError, match="activate=False"):
+                memory.train_encoder()
+        assert memory.train_encoder(network=False, activate=False).version == 1
+
+
+def test_near_what_cannot_be_stored_is_refused_by_its_path(memory: AgentMemorySystem) -> None:
+    with pytest.raises(InvalidEntry, match="mood"):
+        memory.recall(QUERY, near={"sugar": 1.0, "mood": object()})
+
+
 def test_an_entry_of_an_unknown_version_is_found_and_moves_as_it_is(
     memory: AgentMemorySystem,
 ) -> None:
@@ -425,7 +518,7 @@ class TestModelPath:
                 (entry,) = memory.stm.recent("default", "ant", 1)
                 expected = FittedEncoder.load(file).encode_one(state_of(5))
                 np.testing.assert_array_equal(entry.embedding, expected)
-                (record,) = memory.encoders.versions()
+                _, record = memory.encoders.versions()
                 assert (record.kind, record.status) == ("file", "registered")
                 with pytest.raises(ConfigError, match="model_path"):
                     memory.encoders.activate(0)
