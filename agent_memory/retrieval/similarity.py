@@ -21,8 +21,9 @@ from agent_memory.repositories.base import MemoryRepository
 
 # Vectors order near neighbours less surely than the features do, the narrower the less: so more
 # candidates than are asked for make the best of them almost surely be among them. How many times
-# as many by the level of the tier, which says how wide its vectors are, and at least:
-_CANDIDATES = {0: (3, 24), 1: (4, 32), 2: (16, 128)}
+# as many by the level of the tier, which says how wide its vectors are, and at least
+# (docs/encoder.md says what is missed):
+_CANDIDATES = {0: (4, 40), 1: (8, 80), 2: (16, 160)}
 
 
 class Likeness:
