@@ -172,9 +172,8 @@ class MemoryEntry:
         if vector is not None and not (vector.size and np.isfinite(vector).all()):
             checked_embedding(vector)
         entry = object.__new__(cls)
-        put = object.__setattr__
-        for name in cls.__slots__:
-            put(entry, name, values[name])
+        for name, value in values.items():
+            _PUT[name](entry, value)
         return entry
 
     @property
@@ -238,6 +237,10 @@ class MemoryEntry:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+# Setting by name through ``object`` takes twice as long.
+_PUT = {name: MemoryEntry.__dict__[name].__set__ for name in MemoryEntry.__slots__}
 
 
 _NESTED = ("metadata", "embeddings")

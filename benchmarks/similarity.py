@@ -120,7 +120,7 @@ def _recall(folder: Path) -> Figure:
         "none",
         f"{median:.1f} ms",
         True,
-        "ranked by features, some 120 candidates read",
+        "ranked by features, some 280 candidates read",
     )
 
 

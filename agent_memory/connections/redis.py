@@ -9,6 +9,9 @@ repositories may be repeated, but for those that say otherwise.
 from __future__ import annotations
 
 import hashlib
+import os
+import select
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -29,6 +32,10 @@ REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
 CONNECT_TIMEOUT = 5.0
 """How long connecting may take, in seconds."""
+
+# How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
+# server come within it, and being woken takes 80 us.
+_AWAKE = 100e-6
 
 Command = tuple[Any, ...]
 RedisClient = redis.Redis
@@ -225,6 +232,8 @@ class RedisChannel:
         connection = self._borrow()
         try:
             connection.send_packed_command([packed])
+            if self._gate is None:
+                _watch(connection)
             replies = [_read(connection) for _ in commands]
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
@@ -285,6 +294,15 @@ class RedisChannel:
 def describe(url: str) -> str:
     """What to call a server in messages."""
     return f"the Redis server at {without_password(url)}"
+
+
+def _watch(connection: Any) -> None:
+    """Stay awake for a moment while the answer is under way; whoever else has work goes first."""
+    arrival = select.poll()
+    arrival.register(connection._sock, select.POLLIN)  # noqa: SLF001  # the library only sleeps
+    until = time.perf_counter() + _AWAKE
+    while not arrival.poll(0) and time.perf_counter() < until:
+        os.sched_yield()
 
 
 def _read(connection: Any) -> Any:

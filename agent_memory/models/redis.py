@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
 
 Value = str | bytes | int | float
 
+_STORED = np.dtype("<f4")
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
 
 
@@ -73,6 +75,7 @@ def encode_id(text: str) -> str:
     return _UNSAFE.sub(lambda found: b"_%02x" % found[0][0], text.encode()).decode()
 
 
+@lru_cache(maxsize=4096)
 def decode_id(spelled: bytes) -> str:
     """Give back what ``encode_id`` spelled."""
     if b"_" in spelled:
@@ -147,7 +150,7 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
             retrieval_count=int(stored[b"retrieval_count"]),
             creation_time=float(stored[b"creation_time"]),
             last_access_time=float(stored[b"last_access_time"]),
-            embedding=None if vector is None else np.frombuffer(vector, "<f4").astype(np.float32),
+            embedding=None if vector is None else np.frombuffer(vector, _STORED).astype(np.float32),
             encoder_version=None if version is None else int(version),
             revision=int(stored[b"revision"]),
             error_bounds=None if bounds is None else json.loads(bounds),
