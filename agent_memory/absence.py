@@ -1,8 +1,7 @@
 """Since when a store is away, and when it is time to look again: a small state machine.
 
-up ---- failed() ----> away ---- is_due ----> looked at ---- returned() ----> up
-                         ^                        |
-                         +------- failed() -------+
+A store is up until ``failed()``. Then it is away, and left alone until ``is_due``, when one caller
+looks: ``returned()`` brings it up, another ``failed()`` begins the next pause.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class Intake:
             if _is_outage(error):
                 raise
             if len(fresh) == 1:
-                self._refuse(spool, *fresh, error)
+                self._refuse(spool, next(iter(fresh)), error)
                 return set(fresh)
             alone = [self._add(spool, {number: found}) for number, found in fresh.items()]
             return set().union(*alone)

@@ -220,7 +220,7 @@ class Resources:
         self.intake = Intake(
             (self.stm, self.im, self.ltm),
             self._stm_channel.where,
-            None if self.read_only else spool_of(self.config, self.deployment),
+            spool_of(self.config, self.deployment),
             self._stm_channel.is_worth_asking,
             clock=self.clock,
         )

@@ -38,8 +38,10 @@ LEAST_BYTES = 16 * _PAGE
 
 _SCHEMA = (
     # Numbers never come again, so that whoever reads on after a number misses nothing.
-    "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " store TEXT NOT NULL, spooled_at REAL NOT NULL, entry BLOB NOT NULL, refused TEXT)",
+    """CREATE TABLE IF NOT EXISTS waiting (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        store TEXT NOT NULL, spooled_at REAL NOT NULL, entry BLOB NOT NULL, refused TEXT
+    )""",
     # Counting reads this instead of the entries.
     "CREATE INDEX IF NOT EXISTS waiting_by_store ON waiting (store, number)",
 )
