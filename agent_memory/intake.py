@@ -103,8 +103,7 @@ class Intake:
             StoreUnavailable: The server is away, and so is the spool, or it is full.
         """
         if self._spool is None:
-            self._stm.add(entry)
-            return True
+            return self._store_or_fail(entry)
         if not self.absence.is_away or self._has_returned():
             begun = self.absence.ticks()
             try:
@@ -116,6 +115,16 @@ class Intake:
             else:
                 return True
         self._keep(self._spool, entry)
+        return True
+
+    def _store_or_fail(self, entry: MemoryEntry) -> bool:
+        try:
+            self._stm.add(entry)
+        except StoreUnavailable as error:
+            if _is_outage(error):
+                self.absence.failed(error)
+            raise
+        self.absence.returned()
         return True
 
     def replay(self) -> None:

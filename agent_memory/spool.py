@@ -32,6 +32,8 @@ BUSY_TIMEOUT = 10.0
 
 _FORMAT = 1  # of the file, in its user_version
 _PAGE = 4096  # bytes
+# Setting an entry aside makes its row longer, which must be possible in a file that is full.
+_SPARE_PAGES = 64
 # A bound below this leaves no room for the tables themselves.
 LEAST_BYTES = 16 * _PAGE
 """The smallest bound that makes sense, in bytes."""
@@ -102,7 +104,7 @@ class Spool:
             StoreUnavailable: The file is full or cannot be written.
         """
         row = self._store, at, coded(entry, self._max_entry_bytes)
-        with self._working() as connection:
+        with self._working(spare_pages=0) as connection:
             connection.execute(
                 "INSERT INTO waiting (store, spooled_at, entry) VALUES (?, ?, ?)", row
             )
@@ -199,12 +201,14 @@ class Spool:
         self._lock = threading.RLock()
 
     @contextmanager
-    def _working(self) -> Iterator[sqlite3.Connection]:
+    def _working(self, spare_pages: int = _SPARE_PAGES) -> Iterator[sqlite3.Connection]:
         """A transaction, which waits its turn among processes; an error undoes it."""
         with self._gate.passing(), self._lock, self._translated():
             if self._connection is None:
                 self._connection = self._opened()
             connection = self._connection
+            pages = max(self._max_bytes // _PAGE, 1) + spare_pages
+            connection.execute(f"PRAGMA max_page_count={pages}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -238,7 +242,6 @@ class Spool:
         connection.execute(f"PRAGMA page_size={_PAGE}")
         connection.execute("PRAGMA auto_vacuum=FULL")
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA max_page_count={max(self._max_bytes // _PAGE, 1)}")
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA:
             connection.execute(statement)
