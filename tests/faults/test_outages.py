@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 from sqlalchemy import event
+from typer.testing import CliRunner
 
 from agent_memory import (
     AgentMemorySystem,
@@ -27,6 +28,7 @@ from agent_memory import (
     Tier,
     WritesRefused,
 )
+from agent_memory.cli.commands import app
 from agent_memory.connections import redis as connecting
 from agent_memory.connections import sql as sql_connecting
 from agent_memory.embedded import EmbeddedServer, server_binary
@@ -45,8 +47,8 @@ config = MemoryConfig(redis_url=sys.argv[1], path=sys.argv[2])
 system = AgentMemorySystem(config)
 print("open", flush=True)
 sys.stdin.readline()
-for step in range(int(sys.argv[3]), 10_000):
-    if system.store_agent_state("ant", {"step": step}, step):
+for step in range(10_000):
+    if system.store_agent_state(sys.argv[3], {"step": step}, step):
         print(step, flush=True)
 """
 
@@ -500,9 +502,9 @@ def test_a_command_that_is_refused_for_its_agent_is_no_outage(
 # -- processes that die, and others ---------------------------------------------------------------
 
 
-def storing(config: MemoryConfig, first: int) -> subprocess.Popen[bytes]:
+def storing(config: MemoryConfig, agent: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-c", STORING, str(config.redis_url), str(config.path), str(first)],
+        [sys.executable, "-c", STORING, str(config.redis_url), str(config.path), agent],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -532,21 +534,46 @@ def begin(process: subprocess.Popen[bytes]) -> None:
 def test_what_killed_processes_had_acknowledged_is_there_once_after_the_next_opens(
     server: engines.StoppableServer, config: MemoryConfig
 ) -> None:
-    processes = [storing(config, first) for first in (0, 20_000)]
-
-    begin(processes[0])
-    told = [int(processes[0].stdout.readline()) for _ in range(20)]  # type: ignore[union-attr]  # a pipe
+    processes = {agent: storing(config, agent) for agent in ("ant", "bee")}
+    told = {}
+    for process in processes.values():
+        begin(process)
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) == 0
     server.kill()
-    told += told_by(processes[0], 20)
-    processes[1].kill()
-    processes[1].communicate()
+    for agent, process in processes.items():
+        told[agent] = [0, *told_by(process, 500)]
     server.start()
     with AgentMemorySystem(config) as system:
-        steps = steps_of(system)
-        assert set(told) <= set(steps)
-        assert len(steps) == len(set(steps))
-        assert steps == list(range(len(steps)))
+        for agent, acknowledged in told.items():
+            steps = steps_of(system, agent)
+            assert acknowledged == list(range(len(acknowledged)))
+            # The last one may have been stored and not told.
+            assert steps in (acknowledged, [*acknowledged, len(acknowledged)])
         assert waiting(system) == 0
+
+
+def test_the_command_line_says_what_waits_with_the_server_away_and_back(
+    server: engines.StoppableServer, config: MemoryConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_MEMORY_REDIS_URL", server.url)
+    asked = ["status", "--path", str(config.path)]
+    with AgentMemorySystem(config, upkeep=False) as system:
+        server.kill()
+        store(system, 0, 1)
+    away = CliRunner().invoke(app, asked)
+    assert away.exit_code == 2
+    assert "waiting for short-term memory: 2 entries since 20" in away.output
+    assert "does not answer" in away.output
+    server.start()
+    back = CliRunner().invoke(app, asked)
+    assert back.exit_code == 0
+    assert "short-term and intermediate memory: up" in back.output
+    assert "2 entries" in back.output  # looking stores nothing
+    AgentMemorySystem(config).close()
+    settled = CliRunner().invoke(app, asked)
+    assert "waiting" not in settled.output
+    assert engines.PASSWORD not in away.output + back.output
 
 
 def test_killing_the_process_that_replays_loses_nothing(
