@@ -41,11 +41,13 @@ if TYPE_CHECKING:
         SearchIndexError,
         StoreReadOnly,
         StoreUnavailable,
+        WritesRefused,
     )
     from agent_memory.hooks import install_memory_hooks, with_memory
     from agent_memory.memory_agent import MemoryAgent
     from agent_memory.repositories.redis import ImRepository, StmRepository
     from agent_memory.repositories.sql import LtmRepository
+    from agent_memory.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
 
 _HOMES = {
@@ -70,6 +72,7 @@ _HOMES = {
     "MemoryAgent": "memory_agent",
     "MemoryConfig": "config",
     "MemoryEntry": "entry",
+    "MemoryStatus": "status",
     "MemoryStoreError": "errors",
     "MemoryType": "entry",
     "Moves": "consolidation",
@@ -84,12 +87,15 @@ _HOMES = {
     "SQLiteLTMStore": "stores",
     "SchemaOutOfDate": "errors",
     "SearchIndexError": "errors",
+    "SpoolStatus": "status",
     "StateAutoencoder": "embeddings.autoencoder",
     "StmRepository": "repositories.redis",
     "StoreReadOnly": "errors",
+    "StoreStatus": "status",
     "StoreUnavailable": "errors",
     "Tier": "entry",
     "VectorStore": "embeddings.vector_store",
+    "WritesRefused": "errors",
     "install_memory_hooks": "hooks",
     "with_memory": "hooks",
 }
@@ -116,6 +122,7 @@ __all__ = [
     "MemoryAgent",
     "MemoryConfig",
     "MemoryEntry",
+    "MemoryStatus",
     "MemoryStoreError",
     "MemoryType",
     "Moves",
@@ -130,12 +137,15 @@ __all__ = [
     "SQLiteLTMStore",
     "SchemaOutOfDate",
     "SearchIndexError",
+    "SpoolStatus",
     "StateAutoencoder",
     "StmRepository",
     "StoreReadOnly",
+    "StoreStatus",
     "StoreUnavailable",
     "Tier",
     "VectorStore",
+    "WritesRefused",
     "install_memory_hooks",
     "with_memory",
 ]

@@ -200,6 +200,9 @@ class MemoryConfig(_Part):
         indexed_attributes: Paths in contents whose values long-term memory keeps in a column
             of their own, for SQL to filter on.
         max_entry_bytes: Contents that need more bytes are refused.
+        spool_max_bytes: How large the file may become in which entries wait on this machine's
+            disk while the Redis server is away; 0: they do not wait, and storing them fails.
+            There is none with the engine "fake" or long-term memory in the process.
         similarity: Where vectors of the Redis tiers are compared; the answers are the same.
             "process": here, from vectors that are kept, which is the faster way as long as those
             of the agents asked about fit ``vector_cache_bytes``. "server": by an index of the
@@ -228,6 +231,7 @@ class MemoryConfig(_Part):
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()
     max_entry_bytes: _Positive = 16 * 1024 * 1024
+    spool_max_bytes: Annotated[int, Field(ge=0)] = 1024 * 1024 * 1024
     similarity: Literal["process", "server"] = "process"
     vector_cache_bytes: _Positive = 256 * 1024 * 1024
 

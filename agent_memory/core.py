@@ -31,7 +31,7 @@ from agent_memory.entry import (
 )
 from agent_memory.errors import ConfigError, EntryNotFound, StoreReadOnly
 from agent_memory.folder_record import recorded_config
-from agent_memory.forgetting import forget_agents
+from agent_memory.forgetting import forget_run
 from agent_memory.forking import after_fork
 from agent_memory.identity import checked_agent_id, checked_memory_id
 from agent_memory.memory_agent import MemoryAgent, RunMemory
@@ -42,6 +42,7 @@ from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
 from agent_memory.retrieval.across import fetch, recall
 from agent_memory.retrieval.similarity import Likeness, recall_alike
+from agent_memory.status import MemoryStatus
 from agent_memory.stores import whole_config
 
 
@@ -241,6 +242,15 @@ class AgentMemorySystem:
         return self._resources.outages
 
     @property
+    def status(self) -> MemoryStatus:
+        """Which stores are up, and what waits for the others, as this process knows it.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+        """
+        return self._resources.status()
+
+    @property
     def moves(self) -> Moves:
         """How many entries this object has moved so far."""
         return self._run.consolidation.moves
@@ -365,6 +375,7 @@ class AgentMemorySystem:
         """
         if self._resources.read_only:
             raise StoreReadOnly("the memory was opened read-only; upkeep is the writer's")
+        self._resources.intake.replay()
         self._resources.refresh_encoder()
         self._accesses.flush()
         consolidation = self._run.consolidation
@@ -417,8 +428,7 @@ class AgentMemorySystem:
 
     def _clear_all(self) -> bool:
         run_id = self.config.run_id
-        agents = {agent for repository in self._tiers for agent in repository.agents(run_id)}
-        forget_agents(self.stm, self.im, self.ltm, run_id, sorted(agents), self._resources.clock)
+        forget_run(self.stm, self.im, self.ltm, run_id, self._resources.clock)
         return True
 
 

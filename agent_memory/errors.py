@@ -12,6 +12,7 @@
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
     |   +-- CommandRefused              the server answers a command with an error
+    |       +-- WritesRefused           the server takes no writes at present
     +-- QueryEngineMissing              the server has no query engine
     +-- SearchIndexError                an index of the query engine cannot be used
         +-- IndexConflict               something else stands under its name
@@ -78,6 +79,10 @@ class StoreUnavailable(MemoryStoreError):
 
 class CommandRefused(StoreUnavailable):
     """The server answers, and what it answers a command with is an error."""
+
+
+class WritesRefused(CommandRefused):
+    """The server takes no writes at present: it is out of memory, cannot persist, is a replica."""
 
 
 class QueryEngineMissing(MemoryStoreError):

@@ -171,13 +171,13 @@ class MemoryAgent:
     ) -> bool:
         entry = self._entry(memory_type, data, step_number, priority)
         resources = self._run.resources
-        if not resources.outages.guard(0, resources.stm.add, entry):
+        if not resources.outages.guard(False, resources.intake.store, entry):
             return False
         self._run.latest_step = max(self._run.latest_step, entry.step_number)
         self._inserts += 1
         if self._inserts % resources.config.cleanup_interval == 0:
             # The entry is stored by now: a lower tier that is away must not deny it.
-            resources.upkeep_outages.guard(None, self._consolidate)
+            resources.upkeep(self._consolidate)
         return True
 
     def _entry(
@@ -211,9 +211,10 @@ class MemoryAgent:
         ordinal = run.resources.ordinals.next(run.run_id, self.agent_id, step)
         return reproducible_id(run.run_id, self.agent_id, step, memory_type, ordinal)
 
-    def _consolidate(self) -> None:
+    def _consolidate(self) -> bool:
         run = self._run
         run.consolidation.consolidate(run.run_id, [self.agent_id], run.now(), run.latest_step)
+        return True
 
     def _clear(self) -> bool:
         resources = self._run.resources

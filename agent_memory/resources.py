@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from agent_memory import schema
+from agent_memory.absence import Absence
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.config import Deployment, MemoryConfig, deployment
 from agent_memory.connections.redis import (
@@ -27,7 +28,7 @@ from agent_memory.connections.redis import (
     open_redis,
 )
 from agent_memory.connections.redis_engine import RedisEngine
-from agent_memory.connections.sql import open_engine
+from agent_memory.connections.sql import open_engine, place_of, watch
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
@@ -44,6 +45,7 @@ from agent_memory.errors import (
 from agent_memory.folder_record import check_folder, record_folder
 from agent_memory.forking import after_fork
 from agent_memory.identity import MemoryIds, Ordinals
+from agent_memory.intake import LONGEST_PAUSE, Intake
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
@@ -55,6 +57,8 @@ from agent_memory.repositories.redis_models import ModelBackend
 from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.repositories.sql_encoders import EncoderVersions
+from agent_memory.spool import spool_of
+from agent_memory.status import MemoryStatus
 
 
 class Resources:
@@ -67,6 +71,7 @@ class Resources:
         stm: Short-term memory.
         im: Intermediate memory.
         ltm: Long-term memory.
+        intake: The way into short-term memory, also while that is away.
         search: The query engine's view of short-term and of intermediate memory.
         models: The models of all tiers: SQLAlchemy's under the table prefix, Redis-OM's.
         engine: The SQL engine.
@@ -101,11 +106,16 @@ class Resources:
         self.outages = Outages(config.on_store_error)
         # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
         self.upkeep_outages = Outages("log", MemoryStoreError)
+        self._upkeep_absence = Absence(0.0, LONGEST_PAUSE, clock)
+        self._ltm_absence = Absence(0.0, LONGEST_PAUSE, clock)
         logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
         with ExitStack() as opened:
             self._open(opened)
             self._choose_encoder()
             self._opened = opened.pop_all()
+        if not read_only:
+            # What a process left behind that was killed while the server was away.
+            self.upkeep_outages.guard(None, self.intake.replay)
 
     @property
     def tiers(self) -> tuple[MemoryRepository, MemoryRepository, MemoryRepository]:
@@ -158,6 +168,34 @@ class Resources:
         """
         return max((version for tier in self.tiers for version in tier.versions()), default=0)
 
+    def upkeep(self, work: Callable[[], bool]) -> None:
+        """Do upkeep that no caller waits for, unless it would only keep the caller waiting.
+
+        It is left out while the server is away, and for a while after it has failed: a database
+        that another process keeps locked would cost each caller its whole busy timeout.
+
+        Args:
+            work: What to do; returns True.
+        """
+        absence = self._upkeep_absence
+        if self.intake.absence.is_away or not absence.is_due:
+            return
+        begun = absence.ticks()
+        if self.upkeep_outages.guard(False, work):
+            absence.returned()
+        else:
+            absence.failed(MemoryStoreError("upkeep failed"), absence.ticks() - begun)
+
+    def status(self) -> MemoryStatus:
+        """How the stores are, as this process knows it.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+        """
+        short_term, spool = self.intake.status()
+        long_term = self._ltm_absence.status(place_of(self.engine))
+        return MemoryStatus(short_term, long_term, spool, self.outages.failures)
+
     def level(self, tier: Tier) -> int:
         """The compression level of a tier."""
         if tier is Tier.STM:
@@ -187,6 +225,14 @@ class Resources:
         self.stm: MemoryRepository = ReadOnlyRepository(stm) if self.read_only else stm
         self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
+        self.intake = Intake(
+            (self.stm, self.im, self.ltm),
+            self._stm_channel.where,
+            spool_of(self.config, self.deployment),
+            self._stm_channel.is_worth_asking,
+            clock=self.clock,
+        )
+        opened.callback(self.intake.close)
         self.models = SystemModels.of(
             ltm_models(self.config.ltm_config.table_prefix),
             ModelBackend(self.stm, self.search[Tier.STM], codec),
@@ -234,6 +280,7 @@ class Resources:
         widths = Widths.of(self.config.autoencoder_config)
         self.engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
         opened.callback(self.engine.dispose)
+        watch(self.engine, self._ltm_absence.failed, self._ltm_absence.returned)
         if self.read_only:
             schema.check(self.engine, config.table_prefix)
         else:

@@ -37,6 +37,8 @@ def figures() -> Iterator[Figure]:
             client = redis.Redis(unix_socket_path=server.socket_path)
             yield _single(system, client)
             yield _batched(system, client)
+            with AgentMemorySystem(config.model_copy(update={"spool_max_bytes": 0})) as bare:
+                yield _armed(system, bare)
             client.close()
 
 
@@ -57,6 +59,26 @@ def _single(system: AgentMemorySystem, client: redis.Redis) -> Figure:
         "0.60x or more",
         f"{ratio.median:.2f}x",
         ratio.median >= 0.6,
+        f"{ratio.spread}; {ratio.our_seconds / SINGLE * 1e6:.0f} us each",
+    )
+
+
+def _armed(system: AgentMemorySystem, bare: AgentMemorySystem) -> Figure:
+    states = trader_states(SINGLE)
+    agents = itertools.count()
+
+    def ours() -> Work:
+        return partial(_store_states, system, f"armed{next(agents)}", states)
+
+    def without() -> Work:
+        return partial(_store_states, bare, f"bare{next(agents)}", states)
+
+    ratio = compare(ours, without)
+    return Figure(
+        "single store_agent_state with the spool armed against without",
+        "0.83x or more",
+        f"{ratio.median:.2f}x",
+        ratio.median >= 0.83,
         f"{ratio.spread}; {ratio.our_seconds / SINGLE * 1e6:.0f} us each",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import signal
 import socket
 import subprocess
 import time
@@ -76,18 +77,68 @@ def tcp_server(
 
 
 def _start(
-    program: Path, folder: Path, port: int, modules: Sequence[Path]
+    program: Path, folder: Path, port: int, modules: Sequence[Path], more: str = ""
 ) -> subprocess.Popen[bytes]:
     settings = folder / "server.conf"
     load = "".join(f'loadmodule "{module}"\n' for module in modules)
     settings.write_text(
         f'port {port}\nbind 127.0.0.1\ndir "{folder}"\nsave ""\nappendonly no\n'
-        f'requirepass "{PASSWORD}"\n{load}'
+        f'requirepass "{PASSWORD}"\n{load}{more}'
     )
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             [program, settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
+
+
+class StoppableServer:
+    """A server on 127.0.0.1 that keeps what it holds, and can go away and come back.
+
+    Args:
+        folder: Where it works.
+        more: Further lines of its settings.
+    """
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self._folder = folder
+        self._more = more
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL, with the password."""
+        return f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, or bring it back on its port with what it held."""
+        kept = f"appendonly yes\nappendfsync always\n{self._more}"
+        self._process = _start(server_binary(), self._folder, self.port, (), kept)
+        if not _answers(self._process, self.port):
+            raise RuntimeError(f"no server came up in {self._folder}")
+
+    def kill(self) -> None:
+        """End it at once, as losing its machine would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=_START_TIMEOUT)
+
+    def pause(self) -> None:
+        """Let it accept connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> StoppableServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +10,13 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli import demo as sugarscape_demo
-from agent_memory.cli import tables
+from agent_memory.cli import standing, tables
 from agent_memory.cli.convert import convert
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder import app as encoder_app
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.errors import StoreUnavailable
 
 app = typer.Typer(
     help="Memory for agents in long simulations.",
@@ -47,9 +49,21 @@ def demo(
 
 @app.command()
 def status(path: Folder = None) -> None:
-    """Show which runs a folder remembers, beside a live simulation if need be."""
-    with plain_errors(), opened(path, read_only=True) as system:
-        console().print(tables.runs(system))
+    """Show which runs a folder remembers, and what waits, beside a live simulation if need be."""
+    with plain_errors():
+        try:
+            with opened(path, read_only=True) as system:
+                console().print(tables.runs(system))
+                _tell(standing.lines(system.status))
+        except StoreUnavailable:
+            # What waits lies on this machine, and can be told without the server.
+            _tell(standing.left_waiting(path))
+            raise
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(" ".join(line.split()))
 
 
 @app.command()

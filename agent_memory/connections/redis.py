@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +26,24 @@ from redis.retry import Retry
 
 from agent_memory.config import without_password
 from agent_memory.connections.redis_engine import EngineKind, RedisEngine, probe
-from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable
+from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable, WritesRefused
 from agent_memory.forking import ForkGate, after_fork
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
 CONNECT_TIMEOUT = 5.0
 """How long connecting may take, in seconds."""
+LOOK_TIMEOUT = 0.5
+"""How long a server that was away may take to connect and to answer, in seconds."""
+
+# What a server says that would take no entry at all, and may take them later. redis-py cuts off
+# the words it has classes for; older servers put a script's error into a sentence.
+_NO_WRITES = re.compile(r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|BUSY|LOADING) ")
+_NO_WRITES_CLASSES = tuple(
+    getattr(redis.exceptions, name)
+    for name in ("OutOfMemoryError", "ReadOnlyError", "NoPermissionError", "MasterDownError",
+                 "ClusterDownError")
+)  # fmt: skip
 
 # How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
 # server come within it, and being woken takes 80 us.
@@ -199,6 +211,30 @@ class RedisChannel:
                     replies[place] = reply
             return [_answer(reply) for reply in replies]
 
+    def is_worth_asking(self) -> bool:
+        """Look in a short time whether the server may answer by now, on a connection of its own.
+
+        One that is there but does not answer in time is not; one that is gone and can be healed
+        is, since the next request heals it.
+        """
+        pool = self.client.connection_pool
+        patience = {"socket_timeout": LOOK_TIMEOUT, "socket_connect_timeout": LOOK_TIMEOUT}
+        connection = pool.connection_class(**{**pool.connection_kwargs, **patience})
+        try:
+            connection.connect()
+            connection.send_command("PING")
+            connection.read_response()
+        except redis.exceptions.ResponseError:
+            return True  # it speaks, and a request will tell what it refuses
+        except redis.exceptions.TimeoutError:
+            return False
+        except (redis.exceptions.ConnectionError, OSError):
+            return self._heal is not None
+        else:
+            return True
+        finally:
+            connection.disconnect()
+
     def close(self) -> None:
         """Close all connections."""
         self._give_back()
@@ -288,7 +324,9 @@ class RedisChannel:
                 "redis_url; without them the embedded server is used"
             ) from error
         except redis.exceptions.ResponseError as error:
-            raise CommandRefused(f"{self.where} refuses: {error}") from error
+            takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
+            kind = WritesRefused if takes_none else CommandRefused
+            raise kind(f"{self.where} refuses: {error}") from error
 
 
 def describe(url: str) -> str:

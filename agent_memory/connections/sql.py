@@ -6,13 +6,22 @@ import re
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    exc,
+    make_url,
+)
 from sqlalchemy.pool import Pool, QueuePool
 
 from agent_memory.config import without_password
@@ -135,6 +144,30 @@ def forget_connections(engine: Engine) -> None:
 
 
 _abandoned: list[Pool] = []
+
+
+def watch(
+    engine: Engine, failed: Callable[[MemoryStoreError], object], worked: Callable[[], object]
+) -> None:
+    """Have it told when the database does not answer, and when a transaction is committed.
+
+    Args:
+        engine: Its engine.
+        failed: Called with what a repository is about to raise.
+        worked: Called after a commit.
+    """
+
+    @event.listens_for(engine, "handle_error")
+    def tell_failure(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, exc.DBAPIError) and not isinstance(error, exc.IntegrityError):
+            told = _translated(str(error.orig), place_of(engine))
+            if isinstance(told, StoreUnavailable):
+                failed(told)
+
+    @event.listens_for(engine, "commit")
+    def tell_success(_connection: Connection) -> None:
+        worked()
 
 
 def _with_gate(engine: Engine) -> Engine:

@@ -19,6 +19,7 @@ A repository holds the entries of one tier, of any number of runs and agents.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 from abc import ABC, abstractmethod
@@ -458,6 +459,27 @@ class MemoryRepository(ABC):
         )  # fmt: skip
 
 
+def clearing_marks(run_id: str, agents: Iterable[str] | None = None) -> list[EntryKey]:
+    """Keys of no entry, which are forgotten and released to note when something was cleared.
+
+    So whoever brings entries from elsewhere later can tell by ``LongTermMemory.forgotten`` that
+    they are older than that.
+
+    Args:
+        run_id: The run.
+        agents: Its agents that are cleared; None: the run as a whole.
+    """
+    names = [""] if agents is None else agents
+    return [EntryKey(run_id, name, _mark(run_id, name)) for name in names]
+
+
+def _mark(run_id: str, agent_id: str) -> str:
+    """The id of a mark: a UUIDv8 that nothing else makes."""
+    name = f"cleared\0{len(run_id)}:{run_id}\0{agent_id}"
+    digits = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    return f"{digits[:12]}8{digits[13:16]}8{digits[17:]}"
+
+
 class LongTermMemory(MemoryRepository):
     """The last tier: a repository that also remembers what was forgotten."""
 
@@ -485,6 +507,14 @@ class LongTermMemory(MemoryRepository):
         Args:
             keys: Keys that were forgotten, and whose entries have been removed in every tier.
             at: The time, in seconds since 1970.
+        """
+
+    @abstractmethod
+    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
+        """Those of the keys that were forgotten, and when they were released.
+
+        Returns:
+            For each, the time of its release in seconds since 1970; None: it is not released.
         """
 
     @abstractmethod

@@ -155,6 +155,11 @@ class InMemoryRepository(LongTermMemory):
         with self._lock:
             self._forgotten.update({key: at for key in keys if key in self._forgotten})
 
+    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
+        """Those of the keys that were forgotten, and when they were released."""
+        with self._lock:
+            return {key: self._forgotten[key] for key in keys if key in self._forgotten}
+
     # -- reading ------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:

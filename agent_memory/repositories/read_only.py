@@ -78,6 +78,12 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
+    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
+        """Those of the keys that were forgotten, and when they were released."""
+        if not isinstance(self._repository, LongTermMemory):
+            return {}
+        return self._repository.forgotten(keys)
+
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
         return self._repository.get_many(keys)

@@ -50,6 +50,7 @@ from agent_memory.repositories.sql_statements import (
     owned_by,
     runs_with_entries,
     table_of,
+    tombstones_in,
     vectors_answering,
 )
 from agent_memory.repositories.sql_transactions import Transactions
@@ -244,6 +245,17 @@ class LtmRepository(LongTermMemory):
         """Let forgotten keys be stored anew, but for copies that were read before."""
         released = list(keys)
         self._write(lambda work: work.release(released, at))
+
+    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
+        """Those of the keys that were forgotten, and when they were released."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[tuple[str, str], float | None] = {}
+        with self._transactions.reading() as connection:
+            for run_id, chunk in ids_by_run(wanted):
+                rows = connection.execute(tombstones_in(self._models, run_id, chunk))
+                found |= {(run_id, row.memory_id): row.released_at for row in rows}
+        places = {key: (key.run_id, key.memory_id) for key in wanted}
+        return {key: found[place] for key, place in places.items() if place in found}
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and complete the column of what is stored.

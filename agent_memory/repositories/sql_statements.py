@@ -177,6 +177,18 @@ def tombstones(
     )
 
 
+def tombstones_in(
+    models: LtmModels, run_id: str, memory_ids: Sequence[str]
+) -> Select[*tuple[Any, ...]]:
+    """The same of a run by its name."""
+    run, tombstone = models.Run, models.Tombstone
+    return (
+        select(tombstone.memory_id, tombstone.released_at)
+        .join(run, run.id == tombstone.run_ref)
+        .where(run.name == run_id, tombstone.memory_id.in_(memory_ids))
+    )
+
+
 def runs_with_tombstones(models: LtmModels, run_refs: Sequence[int]) -> Select[*tuple[Any, ...]]:
     """Which of those runs have forgotten anything."""
     run, tombstone = models.Run, models.Tombstone

@@ -10,7 +10,7 @@ import pytest
 
 from agent_memory.entry import EntryKey
 from agent_memory.errors import EntryNotFound
-from agent_memory.repositories.base import Added, LongTermMemory
+from agent_memory.repositories.base import Added, LongTermMemory, clearing_marks
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 
@@ -159,3 +159,28 @@ class ForgettingContract:
         entry = an_entry()
         repository.release([entry.key], at=7.0)
         assert repository.take_over([entry], read_at=1.0) == [Added.STORED]
+
+    def test_what_was_forgotten_is_told_with_the_time_of_its_release(
+        self, repository: LongTermMemory
+    ) -> None:
+        entries = [an_entry(), an_entry(run_id="run 2"), an_entry(), an_entry(run_id="run 3")]
+        keys = [entry.key for entry in entries]
+        repository.add_many(entries)
+        repository.forget(keys[:3], at=5.0)
+        repository.release(keys[1:2], at=7.0)
+        assert repository.forgotten(iter(keys)) == {keys[0]: None, keys[1]: 7.0, keys[2]: None}
+        assert repository.forgotten([]) == {}
+        assert repository.runs() == ["run 3"]
+
+    def test_a_clearing_is_noted_for_its_run_or_its_agents_alone(
+        self, repository: LongTermMemory
+    ) -> None:
+        names = [*HOSTILE_NAMES, "ant"]
+        for place, name in enumerate(names):
+            marks = clearing_marks(name, [name])
+            repository.forget(marks, at=1.0)
+            repository.release(marks, at=float(place))
+        for place, name in enumerate(names):
+            (mark,) = clearing_marks(name, [name])
+            assert repository.forgotten([mark, *clearing_marks(name)]) == {mark: float(place)}
+        assert repository.runs() == []

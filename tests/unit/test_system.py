@@ -747,7 +747,7 @@ def remote(tcp_port: int, tmp_path: Path) -> dict[str, Any]:
 def test_an_outage_is_logged_once_and_answers_false(
     remote: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    system = AgentMemorySystem(remote)
+    system = AgentMemorySystem(remote | {"spool_max_bytes": 0})
     assert system.store_agent_state("ant", {}, 0)
     stop_server(system)
     agent = system.get_memory_agent("ant")
@@ -766,7 +766,7 @@ def test_an_outage_is_logged_once_and_answers_false(
 
 
 def test_an_outage_raises_when_so_configured(remote: dict[str, Any]) -> None:
-    system = AgentMemorySystem(remote | {"on_store_error": "raise"})
+    system = AgentMemorySystem(remote | {"on_store_error": "raise", "spool_max_bytes": 0})
     stop_server(system)
     with pytest.raises(StoreUnavailable, match="does not answer"):
         system.store_agent_state("ant", {}, 1)
