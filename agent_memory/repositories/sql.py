@@ -25,7 +25,7 @@ from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
 from agent_memory.models.ltm_vectors import decode_vectors
-from agent_memory.repositories import sql_attributes
+from agent_memory.repositories import sql_attributes, sql_many
 from agent_memory.repositories.base import (
     Added,
     Codec,
@@ -34,8 +34,10 @@ from agent_memory.repositories.base import (
     answering,
     run_of,
 )
+from agent_memory.repositories.census import Census
 from agent_memory.repositories.sql_names import KnownNames
 from agent_memory.repositories.sql_statements import (
+    IN_LIST,
     agents_with_entries,
     bytes_of_weights,
     chunked,
@@ -202,6 +204,18 @@ class LtmRepository(LongTermMemory):
             lambda work: work.delete_rows(place.row for place in work.locate(wanted).values())
         )
 
+    def remove_answering(self, queries: Sequence[Query]) -> int:
+        """Remove the entries that answer any of some queries, in one transaction."""
+        if any(query.attributes or query.limit is not None for query in queries):
+            return super().remove_answering(queries)
+        keys = [
+            EntryKey(run_of(query), query.agent_id, memory_id)
+            for query in queries
+            for group in self.vectors(query)
+            for memory_id in group.memory_ids
+        ]
+        return self.remove_many(keys)
+
     def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
 
@@ -222,6 +236,16 @@ class LtmRepository(LongTermMemory):
     def clear_agent(self, run_id: str, agent_id: str) -> int:
         """Remove all entries of an agent in a run; returns how many there were."""
         return self._clear(run_id, agent_id)
+
+    def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
+        """Remove all entries of some agents of a run, in one transaction."""
+        statements = [
+            sql_many.entries_of_agents(self._models, run_id, names)
+            for names in chunked(dict.fromkeys(agents), IN_LIST)
+        ]
+        return self._write(
+            lambda work: sum(work.connection.execute(each).rowcount for each in statements)
+        )
 
     def clear_run(self, run_id: str) -> int:
         """Remove all entries of a run; returns how many there were."""
@@ -368,6 +392,13 @@ class LtmRepository(LongTermMemory):
         with self._transactions.reading() as connection:
             ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, version))
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
+    ) -> dict[str, Census]:
+        """What each of some agents of a run has here. The last tier: nothing is noted."""
+        with self._transactions.reading() as connection:
+            return dict(sql_many.census(connection, self._models, run_id, agents))
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
