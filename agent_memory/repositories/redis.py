@@ -47,8 +47,8 @@ from agent_memory.repositories.base import (
     answering,
     run_of,
 )
-from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
 from agent_memory.repositories.census import Census
+from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
 from agent_memory.repositories.redis_census import census
 from agent_memory.repositories.redis_footprint import stored_bytes
 from agent_memory.repositories.redis_indexed import IndexedNearest
