@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
     from agent_memory.embeddings.vector_store import VectorStore
     from agent_memory.entry import EntryKey, Hit, MemoryEntry, MemoryType, Order, Query, Tier
+    from agent_memory.erasing import ForgettingReceipt
     from agent_memory.errors import (
         CommandRefused,
         ConfigError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         InvalidEntry,
         MemoryStoreError,
         QueryEngineMissing,
+        RunHasForks,
         SchemaOutOfDate,
         SearchIndexError,
         StoreReadOnly,
@@ -63,6 +65,7 @@ _HOMES = {
     "EntryConflict": "errors",
     "EntryKey": "entry",
     "EntryNotFound": "errors",
+    "ForgettingReceipt": "erasing",
     "Hit": "entry",
     "ImRepository": "repositories.redis",
     "IndexBuilding": "errors",
@@ -85,6 +88,7 @@ _HOMES = {
     "RedisSTMStore": "stores",
     "SQLiteLTMConfig": "config",
     "SQLiteLTMStore": "stores",
+    "RunHasForks": "errors",
     "SchemaOutOfDate": "errors",
     "SearchIndexError": "errors",
     "SpoolStatus": "status",
@@ -113,6 +117,7 @@ __all__ = [
     "EntryConflict",
     "EntryKey",
     "EntryNotFound",
+    "ForgettingReceipt",
     "Hit",
     "ImRepository",
     "IndexBuilding",
@@ -133,6 +138,7 @@ __all__ = [
     "RedisIMStore",
     "RedisSTMConfig",
     "RedisSTMStore",
+    "RunHasForks",
     "SQLiteLTMConfig",
     "SQLiteLTMStore",
     "SchemaOutOfDate",

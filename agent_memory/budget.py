@@ -100,7 +100,7 @@ class Budget:
                 for share in portion
                 if share.run_id == run_id and share.counts[tier]
             }
-            gone, _ = way.move(way.oldest(run_id, counts), read_at)
+            gone, _ = way.move(way.first(run_id, counts), read_at)
             moved += gone
         return moved
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,15 +29,16 @@ from agent_memory.entry import (
     Tier,
     checked_embedding,
 )
-from agent_memory.errors import ConfigError, EntryNotFound, StoreReadOnly
+from agent_memory.erasing import Erasure, ForgettingReceipt
+from agent_memory.errors import ConfigError, EntryNotFound, InvalidEntry, StoreReadOnly
 from agent_memory.folder_record import recorded_config
 from agent_memory.forgetting import forget_run
 from agent_memory.forking import after_fork
-from agent_memory.identity import checked_agent_id, checked_memory_id
+from agent_memory.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.memory_agent import MemoryAgent, RunMemory
 from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
-from agent_memory.repositories.base import LongTermMemory, MemoryRepository
+from agent_memory.repositories.base import LongTermMemory, MemoryRepository, run_of
 from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
 from agent_memory.retrieval.across import fetch, recall
@@ -401,6 +402,66 @@ class AgentMemorySystem:
             raise StoreReadOnly("the memory was opened read-only; nothing was cleared")
         return self._resources.outages.guard(False, self._clear_all)
 
+    def forget(
+        self,
+        agent: str | int | None = None,
+        *,
+        run: str | None = None,
+        memory_id: str | None = None,
+        query: Query | None = None,
+        scrub: bool = False,
+    ) -> ForgettingReceipt:
+        """Forget for good, in every tier and in the spool, and look whether it is gone.
+
+        What is stored afterwards, under the same ids too, is remembered: a run may be run again.
+
+        Args:
+            agent: All that this agent remembers in the run; with ``memory_id`` whose that is.
+            run: The run; None: this system's. Without anything else: the whole run, also of
+                agents this process never met.
+            memory_id: This entry alone.
+            query: What ``recall`` answers it with; alone, since it names agent and run.
+            scrub: Have the files of long-term memory, of the server and of the spool written
+                anew, which until then keep the bytes of what was removed. Takes as long as
+                copying them.
+
+        Returns:
+            What was removed, where, and which versions of the encoder may have learned from it.
+
+        Raises:
+            InvalidEntry: Nothing is named, or ``query`` and something else; a name has no meaning.
+            RunHasForks: Other runs were forked from the run.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A store does not answer; what was removed by then stays removed, and
+                the same call goes on with the rest.
+        """
+        if self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; nothing was forgotten")
+        receipt = self._forget(agent, run, memory_id, query)
+        if not scrub:
+            return receipt
+        done, problems = Erasure(self._resources, receipt.run_id).scrub()
+        return replace(receipt, rewritten=tuple(done), not_rewritten=problems)
+
+    def _forget(
+        self, agent: object, run: object, memory_id: object, query: Query | None
+    ) -> ForgettingReceipt:
+        named = agent is not None or run is not None or memory_id is not None
+        if named == (query is not None):
+            raise InvalidEntry(
+                "forget: name an agent, a memory_id or a run, or give a query alone, which names "
+                "agent and run itself"
+            )
+        if query is not None:
+            asked = query.within(self.config.run_id)
+            return Erasure(self._resources, run_of(asked)).answers(asked)
+        run_id = self.config.run_id if run is None else checked_run_id(run)
+        erasure = Erasure(self._resources, run_id)
+        whose = None if agent is None else checked_agent_id(agent)
+        if memory_id is not None:
+            return erasure.memory(checked_memory_id(memory_id), whose)
+        return erasure.run() if whose is None else erasure.agent(whose)
+
     def statistics(self) -> dict[Tier, TierStatistics]:
         """What each tier holds, of this run and in all."""
         return {repository.tier: self._tier_statistics(repository) for repository in self._tiers}
@@ -427,8 +488,7 @@ class AgentMemorySystem:
         return max(steps, default=None)
 
     def _clear_all(self) -> bool:
-        run_id = self.config.run_id
-        forget_run(self.stm, self.im, self.ltm, run_id, self._resources.clock)
+        forget_run(self._resources.tiers, self.config.run_id, self._resources.clock)
         return True
 
 

@@ -9,6 +9,7 @@
     +-- EntryConflict                   the entry was changed by someone else meanwhile
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
+    +-- RunHasForks                     other runs were forked from the one to be forgotten
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
     |   +-- CommandRefused              the server answers a command with an error
@@ -67,6 +68,10 @@ class SchemaOutOfDate(MemoryStoreError):
 
 class EntriesWouldBeLost(MemoryStoreError):
     """A downgrade of the schema would drop tables that hold entries; nothing was changed."""
+
+
+class RunHasForks(MemoryStoreError):
+    """Other runs were forked from the run that was to be forgotten; the message names them."""
 
 
 class StoreReadOnly(MemoryStoreError):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from agent_memory.absence import Absence
@@ -148,6 +148,40 @@ class Intake:
                 left = self._replay_slice(self._spool)
             if left is _Left.NOTHING:
                 self._settled()
+
+    def spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
+        """What waits and can be read, each with its number.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+        """
+        if self._spool is None or not self._spool.exists:
+            return
+        for waiting in self._spool.all_waiting():
+            try:
+                yield waiting.number, decoded(waiting)
+            except EncodingError:
+                # It is told of, and set aside, when it is its turn to be stored.
+                continue
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Take what was forgotten out of the spool.
+
+        Raises:
+            StoreUnavailable: The spool cannot be written.
+        """
+        dropped = list(numbers)
+        if self._spool is not None and dropped:
+            self._spool.done(dropped)
+
+    def rewrite_spool(self) -> None:
+        """Have the spool's file written anew without what was taken out of it.
+
+        Raises:
+            StoreUnavailable: The spool cannot be written.
+        """
+        if self._spool is not None and self._spool.exists:
+            self._spool.rewrite_file()
 
     def status(self) -> tuple[StoreStatus, SpoolStatus | None]:
         """How the server was when it was last asked, and what waits for it.

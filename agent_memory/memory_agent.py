@@ -220,14 +220,7 @@ class MemoryAgent:
         resources = self._run.resources
         if resources.read_only:
             raise StoreReadOnly("the memory was opened read-only; nothing was cleared")
-        forget_agents(
-            resources.stm,
-            resources.im,
-            resources.ltm,
-            self._run.run_id,
-            [self.agent_id],
-            resources.clock,
-        )
+        forget_agents(resources.tiers, self._run.run_id, [self.agent_id], resources.clock)
         return True
 
 

@@ -86,8 +86,8 @@ class Passage:
                 {agent_id: overdue.get(agent_id, []) for agent_id in agents},
             )
 
-    def oldest(self, run_id: str, counts: Mapping[str, int]) -> list[MemoryEntry]:
-        """Read the oldest entries of some agents, so many of each; all but the unreadable ones'."""
+    def first(self, run_id: str, counts: Mapping[str, int]) -> list[MemoryEntry]:
+        """Read those entries of some agents that leave first, so many of each."""
         return self._readable(run_id, counts, dict.fromkeys(counts, ()))
 
     def move(self, entries: Iterable[MemoryEntry], read_at: float) -> tuple[int, set[str]]:

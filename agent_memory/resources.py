@@ -75,6 +75,7 @@ class Resources:
         search: The query engine's view of short-term and of intermediate memory.
         models: The models of all tiers: SQLAlchemy's under the table prefix, Redis-OM's.
         engine: The SQL engine.
+        channels: The connections to the server: one, or one for each of two databases.
         versions: Where versions of the encoder are registered.
         encoders: Make the vectors of entries, and compare them.
         compression: Brings entries to the level of a tier.
@@ -118,7 +119,7 @@ class Resources:
             self.upkeep_outages.guard(None, self.intake.replay)
 
     @property
-    def tiers(self) -> tuple[MemoryRepository, MemoryRepository, MemoryRepository]:
+    def tiers(self) -> tuple[MemoryRepository, MemoryRepository, LongTermMemory]:
         """The repositories, richest tier first."""
         return self.stm, self.im, self.ltm
 
@@ -310,6 +311,7 @@ class Resources:
             Tier.IM: self._search(im_channel, im.namespace, widths.im_dim),
         }
         self._stm_channel = stm_channel
+        self.channels = (stm_channel,) if im_channel is stm_channel else (stm_channel, im_channel)
         self._require_query_engine()
         return (
             StmRepository(

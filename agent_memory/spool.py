@@ -34,6 +34,7 @@ _FORMAT = 1  # of the file, in its user_version
 _PAGE = 4096  # bytes
 # Setting an entry aside makes its row longer, which must be possible in a file that is full.
 _SPARE_PAGES = 64
+_READ_AT_ONCE = 200  # entries
 # A bound below this leaves no room for the tables themselves.
 LEAST_BYTES = 16 * _PAGE
 """The smallest bound that makes sense, in bytes."""
@@ -125,6 +126,29 @@ class Spool:
             connection.executemany(
                 "DELETE FROM waiting WHERE number = ?", [(number,) for number in numbers]
             )
+
+    def all_waiting(self) -> Iterator[Waiting]:
+        """All that waits, refused or not, in the order it was put."""
+        last = -1
+        while True:
+            with self._working() as connection:
+                rows = connection.execute(
+                    "SELECT number, spooled_at, entry FROM waiting"
+                    " WHERE store = ? AND number > ? ORDER BY number LIMIT ?",
+                    (self._store, last, _READ_AT_ONCE),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from (Waiting(*row) for row in rows)
+
+    def rewrite_file(self) -> None:
+        """Have the file written anew without the bytes of what was removed from it."""
+        with self._gate.passing(), self._lock, self._translated():
+            if self._connection is None:
+                self._connection = self._opened()
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def refuse(self, number: int, reason: str) -> None:
         """Set an entry aside which the store will not take, so that the others go on."""

@@ -326,7 +326,7 @@ class MemoryRepository(ABC):
 
     def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
         """Remove all entries of some agents of a run; returns how many there were."""
-        return sum(self.clear_agent(run_id, agent_id) for agent_id in dict.fromkeys(agents))
+        return sum(self.clear_agent(run_id, agent_id) for agent_id in agents)
 
     def clear_run(self, run_id: str) -> int:
         """Remove all entries of a run; returns how many there were."""
@@ -526,7 +526,7 @@ class LongTermMemory(MemoryRepository):
     """The last tier: a repository that also remembers what was forgotten."""
 
     @abstractmethod
-    def forget(self, keys: Iterable[EntryKey], at: float) -> int:
+    def forget(self, keys: Iterable[EntryKey], at: float, released_at: float | None = None) -> int:
         """Remove entries for good: in one transaction, mark their keys and delete their rows.
 
         A marked key (a tombstone) is refused by every later ``add``, so that no late write and
@@ -535,6 +535,9 @@ class LongTermMemory(MemoryRepository):
         Args:
             keys: What to forget.
             at: When, in seconds since 1970.
+            released_at: From when on the keys may be stored anew, as by ``release``, which may
+                lie ahead: whoever dies before releasing them has not closed them for ever. None:
+                not before they are released.
 
         Returns:
             How many rows were deleted.
@@ -558,6 +561,10 @@ class LongTermMemory(MemoryRepository):
         Returns:
             For each, the time of its release in seconds since 1970; None: it is not released.
         """
+
+    def forks(self, run_id: str) -> list[str]:  # noqa: ARG002  # engines that keep no family
+        """The runs that were forked from a run, sorted."""
+        return []
 
     @abstractmethod
     def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:

@@ -152,11 +152,16 @@ class InMemoryRepository(LongTermMemory):
             [key for key in self._keys() if (key.run_id, key.agent_id) == (run_id, agent_id)]
         )
 
-    def forget(self, keys: Iterable[EntryKey], at: float) -> int:  # noqa: ARG002 - kept nowhere
+    def forget(
+        self,
+        keys: Iterable[EntryKey],
+        at: float,  # noqa: ARG002 - kept nowhere
+        released_at: float | None = None,
+    ) -> int:
         """Remove entries and refuse their keys from now on; returns how many were there."""
         forgotten = list(keys)
         with self._lock:
-            self._forgotten.update(dict.fromkeys(forgotten))
+            self._forgotten.update(dict.fromkeys(forgotten, released_at))
             return self.remove_many(forgotten)
 
     def release(self, keys: Iterable[EntryKey], at: float) -> None:

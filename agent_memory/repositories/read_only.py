@@ -67,15 +67,15 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
-    def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
-        """Refused."""
-        return self._refuse()
-
     def clear_run(self, run_id: str) -> int:
         """Refused."""
         return self._refuse()
 
-    def forget(self, keys: Iterable[EntryKey], at: float) -> int:
+    def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
+        """Refused."""
+        return self._refuse()
+
+    def forget(self, keys: Iterable[EntryKey], at: float, released_at: float | None = None) -> int:
         """Refused."""
         return self._refuse()
 
@@ -92,6 +92,12 @@ class ReadOnlyRepository(LongTermMemory):
         if not isinstance(self._repository, LongTermMemory):
             return {}
         return self._repository.forgotten(keys)
+
+    def forks(self, run_id: str) -> list[str]:
+        """The runs that were forked from a run, sorted."""
+        if not isinstance(self._repository, LongTermMemory):
+            return []
+        return self._repository.forks(run_id)
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""

@@ -37,13 +37,13 @@ from agent_memory.repositories.base import (
 from agent_memory.repositories.census import Census
 from agent_memory.repositories.sql_names import KnownNames
 from agent_memory.repositories.sql_statements import (
-    IN_LIST,
     agents_with_entries,
     bytes_of_weights,
     chunked,
     entries_answering,
     entries_at,
     entries_of_any_run,
+    forks_of,
     ids_by_run,
     memory_ids_by_step,
     number_of_entries,
@@ -238,32 +238,29 @@ class LtmRepository(LongTermMemory):
         return self._clear(run_id, agent_id)
 
     def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
-        """Remove all entries of some agents of a run, in one transaction."""
-        statements = [
-            sql_many.entries_of_agents(self._models, run_id, names)
-            for names in chunked(dict.fromkeys(agents), IN_LIST)
-        ]
-        return self._write(
-            lambda work: sum(work.connection.execute(each).rowcount for each in statements)
-        )
+        """Remove all entries of some agents of a run in one transaction."""
+        return self._clear(run_id, *agents)
 
     def clear_run(self, run_id: str) -> int:
         """Remove all entries of a run; returns how many there were."""
         return self._clear(run_id, None)
 
-    def _clear(self, run_id: str, agent_id: str | None) -> int:
-        doomed = delete(table_of(self._models.LtmEntry)).where(
-            owned_by(self._models, run_id, agent_id)
+    def _clear(self, run_id: str, *agents: str | None) -> int:
+        entries = table_of(self._models.LtmEntry)
+        doomed = [
+            delete(entries).where(owned_by(self._models, run_id, agent_id)) for agent_id in agents
+        ]
+        return self._write(
+            lambda work: sum(work.connection.execute(statement).rowcount for statement in doomed)
         )
-        return self._write(lambda work: work.connection.execute(doomed).rowcount)
 
-    def forget(self, keys: Iterable[EntryKey], at: float) -> int:
+    def forget(self, keys: Iterable[EntryKey], at: float, released_at: float | None = None) -> int:
         """Remove entries for good, and refuse their keys from now on."""
         forgotten = [
             EntryKey(checked_run_id(key.run_id), key.agent_id, checked_memory_id(key.memory_id))
             for key in keys
         ]
-        return self._write(lambda work: work.forget(forgotten, at))
+        return self._write(lambda work: work.forget(forgotten, at, released_at))
 
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
         """Let forgotten keys be stored anew, but for copies that were read before."""
@@ -280,6 +277,11 @@ class LtmRepository(LongTermMemory):
                 found |= {(run_id, row.memory_id): row.released_at for row in rows}
         places = {key: (key.run_id, key.memory_id) for key in wanted}
         return {key: found[place] for key, place in places.items() if place in found}
+
+    def forks(self, run_id: str) -> list[str]:
+        """The runs that were forked from a run, sorted."""
+        with self._transactions.reading() as connection:
+            return sorted(connection.scalars(forks_of(self._models, run_id)))
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and complete the column of what is stored.
@@ -396,7 +398,8 @@ class LtmRepository(LongTermMemory):
     def census(
         self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
     ) -> dict[str, Census]:
-        """What each of some agents of a run has here. The last tier: nothing is noted."""
+        """What each of some agents of a run has here."""
+        del now  # entries do not leave the last tier
         with self._transactions.reading() as connection:
             return dict(sql_many.census(connection, self._models, run_id, agents))
 

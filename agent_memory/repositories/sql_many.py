@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Select, delete, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.census import Census
@@ -20,15 +20,6 @@ def census(
     for names in wanted:
         for row in connection.execute(_numbers(models, run_id, names)):
             yield row.name, Census(*row[1:])
-
-
-def entries_of_agents(models: LtmModels, run_id: str, agents: Sequence[str]) -> Delete:
-    """Deletes the entries of some agents of a run."""
-    agent, entries = models.Agent, table_of(models.LtmEntry)
-    doomed = select(agent.id).where(
-        agent.run_id == run_ref_of(models, run_id), agent.name.in_(agents)
-    )
-    return delete(entries).where(entries.c.agent_ref.in_(doomed))
 
 
 def _numbers(

@@ -226,6 +226,11 @@ def runs_with_entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
     )
 
 
+def forks_of(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:
+    """The names of the runs that were forked from a run."""
+    return select(models.Run.name).where(models.Run.parent_id == run_ref_of(models, run_id))
+
+
 def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[*tuple[Any, ...]]:
     """The ids of an agent's entries, by step."""
     entry = models.LtmEntry

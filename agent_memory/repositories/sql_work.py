@@ -173,15 +173,15 @@ class UnitOfWork:
         if touched:
             self.connection.execute(statement, touched)
 
-    def forget(self, keys: Sequence[EntryKey], at: float) -> int:
+    def forget(self, keys: Sequence[EntryKey], at: float, released_at: float | None = None) -> int:
         """Mark keys as forgotten and delete their entries, whichever agent has them."""
         self._take_turns(forgetting=True)
         runs = self._names.runs({key.run_id for key in keys})
         marks = list(dict.fromkeys((runs[key.run_id], key.memory_id) for key in keys))
         marked = self._forgotten(marks)
-        self._insert_tombstones([mark for mark in marks if mark not in marked], at)
-        released = [mark for mark, released_at in marked.items() if released_at is not None]
-        self._set_released(released, None)
+        self._insert_tombstones([mark for mark in marks if mark not in marked], at, released_at)
+        self._set_released([mark for mark, found in marked.items() if found != released_at],
+                           released_at)  # fmt: skip
         stored = self._stored(memory_id for _, memory_id in marks)
         return self.delete_rows(stored[mark].row for mark in marks if mark in stored)
 
@@ -251,10 +251,12 @@ class UnitOfWork:
         values_of = itemgetter(*columns)
         self.connection.exec_driver_sql(statement, [values_of(row) for row in rows])
 
-    def _insert_tombstones(self, marks: Sequence[tuple[int, str]], at: float) -> None:
+    def _insert_tombstones(
+        self, marks: Sequence[tuple[int, str]], at: float, released_at: float | None
+    ) -> None:
+        times = {"forgotten_at": at, "released_at": released_at}
         rows = [
-            {"run_ref": run_ref, "memory_id": memory_id, "forgotten_at": at}
-            for run_ref, memory_id in marks
+            {"run_ref": run_ref, "memory_id": memory_id, **times} for run_ref, memory_id in marks
         ]
         if rows:
             self.connection.execute(insert(self._tombstones), rows)

@@ -9,8 +9,8 @@ Both come with the ``dev`` extra. A repository of your own is held to the contra
         def repository(self):
             return MyRepository(...)    # empty
 
-A long-term one, which also remembers what was forgotten, takes ``LongTermContract``; one that entries leave when
-they come of age ``ShortLivedContract``.
+A long-term one, which also remembers what was forgotten, takes ``LongTermContract``; one
+that entries leave when they come of age takes ``ShortLivedContract``.
 """
 
 import pytest

@@ -160,6 +160,43 @@ class ForgettingContract:
         repository.release([entry.key], at=7.0)
         assert repository.take_over([entry], read_at=1.0) == [Added.STORED]
 
+    def test_keys_that_are_released_ahead_refuse_what_was_read_until_then(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        repository.add(entry)
+        assert repository.forget([entry.key], at=5.0, released_at=9.0) == 1
+        assert repository.forgotten([entry.key]) == {entry.key: 9.0}
+        assert repository.take_over([entry], read_at=8.0) == [Added.STALE]
+        assert repository.take_over([entry], read_at=10.0) == [Added.STORED]
+
+    def test_keys_can_be_forgotten_again_with_or_without_a_time_of_release(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        repository.forget([entry.key], at=5.0, released_at=9.0)
+        repository.forget([entry.key], at=6.0)
+        assert repository.add(entry) is Added.FORGOTTEN
+        repository.forget([entry.key], at=7.0, released_at=8.0)
+        assert repository.add(entry) is Added.STORED
+
+    def test_some_agents_are_cleared_at_once_and_no_others(
+        self, repository: LongTermMemory
+    ) -> None:
+        entries = [an_entry(agent_id=name) for name in HOSTILE_NAMES for _ in range(2)]
+        elsewhere = an_entry(agent_id=HOSTILE_NAMES[0], run_id="another")
+        repository.add_many([*entries, elsewhere])
+        doomed = HOSTILE_NAMES[::2]
+        assert repository.clear_agents(entries[0].run_id, doomed) == 2 * len(doomed)
+        kept = [entry for entry in entries if entry.agent_id not in doomed]
+        assert {*everything(repository)} == {*kept}
+        assert everything(repository, "another") == [elsewhere]
+        assert repository.clear_agents(entries[0].run_id, []) == 0
+
+    def test_a_run_that_nobody_forked_has_no_forks(self, repository: LongTermMemory) -> None:
+        repository.add(an_entry())
+        assert repository.forks(an_entry().run_id) == repository.forks("no run") == []
+
     def test_what_was_forgotten_is_told_with_the_time_of_its_release(
         self, repository: LongTermMemory
     ) -> None:

@@ -177,13 +177,13 @@ class AgeingContract:
 
     def test_a_note_goes_with_the_last_entry(self, repository: MemoryRepository) -> None:
         entry, again = _days("ant", 900.0), _days("ant", 900.0)
-        for remove in (
-            lambda: repository.remove_many([each.key for each in entry]),
-            lambda: repository.clear_agent("run", "ant"),
-        ):
+        for cleared in (False, True):
             repository.add_many(entry)
             repository.census("run", now=100.0)
-            remove()
+            if cleared:
+                repository.clear_agent("run", "ant")
+            else:
+                repository.remove(entry[0].key)
             repository.add_many(again)
             assert repository.census("run", now=300.0)["ant"].ahead == Ahead(300.0, 900.0)
             repository.clear_run("run")

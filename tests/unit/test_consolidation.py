@@ -12,7 +12,7 @@ from agent_memory.connections.redis import RedisChannel
 from agent_memory.consolidation import Consolidation, Moves
 from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import StoreUnavailable
-from agent_memory.forgetting import forget_agents
+from agent_memory.forgetting import Removed, forget_agents
 from agent_memory.repositories.base import Added, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
@@ -299,7 +299,8 @@ class ForgottenMeanwhile(InMemoryRepository):
         if self.removed is None:
             self.removed = 0
             stm, im, _ = self._tiers.all
-            self.removed = forget_agents(stm, im, self, "run", ["ant"], self._tiers.clock)
+            clock = self._tiers.clock
+            self.removed = forget_agents((stm, im, self), "run", ["ant"], clock).entries
         return super().take_over(entries, read_at)
 
 
@@ -322,7 +323,7 @@ def test_what_was_stored_anew_during_a_move_is_not_removed_by_it() -> None:
 
         def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
             if tiers.now == NOW:
-                forget_agents(tiers.stm, tiers.im, self, "run", ["ant"], tiers.clock)
+                forget_agents((tiers.stm, tiers.im, self), "run", ["ant"], tiers.clock)
                 tiers.now += 1
                 tiers.im.add_many(stored)
             return super().take_over(entries, read_at)
@@ -340,7 +341,8 @@ def test_forgetting_removes_from_every_tier_and_from_no_other_agent() -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.store(*entries(4), *entries(3, agent_id="bee"))
     tiers.consolidate()
-    assert forget_agents(tiers.stm, tiers.im, tiers.ltm, "run", ["ant"], tiers.clock) == 4
+    every = (tiers.stm, tiers.im, tiers.ltm)
+    assert forget_agents(every, "run", ["ant"], tiers.clock) == Removed(4, stm=1, im=1, ltm=2)
     assert tiers.steps() == ([], [], [])
     assert [tier.count("run", "bee") for tier in tiers.all] == [1, 1, 1]
 

@@ -1,0 +1,132 @@
+"""Has stores write their files anew, without the bytes of what was removed from them.
+
+A database keeps the bytes of a removed row in pages that it will use again, and a server's log
+keeps the command that stored an entry, until they are written anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.sql import (
+    SqlEngine,
+    not_forking,
+    place_of,
+    translating_sql_errors,
+)
+from agent_memory.errors import CommandRefused
+
+PATIENCE = 600.0
+"""How long a server may take to write its files anew, in seconds."""
+
+_LOOK_EVERY = 0.05  # seconds
+_CHECKPOINTS = 20  # how often to try to empty the log while others read from it
+
+
+def rewrite_database(engine: SqlEngine) -> str | None:
+    """Have a SQLite file written anew.
+
+    Args:
+        engine: Its engine, from ``open_engine``.
+
+    Returns:
+        None once it is done; else why it is not.
+
+    Raises:
+        StoreUnavailable: The database does not answer, or another process keeps it locked.
+    """
+    if engine.dialect.name != "sqlite":
+        return "only its administrator can have its files written anew (VACUUM FULL)"
+    with translating_sql_errors(place_of(engine)), not_forking(engine):
+        opened = engine.raw_connection()
+        try:
+            cursor = opened.cursor()
+            # Both outside of any transaction, which the engine's own connections begin.
+            cursor.execute("VACUUM")
+            for _ in range(_CHECKPOINTS):
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                [(others_read, _, _)] = cursor.fetchall()
+                if not others_read:
+                    return None
+                time.sleep(_LOOK_EVERY)
+        finally:
+            opened.close()
+    return "another process reads from it at this moment; its log is emptied with the next one"
+
+
+def rewrite_server(
+    channel: RedisChannel, ticks: Callable[[], float] = time.monotonic
+) -> str | None:
+    """Have a server write its log and its snapshot anew, those that it keeps, and wait for it.
+
+    Args:
+        channel: The server.
+        ticks: Gives seconds that never go backwards.
+
+    Returns:
+        None once it is done, or if the server keeps neither; else why it is not.
+
+    Raises:
+        StoreUnavailable: The server does not answer.
+    """
+    until = ticks() + PATIENCE
+    try:
+        if _persistence(channel).get("aof_enabled") == "1":
+            _order(channel, "BGREWRITEAOF")
+            problem = _finished(channel, "aof_rewrite", "aof_last_bgrewrite_status", until, ticks)
+            if problem is not None:
+                return problem
+        if _keeps_snapshots(channel):
+            _order(channel, "BGSAVE")
+            return _finished(channel, "rdb_bgsave", "rdb_last_bgsave_status", until, ticks)
+    except CommandRefused as error:
+        return str(error)
+    return None
+
+
+def _order(channel: RedisChannel, command: str) -> None:
+    try:
+        channel.call(command)
+    except CommandRefused as error:
+        # One that is under way may have read the entry: it is waited for, and then ordered again.
+        if "in progress" not in str(error):
+            raise
+        time.sleep(_LOOK_EVERY)
+        _wait_for_children(channel)
+        channel.call(command)
+
+
+def _wait_for_children(channel: RedisChannel) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and _is_writing(_persistence(channel)):
+        time.sleep(_LOOK_EVERY)
+
+
+def _finished(
+    channel: RedisChannel, job: str, outcome: str, until: float, ticks: Callable[[], float]
+) -> str | None:
+    while _is_writing(found := _persistence(channel)):
+        if ticks() > until:
+            return f"{channel.where} is still writing its files anew ({job})"
+        time.sleep(_LOOK_EVERY)
+    if found.get(outcome) != "ok":
+        return f"{channel.where} could not write its files anew ({job}): see its log"
+    return None
+
+
+def _is_writing(persistence: Mapping[str, str]) -> bool:
+    marks = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
+    return any(persistence.get(mark, "0") != "0" for mark in marks)
+
+
+def _keeps_snapshots(channel: RedisChannel) -> bool:
+    answer = channel.call("CONFIG", "GET", "save")
+    return bool(len(answer) > 1 and answer[1])
+
+
+def _persistence(channel: RedisChannel) -> dict[str, str]:
+    told = channel.call("INFO", "persistence")
+    text = told.decode() if isinstance(told, bytes) else str(told)
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
