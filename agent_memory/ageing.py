@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent_memory.config import MemoryConfig
@@ -22,6 +22,44 @@ class Moment:
 
     now: float
     step: int | None = None
+
+
+class PresentSteps:
+    """The step at which each run is: that of its newest entry, as far as this process knows.
+
+    Not the highest there ever was, because a simulation that begins anew counts its steps anew.
+    Threads may share it.
+
+    Args:
+        by_steps: Whether timestamps are steps. Then the newest entry is the one of the highest
+            step, and only what this process stored tells that a simulation has begun anew.
+    """
+
+    def __init__(self, *, by_steps: bool) -> None:
+        self._by_steps = by_steps
+        self._stored: dict[str, tuple[float, int]] = {}
+        self._found: dict[str, tuple[float, int]] = {}
+
+    def stored(self, run_id: str, timestamp: float, step: int) -> None:
+        """Note that this process stored an entry."""
+        self._stored[run_id] = timestamp, step
+
+    def found(self, run_id: str, newest: Iterable[tuple[float, int]], now: float) -> None:
+        """Note what stands in the tiers: timestamp and step of the newest of each agent."""
+        known = list(newest)
+        if not self._by_steps:
+            # Those of a time to come were stored before the clock was set back.
+            known = [each for each in known if each[0] <= now] or known
+        if known:
+            self._found[run_id] = max(known)
+
+    def of(self, run_id: str) -> int | None:
+        """The step of a run; None if nothing is known of it."""
+        stored, found = self._stored.get(run_id), self._found.get(run_id)
+        if stored is not None and self._by_steps:
+            return stored[1]
+        known = [each for each in (stored, found) if each is not None]
+        return max(known)[1] if known else None
 
 
 @dataclass(frozen=True, slots=True)

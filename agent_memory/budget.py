@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent_memory.consolidation import Moves
-from agent_memory.entry import MemoryEntry, Query
 from agent_memory.passages import Passage
 
 STORES_BETWEEN_LOOKS = 100

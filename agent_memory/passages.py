@@ -53,7 +53,9 @@ class Passage:
     engine: CompressionEngine
     clock: Callable[[], float]
 
-    def census(self, run_id: str, agents: Iterable[str] | None, moment: Moment) -> dict[str, Census]:
+    def census(
+        self, run_id: str, agents: Iterable[str] | None, moment: Moment
+    ) -> dict[str, Census]:
         """What stands in the source, with what is ahead of the time noted."""
         now = None if self.ages.seconds is None else moment.now
         return self.source.census(run_id, agents, now)

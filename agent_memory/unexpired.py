@@ -76,8 +76,7 @@ class Unexpired:
         """How many entries an agent has in a run; None for all agents together."""
         agents = self.repository.agents(run_id) if agent_id is None else [agent_id]
         queries = [
-            self._narrowed(Query(run_id=run_id, agent_id=name, order=Order.STEP))
-            for name in agents
+            self._narrowed(Query(run_id=run_id, agent_id=name, order=Order.STEP)) for name in agents
         ]
         return sum(map(len, self.repository.find_each(queries)))
 
