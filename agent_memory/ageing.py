@@ -56,10 +56,11 @@ class PresentSteps:
     def of(self, run_id: str) -> int | None:
         """The step of a run; None if nothing is known of it."""
         stored, found = self._stored.get(run_id), self._found.get(run_id)
-        if stored is not None and self._by_steps:
+        if stored is None:
+            return None if found is None else found[1]
+        if found is None or self._by_steps or stored[0] >= found[0]:
             return stored[1]
-        known = [each for each in (stored, found) if each is not None]
-        return max(known)[1] if known else None
+        return found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,14 @@ class Ages:
             return 0
         return max(moment.step - self.steps, 0)
 
+    def horizon(self, moment: Moment) -> float | None:
+        """The timestamp beyond which entries are noted, see ``Ahead``; None: none are.
+
+        Clocks that differ by less than an age are left to differ: their entries come of age by
+        their timestamps, an age late at most.
+        """
+        return None if self.seconds is None else moment.now + self.seconds
+
     def overdue(self, run_id: str, agent_id: str, told: Census, moment: Moment) -> Iterator[Query]:
         """Queries for an agent's entries that are too old, some of them perhaps in several.
 
@@ -106,11 +115,10 @@ class Ages:
         if told.oldest < first:
             before = math.nextafter(first, -math.inf)
             yield Query(run_id=run_id, agent_id=agent_id, times=(-math.inf, before))
-        ahead = told.ahead
-        if ahead is not None and self.seconds is not None and ahead.since < first:
-            # A clock that was set back has left them with times to come: they have been here at
-            # least since that was noticed.
-            after = math.nextafter(moment.now, math.inf)
+        ahead, horizon = told.ahead, self.horizon(moment)
+        if ahead is not None and horizon is not None and ahead.since < moment.now:
+            # They were beyond it an age ago, and so they have been here for an age at least.
+            after = math.nextafter(horizon, math.inf)
             yield Query(run_id=run_id, agent_id=agent_id, times=(after, ahead.until))
         first_step = self.first_step(moment)
         if told.first_step < first_step:

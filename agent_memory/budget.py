@@ -117,11 +117,13 @@ class Budget:
             yield portion
 
     def _shares(self) -> Iterator[_Share]:
-        for _, run_id, agent_id, *counts in sorted(self._agents()):
-            while any(counts):
-                now = [min(count, _PORTION) for count in counts]
-                yield _Share(run_id, agent_id, (now[0], now[1]))
-                counts = [count - given for count, given in zip(counts, now, strict=True)]
+        for _, run_id, agent_id, above, below in sorted(self._agents()):
+            for given in range(0, max(above, below), _PORTION):
+                counts = (
+                    min(max(above - given, 0), _PORTION),
+                    min(max(below - given, 0), _PORTION),
+                )
+                yield _Share(run_id, agent_id, counts)
 
     def _agents(self) -> Iterator[tuple[float, str, str, int, int]]:
         """The newest timestamp of each agent, who it is, and what it has in either tier."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -77,6 +78,7 @@ class AgentMemorySystem:
             server in a folder.
         read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
         upkeep: False leaves moving entries down to others, at opening and closing too.
+        clock: Gives the time in seconds since 1970; another one is for tests.
 
     Raises:
         ConfigError: The configuration cannot be used.
@@ -90,9 +92,10 @@ class AgentMemorySystem:
         *,
         read_only: bool = False,
         upkeep: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = whole_config(config)
-        self._resources = shared.acquire(self._config, read_only=read_only)
+        self._resources = shared.acquire(self._config, read_only=read_only, clock=clock)
         # Whoever holds one of its agents holds the system, which would else close under them.
         self._run = RunMemory(self._resources, self._config.run_id, owner=self)
         self._accesses = AccessLog(self._resources.tiers)
@@ -146,7 +149,10 @@ class AgentMemorySystem:
             config = MemoryConfig(**{**dict(self.config), "run_id": name})
             # Upkeep, which is of all runs, is left to this system.
             self._runs[name] = AgentMemorySystem(
-                config, read_only=self._resources.read_only, upkeep=False
+                config,
+                read_only=self._resources.read_only,
+                upkeep=False,
+                clock=self._resources.clock,
             )
         return self._runs[name]
 

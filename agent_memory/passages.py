@@ -56,9 +56,8 @@ class Passage:
     def census(
         self, run_id: str, agents: Iterable[str] | None, moment: Moment
     ) -> dict[str, Census]:
-        """What stands in the source, with what is ahead of the time noted."""
-        now = None if self.ages.seconds is None else moment.now
-        return self.source.census(run_id, agents, now)
+        """What stands in the source, with what is far ahead of the time noted."""
+        return self.source.census(run_id, agents, self.ages.horizon(moment))
 
     def overdue(self, run_id: str, told: Told, moment: Moment) -> dict[str, list[Query]]:
         """Queries for what is too old, by agent; those that have nothing are left out."""

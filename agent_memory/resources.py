@@ -457,13 +457,15 @@ class _Shared:
         self._held: dict[Hashable, _Held] = {}
         after_fork(self._unlock)
 
-    def acquire(self, config: MemoryConfig, read_only: bool) -> Resources:
+    def acquire(
+        self, config: MemoryConfig, read_only: bool, clock: Callable[[], float]
+    ) -> Resources:
         # A run of its own needs nothing of its own; where it lives may differ by environment.
-        key = (_without_run(config), deployment(config), read_only)
+        key = (_without_run(config), deployment(config), read_only, clock)
         with self._lock:
             held = self._held.get(key)
             if held is None:
-                held = self._held[key] = _Held(Resources(config, read_only=read_only))
+                held = self._held[key] = _Held(Resources(config, read_only=read_only, clock=clock))
             held.users += 1
             return held.resources
 
@@ -483,15 +485,22 @@ class _Shared:
 _shared = _Shared()
 
 
-def acquire(config: MemoryConfig, *, read_only: bool = False) -> Resources:
+def acquire(
+    config: MemoryConfig, *, read_only: bool = False, clock: Callable[[], float] = time.time
+) -> Resources:
     """Get the resources of a configuration, opened if they are not; ``release`` them after.
+
+    Args:
+        config: The configuration.
+        read_only: Whether writes are refused.
+        clock: Gives the time in seconds since 1970.
 
     Raises:
         StoreUnavailable: A server, file or folder does not answer.
         SchemaOutOfDate: Long-term memory needs a migration.
         ConfigError: The configuration needs a package that is not installed.
     """
-    return _shared.acquire(config, read_only)
+    return _shared.acquire(config, read_only, clock)
 
 
 def release(resources: Resources) -> None:

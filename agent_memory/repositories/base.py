@@ -405,19 +405,18 @@ class MemoryRepository(ABC):
         """The runs that have entries, sorted."""
 
     def census(
-        self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, Census]:
         """What each of some agents of a run has here; those that have nothing are left out.
 
         Args:
             run_id: The run.
             agents: The agents; None for all.
-            now: The time, in the unit of timestamps: agents with later entries than that are
-                noted, and the note is given with the others of its kind, see ``Ahead``. It lasts
-                as long as the entries. None: nothing is noted, nor given. Tiers that entries do
-                not leave for their age note nothing.
+            horizon: A time: agents with later entries than that are noted, and the note is given
+                with the numbers; see ``Ahead``. None: nothing is noted, nor given. A tier that
+                entries do not leave for their age notes nothing.
         """
-        del now  # there is no note here
+        del horizon  # there is no note here
         names = self.agents(run_id) if agents is None else dict.fromkeys(agents)
         found = {name: self.find(Query(run_id=run_id, agent_id=name)) for name in names}
         return {name: Census.of(entries) for name, entries in found.items() if entries}

@@ -12,14 +12,14 @@ from agent_memory.entry import MemoryEntry
 
 
 class Ahead(NamedTuple):
-    """A note that an agent has entries of a time that is yet to come.
+    """A note that an agent has entries beyond a horizon: of a time that is far from come.
 
-    So it is after a clock has jumped back. By their timestamps such entries would never come of
-    age; they do by this note.
+    So it is after a clock was set back. By their timestamps such entries would come of age late
+    or never; they do by this note.
     """
 
     since: float
-    """When it was noticed, in the unit of timestamps."""
+    """The horizon when that was noticed."""
     until: float
     """The latest timestamp there was then: the note speaks of no later one."""
 
@@ -38,7 +38,7 @@ class Census(NamedTuple):
     newest_step: int
     """The step of the entry with the latest timestamp; of equals, the last by memory id."""
     ahead: Ahead | None = None
-    """Since when there have been entries of a later time than it is; None if there are none."""
+    """Since when there have been entries beyond the horizon; None if there are none."""
 
     @classmethod
     def of(cls, entries: Sequence[MemoryEntry]) -> Census:
@@ -52,24 +52,24 @@ class Census(NamedTuple):
         )
 
 
-def still_ahead(known: Ahead | None, timestamps: Sequence[float], now: float) -> Ahead | None:
-    """What is to be noted of an agent's entries that are ahead of the time.
+def still_ahead(known: Ahead | None, timestamps: Sequence[float], horizon: float) -> Ahead | None:
+    """What is to be noted of an agent's entries beyond a horizon.
 
-    A note holds until the last entry it speaks of is gone, or its time has come; what is ahead
-    then is noted anew. So an entry that was stored after the note is no older than it is.
+    A note holds until the last entry that it speaks of is gone or no longer beyond the horizon;
+    what is beyond it then is noted anew.
 
     Args:
         known: What was noted before.
         timestamps: Those of the agent's entries, one or more.
-        now: The time.
+        horizon: The horizon.
     """
     newest = max(timestamps)
-    if newest <= now:
+    if newest <= horizon:
         return None
     if (
         known is not None
-        and known.since <= now
-        and any(now < timestamp <= known.until for timestamp in timestamps)
+        and known.since <= horizon
+        and any(horizon < timestamp <= known.until for timestamp in timestamps)
     ):
         return known
-    return Ahead(now, newest)
+    return Ahead(horizon, newest)

@@ -206,24 +206,24 @@ class InMemoryRepository(LongTermMemory):
         return sorted({key.run_id for key in self._keys()})
 
     def census(
-        self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, Census]:
         """What each of some agents of a run has here; those that have nothing are left out."""
         with self._lock:
             found = super().census(run_id, agents)
-            if now is None:
+            if horizon is None:
                 return found
             return {
-                name: told._replace(ahead=self._note_ahead(run_id, name, now))
+                name: told._replace(ahead=self._note_ahead(run_id, name, horizon))
                 for name, told in found.items()
             }
 
-    def _note_ahead(self, run_id: str, agent_id: str, now: float) -> Ahead | None:
+    def _note_ahead(self, run_id: str, agent_id: str, horizon: float) -> Ahead | None:
         agent = run_id, agent_id
         timestamps = [
             stored.fields.timestamp for key, stored in self._stored.items() if key[:2] == agent
         ]
-        noted = still_ahead(self._ahead.pop(agent, None), timestamps, now)
+        noted = still_ahead(self._ahead.pop(agent, None), timestamps, horizon)
         if noted is not None:
             self._ahead[agent] = noted
         return noted

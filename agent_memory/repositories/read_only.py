@@ -136,7 +136,7 @@ class ReadOnlyRepository(LongTermMemory):
         return self._repository.runs()
 
     def census(
-        self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, Census]:
         """What each of some agents of a run has here; nothing is noted of what is ahead."""
         return self._repository.census(run_id, agents)

@@ -240,8 +240,18 @@ class RedisRepository(MemoryRepository):
 
     def close_move(self, move: OpenMove) -> None:
         """Note that an open move was settled; one that may still be under way stays noted."""
-        if move.token < self._token(self._clock() - _MOVE_TIME):
+        now = self._clock()
+        if move.token < self._token(now - _MOVE_TIME):
             self._channel.call("HDEL", self._moving_key, move.token)
+        elif move.token > self._token(now + _MOVE_TIME):
+            # Noted before the clock was set back: from now on it grows old like any other.
+            names = json.dumps(sorted(move.agents))
+            self._channel.call_all(
+                [
+                    ("HSET", self._moving_key, self._token(now), names),
+                    ("HDEL", self._moving_key, move.token),
+                ]
+            )
 
     @contextmanager
     def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:
@@ -414,12 +424,12 @@ class RedisRepository(MemoryRepository):
         return all_keys(self._channel, self._namespace, run_id, agents)
 
     def census(
-        self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, Census]:
         """What each of some agents of a run has here; one request for all of them."""
         names = self.agents(run_id) if agents is None else list(dict.fromkeys(agents))
         prefixes = [agent_prefix(self._namespace, run_id, name) for name in names]
-        found = census(self._channel, prefixes, now)
+        found = census(self._channel, prefixes, horizon)
         return {name: told for name, told in zip(names, found, strict=True) if told is not None}
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:

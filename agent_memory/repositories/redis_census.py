@@ -11,22 +11,22 @@ from agent_memory.repositories.census import Ahead, Census
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
 _NUMBERS = 7  # that the script gives for each agent
 
-# KEYS: what the keys of each agent begin with. ARGV: the time ('' to note nothing). Gives seven
+# KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives seven
 # values an agent: those of a ``Census``, with two for what is ahead ('' for nothing). The note of
 # that is a string beside the agent's indexes, by the rule of ``census.still_ahead``.
 _CENSUS = Script(
     """
-local now = tonumber(ARGV[1])
+local horizon = tonumber(ARGV[1])
 
 local function ahead(prefix, newest)
   local note = redis.call('GET', prefix .. 'ahead')
-  if tonumber(newest) <= now then
+  if tonumber(newest) <= horizon then
     if note then redis.call('DEL', prefix .. 'ahead') end
     return {'', ''}
   end
   if note then
     local since, till = string.match(note, '(%S+) (%S+)')
-    if tonumber(since) <= now
+    if tonumber(since) <= horizon
         and redis.call('ZCOUNT', prefix .. 'times', '(' .. ARGV[1], till) > 0 then
       return {since, till}
     end
@@ -41,7 +41,7 @@ for _, prefix in ipairs(KEYS) do
   local first = redis.call('ZRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
   if first[1] then
     local last = redis.call('ZREVRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
-    local noted = now and ahead(prefix, last[2]) or {'', ''}
+    local noted = horizon and ahead(prefix, last[2]) or {'', ''}
     numbers = {
       tostring(redis.call('ZCARD', prefix .. 'times')), first[2], last[2],
       redis.call('ZRANGE', prefix .. 'steps', 0, 0, 'WITHSCORES')[2],
@@ -56,19 +56,19 @@ return found
 
 
 def census(
-    channel: RedisChannel, prefixes: Sequence[str], now: float | None
+    channel: RedisChannel, prefixes: Sequence[str], horizon: float | None
 ) -> Iterator[Census | None]:
     """Count some agents' entries; see ``MemoryRepository.census``.
 
     Args:
         channel: The server.
         prefixes: What the keys of each agent begin with.
-        now: The time, by which entries that are ahead of it are noted; None: they are not.
+        horizon: Agents with later entries are noted; None: they are not.
 
     Yields:
         What each agent has; None for nothing.
     """
-    at = "" if now is None else repr(float(now))
+    at = "" if horizon is None else repr(float(horizon))
     calls = [
         (prefixes[first : first + _AT_ONCE], [at]) for first in range(0, len(prefixes), _AT_ONCE)
     ]

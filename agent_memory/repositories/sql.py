@@ -396,10 +396,10 @@ class LtmRepository(LongTermMemory):
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
 
     def census(
-        self, run_id: str, agents: Iterable[str] | None = None, now: float | None = None
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, Census]:
         """What each of some agents of a run has here."""
-        del now  # entries do not leave the last tier
+        del horizon  # entries do not leave the last tier
         with self._transactions.reading() as connection:
             return dict(sql_many.census(connection, self._models, run_id, agents))
 

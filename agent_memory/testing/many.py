@@ -56,7 +56,7 @@ class ManyContract:
         self, repository: MemoryRepository, timestamp: float
     ) -> None:
         repository.add(an_entry(timestamp=timestamp, step_number=2**53))
-        assert repository.census("run", now=2e9) == {
+        assert repository.census("run", horizon=2e9) == {
             "ant": Census(1, timestamp, timestamp, 2**53, 2**53)
         }
 
@@ -139,15 +139,15 @@ class ManyContract:
 
 
 class AgeingContract:
-    """What a tier notes of entries that are ahead of the time; for tiers that entries leave."""
+    """What a tier notes of entries beyond a horizon; for tiers that entries leave."""
 
-    def test_entries_ahead_of_the_time_are_noted_once_and_for_all_that_are_there(
+    def test_entries_beyond_the_horizon_are_noted_once_and_for_all_that_are_there(
         self, repository: MemoryRepository
     ) -> None:
         repository.add_many([*_days("ant", 5.0, 500.0, 900.0), *_days("bee", 5.0)])
-        assert repository.census("run", now=100.0)["ant"].ahead == Ahead(100.0, 900.0)
+        assert repository.census("run", horizon=100.0)["ant"].ahead == Ahead(100.0, 900.0)
         repository.add_many(_days("ant", 2_000.0))
-        found = repository.census("run", ["ant", "bee"], now=150.0)
+        found = repository.census("run", ["ant", "bee"], horizon=150.0)
         assert [found[name].ahead for name in ("ant", "bee")] == [Ahead(100.0, 900.0), None]
         assert repository.census("run")["ant"].ahead is None
 
@@ -156,42 +156,44 @@ class AgeingContract:
     ) -> None:
         first, later = _days("ant", 900.0, 2_000.0)
         repository.add(first)
-        repository.census("run", now=100.0)
+        repository.census("run", horizon=100.0)
         repository.add(later)
         repository.remove(first.key)
-        assert repository.census("run", now=150.0)["ant"].ahead == Ahead(150.0, 2_000.0)
+        assert repository.census("run", horizon=150.0)["ant"].ahead == Ahead(150.0, 2_000.0)
 
-    def test_a_note_ends_when_its_time_has_come(self, repository: MemoryRepository) -> None:
-        repository.add_many(_days("ant", 900.0))
-        repository.census("run", now=100.0)
-        assert repository.census("run", now=900.0)["ant"].ahead is None
-        # The clock has jumped back once more: what is ahead now may have come in between.
-        assert repository.census("run", now=200.0)["ant"].ahead == Ahead(200.0, 900.0)
-
-    def test_a_note_of_a_time_that_is_yet_to_come_is_made_anew(
+    def test_a_note_ends_when_the_horizon_has_reached_it(
         self, repository: MemoryRepository
     ) -> None:
         repository.add_many(_days("ant", 900.0))
-        repository.census("run", now=500.0)
-        assert repository.census("run", now=100.0)["ant"].ahead == Ahead(100.0, 900.0)
+        repository.census("run", horizon=100.0)
+        assert repository.census("run", horizon=900.0)["ant"].ahead is None
+        # The clock has jumped back once more: what is ahead now may have come in between.
+        assert repository.census("run", horizon=200.0)["ant"].ahead == Ahead(200.0, 900.0)
+
+    def test_a_note_of_a_horizon_that_went_back_is_made_anew(
+        self, repository: MemoryRepository
+    ) -> None:
+        repository.add_many(_days("ant", 900.0))
+        repository.census("run", horizon=500.0)
+        assert repository.census("run", horizon=100.0)["ant"].ahead == Ahead(100.0, 900.0)
 
     def test_a_note_goes_with_the_last_entry(self, repository: MemoryRepository) -> None:
         entry, again = _days("ant", 900.0), _days("ant", 900.0)
         for cleared in (False, True):
             repository.add_many(entry)
-            repository.census("run", now=100.0)
+            repository.census("run", horizon=100.0)
             if cleared:
                 repository.clear_agent("run", "ant")
             else:
                 repository.remove(entry[0].key)
             repository.add_many(again)
-            assert repository.census("run", now=300.0)["ant"].ahead == Ahead(300.0, 900.0)
+            assert repository.census("run", horizon=300.0)["ant"].ahead == Ahead(300.0, 900.0)
             repository.clear_run("run")
 
     def test_a_note_stays_when_entries_change(self, repository: MemoryRepository) -> None:
         entry, other = _days("ant", 900.0, 901.0)
         repository.add_many([entry, other])
-        repository.census("run", now=100.0)
+        repository.census("run", horizon=100.0)
         repository.replace(replace(entry, importance_score=0.5))
         repository.touch({other.key: 1}, at=2.0)
-        assert repository.census("run", now=300.0)["ant"].ahead == Ahead(100.0, 901.0)
+        assert repository.census("run", horizon=300.0)["ant"].ahead == Ahead(100.0, 901.0)
