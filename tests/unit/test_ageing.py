@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query, Tier
+from agent_memory import AgentMemorySystem, MemoryConfig, Tier
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.consolidation import Consolidation, Moves
@@ -21,92 +18,11 @@ from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.storing import everything
 from tests import engines
-
-DAY = 86_400.0
-YEAR = 365 * DAY
-AGES: dict[str, Any] = {"stm_config": {"ttl": int(DAY)}, "im_config": {"ttl": int(7 * DAY)}}
+from tests.memories import AGES, DAY, YEAR, Clock, Opener, remembered, standing, store
 
 
-class Clock:
-    """A clock that stands still unless it is set."""
-
-    def __init__(self) -> None:
-        self.now = 1.7e9
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=engines.REDIS_ENGINES)
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """The configuration of a memory on each engine, empty."""
-    match request.param:
-        case "fakeredis":
-            return {"engine": "fake", "path": tmp_path}
-        case "embedded" | "embedded+modules":
-            search = request.param == "embedded+modules"
-            if search:
-                engines.require_modules()
-            return {"engine": "embedded", "path": tmp_path / "memory", "search": search}
-    port = request.getfixturevalue(
-        "tcp_port" if request.param == "tcp" else "redis_port_with_modules"
-    )
-    engines.tcp_client(port).flushall()
-    password = quote(engines.PASSWORD, safe="")
-    return {"redis_url": f"redis://:{password}@127.0.0.1:{port}", "path": tmp_path}
-
-
-Opener = Callable[..., AgentMemorySystem]
-
-
-@pytest.fixture
-def opened(where: dict[str, Any], clock: Clock) -> Iterator[Opener]:
-    """What opens the memory, any number of times; closed at the end."""
-    systems: list[AgentMemorySystem] = []
-
-    def open_with(**config: Any) -> AgentMemorySystem:
-        systems.append(AgentMemorySystem(MemoryConfig(**where, **(AGES | config)), clock=clock))
-        return systems[-1]
-
-    yield open_with
-    for system in systems:
-        system.close()
-
-
-def store(system: AgentMemorySystem, agent: str, *steps: int) -> None:
-    for step in steps:
-        assert system.store_agent_state(agent, {"step": step, "mood": f"m{step % 2}"}, step)
-
-
-def standing(system: AgentMemorySystem, *agents: str) -> tuple[int, int, int]:
-    """How many entries each tier holds, each entry once, and no key with a time to live."""
-    for tier in (system.stm, system.im, system.ltm):
-        everything(tier, "default")
-    keys = [key for tier in (system.stm, system.im, system.ltm) for name in agents
-            for key in tier.keys("default", name)]  # fmt: skip
-    assert len(keys) == len(set(keys)), "an entry is in two tiers"
-    client = system._resources.channels[0].client
-    assert {client.pttl(key) for key in client.scan_iter(count=1_000)} <= {-1}
-    stm, im, ltm = (tier.count("default") for tier in (system.stm, system.im, system.ltm))
-    return stm, im, ltm
-
-
-def remembered(system: AgentMemorySystem, agent: str) -> list[int]:
-    """The steps of all that an agent remembers, having checked the contents."""
-    hits = system.recall(Query(agent_id=agent, order=Order.STEP), touch=False)
-    for hit in hits:
-        step = hit.entry.step_number
-        assert hit.entry.contents == {"step": step, "mood": f"m{step % 2}"}
-    return [hit.entry.step_number for hit in hits]
-
-
-def test_entries_of_idle_agents_move_on_and_none_expires(opened: Opener, clock: Clock) -> None:
-    system = opened()
+def test_entries_of_idle_agents_move_on_and_none_expires(open_memory: Opener, clock: Clock) -> None:
+    system = open_memory()
     store(system, "idle", *range(5))
     clock.now += DAY / 2
     store(system, "busy", *range(5))
@@ -123,9 +39,9 @@ def test_entries_of_idle_agents_move_on_and_none_expires(opened: Opener, clock: 
 
 
 def test_entries_of_dead_agents_move_on_when_nobody_asks_for_them(
-    opened: Opener, clock: Clock
+    open_memory: Opener, clock: Clock
 ) -> None:
-    system = opened(cleanup_interval=1)
+    system = open_memory(cleanup_interval=1)
     store(system, "dead", *range(3))
     for day in range(30):
         clock.now += DAY
@@ -139,23 +55,23 @@ def test_entries_of_dead_agents_move_on_when_nobody_asks_for_them(
 
 
 def test_a_process_that_was_down_longer_than_every_age_loses_nothing_and_moves_all_at_once(
-    opened: Opener, where: dict[str, Any], clock: Clock
+    open_memory: Opener, memory_config: dict[str, Any], clock: Clock
 ) -> None:
-    system = opened(indexed_attributes=("mood",))
+    system = open_memory(indexed_attributes=("mood",))
     agents = [f"agent {number}" for number in range(20)]
     for agent in agents:
         store(system, agent, *range(7))
-    if where.get("engine") == "fake":  # whose memory ends with the system
+    if memory_config.get("engine") == "fake":  # whose memory ends with the system
         clock.now += YEAR
         assert system.maintain() == Moves(140, 140)
     else:
         system.close()
         clock.now += YEAR
         # Opened for reading, nothing moves and everything is there.
-        config = MemoryConfig(**where, **AGES, indexed_attributes=("mood",))
+        config = MemoryConfig(**memory_config, **AGES, indexed_attributes=("mood",))
         with AgentMemorySystem(config, clock=clock, read_only=True) as beside:
             assert standing(beside, *agents) == (140, 0, 0)
-        system = opened(indexed_attributes=("mood",))
+        system = open_memory(indexed_attributes=("mood",))
         assert system.moves == Moves(140, 140)
     assert standing(system, *agents) == (0, 0, 140)
     assert all(remembered(system, agent) == list(range(7)) for agent in agents)
@@ -164,9 +80,9 @@ def test_a_process_that_was_down_longer_than_every_age_loses_nothing_and_moves_a
 
 @pytest.mark.parametrize("back", [3_600.0, 3 * DAY, YEAR, 40 * YEAR])
 def test_a_clock_that_is_set_back_loses_doubles_and_hurries_nothing_and_nothing_is_stuck(
-    opened: Opener, clock: Clock, back: float
+    open_memory: Opener, clock: Clock, back: float
 ) -> None:
-    system = opened()
+    system = open_memory()
     store(system, "ant", *range(4))
     clock.now -= back
     store(system, "ant", *range(4, 8))
@@ -184,9 +100,9 @@ def test_a_clock_that_is_set_back_loses_doubles_and_hurries_nothing_and_nothing_
 
 
 def test_a_clock_that_jumped_forward_and_back_leaves_nothing_stuck(
-    opened: Opener, clock: Clock
+    open_memory: Opener, clock: Clock
 ) -> None:
-    system = opened()
+    system = open_memory()
     store(system, "ant", *range(3))
     clock.now += 10 * YEAR
     store(system, "ant", *range(3, 6))
@@ -202,9 +118,9 @@ def test_a_clock_that_jumped_forward_and_back_leaves_nothing_stuck(
 
 
 def test_what_came_while_a_note_holds_is_not_moved_for_its_age(
-    opened: Opener, clock: Clock
+    open_memory: Opener, clock: Clock
 ) -> None:
-    system = opened()
+    system = open_memory()
     clock.now += YEAR
     store(system, "ant", 0)
     clock.now -= YEAR
@@ -222,8 +138,8 @@ def test_what_came_while_a_note_holds_is_not_moved_for_its_age(
     assert remembered(system, "ant") == list(range(30))
 
 
-def test_ages_in_steps_count_from_where_the_simulation_is(opened: Opener) -> None:
-    system = opened(stm_config={"max_age_steps": 10}, cleanup_interval=1)
+def test_ages_in_steps_count_from_where_the_simulation_is(open_memory: Opener) -> None:
+    system = open_memory(stm_config={"max_age_steps": 10}, cleanup_interval=1)
     store(system, "ant", *range(990, 1_000))
     store(system, "idle", 995)
     # A new episode counts its steps anew.
