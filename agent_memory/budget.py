@@ -13,7 +13,7 @@ from agent_memory.passages import Passage
 STORES_BETWEEN_LOOKS = 100
 """How many entries a process stores before it asks the server again how much it holds."""
 
-MOST_WHILE_STORING = 2_000
+MOST_WHILE_STORING = 1_000
 """How many entries one store moves about at most, lest its caller wait for seconds."""
 
 _GOAL = 0.9  # of the bound: how far it goes down, so that not every look finds it passed again
