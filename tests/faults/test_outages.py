@@ -19,6 +19,7 @@ from sqlalchemy import event
 from typer.testing import CliRunner
 
 from agent_memory import (
+    AgentMemoryAPI,
     AgentMemorySystem,
     InvalidEntry,
     MemoryConfig,
@@ -179,6 +180,71 @@ def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
         store(system, 101)
         # The first was stored by the server, whose answer came too late.
         assert steps_of(system) == list(range(102))
+
+
+def test_a_server_that_hangs_keeps_one_question_waiting_and_then_few(
+    server: engines.StoppableServer, config: MemoryConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "REPLY_TIMEOUT", 1.0)
+    later = 0.0
+    with AgentMemorySystem(config, upkeep=False) as system:
+        system._resources._stm_channel._absence.ticks = lambda: time.monotonic() + later
+        store(system, 0)
+        server.pause()
+        asked = begun = time.monotonic()
+        waited = []
+        for _ in range(50):
+            with pytest.raises(StoreUnavailable):
+                system.recall(Query(agent_id="ant"))
+            waited.append(time.monotonic() - asked)
+            asked = time.monotonic()
+        assert sum(seconds > 0.3 for seconds in waited) == 1
+        assert waited[0] > 0.9
+        assert asked - begun < 5.0
+        later = 60.0
+        # Now it is looked at, with a timeout of its own, and then left alone again.
+        with pytest.raises(StoreUnavailable):
+            system.recall(Query(agent_id="ant"))
+        assert time.monotonic() - asked < connecting.LOOK_TIMEOUT + 0.4
+        server.resume()
+        later = 120.0
+        assert steps_of(system) == [0]
+
+
+def test_every_question_answers_as_configured_while_a_store_is_away(
+    server: engines.StoppableServer, config: MemoryConfig
+) -> None:
+    with AgentMemorySystem(config, upkeep=False) as system:
+        store(system, 0)
+        memory_id = system.recall(Query(agent_id="ant"))[0].entry.memory_id
+    raising = MemoryConfig(**{**dict(config), "on_store_error": "raise"})
+    questions: list[Callable[[AgentMemoryAPI], object]] = [
+        lambda api: api.retrieve_state_by_id("ant", memory_id),
+        lambda api: api.retrieve_recent_states("ant"),
+        lambda api: api.retrieve_states_by_similarity("ant", {"step": 0}),
+        lambda api: api.retrieve_by_steps("ant", 0, 1),
+        lambda api: api.retrieve_by_times("ant", 0.0, 1e12),
+        lambda api: api.retrieve_by_type("ant", "state"),
+        lambda api: api.retrieve_by_importance("ant", 0.0),
+        lambda api: api.retrieve_by_attributes("ant", {"step": 0}),
+    ]
+    for configured in (config, raising):
+        api = AgentMemoryAPI(configured)
+        with api.memory_system as system:
+            for ask in questions:
+                assert ask(api)
+            server.kill()
+            for ask in questions:
+                if configured is raising:
+                    with pytest.raises(StoreUnavailable):
+                        ask(api)
+                else:
+                    assert not ask(api)
+            assert system.outages.failures == len(questions)
+            server.start()
+            for ask in questions:
+                assert ask(api)
+            assert not system.outages.ongoing
 
 
 def test_nobody_asks_the_server_between_two_looks(
