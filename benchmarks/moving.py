@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import redis
 
-from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry
 from agent_memory.embedded import EmbeddedServer
+from agent_memory.repositories.base import MemoryRepository
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, compare
 
@@ -34,6 +36,7 @@ def figures() -> Iterator[Figure]:
         with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
             client = redis.Redis(unix_socket_path=server.socket_path)
             yield _down(system, client, Path(folder))
+            yield _safe(system)
             client.close()
         yield _bytes_per_row(Path(folder) / "agent_memory.db")
 
@@ -61,6 +64,48 @@ def _down(system: AgentMemorySystem, client: redis.Redis, folder: Path) -> Figur
         moved >= 10_000,
         f"{ratio.median:.2f}x a plain copy and delete ({ratio.spread})",
     )
+
+
+def _safe(system: AgentMemorySystem) -> Figure:
+    """Both moves, beside the same that remove first and write then, and ask for no tombstones."""
+    rounds = itertools.count()
+    states = trader_states(ENTRIES // AGENTS)
+
+    def ours() -> Work:
+        _fill(system, next(rounds), states, run_id="safe")
+        return system.maintain
+
+    def unsafe() -> Work:
+        _fill(system, next(rounds), states, run_id="unsafe")
+        return lambda: _maintain_unsafely(system)
+
+    ratio = compare(ours, unsafe, rounds=5)
+    return Figure(
+        "moves that lose nothing against such as remove first",
+        "0.67x or more",
+        f"{ratio.median:.2f}x",
+        ratio.median >= 0.67,
+        ratio.spread,
+    )
+
+
+def _maintain_unsafely(system: AgentMemorySystem) -> None:
+    with (
+        patch.object(type(system.stm), "move_to", _remove_then_add),
+        patch.object(type(system.im), "move_to", _remove_then_add),
+    ):
+        system.maintain()
+
+
+def _remove_then_add(
+    source: MemoryRepository,
+    destination: MemoryRepository,
+    copies: Sequence[MemoryEntry],
+    read_at: float,  # noqa: ARG001  # as the real one takes it
+) -> list[bool]:
+    source.remove_many([copy.key for copy in copies])
+    destination.add_many(copies)
+    return [True] * len(copies)
 
 
 def _fill(

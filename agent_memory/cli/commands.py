@@ -15,6 +15,7 @@ from agent_memory.cli.convert import convert
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder import app as encoder_app
+from agent_memory.cli.forget import forget
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 from agent_memory.errors import StoreUnavailable
 
@@ -29,6 +30,7 @@ app.add_typer(database_app, name="db")
 app.add_typer(encoder_app, name="encoder")
 app.command()(convert)
 app.command()(doctor)
+app.command()(forget)
 
 
 @app.command()

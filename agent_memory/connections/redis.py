@@ -24,6 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from agent_memory.absence import Absence
 from agent_memory.config import without_password
 from agent_memory.connections.redis_engine import EngineKind, RedisEngine, probe
 from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable, WritesRefused
@@ -35,6 +36,8 @@ CONNECT_TIMEOUT = 5.0
 """How long connecting may take, in seconds."""
 LOOK_TIMEOUT = 0.5
 """How long a server that was away may take to connect and to answer, in seconds."""
+LONGEST_PAUSE = 60.0
+"""How long a server that kept its callers waiting is left alone at most, in seconds."""
 
 # What a server says that would take no entry at all, and may take them later. redis-py cuts off
 # the words it has classes for; older servers put a script's error into a sentence.
@@ -143,6 +146,8 @@ class RedisChannel:
         self._kind: EngineKind = "fake" if in_process else kind
         self._losses = 0
         self._engine: tuple[int, RedisEngine] | None = None
+        # Of one that hangs each call would wait for its whole timeout.
+        self._absence = Absence(0.0, LONGEST_PAUSE)
         after_fork(self._renew)
 
     @property
@@ -225,12 +230,14 @@ class RedisChannel:
             connection.send_command("PING")
             connection.read_response()
         except redis.exceptions.ResponseError:
+            self._absence.returned()
             return True  # it speaks, and a request will tell what it refuses
         except redis.exceptions.TimeoutError:
             return False
         except (redis.exceptions.ConnectionError, OSError):
             return self._heal is not None
         else:
+            self._absence.returned()
             return True
         finally:
             connection.disconnect()
@@ -241,6 +248,37 @@ class RedisChannel:
         self.client.close()
 
     def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
+        absence = self._absence
+        if absence.is_away and self._gate is None:
+            self._check_patience()
+        begun = absence.ticks()
+        try:
+            replies = self._exchange_or_heal(commands, repeatable)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            absence.failed(StoreUnavailable(str(error)), absence.ticks() - begun)
+            raise
+        absence.returned()
+        return replies
+
+    def _check_patience(self) -> None:
+        """Keep no caller waiting for a server that has just kept another waiting.
+
+        Raises:
+            StoreUnavailable: It is not asked now, or has not answered a look.
+        """
+        absence = self._absence
+        begun = absence.ticks()
+        if absence.is_due and self.is_worth_asking():
+            return
+        reason = absence.status(self.where).reason
+        if absence.is_due:
+            absence.failed(StoreUnavailable(reason), absence.ticks() - begun)
+        raise StoreUnavailable(
+            f"{self.where} did not answer when it was last asked ({reason}), and keeps no other "
+            "caller waiting meanwhile; start it, or correct host and port or redis_url"
+        )
+
+    def _exchange_or_heal(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
         if not repeatable:
             # The pool looks whether a connection is still alive before it gives it out.
             self._give_back()

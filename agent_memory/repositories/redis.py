@@ -261,12 +261,7 @@ class RedisRepository(MemoryRepository):
         # A move that is tried again replaces its note, so that an outage leaves one, not many;
         # not the old one again, whose age would say that nobody can still be at it.
         replaced = self._failed.pop(names, token)
-        self._channel.call_all(
-            [
-                ("HDEL", self._moving_key, replaced),
-                ("HSET", self._moving_key, token, names),
-            ]
-        )
+        self._channel.run(scripts.NOTE_MOVE, [([self._moving_key], [replaced, token, names])])
         try:
             yield
         except BaseException:

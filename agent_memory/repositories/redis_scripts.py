@@ -4,6 +4,10 @@ A script runs alone on the server, so nothing ever sees an entry without its ind
 the reverse. Conditions (is it there, is it newer, is it still the copied revision) are decided
 where the data is. Every script may be sent again after a lost answer, but for ``TOUCH``.
 
+A server that is out of memory refuses what would take more, until a script has written: none
+that has begun is broken off half-way. Moves begin with a write that takes nothing, since it is by
+them that the server gets its memory back.
+
 Each takes the agent's key prefix as ``KEYS[1]``, the registry of the run's agents as
 ``KEYS[2]`` and the set of runs as ``KEYS[3]``; ``MOVE`` takes the destination's three as well.
 Field order and key names are those of ``models.redis``.
@@ -273,6 +277,7 @@ local refusal = undeclared(KEYS[7], ARGV[4])
 if refusal then return refusal end
 local to, to_agents, to_runs = KEYS[4], KEYS[5], KEYS[6]
 local outcome, moved = {{}}, {{}}
+redis.call('DEL', prefix .. 'none')
 for i = 5, #ARGV, {STRIDE} do
   local id = ARGV[i]
   local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
@@ -295,6 +300,14 @@ log(to, ARGV[3], moved, rewritten and '!' or '+')
 if #moved > 0 then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
+"""
+)
+
+# KEYS: the open moves. ARGV: a token to take out, one to put in, and what of it to note.
+NOTE_MOVE = Script(
+    """
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 """
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from sqlalchemy import event
 from typer.testing import CliRunner
 
 from agent_memory import (
+    AgentMemoryAPI,
     AgentMemorySystem,
     InvalidEntry,
     MemoryConfig,
@@ -179,6 +182,71 @@ def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
         store(system, 101)
         # The first was stored by the server, whose answer came too late.
         assert steps_of(system) == list(range(102))
+
+
+def test_a_server_that_hangs_keeps_one_question_waiting_and_then_few(
+    server: engines.StoppableServer, config: MemoryConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "REPLY_TIMEOUT", 1.0)
+    later = 0.0
+    with AgentMemorySystem(config, upkeep=False) as system:
+        system._resources._stm_channel._absence.ticks = lambda: time.monotonic() + later
+        store(system, 0)
+        server.pause()
+        asked = begun = time.monotonic()
+        waited = []
+        for _ in range(50):
+            with pytest.raises(StoreUnavailable):
+                system.recall(Query(agent_id="ant"))
+            waited.append(time.monotonic() - asked)
+            asked = time.monotonic()
+        assert sum(seconds > 0.3 for seconds in waited) == 1
+        assert waited[0] > 0.9
+        assert asked - begun < 5.0
+        later = 60.0
+        # Now it is looked at, with a timeout of its own, and then left alone again.
+        with pytest.raises(StoreUnavailable):
+            system.recall(Query(agent_id="ant"))
+        assert time.monotonic() - asked < connecting.LOOK_TIMEOUT + 0.4
+        server.resume()
+        later = 120.0
+        assert steps_of(system) == [0]
+
+
+def test_every_question_answers_as_configured_while_a_store_is_away(
+    server: engines.StoppableServer, config: MemoryConfig
+) -> None:
+    with AgentMemorySystem(config, upkeep=False) as system:
+        store(system, 0)
+        memory_id = system.recall(Query(agent_id="ant"))[0].entry.memory_id
+    raising = MemoryConfig(**{**dict(config), "on_store_error": "raise"})
+    questions: list[Callable[[AgentMemoryAPI], object]] = [
+        lambda api: api.retrieve_state_by_id("ant", memory_id),
+        lambda api: api.retrieve_recent_states("ant"),
+        lambda api: api.retrieve_states_by_similarity("ant", {"step": 0}),
+        lambda api: api.retrieve_by_steps("ant", 0, 1),
+        lambda api: api.retrieve_by_times("ant", 0.0, 1e12),
+        lambda api: api.retrieve_by_type("ant", "state"),
+        lambda api: api.retrieve_by_importance("ant", 0.0),
+        lambda api: api.retrieve_by_attributes("ant", {"step": 0}),
+    ]
+    for configured in (config, raising):
+        api = AgentMemoryAPI(configured)
+        with api.memory_system as system:
+            for ask in questions:
+                assert ask(api)
+            server.kill()
+            for ask in questions:
+                if configured is raising:
+                    with pytest.raises(StoreUnavailable):
+                        ask(api)
+                else:
+                    assert not ask(api)
+            assert system.outages.failures == len(questions)
+            server.start()
+            for ask in questions:
+                assert ask(api)
+            assert not system.outages.ongoing
 
 
 def test_nobody_asks_the_server_between_two_looks(
@@ -441,6 +509,70 @@ def test_a_server_that_takes_no_writes_is_as_good_as_away(
     store(system, 4)
     assert steps_of(system) == [0, 1, 2, 3, 4]
     assert waiting(system) == 0
+
+
+@pytest.fixture
+def full(server: engines.StoppableServer, system: AgentMemorySystem) -> redis.Redis:
+    """The server, out of memory."""
+    store(system, *range(40))
+    client = redis.Redis.from_url(server.url)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 1)
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        client.set("more", "x")
+    return client
+
+
+def test_a_full_server_breaks_no_change_of_an_entry_off_half_way(
+    full: redis.Redis, system: AgentMemorySystem
+) -> None:
+    entries = system.stm.oldest("default", "ant", 40)
+    changed = replace(entries[0], importance_score=0.5)
+    newer = replace(entries[1], importance_score=0.25, revision=5)
+    with contextlib.suppress(WritesRefused):
+        system.stm.replace(changed)
+    with contextlib.suppress(WritesRefused):
+        system.stm.add(newer)
+    with pytest.raises(WritesRefused):
+        system.stm.reembed(entries[2:3])
+    found = system.stm.oldest("default", "ant", 40)
+    assert found[0] in (entries[0], replace(changed, revision=1))
+    assert found[1] in (entries[1], newer)
+    assert found[2:] == entries[2:]
+    assert steps_of(system) == [*range(40)]
+
+
+def test_a_full_server_gives_its_entries_to_long_term_memory_and_takes_more_then(
+    full: redis.Redis, system: AgentMemorySystem, ticks: Ticks
+) -> None:
+    small = {"stm_config": {"memory_limit": 4}, "im_config": {"memory_limit": 4}}
+    store(system, 40)
+    assert waiting(system) == 1
+    with AgentMemorySystem(
+        MemoryConfig(**{**dict(system.config), **small}), upkeep=False
+    ) as tidy:
+        assert tidy._resources is not system._resources
+        near = Query(agent_id="ant", limit=5)
+        assert len(tidy.recall(near, near={"step": 3})) == 5
+        tidy._run.consolidation.consolidate("default", ["ant"], time.time(), None)
+        assert [tidy.statistics()[tier].entries for tier in Tier] == [4, 4, 32]
+        assert len(tidy.recall(near, near={"step": 3})) == 5
+    full.config_set("maxmemory", 0)
+    ticks.now += 60
+    store(system, 41)
+    assert steps_of(system) == [*range(42)]
+
+
+def test_vectors_that_are_kept_forget_what_a_full_server_removed(
+    full: redis.Redis, system: AgentMemorySystem
+) -> None:
+    near = Query(agent_id="ant", limit=5)
+    first = system.recall(near, near={"step": 3})
+    keys = [hit.entry.key for hit in first]
+    assert system.stm.remove_many(keys) == 5
+    again = system.recall(near, near={"step": 3})
+    assert len(again) == 5
+    assert not {hit.entry.key for hit in again} & set(keys)
 
 
 def test_refusing_every_write_is_told_from_refusing_one_command(

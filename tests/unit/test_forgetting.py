@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
+from typer.testing import CliRunner, Result
 
 from agent_memory import (
     AgentMemorySystem,
@@ -25,6 +26,7 @@ from agent_memory import (
     StoreReadOnly,
     Tier,
 )
+from agent_memory.cli.commands import app
 from agent_memory.forgetting import LEASE, forget_agents, forget_keys
 from agent_memory.repositories.base import Added
 from agent_memory.repositories.in_memory import InMemoryRepository
@@ -399,3 +401,46 @@ def test_a_reader_forgets_nothing(tmp_path: Path) -> None:
         ):
             reader.forget("ant")
         assert steps_of(system) == [*range(ALL)]
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def invoke(*arguments: object, typed: str = "") -> Result:
+    return CliRunner().invoke(app, ["forget", *map(str, arguments)], input=typed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "memory"
+    with AgentMemorySystem(MemoryConfig(path=folder, engine="embedded", **SMALL)) as system:
+        filled(system, "ant", "bee")
+    return folder
+
+
+def test_the_command_asks_and_prints_the_receipt(folder: Path) -> None:
+    refused = invoke("--path", folder, "--agent", "ant", typed="n\n")
+    assert refused.exit_code == 1
+    assert "Forget agent 'ant' of run 'default' for good?" in refused.output
+    done = invoke("--path", folder, "--agent", "ant", "--scrub", typed="y\n")
+    assert done.exit_code == 0, done.output
+    assert "12 memories (0 in spool, 4 in stm, 4 in im, 4 in ltm)" in done.output
+    assert "nothing of it is left" in done.output
+    assert done.output.count("written anew:") == 2
+    with AgentMemorySystem.open(folder, read_only=True) as system:
+        assert steps_of(system) == []
+        assert steps_of(system, "bee") == [*range(ALL)]
+
+
+def test_the_command_forgets_a_run_or_one_memory(folder: Path) -> None:
+    with AgentMemorySystem.open(folder, read_only=True) as system:
+        memory_id = system.recall(Query(agent_id="bee", limit=1))[0].entry.memory_id
+    assert "1 memories" in invoke("--path", folder, "--memory", memory_id, "--yes").output
+    assert "23 memories" in invoke("--path", folder, "--run", "default", "--yes").output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--memory", "no id"), ("--agent", "")])
+def test_the_command_refuses_what_names_nothing(folder: Path, arguments: tuple[str, ...]) -> None:
+    result = invoke("--path", folder, "--yes", *arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith("agent-memory: ")

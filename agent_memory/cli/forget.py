@@ -1,0 +1,65 @@
+"""``agent-memory forget``: what is forgotten on demand, and the receipt of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from agent_memory.cli.opening import Folder, opened, plain_errors
+from agent_memory.erasing import ForgettingReceipt
+
+
+def forget(
+    path: Folder = None,
+    agent: Annotated[str | None, typer.Option(help="All that this agent remembers.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Of this run, else of 'default'; without agent or memory: all of it."),
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="This memory alone, by its id.")] = None,
+    scrub: Annotated[
+        bool,
+        typer.Option(help="Write the files anew, which keep the bytes of what was removed."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
+) -> None:
+    """Forget an agent, a run or one memory for good, in every tier; print the receipt."""
+    with plain_errors(), opened(path) as system:
+        names_something = not (agent is run is memory is None)
+        if names_something and not yes:
+            typer.confirm(f"Forget {_asked(agent, run, memory)} for good?", abort=True)
+        receipt = system.forget(agent, run=run, memory_id=memory, scrub=scrub)
+        for line in _lines(receipt):
+            typer.echo(" ".join(line.split()))
+    if not receipt.verified:
+        raise typer.Exit(1)
+
+
+def _asked(agent: str | None, run: str | None, memory: str | None) -> str:
+    of_run = f"of run {run or 'default'!r}"
+    if memory is not None:
+        return f"memory {memory} {of_run}"
+    return f"run {run!r}" if agent is None else f"agent {agent!r} {of_run}"
+
+
+def _lines(receipt: ForgettingReceipt) -> Iterator[str]:
+    where = ", ".join(f"{copies:,} in {place}" for place, copies in receipt.removed.items())
+    yield f"forgot {receipt.what}: {receipt.entries:,} memories ({where})"
+    if receipt.encoder_versions:
+        yield f"versions of the encoder that learned: {_numbers(receipt.encoder_versions)}"
+    if receipt.untold_versions:
+        yield f"versions that may have learned: {_numbers(receipt.untold_versions)}"
+    for file in receipt.rewritten:
+        yield f"written anew: {file}"
+    for file, problem in receipt.not_rewritten.items():
+        yield f"not written anew: {file}: {problem}"
+    if receipt.verified:
+        yield "looked again: nothing of it is left"
+    else:
+        yield f"looked again: {len(receipt.remaining):,} were stored anew meanwhile"
+
+
+def _numbers(versions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, versions))
