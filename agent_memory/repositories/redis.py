@@ -245,13 +245,8 @@ class RedisRepository(MemoryRepository):
             self._channel.call("HDEL", self._moving_key, move.token)
         elif move.token > self._token(now + _MOVE_TIME):
             # Noted before the clock was set back: from now on it grows old like any other.
-            names = json.dumps(sorted(move.agents))
-            self._channel.call_all(
-                [
-                    ("HSET", self._moving_key, self._token(now), names),
-                    ("HDEL", self._moving_key, move.token),
-                ]
-            )
+            noted = [move.token, self._token(now), json.dumps(sorted(move.agents))]
+            self._channel.run(scripts.NOTE_MOVE, [([self._moving_key], noted)])
 
     @contextmanager
     def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:

@@ -31,6 +31,7 @@ local function ahead(prefix, newest)
       return {since, till}
     end
   end
+  redis.call('DEL', prefix .. 'ahead') -- after which a server that is out of memory takes the rest
   redis.call('SET', prefix .. 'ahead', ARGV[1] .. ' ' .. newest)
   return {ARGV[1], newest}
 end
