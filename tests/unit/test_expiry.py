@@ -110,6 +110,18 @@ def test_each_tier_drops_by_its_own_age_and_the_last_by_none(
     assert remembered(system, "ant") == [0, 1, 2]
 
 
+def test_what_is_left_over_the_limit_moves_in_the_same_upkeep(
+    open_memory: Opener, clock: Clock
+) -> None:
+    system = open_memory(**DROP, stm_config={"ttl": int(DAY), "memory_limit": 4})
+    store(system, "ant", *range(3))
+    clock.now += DAY + 1
+    store(system, "ant", *range(3, 9))
+    assert system.maintain() == Moves(stm_to_im=2, dropped=3)
+    assert remembered(system, "ant") == list(range(3, 9))
+    assert standing(system, "ant") == (4, 2, 0)
+
+
 def test_no_question_shows_an_entry_over_its_age_before_it_is_dropped(
     open_memory: Opener, clock: Clock
 ) -> None:
