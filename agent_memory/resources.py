@@ -329,6 +329,7 @@ class Resources:
             codec,
             table_prefix=config.table_prefix,
             indexed_attributes=self.config.indexed_attributes,
+            clock=self.clock,
         )
 
     def _open_redis_tiers(

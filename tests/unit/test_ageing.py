@@ -12,7 +12,8 @@ from agent_memory import AgentMemorySystem, MemoryConfig, Tier
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.consolidation import Consolidation, Moves
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.identity import Ordinals
+from agent_memory.repositories.base import Added, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.testing import an_entry
@@ -149,6 +150,44 @@ def test_ages_in_steps_count_from_where_the_simulation_is(open_memory: Opener) -
     store(system, "ant", 1_006)
     assert system.maintain() == Moves(stm_to_im=1)
     assert remembered(system, "ant") == [*range(5), *range(990, 1_000), 1_006]
+
+
+def test_what_was_cleared_under_a_clock_that_was_ahead_moves_on_when_it_is_stored_anew(
+    open_memory: Opener, clock: Clock
+) -> None:
+    small = {"stm_config": {"memory_limit": 2}, "im_config": {"memory_limit": 2}}
+    system = open_memory(clock="steps", **small)
+    store(system, "ant", *range(10))
+    system.maintain()
+    clock.now += YEAR
+    assert system.clear_all_memories()
+    clock.now -= YEAR
+    # As a process that is started anew, which makes the same ids again.
+    system._resources.ordinals = Ordinals()
+    store(system, "ant", *range(10))
+    system.maintain()  # which finds that the clock was set back
+    clock.now += 1
+    system.maintain()
+    assert standing(system, "ant") == (2, 2, 6)
+    assert remembered(system, "ant") == list(range(10))
+
+
+def test_a_copy_that_was_read_under_a_clock_that_was_ahead_brings_nothing_forgotten_back(
+    open_memory: Opener, clock: Clock
+) -> None:
+    system = open_memory()
+    entry = an_entry(run_id="default")
+    system.stm.add(entry)
+    clock.now += YEAR
+    read_at = clock.now
+    assert system.forget("ant").entries == 1
+    clock.now -= YEAR
+    before = clock.now
+    for _ in range(3):
+        assert system.ltm.take_over([entry], read_at) == [Added.STALE]
+        assert system.ltm.take_over([entry], before) == [Added.STALE]
+        clock.now += 1
+    assert remembered(system, "ant") == []
 
 
 # -- any history of the clock -------------------------------------------------------------------
