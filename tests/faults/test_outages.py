@@ -548,9 +548,7 @@ def test_a_full_server_gives_its_entries_to_long_term_memory_and_takes_more_then
     small = {"stm_config": {"memory_limit": 4}, "im_config": {"memory_limit": 4}}
     store(system, 40)
     assert waiting(system) == 1
-    with AgentMemorySystem(
-        MemoryConfig(**{**dict(system.config), **small}), upkeep=False
-    ) as tidy:
+    with AgentMemorySystem(MemoryConfig(**{**dict(system.config), **small}), upkeep=False) as tidy:
         assert tidy._resources is not system._resources
         near = Query(agent_id="ant", limit=5)
         assert len(tidy.recall(near, near={"step": 3})) == 5
