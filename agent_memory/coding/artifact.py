@@ -1,0 +1,161 @@
+"""A fitted code as bytes, to be kept beside what it has coded. Reading executes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from agent_memory.coding.code import MOST_SHAPES, ContentsCode, Shape
+from agent_memory.coding.column import MOST_CHOICES, Column
+from agent_memory.coding.numbers import INTEGERS, TYPES, Integers, Lattice
+from agent_memory.coding.rans import TOTAL
+from agent_memory.coding.structure import LEAF, MAX_LEAVES, leaf_types
+from agent_memory.contents import pack, unpack
+from agent_memory.embeddings.framing import framed, unframed
+from agent_memory.errors import EncodingError
+
+_MAGIC = b"amcode\0\1"
+_WHAT = "code of contents"
+_DEEPEST = 80
+_DTYPES = frozenset(
+    f"{order}{kind}" for order, kinds in (("<", ("f2", "f4", "f8", "i2", "i4", "i8", "u2", "u4",
+    "u8")), ("|", ("b1", "i1", "u1")), ("=", ())) for kind in kinds
+)  # fmt: skip
+
+
+def to_bytes(code: ContentsCode) -> bytes:
+    """Give a code's bytes; see ``from_bytes``."""
+    columns: dict[int, int] = {}
+    told: list[Any] = []
+    shapes = []
+    for shape in code.shapes:
+        places = []
+        for column in shape.fitted:
+            if id(column) not in columns:
+                columns[id(column)] = len(told)
+                told.append(_told(column))
+            places.append(columns[id(column)])
+        shapes.append([shape.signature, places])
+    body = pack({"columns": told, "shapes": shapes, "widths": list(code.widths)})
+    return framed(_MAGIC, {}, body)
+
+
+def from_bytes(raw: bytes) -> ContentsCode:
+    """Read a code.
+
+    Raises:
+        EncodingError: The bytes are damaged, hostile, or made by a newer version.
+    """
+    _, body = unframed(_MAGIC, raw, _WHAT)
+    told = unpack(body)
+    try:
+        columns = [_column(one) for one in _list(told["columns"])]
+        shapes = [_shape(one, columns) for one in _list(told["shapes"])]
+        widths = _widths(told["widths"], len(shapes)) if shapes else ()
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
+        raise EncodingError(f"{_WHAT}: it cannot be read ({error!r:.200})") from error
+    if len(shapes) > MOST_SHAPES:
+        raise EncodingError(f"{_WHAT}: {len(shapes)} shapes are more than there can be")
+    return ContentsCode(tuple(shapes), widths)
+
+
+def _told(column: Column) -> list[Any]:
+    numbers: list[Any] | None = None
+    if isinstance(column.numbers, Lattice):
+        one = column.numbers
+        numbers = [one.origin, one.fine, one.ratio, one.bound_1, one.bound_2, one.single]
+    elif column.numbers is not None:
+        numbers = [column.numbers.base, column.numbers.with_step]
+    return [column.path, list(column.values), column.kind, numbers, column.first, column.bits,
+            list(column.widths)]  # fmt: skip
+
+
+def _column(told: Any) -> Column:
+    path, values, kind, numbers, first, bits, widths = _list(told)
+    _check(isinstance(path, str) and isinstance(values, list), "a column")
+    _check(type(first) is int and abs(first) < 2**53, "where buckets begin")
+    _check(type(bits) is int and 0 <= bits <= 40, "the size of buckets")
+    _check(isinstance(widths, list) and len(widths) > len(values), "the shares of a column")
+    lie = None if numbers is None else _numbers(kind, _list(numbers))
+    _check(lie is not None or (kind == "" and len(widths) == len(values) + 1), "a column")
+    return Column(path, tuple(values), kind, lie, first, bits, _widths(widths, len(widths)))
+
+
+def _numbers(kind: Any, told: list[Any]) -> Lattice | Integers:
+    _check(isinstance(kind, str) and kind in TYPES, "the type of numbers")
+    if kind in INTEGERS:
+        base, with_step = told
+        _check(type(base) is int and type(with_step) is bool, "integers")
+        return Integers(base, with_step)
+    origin, fine, ratio, bound_1, bound_2, single = told
+    floats = (origin, fine, bound_1, bound_2)
+    _check(all(type(one) is float and math.isfinite(one) for one in floats), "a lattice")
+    _check(fine > 0.0 and type(ratio) is int and 0 < ratio < TOTAL and ratio % 2, "a lattice")
+    _check(type(single) is bool, "a lattice")
+    return Lattice(origin, fine, ratio, bound_1, bound_2, single)
+
+
+def _shape(told: Any, columns: list[Column]) -> Shape:
+    signature, places = _list(told)
+    _check_signature(signature, 0)
+    _check(len(_list(places)) <= 2 * MAX_LEAVES, "a shape")
+    _check(sum(1 for _ in _bounded(signature)) == len(places), "the leaves of a shape")
+    _check(all(type(place) is int and place >= 0 for place in places), "the columns of a shape")
+    return Shape(signature, tuple(columns[place] for place in places))
+
+
+def _bounded(signature: Any) -> Any:
+    for count, kind in enumerate(leaf_types(signature)):
+        _check(count <= 2 * MAX_LEAVES, "the leaves of a shape")
+        yield kind
+
+
+def _check_signature(signature: Any, depth: int) -> None:
+    _check(depth <= _DEEPEST, "how deep a shape is")
+    if type(signature) is int:
+        _check(signature == LEAF, "a shape")
+        return
+    _check(type(signature) is tuple and len(signature) == 3, "a shape")
+    kind, what, parts = signature
+    check: Callable[[Any, Any], bool] | None = _SIGNATURES.get(kind)
+    _check(check is not None and check(what, parts), "a shape")
+    if kind != "a" and parts is not None:
+        for part in parts:
+            _check_signature(part, depth + 1)
+
+
+def _is_dict(what: Any, parts: Any) -> bool:
+    keys = type(what) is tuple and all(type(key) is str for key in what)
+    return keys and type(parts) is tuple and len(parts) == len(what) == len({*what})
+
+
+def _is_list(what: Any, parts: Any) -> bool:
+    sized = type(what) is int and 0 <= what <= 2 * MAX_LEAVES
+    return sized and (parts is None or (type(parts) is tuple and len(parts) == what))
+
+
+def _is_array(what: Any, parts: Any) -> bool:
+    sized = type(parts) is tuple and all(type(n) is int and 0 <= n <= MAX_LEAVES for n in parts)
+    return what in _DTYPES and sized and len(parts) <= 32
+
+
+_SIGNATURES = {"d": _is_dict, "l": _is_list, "t": _is_list, "a": _is_array}
+
+
+def _widths(told: Any, count: int) -> tuple[int, ...]:
+    widths = _list(told)
+    _check(all(type(width) is int and width > 0 for width in widths), "shares")
+    _check(sum(widths) == TOTAL and len(widths) == count <= MOST_CHOICES, "shares")
+    return tuple(widths)
+
+
+def _list(told: Any) -> list[Any]:
+    if type(told) is not list:
+        raise TypeError("a list is missing")
+    return told
+
+
+def _check(sound: object, what: str) -> None:
+    if not sound:
+        raise ValueError(f"{what} has no meaning")

@@ -1,0 +1,137 @@
+"""The shape of contents apart from their values, and contents put together again.
+
+Contents are taken apart into leaves, in order, and a signature that says how they hang together:
+which keys in which order, lists and tuples of which length, arrays of which type and shape. What
+is no dict with text keys, list, tuple or numeric array is a leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from agent_memory.embeddings.features import key_path
+
+LEAF = 0
+"""The signature of a leaf."""
+MAX_LEAVES = 4096
+"""Contents with more are not coded by their shape."""
+
+_MAX_DEPTH = 64
+_MAX_ARRAY = 1024  # elements; a larger array is a leaf
+_KINDS = "fiub"
+
+Signature = Any
+"""0 for a leaf; else a tuple: ("d", keys, parts), ("l" | "t", length, parts or None where all are
+leaves), ("a", dtype, shape)."""
+
+
+def take_apart(contents: Mapping[str, Any]) -> tuple[Signature, list[Any]] | None:
+    """The signature of contents, and their leaves; None if there are too many, or too deep."""
+    leaves: list[Any] = []
+    try:
+        signature = _signature(dict(contents), leaves, 0)
+    except _TooMuch:
+        return None
+    return None if signature == LEAF else (signature, leaves)
+
+
+def put_together(signature: Signature, leaves: Iterator[Any]) -> Any:
+    """Contents of a signature, from their leaves in order."""
+    if signature == LEAF:
+        return next(leaves)
+    kind, what, parts = signature
+    if kind == "d":
+        return {
+            key: next(leaves) if part == LEAF else put_together(part, leaves)
+            for key, part in zip(what, parts, strict=True)
+        }
+    if kind == "a":
+        count = int(np.prod(parts, dtype=np.int64))
+        values = [next(leaves) for _ in range(count)]
+        return np.array(values, np.dtype(what)).reshape(parts)
+    if parts is None:
+        items = [next(leaves) for _ in range(what)]
+    else:
+        items = [put_together(part, leaves) for part in parts]
+    return tuple(items) if kind == "t" else items
+
+
+def leaf_paths(signature: Signature, path: str = "") -> Iterator[str]:
+    """The paths of the leaves, in order."""
+    if signature == LEAF:
+        yield path
+        return
+    kind, what, parts = signature
+    if kind == "d":
+        for key, part in zip(what, parts, strict=True):
+            yield from leaf_paths(part, key_path(path, key))
+    elif kind == "a":
+        yield from (f"{path}[{place}]" for place in range(int(np.prod(parts, dtype=np.int64))))
+    elif parts is None:
+        yield from (f"{path}[{place}]" for place in range(what))
+    else:
+        for place, part in enumerate(parts):
+            yield from leaf_paths(part, f"{path}[{place}]")
+
+
+def leaf_types(signature: Signature) -> Iterator[str]:
+    """For each leaf the dtype of the array that it is an element of; "" of none."""
+    if signature == LEAF:
+        yield ""
+        return
+    kind, what, parts = signature
+    if kind == "a":
+        yield from (what for _ in range(int(np.prod(parts, dtype=np.int64))))
+    elif parts is None:
+        yield from ("" for _ in range(what))
+    else:
+        for part in parts:
+            yield from leaf_types(part)
+
+
+class _TooMuch(Exception):
+    """More leaves or levels than are coded by shape."""
+
+
+def _signature(value: Any, leaves: list[Any], depth: int) -> Signature:
+    kind = type(value)
+    if kind is dict:
+        return _of_dict(value, leaves, depth)
+    if kind is list or kind is tuple:
+        return _of_list(value, leaves, depth, "t" if kind is tuple else "l")
+    if kind is np.ndarray and value.dtype.kind in _KINDS and value.dtype.isnative:
+        return _of_array(value, leaves)
+    leaves.append(value)
+    return LEAF
+
+
+def _of_dict(value: dict[Any, Any], leaves: list[Any], depth: int) -> Signature:
+    if depth > _MAX_DEPTH or len(leaves) > MAX_LEAVES:
+        raise _TooMuch
+    for key in value:
+        if type(key) is not str:
+            leaves.append(value)
+            return LEAF
+    parts = tuple([_signature(part, leaves, depth + 1) for part in value.values()])
+    return ("d", tuple(value), parts)
+
+
+def _of_list(value: Any, leaves: list[Any], depth: int, kind: str) -> Signature:
+    if depth > _MAX_DEPTH or len(leaves) + len(value) > MAX_LEAVES:
+        raise _TooMuch
+    if not {dict, list, tuple, np.ndarray}.isdisjoint(map(type, value)):
+        return (kind, len(value), tuple([_signature(part, leaves, depth + 1) for part in value]))
+    leaves.extend(value)
+    return (kind, len(value), None)
+
+
+def _of_array(value: np.ndarray[Any, Any], leaves: list[Any]) -> Signature:
+    # The elements of a long double are themselves.
+    if value.size > _MAX_ARRAY or value.dtype.itemsize > 8 or not value.ndim:
+        leaves.append(value)
+        return LEAF
+    leaves.extend(value.ravel().tolist())
+    return ("a", value.dtype.str, value.shape)
