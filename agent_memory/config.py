@@ -195,6 +195,10 @@ class MemoryConfig(_Part):
             have none. A folder made otherwise is refused with the command that converts it.
         clock: "wall": times in seconds since 1970. "steps": times are steps and ids are
             reproducible, so that the same seed leaves the same rows.
+        on_expiry: What becomes of entries over their tier's age (``ttl``, ``max_age_steps``).
+            "demote": they move down. "drop": they are removed, and no question finds them.
+        redis_max_bytes: How many bytes the Redis server may hold: past that, the oldest entries of
+            the agents that were quiet the longest move down. None: as many as it takes.
         on_store_error: "log": an unreachable store is logged once per outage and the dict-style
             calls return False. "raise": they raise ``StoreUnavailable``.
         indexed_attributes: Paths in contents whose values long-term memory keeps in a column
@@ -228,6 +232,8 @@ class MemoryConfig(_Part):
     durability: Literal["everysec", "always"] = "everysec"
     search: Literal["auto", True, False] = "auto"
     clock: Literal["wall", "steps"] = "wall"
+    on_expiry: Literal["demote", "drop"] = "demote"
+    redis_max_bytes: _Positive | None = None
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()
     max_entry_bytes: _Positive = 16 * 1024 * 1024

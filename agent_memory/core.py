@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +25,6 @@ from agent_memory.entry import (
     EntryKey,
     Hit,
     MemoryEntry,
-    Order,
     Query,
     Tier,
     checked_embedding,
@@ -78,6 +78,7 @@ class AgentMemorySystem:
             server in a folder.
         read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
         upkeep: False leaves moving entries down to others, at opening and closing too.
+        clock: Gives the time in seconds since 1970; another one is for tests.
 
     Raises:
         ConfigError: The configuration cannot be used.
@@ -91,9 +92,10 @@ class AgentMemorySystem:
         *,
         read_only: bool = False,
         upkeep: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = whole_config(config)
-        self._resources = shared.acquire(self._config, read_only=read_only)
+        self._resources = shared.acquire(self._config, read_only=read_only, clock=clock)
         # Whoever holds one of its agents holds the system, which would else close under them.
         self._run = RunMemory(self._resources, self._config.run_id, owner=self)
         self._accesses = AccessLog(self._resources.tiers)
@@ -147,7 +149,10 @@ class AgentMemorySystem:
             config = MemoryConfig(**{**dict(self.config), "run_id": name})
             # Upkeep, which is of all runs, is left to this system.
             self._runs[name] = AgentMemorySystem(
-                config, read_only=self._resources.read_only, upkeep=False
+                config,
+                read_only=self._resources.read_only,
+                upkeep=False,
+                clock=self._resources.clock,
             )
         return self._runs[name]
 
@@ -304,10 +309,10 @@ class AgentMemorySystem:
         """
         asked = query.within(self.config.run_id)
         if near is None:
-            hits = recall(self._resources.tiers, asked)
+            hits = recall(self._resources.shown, asked)
         else:
             hits = recall_alike(
-                self._resources.tiers, asked, self._likeness(near, asked), self._resources.level
+                self._resources.shown, asked, self._likeness(near, asked), self._resources.level
             )
         return self._counted(hits, touch)
 
@@ -315,7 +320,7 @@ class AgentMemorySystem:
         encoders = self._resources.encoders
         if isinstance(near, str):
             key = EntryKey(query.run_id or "", query.agent_id, checked_memory_id(near))
-            found = fetch(self._resources.tiers, [key])
+            found = fetch(self._resources.shown, [key])
             if not found:
                 raise EntryNotFound(f"near: no tier holds entry {near} of {query.agent_id!r}")
             near = found[0].entry
@@ -334,7 +339,7 @@ class AgentMemorySystem:
             StoreUnavailable: A tier does not answer.
         """
         key = EntryKey(self.config.run_id, checked_agent_id(agent_id), checked_memory_id(memory_id))
-        hits = self._counted(fetch(self._resources.tiers, [key]), touch)
+        hits = self._counted(fetch(self._resources.shown, [key]), touch)
         return hits[0] if hits else None
 
     def _counted(self, hits: list[Hit], touch: bool) -> list[Hit]:
@@ -383,11 +388,9 @@ class AgentMemorySystem:
         consolidation.settle()
         moved = Moves()
         for run_id in sorted({*self.stm.runs(), *self.im.runs()}):
-            agents = sorted({*self.stm.agents(run_id), *self.im.agents(run_id)})
-            step = self._latest_step(run_id, agents)
-            now = self._resources.clock()
-            moved += consolidation.consolidate(run_id, agents, now, step)
-        return moved
+            step = self._present_step(run_id)
+            moved += consolidation.consolidate(run_id, None, self._resources.clock(), step)
+        return moved + self._run.keep_budget()
 
     def clear_all_memories(self) -> bool:
         """Forget the whole run in every tier, agents this process never met included.
@@ -477,15 +480,19 @@ class AgentMemorySystem:
     def _tiers(self) -> tuple[MemoryRepository, ...]:
         return self._resources.tiers
 
-    def _latest_step(self, run_id: str, agents: list[str]) -> int | None:
+    def _present_step(self, run_id: str) -> int | None:
+        """The simulation's step in a run, where any age is in steps."""
         config = self.config
         if config.stm_config.max_age_steps is None and config.im_config.max_age_steps is None:
             return None
-        steps = [self._run.latest_step] if run_id == config.run_id else []
-        for agent_id in agents:
-            query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST, limit=1)
-            steps += [hit.entry.step_number for hit in recall(self._tiers[:2], query)]
-        return max(steps, default=None)
+        steps = self._resources.steps
+        newest = (
+            (census.newest, census.newest_step)
+            for tier in (self.stm, self.im)
+            for census in tier.census(run_id).values()
+        )
+        steps.found(run_id, newest, self._resources.clock())
+        return steps.of(run_id)
 
     def _clear_all(self) -> bool:
         forget_run(self._resources.tiers, self.config.run_id, self._resources.clock)

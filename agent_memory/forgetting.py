@@ -87,10 +87,8 @@ def forget_keys(tiers: Tiers, keys: Sequence[EntryKey], clock: Clock) -> Removed
 
 def _forget_batch(tiers: Tiers, run_id: str, agents: Sequence[str], clock: Clock) -> Removed:
     stm, im, ltm = tiers
-    keys: dict[EntryKey, None] = {}
-    for agent_id in agents:
-        # Read from the top down: an entry that moves meanwhile is seen at least once.
-        keys |= dict.fromkeys([*stm.keys(run_id, agent_id), *im.keys(run_id, agent_id)])
+    # Read from the top down: an entry that moves meanwhile is seen at least once.
+    keys = dict.fromkeys([*stm.keys_of(run_id, agents), *im.keys_of(run_id, agents)])
     return _forget_keys(tiers, list(keys), clock, lambda: ltm.clear_agents(run_id, agents))
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory import resources as shared
+from agent_memory.budget import MOST_WHILE_STORING, STORES_BETWEEN_LOOKS, Budget
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
-from agent_memory.consolidation import Consolidation
+from agent_memory.consolidation import Consolidation, Moves
 from agent_memory.contents import as_contents
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
@@ -34,6 +35,7 @@ class RunMemory:
         resources: The opened stores.
         run_id: The run.
         consolidation: Moves entries down.
+        budget: Keeps the Redis server within ``redis_max_bytes``; None without such a bound.
         latest_step: The highest step stored through this object; -1 before the first.
         owner: What must live as long as this does.
     """
@@ -41,6 +43,7 @@ class RunMemory:
     resources: Resources
     run_id: str
     consolidation: Consolidation = field(init=False)
+    budget: Budget | None = field(init=False, default=None)
     latest_step: int = -1
     owner: object = None
 
@@ -50,6 +53,31 @@ class RunMemory:
         self.consolidation = Consolidation(
             *opened.tiers, opened.compression, opened.config, opened.clock
         )
+        if opened.config.redis_max_bytes is not None:
+            self.budget = Budget(
+                opened.config.redis_max_bytes,
+                opened.used_bytes,
+                self.consolidation.passages,
+                opened.clock,
+            )
+
+    def stored(self, entry: MemoryEntry) -> None:
+        """Note that an entry was stored."""
+        self.latest_step = max(self.latest_step, entry.step_number)
+        self.resources.steps.stored(self.run_id, entry.timestamp, entry.step_number)
+        if self.budget is not None and next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0:
+            # As with the limits of an agent: the entry is stored by now.
+            self.resources.upkeep(self._keep_budget)
+
+    def keep_budget(self, most: int | None = None) -> Moves:
+        """Make room on the server, if there is a bound and it is passed; see ``Budget``."""
+        moved = Moves() if self.budget is None else self.budget.keep(most)
+        self.consolidation.count(moved)
+        return moved
+
+    def _keep_budget(self) -> bool:
+        self.keep_budget(MOST_WHILE_STORING)
+        return True
 
     def now(self) -> float:
         """The time in the unit of timestamps: seconds since 1970, or steps."""
@@ -173,7 +201,7 @@ class MemoryAgent:
         resources = self._run.resources
         if not resources.outages.guard(False, resources.intake.store, entry):
             return False
-        self._run.latest_step = max(self._run.latest_step, entry.step_number)
+        self._run.stored(entry)
         self._inserts += 1
         if self._inserts % resources.config.cleanup_interval == 0:
             # The entry is stored by now: a lower tier that is away must not deny it.
@@ -213,7 +241,8 @@ class MemoryAgent:
 
     def _consolidate(self) -> bool:
         run = self._run
-        run.consolidation.consolidate(run.run_id, [self.agent_id], run.now(), run.latest_step)
+        step = run.resources.steps.of(run.run_id)
+        run.consolidation.consolidate(run.run_id, [self.agent_id], run.now(), step)
         return True
 
     def _clear(self) -> bool:

@@ -8,6 +8,7 @@ After ``os.fork`` the child goes on with connections of its own.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ from functools import cached_property
 
 from agent_memory import schema
 from agent_memory.absence import Absence
+from agent_memory.ageing import Ages, Moment, PresentSteps
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.config import Deployment, MemoryConfig, deployment
 from agent_memory.connections.redis import (
@@ -53,12 +55,14 @@ from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.redis_attributes import DeclaredAttributes
+from agent_memory.repositories.redis_footprint import server_bytes
 from agent_memory.repositories.redis_models import ModelBackend
 from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.repositories.sql_encoders import EncoderVersions
 from agent_memory.spool import spool_of
 from agent_memory.status import MemoryStatus
+from agent_memory.unexpired import Shown, Unexpired
 
 
 class Resources:
@@ -82,6 +86,8 @@ class Resources:
         ids: Makes memory ids.
         ordinals: Counts entries for reproducible ids.
         clock: Gives the time in seconds since 1970.
+        steps: At which step each run is.
+        stores: Counts what this process stores.
         outages: Counts and logs stores that a caller found unreachable.
         upkeep_outages: The same for upkeep that no caller waits for; never raises.
 
@@ -104,6 +110,8 @@ class Resources:
         self.clock = clock
         self.ids = MemoryIds(clock)
         self.ordinals = Ordinals()
+        self.steps = PresentSteps(by_steps=config.clock == "steps")
+        self.stores = itertools.count(1)
         self.outages = Outages(config.on_store_error)
         # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
         self.upkeep_outages = Outages("log", MemoryStoreError)
@@ -122,6 +130,33 @@ class Resources:
     def tiers(self) -> tuple[MemoryRepository, MemoryRepository, LongTermMemory]:
         """The repositories, richest tier first."""
         return self.stm, self.im, self.ltm
+
+    @property
+    def shown(self) -> tuple[Shown, Shown, Shown]:
+        """The tiers as questions see them: without what is over its age and shall be dropped."""
+        if self.config.on_expiry == "demote":
+            return self.tiers
+        above, below = Ages.of(self.config)
+        return (
+            Unexpired(self.stm, above, self.moment),
+            Unexpired(self.im, below, self.moment),
+            self.ltm,
+        )
+
+    def moment(self, run_id: str) -> Moment:
+        """When it is now, in a run."""
+        return Moment(self.clock(), self.steps.of(run_id))
+
+    def used_bytes(self) -> int:
+        """How many bytes the server of the Redis tiers holds, whoever stored them.
+
+        Where the server does not tell, what the tiers take, estimated from a sample.
+
+        Raises:
+            StoreUnavailable: It does not answer.
+        """
+        used = server_bytes(self._stm_channel)
+        return self.stm.stored_bytes() + self.im.stored_bytes() if used is None else used
 
     @property
     def redis_engine(self) -> RedisEngine:
@@ -294,6 +329,7 @@ class Resources:
             codec,
             table_prefix=config.table_prefix,
             indexed_attributes=self.config.indexed_attributes,
+            clock=self.clock,
         )
 
     def _open_redis_tiers(
@@ -422,13 +458,15 @@ class _Shared:
         self._held: dict[Hashable, _Held] = {}
         after_fork(self._unlock)
 
-    def acquire(self, config: MemoryConfig, read_only: bool) -> Resources:
+    def acquire(
+        self, config: MemoryConfig, read_only: bool, clock: Callable[[], float]
+    ) -> Resources:
         # A run of its own needs nothing of its own; where it lives may differ by environment.
-        key = (_without_run(config), deployment(config), read_only)
+        key = (_without_run(config), deployment(config), read_only, clock)
         with self._lock:
             held = self._held.get(key)
             if held is None:
-                held = self._held[key] = _Held(Resources(config, read_only=read_only))
+                held = self._held[key] = _Held(Resources(config, read_only=read_only, clock=clock))
             held.users += 1
             return held.resources
 
@@ -448,15 +486,22 @@ class _Shared:
 _shared = _Shared()
 
 
-def acquire(config: MemoryConfig, *, read_only: bool = False) -> Resources:
+def acquire(
+    config: MemoryConfig, *, read_only: bool = False, clock: Callable[[], float] = time.time
+) -> Resources:
     """Get the resources of a configuration, opened if they are not; ``release`` them after.
+
+    Args:
+        config: The configuration.
+        read_only: Whether writes are refused.
+        clock: Gives the time in seconds since 1970.
 
     Raises:
         StoreUnavailable: A server, file or folder does not answer.
         SchemaOutOfDate: Long-term memory needs a migration.
         ConfigError: The configuration needs a package that is not installed.
     """
-    return _shared.acquire(config, read_only)
+    return _shared.acquire(config, read_only, clock)
 
 
 def release(resources: Resources) -> None:

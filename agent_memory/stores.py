@@ -15,6 +15,7 @@ from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_memory_id
 from agent_memory.repositories.base import Added, MemoryRepository
 from agent_memory.resources import Resources
+from agent_memory.unexpired import Shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,14 +81,14 @@ class AgentStore:
 
     def get(self, memory_id: str) -> dict[str, Any] | None:
         """Get an entry by id."""
-        found = self._guard([], self._repository.get_many, [self._key(memory_id)])
+        found = self._guard([], self._shown.get_many, [self._key(memory_id)])
         return found[0].to_dict() if found else None
 
     def get_by_step(self, step: int) -> dict[str, Any] | None:
         """Get the entry of a step; of several the one that was stored last."""
         step = checked_step(step)
         query = self._query(steps=(step, step), order=Order.STEP)
-        found = self._guard([], self._repository.find, query)
+        found = self._guard([], self._shown.find, query)
         if not found:
             return None
         return max(found, key=lambda entry: (entry.timestamp, entry.memory_id)).to_dict()
@@ -102,7 +103,7 @@ class AgentStore:
 
     def count(self) -> int:
         """How many entries the agent has here."""
-        return self._guard(0, self._repository.count, self.run_id, self.agent_id)
+        return self._guard(0, self._shown.count, self.run_id, self.agent_id)
 
     def delete(self, memory_id: str) -> bool:
         """Remove an entry; returns whether it was there."""
@@ -116,6 +117,10 @@ class AgentStore:
     def _repository(self) -> MemoryRepository:
         return self._resources.tiers[self.tier]
 
+    @property
+    def _shown(self) -> Shown:
+        return self._resources.shown[self.tier]
+
     def _guard(self, default: D, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> D | R:
         return self._resources.outages.guard(default, call, *args, **kwargs)
 
@@ -126,7 +131,7 @@ class AgentStore:
         return Query(run_id=self.run_id, agent_id=self.agent_id, **filters)
 
     def _find(self, **filters: Any) -> list[dict[str, Any]]:
-        found = self._guard([], self._repository.find, self._query(**filters))
+        found = self._guard([], self._shown.find, self._query(**filters))
         return [entry.to_dict() for entry in found]
 
     def _own(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry:

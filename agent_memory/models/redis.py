@@ -10,6 +10,7 @@ the same script, which lie in others, so that a cluster is not served:
     <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
     <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
     <namespace>:{<run>/<agent>}:changes           stream  ids that lately came, went or changed
+    <namespace>:{<run>/<agent>}:ahead             string  since when entries are far ahead
     <namespace>:{<run>/<agent>}:number:<path>     sorted  memory ids by a declared attribute
     <namespace>:{<run>/<agent>}:value:<path>:...  sorted  memory ids of one value, by timestamp
     <namespace>:attributes                        string  paths of declared attributes, by line

@@ -37,6 +37,7 @@ from agent_memory.attributes import meets
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.repositories.census import Census
 
 
 class Added(IntEnum):
@@ -250,6 +251,17 @@ class MemoryRepository(ABC):
     def remove_many(self, keys: Iterable[EntryKey]) -> int:
         """Remove entries, whatever their revision; returns how many were there."""
 
+    def remove_answering(self, queries: Sequence[Query]) -> int:
+        """Remove the entries that answer any of some queries, of one agent or of many.
+
+        Each entry goes with its places in all indexes. Its contents are not read, so that one
+        that is damaged goes too, unless a query asks about contents.
+
+        Returns:
+            How many there were.
+        """
+        return self.remove_many({entry.key for query in queries for entry in self.find(query)})
+
     @abstractmethod
     def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
         """Remove entries that have been copied elsewhere, unless they changed since.
@@ -344,6 +356,10 @@ class MemoryRepository(ABC):
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order. The query names its run."""
 
+    def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries: ``find`` for many agents at once."""
+        return [self.find(query) for query in queries]
+
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit.
 
@@ -387,6 +403,27 @@ class MemoryRepository(ABC):
     @abstractmethod
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, Census]:
+        """What each of some agents of a run has here; those that have nothing are left out.
+
+        Args:
+            run_id: The run.
+            agents: The agents; None for all.
+            horizon: A time: agents with later entries than that are noted, and the note is given
+                with the numbers; see ``Ahead``. None: nothing is noted, nor given. A tier that
+                entries do not leave for their age notes nothing.
+        """
+        del horizon  # there is no note here
+        names = self.agents(run_id) if agents is None else dict.fromkeys(agents)
+        found = {name: self.find(Query(run_id=run_id, agent_id=name)) for name in names}
+        return {name: Census.of(entries) for name, entries in found.items() if entries}
+
+    def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
+        """The keys of all entries of some agents in a run, agent by agent."""
+        return [key for agent_id in dict.fromkeys(agents) for key in self.keys(run_id, agent_id)]
 
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""

@@ -17,6 +17,7 @@ from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.forking import after_fork
 from agent_memory.repositories.base import Added, LongTermMemory, answering
+from agent_memory.repositories.census import Ahead, Census, still_ahead
 
 
 class InMemoryRepository(LongTermMemory):
@@ -32,6 +33,7 @@ class InMemoryRepository(LongTermMemory):
         self.tier = tier
         self._stored: dict[EntryKey, _Snapshot] = {}
         self._forgotten: dict[EntryKey, float | None] = {}  # when it was released, if it was
+        self._ahead: dict[tuple[str, str], Ahead] = {}
         self._lock = threading.RLock()
         # A lock that another thread holds during a fork would stay locked in the child.
         after_fork(self._unlock)
@@ -119,7 +121,7 @@ class InMemoryRepository(LongTermMemory):
             old = self._stored.get(key)
             if old is not None and revision not in (None, old.fields.revision):
                 raise _conflict(old.fields, revision)
-            return self._stored.pop(key, None) is not None
+            return self._pop(key)
 
     def remove_many(self, keys: Iterable[EntryKey]) -> int:
         """Remove entries, whatever their revision; returns how many were there."""
@@ -134,8 +136,15 @@ class InMemoryRepository(LongTermMemory):
             old = self._stored.get(entry.key)
             if old is not None and _age(old.fields) != _age(entry):
                 return False
-            self._stored.pop(entry.key, None)
+            self._pop(entry.key)
             return True
+
+    def _pop(self, key: EntryKey) -> bool:
+        there = self._stored.pop(key, None) is not None
+        agent = key[:2]
+        if agent in self._ahead and not any(other[:2] == agent for other in self._stored):
+            del self._ahead[agent]
+        return there
 
     def clear_agent(self, run_id: str, agent_id: str) -> int:
         """Remove all entries of an agent in a run; returns how many there were."""
@@ -195,6 +204,29 @@ class InMemoryRepository(LongTermMemory):
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
         return sorted({key.run_id for key in self._keys()})
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, Census]:
+        """What each of some agents of a run has here; those that have nothing are left out."""
+        with self._lock:
+            found = super().census(run_id, agents)
+            if horizon is None:
+                return found
+            return {
+                name: told._replace(ahead=self._note_ahead(run_id, name, horizon))
+                for name, told in found.items()
+            }
+
+    def _note_ahead(self, run_id: str, agent_id: str, horizon: float) -> Ahead | None:
+        agent = run_id, agent_id
+        timestamps = [
+            stored.fields.timestamp for key, stored in self._stored.items() if key[:2] == agent
+        ]
+        noted = still_ahead(self._ahead.pop(agent, None), timestamps, horizon)
+        if noted is not None:
+            self._ahead[agent] = noted
+        return noted
 
     def stored_bytes(self) -> int:
         """How many bytes contents and vectors take; what Python adds to them is not counted."""

@@ -17,6 +17,7 @@ from agent_memory.repositories.base import (
     Probe,
     Vectors,
 )
+from agent_memory.repositories.census import Census
 
 
 class ReadOnlyRepository(LongTermMemory):
@@ -51,6 +52,10 @@ class ReadOnlyRepository(LongTermMemory):
         return self._refuse()
 
     def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Refused."""
+        return self._refuse()
+
+    def remove_answering(self, queries: Sequence[Query]) -> int:
         """Refused."""
         return self._refuse()
 
@@ -102,6 +107,10 @@ class ReadOnlyRepository(LongTermMemory):
         """Return the entries that answer a query, in its order."""
         return self._repository.find(query)
 
+    def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries."""
+        return self._repository.find_each(queries)
+
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit."""
         return self._repository.vectors(query)
@@ -125,6 +134,16 @@ class ReadOnlyRepository(LongTermMemory):
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
         return self._repository.runs()
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, Census]:
+        """What each of some agents of a run has here; nothing is noted of what is ahead."""
+        return self._repository.census(run_id, agents)
+
+    def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
+        """The keys of all entries of some agents in a run, agent by agent."""
+        return self._repository.keys_of(run_id, agents)
 
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""

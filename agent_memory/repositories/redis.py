@@ -47,10 +47,13 @@ from agent_memory.repositories.base import (
     answering,
     run_of,
 )
+from agent_memory.repositories.census import Census
 from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
+from agent_memory.repositories.redis_census import census
 from agent_memory.repositories.redis_footprint import stored_bytes
 from agent_memory.repositories.redis_indexed import IndexedNearest
 from agent_memory.repositories.redis_indexes import chosen, lookups
+from agent_memory.repositories.redis_many import all_keys, keys_answering
 from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 
@@ -184,6 +187,14 @@ class RedisRepository(MemoryRepository):
         keys = list(keys)
         return sum(self._remove(keys, [("", "")] * len(keys)))
 
+    def remove_answering(self, queries: Sequence[Query]) -> int:
+        """Remove the entries that answer any of some queries; two requests for all of them."""
+        if any(query.attributes for query in queries):
+            return super().remove_answering(queries)
+        return self.remove_many(
+            dict.fromkeys(_flat(keys_answering(self._channel, self._namespace, queries)))
+        )
+
     def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         outcome = self._remove(
@@ -229,8 +240,13 @@ class RedisRepository(MemoryRepository):
 
     def close_move(self, move: OpenMove) -> None:
         """Note that an open move was settled; one that may still be under way stays noted."""
-        if move.token < self._token(self._clock() - _MOVE_TIME):
+        now = self._clock()
+        if move.token < self._token(now - _MOVE_TIME):
             self._channel.call("HDEL", self._moving_key, move.token)
+        elif move.token > self._token(now + _MOVE_TIME):
+            # Noted before the clock was set back: from now on it grows old like any other.
+            noted = [move.token, self._token(now), json.dumps(sorted(move.agents))]
+            self._channel.run(scripts.NOTE_MOVE, [([self._moving_key], noted)])
 
     @contextmanager
     def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:
@@ -250,10 +266,18 @@ class RedisRepository(MemoryRepository):
 
     def clear_agent(self, run_id: str, agent_id: str) -> int:
         """Remove all entries of an agent in a run; returns how many there were."""
-        agent = _Agent(run_id, agent_id)
-        args = [encode_id(agent_id), encode_id(run_id), *MemoryType]
-        (count,) = self._channel.run(scripts.CLEAR, [(self._keys(agent), args)])
-        return int(count)
+        return self.clear_agents(run_id, [agent_id])
+
+    def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
+        """Remove all entries of some agents of a run; returns how many there were."""
+        calls = [
+            (
+                self._keys(_Agent(run_id, agent_id)),
+                [encode_id(agent_id), encode_id(run_id), *MemoryType],
+            )
+            for agent_id in dict.fromkeys(agents)
+        ]
+        return sum(map(int, self._channel.run(scripts.CLEAR, calls)))
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -276,6 +300,14 @@ class RedisRepository(MemoryRepository):
             for entry in self._load(prefix + name for name in names[first : first + at_once])
         )
         return answering(entries, query)
+
+    def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries; two requests for all of them."""
+        if any(query.attributes for query in queries):
+            return super().find_each(queries)
+        keys = keys_answering(self._channel, self._namespace, queries)
+        entries = {entry.key: entry for entry in self.get_many(_flat(keys))}
+        return [[entries[key] for key in each if key in entries] for each in keys]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
@@ -376,6 +408,19 @@ class RedisRepository(MemoryRepository):
         prefix = agent_prefix(self._namespace, run_id, agent_id)
         names = self._channel.call("ZRANGE", f"{prefix}steps", 0, -1)
         return [EntryKey(run_id, agent_id, name.decode()) for name in names]
+
+    def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
+        """The keys of all entries of some agents in a run; one request for all of them."""
+        return all_keys(self._channel, self._namespace, run_id, agents)
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, Census]:
+        """What each of some agents of a run has here; one request for all of them."""
+        names = self.agents(run_id) if agents is None else list(dict.fromkeys(agents))
+        prefixes = [agent_prefix(self._namespace, run_id, name) for name in names]
+        found = census(self._channel, prefixes, horizon)
+        return {name: told for name, told in zip(names, found, strict=True) if told is not None}
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
         """How important each entry of an agent in a run is, newest first."""

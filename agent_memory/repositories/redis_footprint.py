@@ -37,6 +37,23 @@ def stored_bytes(channel: RedisChannel, prefixes: Sequence[str]) -> int:
     return round(total)
 
 
+def server_bytes(channel: RedisChannel) -> int | None:
+    """How many bytes a server holds, as its own ``maxmemory`` counts them.
+
+    Returns:
+        None if it does not tell, as fakeredis.
+    """
+    if not channel.measures_memory:
+        return None
+    told = dict(
+        line.split(":", 1)
+        for line in channel.call("INFO", "memory").decode().splitlines()
+        if ":" in line
+    )
+    # What replicas and the append-only file are still to be sent is not counted either.
+    return int(told["used_memory"]) - int(told.get("mem_not_counted_for_evict", 0))
+
+
 _INDEXES = ("steps", "times", "importance", "changes", *(f"type:{kind}" for kind in MemoryType))
 
 

@@ -140,7 +140,7 @@ end
 
 local function unregister(prefix, agents, runs, agent, run)
   if redis.call('EXISTS', prefix .. 'steps') == 0 then
-    redis.call('DEL', prefix .. 'changes')
+    redis.call('DEL', prefix .. 'changes', prefix .. 'ahead')
     redis.call('ZREM', agents, agent)
     if redis.call('EXISTS', agents) == 0 then redis.call('SREM', runs, run) end
   end

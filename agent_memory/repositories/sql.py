@@ -25,7 +25,7 @@ from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
 from agent_memory.models.ltm_vectors import decode_vectors
-from agent_memory.repositories import sql_attributes
+from agent_memory.repositories import sql_attributes, sql_many
 from agent_memory.repositories.base import (
     Added,
     Codec,
@@ -34,6 +34,7 @@ from agent_memory.repositories.base import (
     answering,
     run_of,
 )
+from agent_memory.repositories.census import Census
 from agent_memory.repositories.sql_names import KnownNames
 from agent_memory.repositories.sql_statements import (
     agents_with_entries,
@@ -202,6 +203,18 @@ class LtmRepository(LongTermMemory):
         return self._write(
             lambda work: work.delete_rows(place.row for place in work.locate(wanted).values())
         )
+
+    def remove_answering(self, queries: Sequence[Query]) -> int:
+        """Remove the entries that answer any of some queries, in one transaction."""
+        if any(query.attributes or query.limit is not None for query in queries):
+            return super().remove_answering(queries)
+        keys = [
+            EntryKey(run_of(query), query.agent_id, memory_id)
+            for query in queries
+            for group in self.vectors(query)
+            for memory_id in group.memory_ids
+        ]
+        return self.remove_many(keys)
 
     def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
@@ -381,6 +394,14 @@ class LtmRepository(LongTermMemory):
         with self._transactions.reading() as connection:
             ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, version))
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, Census]:
+        """What each of some agents of a run has here."""
+        del horizon  # entries do not leave the last tier
+        with self._transactions.reading() as connection:
+            return dict(sql_many.census(connection, self._models, run_id, agents))
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

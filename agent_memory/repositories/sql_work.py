@@ -29,6 +29,8 @@ from agent_memory.repositories.sql_statements import (
 
 Age = tuple[int, int]
 
+_AHEAD = 600.0  # seconds: more than a lease of forgetting, and more than honest clocks differ
+
 
 class Row(NamedTuple):
     """An entry, and the values of its row but for the references."""
@@ -65,6 +67,7 @@ class UnitOfWork:
         self._models = models
         self._entries = table_of(models.LtmEntry)
         self._tombstones = table_of(models.Tombstone)
+        self._clock = clock
         self._names = Names(connection, models, known, clock)
 
     def commit(self) -> None:
@@ -85,13 +88,14 @@ class UnitOfWork:
             (reference.run_ref, row.entry.memory_id)
             for row, reference in zip(rows, references, strict=True)
         ]
-        forgotten = self._forgotten(keys)
+        now = self._clock()
+        forgotten = self._redated(self._forgotten(keys), now)
         stored = self._stored(row.values["memory_id"] for row in rows)
         ages = {key: located.age for key, located in stored.items()}
         newest: dict[tuple[int, str], dict[str, Any]] = {}
         outcomes = []
         for row, key, reference in zip(rows, keys, references, strict=True):
-            refused = _refused(forgotten[key], read_at) if key in forgotten else None
+            refused = _refused(forgotten[key], read_at, now) if key in forgotten else None
             if refused is not None:
                 outcomes.append(refused)
                 continue
@@ -230,6 +234,17 @@ class UnitOfWork:
             for row in self.connection.execute(tombstones(self._models, run_ref, chunk))
         }
 
+    def _redated(
+        self, forgotten: dict[tuple[int, str], float | None], now: float
+    ) -> dict[tuple[int, str], float | None]:
+        """When keys were released; now, if that was under a clock which was set back since.
+
+        Else what is stored under them later would be refused until the clock gets there again.
+        """
+        ahead = [mark for mark, at in forgotten.items() if at is not None and at > now + _AHEAD]
+        self._set_released(ahead, now)
+        return forgotten | dict.fromkeys(ahead, now)
+
     def _forgetful(self, run_refs: Iterable[int]) -> list[int]:
         return [
             run_ref
@@ -291,11 +306,13 @@ def _insertion(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tupl
     return compiled.string, compiled.positiontup or []
 
 
-def _refused(released_at: float | None, read_at: float) -> Added | None:
+def _refused(released_at: float | None, read_at: float, now: float) -> Added | None:
     """Why an entry under a forgotten key is refused; None if it is not."""
     if released_at is None:
         return Added.FORGOTTEN
-    return Added.STALE if read_at <= released_at else None
+    # Read under a clock which was set back since: nobody can tell whether that was before.
+    untold = now + _AHEAD < read_at < inf
+    return Added.STALE if untold or read_at <= released_at else None
 
 
 def age_of(entry: MemoryEntry) -> Age:

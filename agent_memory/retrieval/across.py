@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from agent_memory.entry import EntryKey, Hit, MemoryEntry, Order, Query
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.unexpired import Shown
 
 _SORT_KEYS: dict[Order, Callable[[Hit], tuple[float, str]]] = {
     Order.OLDEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
@@ -20,11 +20,11 @@ _SORT_KEYS: dict[Order, Callable[[Hit], tuple[float, str]]] = {
 _DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 
 
-def recall(tiers: Sequence[MemoryRepository], query: Query) -> list[Hit]:
+def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
     """Answer a query from all tiers.
 
     Args:
-        tiers: The repositories, richest first.
+        tiers: The tiers, richest first.
         query: What is asked; it names its run.
 
     Returns:
@@ -35,11 +35,11 @@ def recall(tiers: Sequence[MemoryRepository], query: Query) -> list[Hit]:
     return hits if query.limit is None else hits[: query.limit]
 
 
-def fetch(tiers: Sequence[MemoryRepository], keys: Sequence[EntryKey]) -> list[Hit]:
+def fetch(tiers: Sequence[Shown], keys: Sequence[EntryKey]) -> list[Hit]:
     """Get entries by key from whichever tier holds them, in the order of the keys.
 
     Args:
-        tiers: The repositories, richest first.
+        tiers: The tiers, richest first.
         keys: The entries; those that are stored nowhere are left out.
     """
     found: dict[EntryKey, Hit] = {}
@@ -51,7 +51,7 @@ def fetch(tiers: Sequence[MemoryRepository], keys: Sequence[EntryKey]) -> list[H
     return [found[key] for key in keys if key in found]
 
 
-def _richest(answers: Iterable[tuple[MemoryRepository, list[MemoryEntry]]]) -> list[Hit]:
+def _richest(answers: Iterable[tuple[Shown, list[MemoryEntry]]]) -> list[Hit]:
     found: dict[EntryKey, Hit] = {}
     for repository, entries in answers:
         for entry in entries:

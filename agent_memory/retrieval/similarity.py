@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.unexpired import Shown
 
 # Vectors order near neighbours less surely than the features do, the narrower the less: so more
 # candidates than are asked for make the best of them almost surely be among them. How many times
@@ -92,7 +92,7 @@ class Likeness:
 
 
 def recall_alike(
-    tiers: Sequence[MemoryRepository],
+    tiers: Sequence[Shown],
     query: Query,
     likeness: Likeness,
     level: Callable[[Tier], int],
@@ -100,7 +100,7 @@ def recall_alike(
     """Answer a query by likeness.
 
     Args:
-        tiers: The repositories, richest first.
+        tiers: The tiers, richest first.
         query: Which entries are asked for; it names its run. Its order is not looked at, and
             its limit keeps the most alike.
         likeness: What to be alike to.

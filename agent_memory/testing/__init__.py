@@ -9,16 +9,24 @@ Both come with the ``dev`` extra. A repository of your own is held to the contra
         def repository(self):
             return MyRepository(...)    # empty
 
-A long-term one, which also remembers what was forgotten, takes ``LongTermContract``.
+A long-term one, which also remembers what was forgotten, takes ``LongTermContract``; one
+that entries leave when they come of age takes ``ShortLivedContract``.
 """
 
 import pytest
 
 # Without this a failing assert of the contract would not show its values; it must come first.
-_PARTS = ("apart", "changing", "finding", "forgetting", "keeping", "moving", "sharing", "storing")
+_PARTS = (
+    *("apart", "changing", "finding", "forgetting", "keeping", "many", "moving", "sharing"),
+    "storing",
+)
 pytest.register_assert_rewrite(f"{__name__}.stateful", *(f"{__name__}.{part}" for part in _PARTS))
 
-from agent_memory.testing.contract import LongTermContract, RepositoryContract  # noqa: E402
+from agent_memory.testing.contract import (  # noqa: E402
+    LongTermContract,
+    RepositoryContract,
+    ShortLivedContract,
+)
 from agent_memory.testing.exact import same  # noqa: E402
 from agent_memory.testing.samples import (  # noqa: E402
     HOSTILE_CONTENTS,
@@ -34,6 +42,7 @@ __all__ = [
     "UNSTORABLE_CONTENTS",
     "LongTermContract",
     "RepositoryContract",
+    "ShortLivedContract",
     "a_memory_id",
     "an_entry",
     "same",

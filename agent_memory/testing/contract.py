@@ -7,6 +7,7 @@ from agent_memory.testing.changing import ChangingContract
 from agent_memory.testing.finding import FindingContract
 from agent_memory.testing.forgetting import ForgettingContract
 from agent_memory.testing.keeping import KeepingContract
+from agent_memory.testing.many import AgeingContract, ManyContract
 from agent_memory.testing.moving import MovingContract
 from agent_memory.testing.sharing import SharingContract
 from agent_memory.testing.stateful import OracleContract
@@ -19,6 +20,7 @@ class RepositoryContract(
     FindingContract,
     KeepingContract,
     ApartContract,
+    ManyContract,
     MovingContract,
     SharingContract,
     OracleContract,
@@ -28,3 +30,7 @@ class RepositoryContract(
 
 class LongTermContract(RepositoryContract, ForgettingContract):
     """The same, and what long-term memory promises of what was forgotten."""
+
+
+class ShortLivedContract(RepositoryContract, AgeingContract):
+    """The same, and what a tier promises that entries leave when they come of age."""

@@ -20,12 +20,12 @@ from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.sql import LtmRepository
-from agent_memory.testing import LongTermContract, RepositoryContract, an_entry
+from agent_memory.testing import LongTermContract, ShortLivedContract, an_entry
 from agent_memory.testing.samples import Directions
 from tests import engines
 
 
-class TestInMemory(LongTermContract):
+class TestInMemory(LongTermContract, ShortLivedContract):
     @pytest.fixture(params=Tier, ids=lambda tier: tier.name)
     def repository(self, request: pytest.FixtureRequest) -> InMemoryRepository:
         return InMemoryRepository(request.param)
@@ -42,7 +42,7 @@ def im(channel: RedisChannel) -> ImRepository:
     return ImRepository(channel, ContentsCodec(), namespace="agent_memory:im")
 
 
-class TestShortTerm(RepositoryContract):
+class TestShortTerm(ShortLivedContract):
     @pytest.fixture
     def repository(self, channel: RedisChannel) -> StmRepository:
         return StmRepository(channel, ContentsCodec(), namespace="agent_memory:stm")
@@ -52,7 +52,7 @@ class TestShortTerm(RepositoryContract):
         return im
 
 
-class TestIntermediate(RepositoryContract):
+class TestIntermediate(ShortLivedContract):
     @pytest.fixture
     def repository(self, im: ImRepository) -> ImRepository:
         return im
@@ -65,6 +65,7 @@ class TestLongTerm(LongTermContract):
 
 
 _ENTRY = an_entry()
+_ALL = Query(run_id="run", agent_id="ant")
 _WRITES: dict[str, Callable[[LongTermMemory], object]] = {
     "add": lambda repository: repository.add(_ENTRY),
     "add_many": lambda repository: repository.add_many([_ENTRY]),
@@ -73,6 +74,8 @@ _WRITES: dict[str, Callable[[LongTermMemory], object]] = {
     "reembed": lambda repository: repository.reembed([_ENTRY]),
     "remove": lambda repository: repository.remove(_ENTRY.key),
     "remove_many": lambda repository: repository.remove_many([_ENTRY.key]),
+    "remove_answering": lambda repository: repository.remove_answering([_ALL]),
+    "clear_agents": lambda repository: repository.clear_agents("run", ["ant"]),
     "remove_copied": lambda repository: repository.remove_copied([_ENTRY]),
     "move_to": lambda repository: repository.move_to(InMemoryRepository(), [_ENTRY]),
     "clear_agent": lambda repository: repository.clear_agent("run", "ant"),
@@ -82,6 +85,9 @@ _READS: dict[str, Callable[[LongTermMemory], object]] = {
     "get": lambda repository: repository.get(_ENTRY.key),
     "get_many": lambda repository: repository.get_many([_ENTRY.key]),
     "find": lambda repository: repository.find(Query(run_id="run", agent_id="ant")),
+    "find_each": lambda repository: repository.find_each([_ALL]),
+    "census": lambda repository: repository.census("run"),
+    "keys_of": lambda repository: repository.keys_of("run", ["ant"]),
     "vectors": lambda repository: repository.vectors(Query(run_id="run", agent_id="ant")),
     "nearest": lambda repository: repository.nearest(
         Query(run_id="run", agent_id="ant"), Directions()

@@ -235,6 +235,21 @@ def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it() -> None:
     assert tiers.im.open_moves() == []
 
 
+def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too() -> None:
+    tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    tiers.ltm = StoppedAfterCommit(Tier.LTM)
+    tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    tiers.store(*entries(5))
+    with pytest.raises(StoreUnavailable):
+        tiers.consolidate()
+    tiers.now = NOW - 1e6
+    for noted in (1, 1, 0):
+        tiers.consolidation.settle()
+        assert len(tiers.im.open_moves()) == noted
+        tiers.now += 200
+    assert tiers.steps() == ([4], [3], [0, 1, 2])
+
+
 def test_a_move_that_is_tried_again_has_one_note_as_young_as_the_trial() -> None:
     tiers = Tiers()
     ltm = StoppedAfterCommit(Tier.LTM)
