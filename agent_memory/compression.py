@@ -1,13 +1,16 @@
 """How contents become the bytes of a tier, and back.
 
-Contents are coded exactly. The compression level says how hard their bytes are squeezed:
+Where a code has been fitted to contents (``coding``), levels 1 and 2 are coded by it, within the
+bounds that it tells. Else contents are coded exactly, and the level says how hard their bytes are
+squeezed:
 
 * level 0: MessagePack as it is;
 * level 1: MessagePack, through zstd when that makes it smaller;
 * level 2: the same, with more effort (beyond zstd level 9 the time rises tenfold and a state
   of 2 KB shrinks by another 0.3 %).
 
-The first byte tells which: MessagePack maps begin at 0x80, and a squeezed one is marked by 0x01.
+The first byte tells which: MessagePack maps begin at 0x80, a squeezed one is marked by 0x01, and
+what lies between names the version of a code.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from agent_memory.coding.codes import Codes, Uncoded
 from agent_memory.config import AutoencoderConfig
-from agent_memory.contents import pack, unpack
+from agent_memory.contents import CodedContents, is_coded, pack, unpack
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
@@ -37,35 +41,51 @@ _MAX_UNPACKED = 2**31 - 1  # bytes
 
 
 class ContentsCodec:
-    """Codes contents exactly; the ``Codec`` of all tiers.
+    """Codes contents; the ``Codec`` of all tiers.
 
     Args:
         max_entry_bytes: Refuse contents that need more bytes than this, unsqueezed.
+        codes: The codes that were fitted; None: all is coded exactly.
     """
 
-    def __init__(self, max_entry_bytes: int | None = None) -> None:
+    def __init__(self, max_entry_bytes: int | None = None, codes: Codes | None = None) -> None:
         self._max_entry_bytes = max_entry_bytes
+        self._codes = codes or Codes()
 
-    def encode(self, contents: Mapping[str, Any], level: int) -> bytes:
-        """Encode contents at a compression level.
+    def encode(self, entry: MemoryEntry) -> bytes:
+        """Encode an entry's contents at its compression level.
 
         Raises:
             InvalidEntry: A value cannot be stored, or all are too large.
+            EncodingError: The code that contents came from cannot be read any more.
         """
-        packed = pack(contents, max_bytes=self._max_entry_bytes)
-        if level == 0 or len(packed) < _WORTH_TRYING:
-            return packed
-        squeezed = zstandard.compress(packed, _EFFORT[min(level, 2)])
-        return bytes([_SQUEEZED]) + squeezed if len(squeezed) + 1 < len(packed) else packed
+        coded = None
+        if _may_be_coded(entry):
+            contents, step = entry.contents, entry.step_number
+            coded = self._codes.encode(contents, step, entry.compression_level)
+        return self._exactly(entry) if coded is None else coded
 
-    def decode(self, encoded: bytes) -> dict[str, Any]:
+    def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
+        """The same for many, in a fraction of the time."""
+        wanted = [entry for entry in entries if _may_be_coded(entry)]
+        asked = [Uncoded(one.contents, one.step_number, one.compression_level) for one in wanted]
+        coded = dict(zip(map(id, wanted), self._codes.encode_many(asked), strict=True))
+        return [coded.get(id(entry)) or self._exactly(entry) for entry in entries]
+
+    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
         """Give back contents.
+
+        Args:
+            encoded: What ``encode`` gave.
+            step: The entry's step.
 
         Raises:
             EncodingError: The bytes are damaged, or were made by a newer version.
         """
         if encoded[:1] >= bytes([_PACKED_FROM]):
             return unpack(encoded)
+        if is_coded(encoded):
+            return self._codes.decode(encoded, step)
         if encoded[:1] != bytes([_SQUEEZED]):
             raise EncodingError("stored contents cannot be read (unknown coding)")
         try:
@@ -73,26 +93,55 @@ class ContentsCodec:
         except zstandard.ZstdError as error:
             raise EncodingError(f"stored contents cannot be read ({error})") from error
 
+    def _exactly(self, entry: MemoryEntry) -> bytes:
+        packed = pack(entry.contents, max_bytes=self._max_entry_bytes)
+        return _squeezed(packed, entry.compression_level)
+
+
+def exact_bytes(contents: Mapping[str, Any], level: int) -> int:
+    """How many bytes contents take that are coded exactly at a level."""
+    return len(_squeezed(pack(contents), level))
+
+
+def _squeezed(packed: bytes, level: int) -> bytes:
+    if level == 0 or len(packed) < _WORTH_TRYING:
+        return packed
+    squeezed = zstandard.compress(packed, _EFFORT[min(level, 2)])
+    return bytes([_SQUEEZED]) + squeezed if len(squeezed) + 1 < len(packed) else packed
+
+
+def _may_be_coded(entry: MemoryEntry) -> bool:
+    """Whether a code may take anything from the contents.
+
+    Not from such as say that they are not exact without saying by which code: its lattice is not
+    known, and the bounds of two would add up.
+    """
+    known = entry.error_bounds is None or isinstance(entry.contents, CodedContents)
+    return entry.compression_level > 0 and known
+
 
 class CompressionEngine:
     """Brings entries to a compression level and back.
 
-    Contents stay exact. A vector is carried down to the width of the level by the version of the
-    encoder that made it, and at level 2 put on the int8 grid; that of a version which is not
-    there is left as it is.
+    Contents stay exact, but where a code has been fitted to them. A vector is carried down to the
+    width of the level by the version of the encoder that made it, and at level 2 put on the int8
+    grid; that of a version which is not there is left as it is.
 
     Args:
         autoencoder_config: The widths of the vectors of version 0 at each level.
         encoders: The versions that made the vectors; None: the one that needs no training.
+        codes: The codes of contents; None: there are none.
     """
 
     def __init__(
         self,
         autoencoder_config: AutoencoderConfig | None = None,
         encoders: EncoderRegistry | None = None,
+        codes: Codes | None = None,
     ) -> None:
         self.config = autoencoder_config or AutoencoderConfig()
         self._encoders = encoders or EncoderRegistry(Widths.of(self.config))
+        self._codes = codes or Codes()
 
     @overload
     def compress(self, entry: MemoryEntry, level: int) -> MemoryEntry: ...
@@ -114,11 +163,31 @@ class CompressionEngine:
             InvalidEntry: There is no such level, or the dict is no entry.
         """
         if isinstance(entry, MemoryEntry):
-            return replace(entry, compression_level=level, embedding=self._vector(entry, level))
+            return self._with_contents(self.lowered(entry, level))
         # In a dict the vector's name says its width, and not which version made it.
         version = self._encoders.current.version
         given = replace(MemoryEntry.from_dict(entry), encoder_version=version)
         return self.compress(given, level).to_dict()
+
+    def lowered(self, entry: MemoryEntry, level: int) -> MemoryEntry:
+        """Bring an entry to a level but for its contents, which the tier it goes to codes itself.
+
+        Args:
+            entry: The entry.
+            level: 0, 1 or 2. Below the entry's own, its vector is made anew from its contents.
+        """
+        return replace(entry, compression_level=level, embedding=self._vector(entry, level))
+
+    def _with_contents(self, entry: MemoryEntry) -> MemoryEntry:
+        """The entry with the contents that its level keeps."""
+        if not _may_be_coded(entry):
+            return entry
+        step = entry.step_number
+        coded = self._codes.encode(entry.contents, step, entry.compression_level)
+        if coded is None:
+            return entry
+        contents = self._codes.decode(coded, step)
+        return replace(entry, contents=contents, error_bounds=contents.bounds or None)
 
     @overload
     def decompress(self, entry: MemoryEntry) -> MemoryEntry: ...

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.identity import checked_run_id
@@ -163,6 +170,40 @@ class AutoencoderConfig(_Part):
         return self
 
 
+class PathTolerance(_Part):
+    """How far numbers of a path may be off, once a code has been fitted to contents.
+
+    Args:
+        path: The path, keys joined by dots, places in lists in brackets; "*" for all others.
+        level_1: In intermediate memory; 0: exact, there and below.
+        level_2: In long-term memory.
+        relative: Whether both are shares of the range of the values that were fitted on.
+    """
+
+    path: str
+    level_1: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+    level_2: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    relative: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.level_1 > self.level_2:
+            raise ValueError("level_1 must not be looser than level_2")
+        return self
+
+
+def _by_path(value: Any) -> Any:
+    """Take tolerances as a dict by path, whose values may be "exact"."""
+    if not isinstance(value, Mapping):
+        return value
+    return tuple(
+        {"path": path, "level_1": 0.0, "level_2": 0.0}
+        if one == "exact"
+        else {"path": path, **one} if isinstance(one, Mapping) else one
+        for path, one in value.items()
+    )  # fmt: skip
+
+
 class MemoryConfig(_Part):
     """The whole configuration of a memory system.
 
@@ -203,6 +244,10 @@ class MemoryConfig(_Part):
             calls return False. "raise": they raise ``StoreUnavailable``.
         indexed_attributes: Paths in contents whose values long-term memory keeps in a column
             of their own, for SQL to filter on.
+        tolerances: By path, how far numbers may be off once a code has been fitted to contents:
+            ``{"energy": {"level_1": 0.01, "level_2": 0.1, "relative": False}, "id": "exact"}``.
+            "*" stands for all other paths; else 0.1 % of the range in intermediate memory, 1 % in
+            long-term memory.
         max_entry_bytes: Contents that need more bytes are refused.
         spool_max_bytes: How large the file may become in which entries wait on this machine's
             disk while the Redis server is away; 0: they do not wait, and storing them fails.
@@ -236,6 +281,7 @@ class MemoryConfig(_Part):
     redis_max_bytes: _Positive | None = None
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()
+    tolerances: Annotated[tuple[PathTolerance, ...], BeforeValidator(_by_path)] = ()
     max_entry_bytes: _Positive = 16 * 1024 * 1024
     spool_max_bytes: Annotated[int, Field(ge=0)] = 1024 * 1024 * 1024
     similarity: Literal["process", "server"] = "process"

@@ -59,6 +59,44 @@ _DAMAGES = (
 _REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 
 
+CODED_FROM, CODED_BELOW = 0x02, 0x80
+"""The first byte of contents that a fitted code has coded; ``pack`` begins with 0x80 or more."""
+
+
+class CodeBounds(dict[str, float]):
+    """Bounds that a fitted code tells, by path: they were checked when it was read."""
+
+
+class CodedContents(dict[str, Any]):
+    """Contents that a fitted code gave back: a dict that knows how far its numbers may be off.
+
+    Attributes:
+        version: Whose code it was.
+        level: The level they were coded at: 1 or 2.
+        bounds: By path, how far a number may be from the original; others are exact.
+    """
+
+    __slots__ = ("bounds", "level", "version")
+
+    def __init__(
+        self, contents: Mapping[str, Any], version: int, level: int, bounds: CodeBounds
+    ) -> None:
+        super().__init__(contents)
+        self.version = version
+        self.level = level
+        self.bounds = bounds
+
+
+def is_coded(stored: bytes) -> bool:
+    """Whether stored contents were coded by a fitted code, which knows their bounds."""
+    return bool(stored) and CODED_FROM <= stored[0] < CODED_BELOW
+
+
+def bounds_of(contents: object, stored: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """The bounds of contents that were read: their code's, or those stored beside them."""
+    return contents.bounds or None if isinstance(contents, CodedContents) else stored
+
+
 def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
     """Encode contents exactly.
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from agent_memory.coding.artifact import to_bytes
+from agent_memory.contents import as_contents
 from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
 from agent_memory.embeddings.plan import Plan, Progress
 from agent_memory.embeddings.training import MOST_FITTED, TrainingReport, train
 from agent_memory.entry import MemoryEntry, checked_version
 from agent_memory.errors import ConfigError, EntryConflict, InvalidEntry, StoreReadOnly
+from agent_memory.fitting_contents import ContentsReport, fit_contents, tolerances_of
 from agent_memory.identity import checked_encoder_name, checked_run_ids
-from agent_memory.learning import agents_of, remembered_states
+from agent_memory.learning import agents_of, remembered
 from agent_memory.reencoding import Progress as ReencodingProgress
 from agent_memory.reencoding import Reencoded, reencode
 from agent_memory.repositories.sql_encoders import EncoderRecord
@@ -29,11 +32,13 @@ class TrainedEncoder:
         version: The number that it is registered under.
         active: Whether new entries are encoded with it.
         report: What was compared, and which was kept.
+        contents: What the code of contents does that was fitted with it; None: there is none.
     """
 
     version: int
     active: bool
     report: TrainingReport
+    contents: ContentsReport | None = None
 
 
 class Encoders:
@@ -70,6 +75,7 @@ class Encoders:
         seed: int = 0,
         name: str | None = None,
         activate: bool = True,
+        contents: bool = True,
         progress: Progress | None = None,
     ) -> TrainedEncoder:
         """Fit a version of the encoder, and register the better of the network and PCA.
@@ -87,6 +93,8 @@ class Encoders:
             seed: The same seed and states give the same version on one machine.
             name: For people; no two versions have the same.
             activate: Whether new entries are encoded with it from now on.
+            contents: Whether to fit a code of contents too: what moves down is then kept within
+                the tolerances of the configuration. False: contents stay exact.
             progress: Told of each epoch: its number from 1, how many there are, its losses.
 
         Raises:
@@ -106,11 +114,22 @@ class Encoders:
         wanted = [self._run_id] if runs is None else checked_run_ids(runs)
         if states is None:
             learned_from["runs"] = {run: agents_of(resources.tiers, run) for run in wanted}
-            states = remembered_states(resources.tiers, wanted, MOST_FITTED)
+            entries = remembered(resources.tiers, wanted, MOST_FITTED)
+            states = [entry.contents for entry in entries]
+            steps = [entry.step_number for entry in entries]
+        else:
+            states = list(states)
+            steps = [0] * len(states)
         plan = replace(Plan.of(resources.config.autoencoder_config, seed), network=network)
         if epochs is not None:
             plan = replace(plan, epochs=epochs)
         training = train(states, plan, progress)
+        code, contents_report, told = None, None, [*resources.config.tolerances]
+        metrics = {"report": training.report.to_dict(), "learned_from": learned_from}
+        if contents:
+            tolerances = tolerances_of(told, resources.declared_paths())
+            code, contents_report = fit_contents([*map(as_contents, states)], steps, *tolerances)
+            metrics["contents"] = contents_report.to_dict()
         version = resources.versions.register(
             training.encoder.to_bytes(),
             kind=training.report.kept,
@@ -118,11 +137,14 @@ class Encoders:
             name=name,
             parent=self.current,
             above=resources.highest_version_named(),
-            metrics={"report": training.report.to_dict(), "learned_from": learned_from},
+            metrics=metrics,
+            code=None if code is None else to_bytes(code),
+            tolerances={one.path: one.model_dump(exclude={"path"}) for one in told},
         )
         if activate:
             self.activate(version)
-        return TrainedEncoder(version, self.current == version, training.report)
+        active = self.current == version
+        return TrainedEncoder(version, active, training.report, contents_report)
 
     def activate(self, version: int) -> None:
         """Encode new entries with a version, here at once, in other processes at their upkeep.
@@ -143,6 +165,7 @@ class Encoders:
         self._resources.encoders.sought(version)
         self._resources.versions.activate(version)
         self._resources.encoders.use(version)
+        self._resources.codes.use(version)
 
     def reencode(
         self,

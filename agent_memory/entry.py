@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.attributes import Condition, checked_conditions
-from agent_memory.contents import as_contents, pack
+from agent_memory.contents import CodeBounds, as_contents, pack
 from agent_memory.errors import InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_memory_id, checked_run_id
 
@@ -160,13 +160,14 @@ class MemoryEntry:
             and 0 <= values["compression_level"] <= 2
             and min(values["retrieval_count"], values["revision"]) >= 0
             and 0 <= (values["encoder_version"] or 0) <= MAX_STEP
-            and values["error_bounds"] is None
+            and (values["error_bounds"] is None or type(values["error_bounds"]) is CodeBounds)
             and math.isfinite(
                 values["timestamp"] + values["creation_time"] + values["last_access_time"]
             )
         )
         if not sound:
-            # It may be sound all the same: it has bounds, or a sum of times beyond any double.
+            # It may be sound all the same: it has bounds that were stored beside it (those of a
+            # code are its own), or a sum of times beyond any double.
             return cls(**values)
         vector = values["embedding"]
         if vector is not None and not (vector.size and np.isfinite(vector).all()):
@@ -454,6 +455,8 @@ def _bound(name: str, value: object) -> float:
 
 
 def _checked_bounds(value: object) -> dict[str, float]:
+    if type(value) is CodeBounds:
+        return value
     if not isinstance(value, Mapping):
         raise InvalidEntry(f"error_bounds: a dict by path is needed, not {value!r:.80}")
     bounds = {}

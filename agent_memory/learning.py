@@ -19,7 +19,14 @@ _logger = logging.getLogger(__name__)
 def remembered_states(
     tiers: Sequence[MemoryRepository], runs: Iterable[str], most: int
 ) -> list[Mapping[str, Any]]:
-    """The contents of entries of every tier and type, in the order of time.
+    """The contents of what ``remembered`` gives."""
+    return [entry.contents for entry in remembered(tiers, runs, most)]
+
+
+def remembered(
+    tiers: Sequence[MemoryRepository], runs: Iterable[str], most: int
+) -> list[MemoryEntry]:
+    """Entries of every tier and type, in the order of time.
 
     Args:
         tiers: The repositories, richest first.
@@ -27,7 +34,7 @@ def remembered_states(
         most: How many at most; of more, as many are taken of each agent, evenly spaced by step.
 
     Returns:
-        The contents, oldest first. An entry that cannot be read is left out, and logged.
+        The entries, oldest first. One that cannot be read is left out, and logged.
     """
     agents = [(run_id, agent_id) for run_id in runs for agent_id in agents_of(tiers, run_id)]
     held = sum(tier.count(run_id, agent_id) for run_id, agent_id in agents for tier in tiers)
@@ -38,7 +45,7 @@ def remembered_states(
         for entry in _readable(tiers, _keys(tiers, run_id, agent_id)[number % every :: every])
     ]
     found.sort(key=lambda entry: (entry.timestamp, entry.memory_id))
-    return [entry.contents for entry in found]
+    return found
 
 
 def agents_of(tiers: Sequence[MemoryRepository], run_id: str) -> list[str]:

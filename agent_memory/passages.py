@@ -104,7 +104,7 @@ class Passage:
         moved = 0
         changed: set[str] = set()
         for batch in batches(entries, self.batch):
-            copies = [self.engine.compress(entry, self.level) for entry in batch]
+            copies = [self.engine.lowered(entry, self.level) for entry in batch]
             gone = self.source.move_to(self.destination, copies, read_at)
             moved += sum(gone)
             changed.update(

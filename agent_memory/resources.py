@@ -20,6 +20,7 @@ from functools import cached_property
 from agent_memory import schema
 from agent_memory.absence import Absence
 from agent_memory.ageing import Ages, Moment, PresentSteps
+from agent_memory.coding.codes import Codes
 from agent_memory.compression import CompressionEngine, ContentsCodec
 from agent_memory.config import Deployment, MemoryConfig, deployment
 from agent_memory.connections.redis import (
@@ -82,6 +83,7 @@ class Resources:
         channels: The connections to the server: one, or one for each of two databases.
         versions: Where versions of the encoder are registered.
         encoders: Make the vectors of entries, and compare them.
+        codes: Make the bytes of contents where a code has been fitted to them.
         compression: Brings entries to the level of a tier.
         ids: Makes memory ids.
         ordinals: Counts entries for reproducible ids.
@@ -108,6 +110,7 @@ class Resources:
         self.deployment = deployment(config)
         self.read_only = read_only
         self.clock = clock
+        self._declared: list[DeclaredAttributes] = []
         self.ids = MemoryIds(clock)
         self.ordinals = Ordinals()
         self.steps = PresentSteps(by_steps=config.clock == "steps")
@@ -195,6 +198,19 @@ class Resources:
         config = self.config.autoencoder_config
         if config.use_neural_embeddings and config.model_path is None:
             self.encoders.refresh()
+            self.codes.use(self.encoders.current.version)
+
+    def declared_paths(self) -> list[str]:
+        """The attributes that any process has declared, whose values are to stay exact.
+
+        Raises:
+            StoreUnavailable: The server does not answer.
+        """
+        declared = [
+            *self.config.indexed_attributes,
+            *(path for declared in self._declared for path in declared.all_paths()),
+        ]
+        return list(dict.fromkeys(declared))
 
     def highest_version_named(self) -> int:
         """The highest version of the encoder that any entry names.
@@ -245,13 +261,14 @@ class Resources:
 
     def _open(self, opened: ExitStack) -> None:
         self._check_there()
-        # No limit here: it is for what comes in, and what is stored already must be able to move.
-        codec = ContentsCodec()
         embedded = self.deployment.engine == "embedded"
         if embedded:
             check_folder(self.config, self.deployment)
         # Opened first: an outdated schema is to be told before a server is started.
-        ltm = self._open_ltm(opened, codec)
+        self._open_database(opened)
+        # No limit here: it is for what comes in, and what is stored already must be able to move.
+        codec = ContentsCodec(codes=self.codes)
+        ltm = self._ltm_repository(codec)
         stm, im = self._open_redis_tiers(opened, codec)
         if embedded and not self.read_only:
             record_folder(self.config, self.deployment)
@@ -311,7 +328,7 @@ class Resources:
         if self.read_only and where.engine == "embedded" and not where.path.is_dir():
             raise StoreUnavailable(f"there is no memory in {where.path} to open read-only")
 
-    def _open_ltm(self, opened: ExitStack, codec: ContentsCodec) -> LtmRepository:
+    def _open_database(self, opened: ExitStack) -> None:
         config = self.config.ltm_config
         widths = Widths.of(self.config.autoencoder_config)
         self.engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
@@ -323,11 +340,16 @@ class Resources:
             schema.ensure(self.engine, config.table_prefix)
         self.versions = EncoderVersions(self.engine, config.table_prefix)
         self.encoders = EncoderRegistry(widths, self.versions)
-        self.compression = CompressionEngine(self.config.autoencoder_config, self.encoders)
+        self.codes = Codes(self.versions, exact=self.config.indexed_attributes)
+        self.compression = CompressionEngine(
+            self.config.autoencoder_config, self.encoders, self.codes
+        )
+
+    def _ltm_repository(self, codec: ContentsCodec) -> LtmRepository:
         return LtmRepository(
             self.engine,
             codec,
-            table_prefix=config.table_prefix,
+            table_prefix=self.config.ltm_config.table_prefix,
             indexed_attributes=self.config.indexed_attributes,
             clock=self.clock,
         )
@@ -372,6 +394,7 @@ class Resources:
 
     def _search(self, channel: RedisChannel, namespace: str, width: int) -> TierSearch:
         declared = DeclaredAttributes(channel, namespace, ())
+        self._declared.append(declared)
         return TierSearch(
             channel,
             namespace,

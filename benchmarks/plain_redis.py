@@ -21,7 +21,7 @@ NAMESPACE = "plain"
 
 def ready_hash(entry: MemoryEntry) -> dict[Any, Any]:
     """The hash of an entry, its contents encoded."""
-    contents = ContentsCodec().encode(entry.contents, 0)
+    contents = ContentsCodec().encode(entry)
     values = zip(FIELDS, entry_to_values(entry, contents), strict=True)
     return {name: value for name, value in values if value not in ("", b"")}
 

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from agent_memory.coding import rans
@@ -21,6 +20,8 @@ from agent_memory.coding.structure import (
     take_apart,
 )
 from agent_memory.coding.tolerances import DEFAULT, Tolerance
+from agent_memory.coding.wide import FEWEST, WideFloats, is_plain
+from agent_memory.contents import CodeBounds
 from agent_memory.errors import EncodingError, InvalidEntry
 
 MOST_SHAPES = 64
@@ -67,6 +68,33 @@ class Shape:
             columns[last] = columns[last].last()
         object.__setattr__(self, "columns", tuple(columns))
         object.__setattr__(self, "varying", tuple(varying))
+
+    def is_as_ever(self, leaves: Sequence[Any]) -> bool:
+        """Whether all paths that have had one value have it."""
+        columns = self.columns
+        for at, usual in self._usual:
+            leaf = leaves[at]
+            # The same object, as None is and small integers are, or else an equal one.
+            if leaf is not usual and columns[at].known(leaf) is None:
+                return False
+        return True
+
+    def floats_at_once(self, leaves: Sequence[Any], level: int) -> dict[int, list[Share]]:
+        """The choices of leaves, by place, that are found faster together than one by one."""
+        wide = self._wide
+        if wide is None:
+            return {}
+        found = zip(wide.places, wide.shares(leaves, level), strict=True)
+        return {place: shares for place, shares in found if shares is not None}
+
+    @cached_property
+    def _usual(self) -> tuple[tuple[int, Any], ...]:
+        return tuple((at, self.columns[at].values[0]) for at in self.fixed)
+
+    @cached_property
+    def _wide(self) -> WideFloats | None:
+        plain = [at for at in self.varying if is_plain(self.columns[at])]
+        return WideFloats(self.columns, plain) if len(plain) >= FEWEST else None
 
     def bounds(self, level: int) -> dict[str, float]:
         """How far decoded numbers may be off, by path; those that are exact are absent."""
@@ -134,7 +162,7 @@ class ContentsCode:
         widths = rans.shares([sizes[one] for one in kept]) if kept else []
         return cls(shapes, tuple(widths))
 
-    def bounds(self, place: int, level: int) -> Mapping[str, float]:
+    def bounds(self, place: int, level: int) -> CodeBounds:
         """How far the numbers of contents may be off, by path; absent ones are exact.
 
         Args:
@@ -142,12 +170,18 @@ class ContentsCode:
             level: The level they were coded at.
         """
         if (place, level) not in self._bounds:
-            self._bounds[place, level] = MappingProxyType(self.shapes[place].bounds(level))
+            self._bounds[place, level] = CodeBounds(self.shapes[place].bounds(level))
         return self._bounds[place, level]
 
     @cached_property
-    def _bounds(self) -> dict[tuple[int, int], Mapping[str, float]]:
+    def _bounds(self) -> dict[tuple[int, int], CodeBounds]:
         return {}
+
+    @cached_property
+    def bounded_paths(self) -> frozenset[str]:
+        """The paths whose numbers may be off at some level."""
+        columns = (column for shape in self.shapes for column in shape.columns)
+        return frozenset(column.path for column in columns if column.bound(2) is not None)
 
     @cached_property
     def _by_signature(self) -> dict[Signature, int]:
@@ -190,14 +224,19 @@ class ContentsCode:
         shape = self.shapes[place]
         shares = [(self.begins[place], self.widths[place], TOTAL_BITS), LEVELS[level]]
         columns = shape.columns
-        if all(columns[at].known(leaves[at]) is not None for at in shape.fixed):
+        if shape.is_as_ever(leaves):
             shares.append(AS_EVER)
         else:
             shares.append(NOT_SO)
             for at in shape.fixed:
                 columns[at].put(leaves[at], step, level, shares)
+        at_once = shape.floats_at_once(leaves, level)
         for at in shape.varying:
-            columns[at].put(leaves[at], step, level, shares)
+            known = at_once.get(at)
+            if known is None:
+                columns[at].put(leaves[at], step, level, shares)
+            else:
+                shares.extend(known)
         return rans.encode(shares)
 
     def decode(self, coded: bytes, step: int) -> tuple[dict[str, Any], int, int]:

@@ -180,10 +180,8 @@ def shares(counts: Sequence[float] | NDArray[np.float64]) -> list[int]:
         counts: How often each choice is expected; at most ``TOTAL`` of them.
     """
     wanted = np.maximum(np.asarray(counts, np.float64), 0.0)
-    if wanted.max(initial=0.0) > 0.0:
-        wanted = wanted / wanted.max()
-    else:
-        wanted = np.ones(len(wanted))
+    highest = wanted.max(initial=0.0)
+    wanted = wanted / highest if highest > 0.0 else np.ones(len(wanted))
     scaled = wanted * ((TOTAL - len(wanted)) / wanted.sum())
     widths = 1 + np.floor(scaled).astype(np.int64)
     # What is left goes to those that lost most by rounding; ties to the first.

@@ -274,8 +274,8 @@ class RedisChannel:
         if absence.is_due:
             absence.failed(StoreUnavailable(reason), absence.ticks() - begun)
         raise StoreUnavailable(
-            f"{self.where} did not answer when it was last asked ({reason}), and keeps no other "
-            "caller waiting meanwhile; start it, or correct host and port or redis_url"
+            f"{self.where} does not answer ({reason}), and keeps no other caller waiting for a "
+            "while; start it, or correct host and port or redis_url"
         )
 
     def _exchange_or_heal(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent_memory.contents import pack, unpack
+from agent_memory.contents import bounds_of, is_coded, pack, unpack
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm_vectors import FLOAT32, code_vector, decode_vector
@@ -39,7 +39,9 @@ def entry_to_row(
         if value is not None and not -largest <= value <= largest:
             raise InvalidEntry(f"{name}: {value} is beyond {largest}")
     coding, embedding = code_embedding(entry)
-    timestamp, bounds = entry.timestamp, entry.error_bounds
+    timestamp = entry.timestamp
+    # Coded contents know their bounds themselves.
+    bounds = None if is_coded(contents) else entry.error_bounds
     created, accessed = entry.creation_time, entry.last_access_time
     return {
         "compression_level": entry.compression_level,
@@ -92,7 +94,7 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
             ),
             encoder_version=row.encoder_version,
             revision=row.revision,
-            error_bounds=None if bounds is None else unpack(bounds),
+            error_bounds=bounds_of(contents, None if bounds is None else unpack(bounds)),
         )
     except ValueError as error:
         raise EncodingError(

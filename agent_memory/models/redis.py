@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.contents import bounds_of, is_coded
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
 
@@ -97,7 +98,8 @@ def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -
         contents: Its contents, encoded.
         attributes: Its declared attributes, spelled; see ``redis_attributes``.
     """
-    bounds = entry.error_bounds
+    # Coded contents know their bounds themselves.
+    bounds = None if is_coded(contents) else entry.error_bounds
     return [
         entry.memory_id,
         encode_id(entry.run_id),
@@ -154,11 +156,23 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
             embedding=None if vector is None else np.frombuffer(vector, _STORED).astype(np.float32),
             encoder_version=None if version is None else int(version),
             revision=int(stored[b"revision"]),
-            error_bounds=None if bounds is None else json.loads(bounds),
+            error_bounds=bounds_of(contents, None if bounds is None else json.loads(bounds)),
         )
     except (KeyError, ValueError, InvalidEntry) as error:
         name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
         raise EncodingError(f"entry {name}: the stored hash is damaged ({error!r})") from error
+
+
+def step_of(stored: Mapping[bytes, bytes]) -> int:
+    """The step of a stored hash.
+
+    Raises:
+        EncodingError: It is missing or no number.
+    """
+    try:
+        return int(stored[b"step_number"])
+    except (KeyError, ValueError) as error:
+        raise EncodingError(f"the stored hash is damaged ({error!r})") from error
 
 
 def _unknown_type(stored: bytes) -> MemoryType:

@@ -27,10 +27,11 @@ from pydantic import field_validator
 from redis_om import Field, HashModel, KNNExpression, NotFoundError, VectorFieldOptions
 from redis_om.model.model import ExpressionProxy, model_registry, validate_model_fields
 
+from agent_memory.contents import is_coded
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, checked_embedding
 from agent_memory.errors import EntryNotFound, InvalidEntry, StoreUnavailable
 from agent_memory.identity import MemoryIds, checked_agent_id
-from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry
+from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry, step_of
 from agent_memory.models.redis_om_query import ATTRIBUTE, EntryQuery
 
 _PK = re.compile(rb"\{([A-Za-z0-9_]+)/([A-Za-z0-9_]+)\}:([0-9a-f]{32})")
@@ -118,8 +119,8 @@ class Backend(Protocol):
     def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
         """The hashes under these keys, empty where there is none."""
 
-    def decode(self, contents: bytes) -> dict[str, Any]:
-        """Give back contents; raises ``EncodingError`` for damaged bytes."""
+    def decode(self, contents: bytes, step: int) -> dict[str, Any]:
+        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
 
 
 class NoSuchEntry(EntryNotFound, NotFoundError):
@@ -233,7 +234,7 @@ class RedisEntry(HashModel):
         Raises:
             EncodingError: A field is missing or cannot be read.
         """
-        contents = cls.backend().decode(stored.get(b"contents", b""))
+        contents = cls.backend().decode(stored.get(b"contents", b""), step_of(stored))
         return cls.from_entry(hash_to_entry(stored, contents))
 
     @classmethod
@@ -242,7 +243,9 @@ class RedisEntry(HashModel):
         value = stored.get(name.encode())
         if value is None:
             return None
-        return cls.backend().decode(value) if name == "contents" else _READERS[name](value)
+        if name == "contents":
+            return cls.backend().decode(value, step_of(stored) if is_coded(value) else 0)
+        return _READERS[name](value)
 
     @property
     def entry_key(self) -> EntryKey:

@@ -56,11 +56,14 @@ class Added(IntEnum):
 class Codec(Protocol):
     """Turns contents into the bytes of a tier and back."""
 
-    def encode(self, contents: Mapping[str, Any], level: int) -> bytes:
-        """Encode contents at a compression level (0, 1 or 2)."""
+    def encode(self, entry: MemoryEntry) -> bytes:
+        """Encode an entry's contents at its compression level."""
 
-    def decode(self, encoded: bytes) -> dict[str, Any]:
-        """Give back contents; raises ``EncodingError`` for damaged bytes."""
+    def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
+        """The same for many."""
+
+    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
+        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
 
 
 class OpenMove(NamedTuple):

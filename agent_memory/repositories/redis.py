@@ -33,6 +33,7 @@ from agent_memory.models.redis import (
     encode_id,
     entry_to_values,
     hash_to_entry,
+    step_of,
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import lookup, spelled_attributes
@@ -120,7 +121,7 @@ class RedisRepository(MemoryRepository):
 
         def calls() -> list[Call]:
             # Packed before any is sent: what cannot be stored keeps all from being.
-            packed = [self._values(entry) for entry in entries]
+            packed = self._all_values(entries)
             return [
                 (
                     self._writing_keys(agent),
@@ -216,13 +217,11 @@ class RedisRepository(MemoryRepository):
         groups = list(_batches([copy.key for copy in copies]))
 
         def calls() -> list[Call]:
+            packed = destination._all_values(copies)
             return [
                 (
                     [*self._keys(agent), *destination._writing_keys(agent)],
-                    [
-                        *destination._writer(agent),
-                        *_flat(destination._values(copies[place]) for place in places),
-                    ],
+                    [*destination._writer(agent), *_flat(packed[place] for place in places)],
                 )
                 for agent, places in groups
             ]
@@ -496,8 +495,12 @@ class RedisRepository(MemoryRepository):
     def _who(self, agent: _Agent) -> list[Value]:
         return [encode_id(agent.agent_id), encode_id(agent.run_id), repr(self._clock())]
 
-    def _values(self, entry: MemoryEntry) -> list[Value]:
-        contents = self._codec.encode(entry.contents, entry.compression_level)
+    def _all_values(self, entries: Sequence[MemoryEntry]) -> list[list[Value]]:
+        coded = self._codec.encode_many(entries)
+        return [self._values(*one) for one in zip(entries, coded, strict=True)]
+
+    def _values(self, entry: MemoryEntry, coded: bytes | None = None) -> list[Value]:
+        contents = self._codec.encode(entry) if coded is None else coded
         attributes = spelled_attributes(entry.contents, self._declared.paths)
         return entry_to_values(entry, contents, attributes)
 
@@ -524,7 +527,7 @@ class RedisRepository(MemoryRepository):
 
     def _entry(self, stored: Mapping[bytes, bytes]) -> MemoryEntry:
         try:
-            contents = self._codec.decode(stored.get(b"contents", b""))
+            contents = self._codec.decode(stored.get(b"contents", b""), step_of(stored))
         except EncodingError as error:
             name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
             raise EncodingError(f"entry {name} in {self.tier.name}: {error}") from error

@@ -146,7 +146,7 @@ class LtmRepository(LongTermMemory):
     def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
         """Store entries that were read from the tier above; see the contract."""
         self._transactions.check_writable()
-        rows = [self._row(entry) for entry in entries]
+        rows = self._rows(entries)
         outcomes: list[Added] = []
         for batch in chunked(rows, self._batch_size):
             outcomes += self._write(partial(self._add_batch, batch, read_at))
@@ -157,7 +157,7 @@ class LtmRepository(LongTermMemory):
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
-        row = self._row(entry)
+        row = self._row(entry, self._codec.encode(entry))
 
         def work_on(work: UnitOfWork) -> MemoryEntry:
             replaced = work.replace(*self._declared(work, [row]))
@@ -321,9 +321,9 @@ class LtmRepository(LongTermMemory):
         """Complete a batch of rows; the last of them, None if there was none."""
         rows = sql_attributes.rows_after(work.connection, self._models, row)
         changes = {}
-        for number, contents, attributes in rows:
+        for number, step, contents, attributes in rows:
             try:
-                wanted = declared_attributes(self._codec.decode(contents), paths)
+                wanted = declared_attributes(self._codec.decode(contents, step), paths)
             except EncodingError:
                 continue  # it answers no query, and says so when it is read
             if wanted != (attributes or {}):
@@ -331,9 +331,12 @@ class LtmRepository(LongTermMemory):
         sql_attributes.set_attributes(work.connection, self._models, changes)
         return rows[-1][0] if rows else None
 
-    def _row(self, entry: MemoryEntry) -> Row:
+    def _rows(self, entries: Sequence[MemoryEntry]) -> list[Row]:
         """Code all that can be refused, before a transaction begins."""
-        contents = self._codec.encode(entry.contents, entry.compression_level)
+        coded = self._codec.encode_many(entries)
+        return [self._row(entry, contents) for entry, contents in zip(entries, coded, strict=True)]
+
+    def _row(self, entry: MemoryEntry, contents: bytes) -> Row:
         if self._max_entry_bytes is not None and len(contents) > self._max_entry_bytes:
             raise InvalidEntry(
                 f"contents: {len(contents)} bytes exceed max_entry_bytes={self._max_entry_bytes}; "
@@ -460,7 +463,7 @@ class LtmRepository(LongTermMemory):
 
     def _entry(self, row: Any) -> MemoryEntry:
         try:
-            contents = self._codec.decode(row.contents)
+            contents = self._codec.decode(row.contents, row.step_number)
         except EncodingError as error:
             raise EncodingError(
                 f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"

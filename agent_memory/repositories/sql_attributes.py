@@ -75,17 +75,20 @@ def set_complete(connection: Connection, models: LtmModels, paths: Iterable[str]
 
 def rows_after(
     connection: Connection, models: LtmModels, row: int
-) -> list[tuple[int, bytes, dict[str, Any] | None]]:
-    """A batch of entries in the order of their rows: id, contents and attributes; locks them."""
+) -> list[tuple[int, int, bytes, dict[str, Any] | None]]:
+    """A batch of entries in the order of their rows: id, step, contents, attributes; locks them."""
     entry = models.LtmEntry
     statement = (
-        select(entry.id, entry.contents, entry.attributes)
+        select(entry.id, entry.step_number, entry.contents, entry.attributes)
         .where(entry.id > row)
         .order_by(entry.id)
         .limit(BATCH)
         .with_for_update()
     )
-    return [(found.id, found.contents, found.attributes) for found in connection.execute(statement)]
+    return [
+        (found.id, found.step_number, found.contents, found.attributes)
+        for found in connection.execute(statement)
+    ]
 
 
 def set_attributes(

@@ -76,6 +76,13 @@ class EncoderVersions:
             stored = connection.scalar(select(column.weights).where(column.id == version))
         return None if stored is None else bytes(stored)
 
+    def code(self, version: int) -> bytes | None:
+        """The bytes of a version's code of contents; None if it has none."""
+        column = self._table.c
+        with self._transactions.reading() as connection:
+            stored = connection.scalar(select(column.dictionary).where(column.id == version))
+        return None if stored is None else bytes(stored)
+
     def records(self) -> list[EncoderRecord]:
         """All versions that are registered or named by entries of long-term memory, and 0."""
         column = self._table.c
@@ -104,6 +111,8 @@ class EncoderVersions:
         name: str | None = None,
         parent: int | None = None,
         metrics: Mapping[str, Any] | None = None,
+        code: bytes | None = None,
+        tolerances: Mapping[str, Any] | None = None,
         above: int = UNTRAINED,
     ) -> int:
         """Register a version, which is not yet used by that.
@@ -115,6 +124,8 @@ class EncoderVersions:
             name: For people; no two versions have the same.
             parent: The version it came after.
             metrics: JSON values.
+            code: The code of contents that was fitted with it; see ``coding.artifact``.
+            tolerances: What that was fitted with, as JSON values.
             above: The highest version that entries elsewhere name; this one gets a higher number.
 
         Returns:
@@ -132,6 +143,8 @@ class EncoderVersions:
             "parent_id": parent,
             "metrics": None if metrics is None else dict(metrics),
             "weights": artifact,
+            "dictionary": code,
+            "tolerances": None if tolerances is None else dict(tolerances),
         }
         for _ in range(_ATTEMPTS - 1):
             try:

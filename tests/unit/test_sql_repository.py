@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def test_the_row_holds_what_the_entry_says(repository: LtmRepository, path: Path
         *("run", "ant", "state", entry.memory_id.upper(), 7, 8.5, 0.25, 4, 2, 2, 6),
     )  # fmt: skip
     assert row[11] == np.array([1.5, -2.0], "<f4").tobytes()
-    assert ContentsCodec().decode(row[12]) == entry.contents
+    assert ContentsCodec().decode(row[12], 7) == entry.contents
 
 
 def test_a_row_written_beneath_is_read(repository: LtmRepository, path: Path) -> None:
@@ -345,10 +345,13 @@ def test_processes_that_write_at_once_lose_nothing(path: Path, repository: LtmRe
 class _Ready:
     """Contents that are encoded already, as on a move."""
 
-    def encode(self, contents: Mapping[str, Any], level: int) -> bytes:
-        return bytes(contents["coded"])
+    def encode(self, entry: MemoryEntry) -> bytes:
+        return bytes(entry.contents["coded"])
 
-    def decode(self, encoded: bytes) -> dict[str, Any]:
+    def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
+        return [self.encode(entry) for entry in entries]
+
+    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
         return {"coded": encoded}
 
 

@@ -1,0 +1,196 @@
+"""The codes of contents that a memory knows, by version, and the bytes that name theirs.
+
+Each version of the encoder may have a code. Coded contents name it in their first byte, so that
+rows of several versions are read side by side. Contents that a code gave back remember which, and
+are coded with it again: on another lattice the bounds of the two would add up.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from agent_memory.coding.artifact import from_bytes
+from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.lanes import encode_many
+from agent_memory.contents import CODED_BELOW, CODED_FROM, CodedContents
+from agent_memory.errors import EncodingError
+from agent_memory.forking import after_fork
+
+_ASK_AGAIN = 10.0  # seconds after which a code that was absent or damaged is looked for again
+_SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this are told in the first byte
+_LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
+
+_logger = logging.getLogger(__name__)
+
+
+class CodeSource(Protocol):
+    """Where codes are registered."""
+
+    def code(self, version: int) -> bytes | None:
+        """The bytes of a version's code; None if it has none."""
+
+
+class Uncoded(NamedTuple):
+    """Contents to be coded."""
+
+    contents: Mapping[str, Any]
+    step: int
+    level: int
+
+
+class Codes:
+    """The codes of a memory, loaded when needed. Threads may share it.
+
+    Args:
+        source: Where they are registered; None: there are none.
+        exact: Paths that must stay exact; a code that would not keep one so is not used.
+        clock: Gives a time in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        source: CodeSource | None = None,
+        exact: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._exact = frozenset(exact)
+        self._clock = clock
+        self._loaded: dict[int, ContentsCode] = {}
+        self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
+        self._current: int | None = None
+        self._unlock()
+        after_fork(self._unlock)
+
+    @property
+    def current(self) -> int | None:
+        """The version whose code contents are coded with; None: they stay exact."""
+        return self._current
+
+    def use(self, version: int) -> None:
+        """Code contents with the code of a version from now on, if it has one that keeps enough.
+
+        Raises:
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        self._missing.pop(version, None)
+        try:
+            code = self.code(version)
+        except EncodingError as error:
+            if self._source is not None and self._source.code(version) is not None:
+                _logger.error("contents stay exact: %s", error)  # noqa: TRY400  # it says it all
+            self._current = None
+            return
+        self._current = version if self._keeps_enough(code) else None
+
+    def code(self, version: int) -> ContentsCode:
+        """The code of a version.
+
+        Raises:
+            EncodingError: It has none, or a damaged one.
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        code = self._loaded.get(version)
+        if code is not None:
+            return code
+        with self._lock:
+            return self._loaded.get(version) or self._load(version)
+
+    def encode(self, contents: Mapping[str, Any], step: int, level: int) -> bytes | None:
+        """Code contents; None if they are to be coded exactly.
+
+        Raises:
+            InvalidEntry: A value cannot be stored.
+            StoreUnavailable: The place where codes are registered does not answer.
+        """
+        version = self._version_for(contents)
+        if version is None or level == 0:
+            return None
+        message = self.code(version).encode(contents, step, level)
+        return None if message is None else _mark(version) + message
+
+    def encode_many(self, asked: Sequence[Uncoded]) -> list[bytes | None]:
+        """The same for many."""
+        coded: list[bytes | None] = [None] * len(asked)
+        groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for place, one in enumerate(asked):
+            version = self._version_for(one.contents)
+            if version is not None and one.level:
+                groups[version, one.level].append(place)
+        for (version, level), places in groups.items():
+            messages = encode_many(
+                self.code(version),
+                [asked[place].contents for place in places],
+                [asked[place].step for place in places],
+                level,
+            )
+            for place, message in zip(places, messages, strict=True):
+                coded[place] = None if message is None else _mark(version) + message
+        return coded
+
+    def decode(self, coded: bytes, step: int) -> CodedContents:
+        """Give contents back.
+
+        Raises:
+            EncodingError: The bytes are damaged, or their code is not there.
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        version, message = _unmarked(coded)
+        code = self.code(version)
+        contents, shape, level = code.decode(message, step)
+        return CodedContents(contents, version, level, code.bounds(shape, level))
+
+    def _version_for(self, contents: Mapping[str, Any]) -> int | None:
+        """The version to code contents with: that which gave them back, or the current one."""
+        if not isinstance(contents, CodedContents):
+            return self._current
+        return contents.version if self._keeps_enough(self.code(contents.version)) else None
+
+    def _keeps_enough(self, code: ContentsCode) -> bool:
+        return self._exact.isdisjoint(code.bounded_paths)
+
+    def _load(self, version: int) -> ContentsCode:
+        looked = self._missing.get(version)
+        if looked is not None and self._clock() - looked[0] < _ASK_AGAIN:
+            raise EncodingError(looked[1])
+        raw = None if self._source is None else self._source.code(version)
+        try:
+            code = _read(version, raw)
+        except EncodingError as error:
+            self._missing[version] = self._clock(), str(error)
+            raise
+        self._missing.pop(version, None)
+        self._loaded[version] = code
+        return code
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
+
+
+def _read(version: int, raw: bytes | None) -> ContentsCode:
+    if raw is None:
+        raise EncodingError(f"version {version} of the encoder has no code of contents")
+    try:
+        return from_bytes(raw)
+    except EncodingError as error:
+        raise EncodingError(f"version {version} of the encoder: {error}") from error
+
+
+def _mark(version: int) -> bytes:
+    if version < _SHORT:
+        return bytes([CODED_FROM + version])
+    return _LONG + version.to_bytes(8, "big")
+
+
+def _unmarked(coded: bytes) -> tuple[int, bytes]:
+    """The version that coded contents name, and the rest."""
+    if coded[:1] != _LONG:
+        return coded[0] - CODED_FROM, coded[1:]
+    if len(coded) < 9:
+        raise EncodingError("stored contents cannot be read (only their beginning is there)")
+    return int.from_bytes(coded[1:9], "big"), coded[9:]
