@@ -9,6 +9,7 @@ the same script, which lie in others, so that a cluster is not served:
     <namespace>:{<run>/<agent>}:times             sorted  memory ids by timestamp
     <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
     <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
+    <namespace>:{<run>/<agent>}:pinned            sorted  memory ids of pinned ones by timestamp
     <namespace>:{<run>/<agent>}:changes           stream  ids that lately came, went or changed
     <namespace>:{<run>/<agent>}:ahead             string  since when entries are far ahead
     <namespace>:{<run>/<agent>}:number:<path>     sorted  memory ids by a declared attribute
@@ -55,8 +56,9 @@ FIELDS = (
     "encoder_version",
     "error_bounds",
     "attributes",
+    "pinned",
 )
-"""The fields of an entry's hash, in the order the scripts take them; the last four may lack.
+"""The fields of an entry's hash, in the order the scripts take them; the last five may lack.
 
 Declared attributes have fields of their own besides: see ``redis_attributes``.
 """
@@ -118,6 +120,7 @@ def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -
         "" if entry.encoder_version is None else entry.encoder_version,
         "" if bounds is None else json.dumps(dict(bounds)),
         attributes,
+        "1" if entry.pinned else "",
     ]
 
 
@@ -157,6 +160,7 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
             encoder_version=None if version is None else int(version),
             revision=int(stored[b"revision"]),
             error_bounds=bounds_of(contents, None if bounds is None else json.loads(bounds)),
+            pinned=stored.get(b"pinned") == b"1",
         )
     except (KeyError, ValueError, InvalidEntry) as error:
         name = stored.get(b"memory_id", b"?").decode("ascii", "replace")

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Dialect, Table, bindparam, case, delete, func
 
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import code_embedding
 from agent_memory.repositories.base import Added
 from agent_memory.repositories.sql_names import KnownNames, Names
@@ -147,12 +148,13 @@ class UnitOfWork:
                         "version": entry.encoder_version,
                     }
                 )
+        pinned = case((table.c.embedding_coding >= PINNED, PINNED), else_=0)
         statement = (
             update(table)
             .where(table.c.id == bindparam("row"))
             .values(
                 embedding=bindparam("vector"),
-                embedding_coding=bindparam("coding"),
+                embedding_coding=pinned + bindparam("coding"),
                 encoder_version=bindparam("version"),
             )
         )
