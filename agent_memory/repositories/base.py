@@ -20,6 +20,7 @@ A repository holds the entries of one tier, of any number of runs and agents.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import sys
 from abc import ABC, abstractmethod
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 from agent_memory.attributes import meets
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
-from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.census import Census
 
 
@@ -106,6 +107,10 @@ class Neighbour(NamedTuple):
 
 _NOTHING = np.zeros(0, np.float32)
 
+_MOST_TOLD = 10_000
+_told: set[str] = set()
+_logger = logging.getLogger("agent_memory")
+
 
 def grouped_vectors(
     vectors: Iterable[tuple[str, int | None, NDArray[np.float32] | None]],
@@ -147,6 +152,17 @@ def nearest_ids(
         for place, cosine in nearest(as_units(matrix), unit, memory_ids, count):
             found[memory_ids[place]] = cosine
     return found
+
+
+def tell_unreadable(error: EncodingError) -> None:
+    """Tell in the log of an entry that cannot be read; once of each, not with every upkeep."""
+    message = str(error)
+    if message in _told:
+        return
+    if len(_told) >= _MOST_TOLD:
+        _told.clear()
+    _told.add(message)
+    _logger.error("%s; it stays where it is: agent-memory check --repair", message)
 
 
 def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:
@@ -404,6 +420,27 @@ class MemoryRepository(ABC):
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries: ``find`` for many agents at once."""
         return [self.find(query) for query in queries]
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read.
+
+        For upkeep, which goes past an entry that is damaged and leaves it where it is; each is told
+        in the log by its name.
+        """
+        try:
+            return self.get_many(keys)
+        except EncodingError as error:
+            if len(keys) == 1:
+                tell_unreadable(error)
+                return []
+        return [entry for key in keys for entry in self.get_readable([key])]
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read; see ``get_readable``.
+
+        One that cannot be read counts towards the limit of a query.
+        """
+        return self.find_each(queries)
 
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit.

@@ -47,6 +47,7 @@ from agent_memory.repositories.base import (
     Probe,
     answering,
     run_of,
+    tell_unreadable,
 )
 from agent_memory.repositories.census import Census
 from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
@@ -290,9 +291,7 @@ class RedisRepository(MemoryRepository):
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
-        return self._load(
-            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
-        )
+        return self._load(self._names(keys))
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
@@ -312,8 +311,34 @@ class RedisRepository(MemoryRepository):
         """Return what answers each of some queries; two requests for all of them."""
         if any(query.attributes for query in queries):
             return super().find_each(queries)
+        return self._answers(queries, self.get_many)
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read."""
+        readable = []
+        for key, stored in zip(keys, self._hashes(self._names(keys)), strict=True):
+            if stored:
+                try:
+                    readable.append(self._entry(stored))
+                except EncodingError as error:
+                    # Damage may have reached what says whose it is.
+                    tell_unreadable(
+                        EncodingError(
+                            f"entry {key.memory_id} of agent {key.agent_id!r} in run "
+                            f"{key.run_id!r} in {self.tier.name}: {error}"
+                        )
+                    )
+        return readable
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read."""
+        return self._answers(queries, self.get_readable)
+
+    def _answers(
+        self, queries: Sequence[Query], read: Callable[[Sequence[EntryKey]], list[MemoryEntry]]
+    ) -> list[list[MemoryEntry]]:
         keys = keys_answering(self._channel, self._namespace, queries)
-        entries = {entry.key: entry for entry in self.get_many(_flat(keys))}
+        entries = {entry.key: entry for entry in read(_flat(keys))}
         return [[entries[key] for key in each if key in entries] for each in keys]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
@@ -525,8 +550,16 @@ class RedisRepository(MemoryRepository):
         return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
+        return [self._entry(stored) for stored in self._hashes(names) if stored]
+
+    def _names(self, keys: Iterable[EntryKey]) -> list[str]:
+        return [
+            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
+        ]
+
+    def _hashes(self, names: Iterable[str]) -> list[dict[bytes, bytes]]:
         replies = self._channel.call_all(_reading("", names))
-        return self._entries(replies)
+        return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
 
     def _entries(self, replies: Iterable[Sequence[bytes]]) -> list[MemoryEntry]:
         return [
