@@ -343,7 +343,7 @@ class MemoryRepository(ABC):
             return
         # A change here cannot have been undone: what is older there is nobody's only copy.
         revisions = {
-            entry.key: entry.revision for entry in self.get_many([copy.key for copy in copies])
+            entry.key: entry.revision for entry in self.get_readable([copy.key for copy in copies])
         }
         destination.remove_copied(
             [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]

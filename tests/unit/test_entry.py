@@ -153,10 +153,10 @@ def test_only_a_pinned_entry_says_so_in_its_dict_and_the_dict_gives_it_back() ->
 
 @pytest.mark.parametrize("bad", [1, 0, "yes", None, np.int64(1)])
 def test_a_pin_is_true_or_false(bad: Any) -> None:
-    with pytest.raises(InvalidEntry, match="^pinned"):
+    with pytest.raises(InvalidEntry, match="pinned: True or False"):
         an_entry(pinned=bad)
     if bad is not None:
-        with pytest.raises(InvalidEntry, match="^pinned"):
+        with pytest.raises(InvalidEntry, match="pinned: True or False"):
             Query(agent_id="ant", pinned=bad)
     assert an_entry(pinned=np.bool_(True)).pinned is True
 
