@@ -56,8 +56,8 @@ from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.redis_attributes import DeclaredAttributes
-from agent_memory.repositories.redis_footprint import server_bytes
 from agent_memory.repositories.redis_codes import CodeCopies
+from agent_memory.repositories.redis_footprint import server_bytes
 from agent_memory.repositories.redis_models import ModelBackend
 from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql import LtmRepository
