@@ -82,7 +82,7 @@ class ContentsCodec:
         Raises:
             EncodingError: The bytes are damaged, or were made by a newer version.
         """
-        if encoded[:1] >= bytes([_PACKED_FROM]):
+        if encoded and encoded[0] >= _PACKED_FROM:
             return unpack(encoded)
         if is_coded(encoded):
             return self._codes.decode(encoded, step)

@@ -140,41 +140,39 @@ class MemoryEntry:
             put(self, "error_bounds", _checked_bounds(self.error_bounds))
 
     @classmethod
-    def restored(cls, **values: Any) -> MemoryEntry:
+    def restored(cls, *values: Any) -> MemoryEntry:
         """Make an entry of what was read from a store, each value of its field's own type.
 
         Every field was checked when it was stored; here only their ranges are, since checking
         types again would take as long as reading the entry did.
 
         Args:
-            values: All fields but ``contents`` as the constructor takes them, and ``contents`` a
-                dict.
+            values: All fields in their order, as the constructor takes them; ``contents`` a dict.
 
         Raises:
             InvalidEntry: A field has no meaning.
         """
+        memory_id, _, _, step, at, _, _, importance, level, count, *rest = values
+        created, accessed, vector, version, revision, bounds = rest
         sound = (
-            _MEMORY_ID.fullmatch(values["memory_id"])
-            and 0 <= values["step_number"] <= MAX_STEP
-            and 0.0 <= values["importance_score"] <= 1.0
-            and 0 <= values["compression_level"] <= 2
-            and min(values["retrieval_count"], values["revision"]) >= 0
-            and 0 <= (values["encoder_version"] or 0) <= MAX_STEP
-            and (values["error_bounds"] is None or type(values["error_bounds"]) is CodeBounds)
-            and math.isfinite(
-                values["timestamp"] + values["creation_time"] + values["last_access_time"]
-            )
+            _MEMORY_ID.fullmatch(memory_id)
+            and 0 <= step <= MAX_STEP
+            and 0.0 <= importance <= 1.0
+            and 0 <= level <= 2
+            and count >= 0
+            and revision >= 0
+            and (version is None or 0 <= version <= MAX_STEP)
+            and (bounds is None or type(bounds) is CodeBounds)
+            and math.isfinite(at + created + accessed)
+            and (vector is None or _is_finite(vector))
         )
         if not sound:
             # It may be sound all the same: it has bounds that were stored beside it (those of a
-            # code are its own), or a sum of times beyond any double.
-            return cls(**values)
-        vector = values["embedding"]
-        if vector is not None and not (vector.size and np.isfinite(vector).all()):
-            checked_embedding(vector)
+            # code are its own), or times whose sum is beyond any double.
+            return cls(**dict(zip(_PUT, values, strict=True)))
         entry = object.__new__(cls)
-        for name, value in values.items():
-            _PUT[name](entry, value)
+        for put, value in zip(_PUTS, values, strict=True):
+            put(entry, value)
         return entry
 
     @property
@@ -242,6 +240,7 @@ class MemoryEntry:
 
 # Setting by name through ``object`` takes twice as long.
 _PUT = {name: MemoryEntry.__dict__[name].__set__ for name in MemoryEntry.__slots__}
+_PUTS = tuple(_PUT.values())
 
 
 _NESTED = ("metadata", "embeddings")
@@ -475,6 +474,12 @@ def _as_vector(value: object) -> NDArray[np.float32]:
         raise InvalidEntry(f"embedding: numbers of shape (dim,) are needed ({error})") from error
 
 
+def _is_finite(vector: NDArray[np.float32]) -> bool:
+    """Whether all numbers of a vector are finite, and there are any."""
+    # Counting takes half as long as ``all``.
+    return 0 < vector.size == np.count_nonzero(np.isfinite(vector))
+
+
 def checked_embedding(value: object) -> NDArray[np.float32]:
     """Return a vector as float32 of shape (dim,).
 
@@ -483,7 +488,7 @@ def checked_embedding(value: object) -> NDArray[np.float32]:
     """
     ready = isinstance(value, np.ndarray) and value.dtype == np.float32
     vector: NDArray[np.float32] = value if ready else _as_vector(value)  # type: ignore[assignment]  # asked above
-    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
+    if vector.ndim != 1 or not _is_finite(vector):
         raise InvalidEntry(
             f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
         )
