@@ -394,8 +394,11 @@ def describe(url: str) -> str:
 
 
 def _packed(command: Command) -> bytes:
-    # Its stub asks for tuples of one.
-    return command if isinstance(command, bytes) else hiredis.pack_command(command)  # type: ignore[arg-type]
+    if isinstance(command, bytes):
+        return command
+    words: Any = command  # the stub asks for tuples of one word
+    packed: bytes = hiredis.pack_command(words)
+    return packed
 
 
 def _watch(connection: Any) -> None:
