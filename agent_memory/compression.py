@@ -197,6 +197,15 @@ class CompressionEngine:
         """Bring an entry back to level 0."""
         return self.compress(entry, 0)
 
+    def narrowest(self, version: int) -> int:
+        """How many numbers the vectors of a version have in long-term memory.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+        """
+        return self._encoders.required(version).widths.ltm
+
     def embed(self, entries: Sequence[MemoryEntry], version: int) -> list[MemoryEntry]:
         """Give entries vectors of a version of the encoder, as wide as their levels.
 

@@ -61,6 +61,7 @@ from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
+_REPLACING_ANY: list[Value] = ["", "any"]
 _READ = KeyedCommand("HMGET", *STORED)
 _NAMES = [name.encode() for name in STORED]
 _STEP, _CONTENTS = STORED.index("step_number"), STORED.index("contents")
@@ -169,12 +170,18 @@ class RedisRepository(MemoryRepository):
         found = self._scattered(groups, replies)
         return [key for key, there in zip(keys, found, strict=True) if not there]
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
         groups = list(_batches([entry.key for entry in entries]))
+        wanted = [_REPLACING_ANY] * len(entries) if read is None else [*map(_vector_values, read)]
         calls = []
         for agent, places in groups:
-            changes = _flat(_embedding_values(entries[place]) for place in places)
+            changes = _flat(
+                [one.memory_id, one.revision, *_vector_values(one), *wanted[place]]
+                for place, one in ((place, entries[place]) for place in places)
+            )
             calls.append((self._keys(agent), [repr(self._clock()), *changes]))
         stored = self._scattered(groups, self._channel.run(scripts.REEMBED, calls))
         return [code == 1 for code in stored]
@@ -574,14 +581,9 @@ def _reading(prefix: str, names: Iterable[str]) -> list[Command]:
     return [_READ(prefix + name) for name in names]
 
 
-def _embedding_values(entry: MemoryEntry) -> list[Value]:
+def _vector_values(entry: MemoryEntry) -> list[Value]:
     version = entry.encoder_version
-    return [
-        entry.memory_id,
-        entry.revision,
-        vector_bytes(entry.embedding),
-        "" if version is None else version,
-    ]
+    return [vector_bytes(entry.embedding), "" if version is None else version]
 
 
 def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:
