@@ -475,29 +475,26 @@ def test_what_came_down_while_its_version_was_away_is_made_as_narrow_as_the_rest
 
 
 def test_an_entry_stored_anew_while_it_is_encoded_anew_keeps_its_own_vector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tmp_path, clock="steps")
-    with AgentMemorySystem(config) as memory:
-        memory.store_agent_state("ant", {"sugar": 1.0}, 1)
-        memory.train_encoder([state_of(step) for step in range(60)], network=False, activate=False)
-        reembed = memory.stm.reembed
+    memory.train_encoder(network=False)
+    old = memory.stm.recent("default", "ant", 1)[0]
+    reembed = memory.stm.reembed
 
-        def late(*given: Any) -> Any:
-            # The same run, run again: ids come again.
-            monkeypatch.undo()
-            memory.get_memory_agent("ant").clear_memory()
-            with AgentMemorySystem(config) as again:
-                again.store_agent_state("ant", {"sugar": 50.0}, 1)
-            return reembed(*given)
+    def late(*given: Any) -> Any:
+        # As when the run is cleared and run again with other results: ids come again.
+        monkeypatch.undo()
+        memory.stm.remove(old.key)
+        vector = VersionZero().encode_one({"sugar": 50.0})
+        memory.stm.add(dataclasses.replace(old, contents={"sugar": 50.0}, embedding=vector))
+        return reembed(*given)
 
-        monkeypatch.setattr(memory.stm, "reembed", late)
-        memory.encoders.reencode(1)
-        (stored,) = memory.stm.find(EVERYTHING)
-        assert stored.contents == {"sugar": 50.0}
-        vector = memory._resources.encoders.required(1).encode_one({"sugar": 50.0})
-        assert stored.embedding is not None
-        assert np.array_equal(stored.embedding, vector)
+    monkeypatch.setattr(memory.stm, "reembed", late)
+    memory.encoders.reencode()
+    (stored,) = memory.stm.get_many([old.key])
+    vector = memory._resources.encoders.required(1).encode_one({"sugar": 50.0})
+    assert stored.embedding is not None
+    assert np.array_equal(stored.embedding, vector)
 
 
 def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_encoded_anew(
