@@ -227,6 +227,39 @@ def test_a_log_that_was_cut_or_begun_anew_is_not_taken_for_the_old_one(
     assert found(reader) == found(reference)
 
 
+def test_what_was_stored_before_there_were_logs_is_read_once(
+    reader: StmRepository,
+    writer: StmRepository,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = InMemoryRepository()
+    stored = entries_of(60)
+    for repository in (writer, reference):
+        repository.add_many(stored)
+    redis_client.delete(PREFIX + "changes")
+    assert found(reader) == found(reference)
+    with monkeypatch.context() as patched:
+        sent = counted(reader, patched)
+        assert found(reader) == found(reference)
+        assert len(sent) == 11
+    changes: list[Callable[[Any], object]] = [
+        lambda repository: repository.reembed([turned(entry) for entry in stored[:3]]),
+        lambda repository: repository.remove_many([entry.key for entry in stored[1:]]),
+    ]
+    for change in changes:
+        for repository in (writer, reference):
+            change(repository)
+        assert found(reader) == found(reference)
+    redis_client.delete(PREFIX + "changes")
+    assert found(reader) == found(reference)
+    for again in ([], [turned(entry) for entry in stored]):
+        for repository in (writer, reference):
+            repository.clear_agent("run", "ant")
+            repository.add_many(again)
+        assert found(reader) == found(reference)
+
+
 def test_a_log_that_begins_anew_within_the_same_millisecond_is_told_apart(
     reader: StmRepository, writer: StmRepository, redis_client: redis.Redis
 ) -> None:
