@@ -84,6 +84,8 @@ class PinningContract:
         vector = np.array([127.0, -1.0], np.float32)
         anew = [replace(one, embedding=vector, encoder_version=1) for one in (entry, free)]
         assert repository.reembed(anew) == [True, True]
+        assert repository.reembed(anew, read=anew) == [True, True]
+        assert repository.reembed(anew, read=[entry, free]) == [False, False]
         assert [repository.get(one.key).pinned for one in (entry, free)] == [True, False]
         assert repository.get(entry.key).embedding is not None
         assert len(everything(repository)) == 2
