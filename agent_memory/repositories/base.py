@@ -63,8 +63,14 @@ class Codec(Protocol):
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         """The same for many."""
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
-        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
+        """Give back contents of a step, beside whose vector they were coded.
+
+        Raises:
+            EncodingError: The bytes are damaged.
+        """
 
 
 class OpenMove(NamedTuple):
@@ -592,6 +598,20 @@ class LongTermMemory(MemoryRepository):
         Returns:
             How many rows were deleted.
         """
+
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Code the contents of entries again, as those that come are coded now.
+
+        So what has been exact may be within the bounds of a code that was fitted since. Contents
+        that lie on lattices which that code has not stay as they are.
+
+        Args:
+            entries: As they were read.
+
+        Returns:
+            For each, whether it was stored: False when it is not here, or has changed.
+        """
+        return [False] * len(entries)
 
     @abstractmethod
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
