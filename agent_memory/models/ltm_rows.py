@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agent_memory.contents import bounds_of, is_coded, pack, unpack
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import FLOAT32, code_vector, decode_vector
 
 _LARGEST = {
@@ -52,7 +53,7 @@ def entry_to_row(
         "retrieval_count": entry.retrieval_count,
         "revision": entry.revision,
         "encoder_version": entry.encoder_version,
-        "embedding_coding": coding,
+        "embedding_coding": coding + PINNED if entry.pinned else coding,
         "creation_time": None if created == timestamp else created,
         "last_access_time": None if accessed == timestamp else accessed,
         "memory_id": bytes.fromhex(entry.memory_id),
@@ -92,6 +93,7 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
             encoder_version=row.encoder_version,
             revision=row.revision,
             error_bounds=bounds_of(contents, None if bounds is None else unpack(bounds)),
+            pinned=row.pinned,
         )
     except ValueError as error:
         raise EncodingError(

@@ -220,7 +220,10 @@ class LtmRepository(LongTermMemory):
 
     def remove_answering(self, queries: Sequence[Query]) -> int:
         """Remove the entries that answer any of some queries, in one transaction."""
-        if any(query.attributes or query.limit is not None for query in queries):
+        if any(
+            query.attributes or query.limit is not None or query.pinned is not None
+            for query in queries
+        ):
             return super().remove_answering(queries)
         keys = [
             EntryKey(run_of(query), query.agent_id, memory_id)

@@ -80,7 +80,7 @@ def rows_after(connection: Connection, models: LtmModels, row: int) -> Sequence[
     statement = (
         select(
             *(entry.id, entry.step_number, entry.contents, entry.attributes),
-            *(entry.embedding, entry.embedding_coding),
+            *(entry.embedding, entry.embedding_coding.label("embedding_coding")),
         )
         .where(entry.id > row)
         .order_by(entry.id)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import bounds_of_row, code_embedding
 from agent_memory.models.ltm_vectors import decode_vector
 from agent_memory.repositories.base import Added, same_vector
@@ -180,12 +181,13 @@ class UnitOfWork:
                 )
         given = bindparam("coded", type_=table.c.contents.type)
         bounds = bindparam("bounds", type_=table.c.error_bounds.type)
+        pinned = case((table.c.embedding_coding >= PINNED, PINNED), else_=0)
         statement = (
             update(table)
             .where(table.c.id == bindparam("row"))
             .values(
                 embedding=bindparam("vector"),
-                embedding_coding=bindparam("coding"),
+                embedding_coding=pinned + bindparam("coding"),
                 encoder_version=bindparam("version"),
                 contents=func.coalesce(given, table.c.contents),
                 # Bounds that stand beside exact contents stay.
@@ -199,7 +201,8 @@ class UnitOfWork:
     def _vectors(self, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The vectors and versions of entries by the ids of their rows, as fields."""
         table = self._entries
-        asked = (table.c.id, table.c.embedding, table.c.embedding_coding, table.c.encoder_version)
+        coding = (table.c.embedding_coding % PINNED).label("embedding_coding")
+        asked = (table.c.id, table.c.embedding, coding, table.c.encoder_version)
         return {
             row.id: {
                 "embedding": (
