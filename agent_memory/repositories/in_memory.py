@@ -16,7 +16,7 @@ from agent_memory.contents import pack, unpack
 from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.forking import after_fork
-from agent_memory.repositories.base import Added, LongTermMemory, answering
+from agent_memory.repositories.base import Added, Gone, LongTermMemory, answering
 from agent_memory.repositories.census import Ahead, Census, still_ahead
 
 
@@ -127,17 +127,16 @@ class InMemoryRepository(LongTermMemory):
         """Remove entries, whatever their revision; returns how many were there."""
         return sum(self.remove(key) for key in keys)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         return [self._remove_copied(entry) for entry in entries]
 
-    def _remove_copied(self, entry: MemoryEntry) -> bool:
+    def _remove_copied(self, entry: MemoryEntry) -> Gone:
         with self._lock:
             old = self._stored.get(entry.key)
             if old is not None and _age(old.fields) != _age(entry):
-                return False
-            self._pop(entry.key)
-            return True
+                return Gone.CHANGED
+            return Gone.REMOVED if self._pop(entry.key) else Gone.ABSENT
 
     def _pop(self, key: EntryKey) -> bool:
         there = self._stored.pop(key, None) is not None

@@ -41,6 +41,7 @@ from agent_memory.repositories import redis_scripts as scripts
 from agent_memory.repositories.base import (
     Added,
     Codec,
+    Gone,
     MemoryRepository,
     Neighbour,
     OpenMove,
@@ -61,6 +62,7 @@ from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
+_GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 
 
 class _Agent(NamedTuple):
@@ -196,20 +198,20 @@ class RedisRepository(MemoryRepository):
             dict.fromkeys(_flat(keys_answering(self._channel, self._namespace, queries)))
         )
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         outcome = self._remove(
             [entry.key for entry in entries],
             [(entry.revision, entry.retrieval_count) for entry in entries],
         )
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def move_to(
         self,
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier; within one server and database in one transaction."""
         if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
             with self._noted({copy.key[:2] for copy in copies}):
@@ -227,7 +229,7 @@ class RedisRepository(MemoryRepository):
             ]
 
         outcome = self._scattered(groups, destination._declared.run(scripts.MOVE, calls))
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash."""
