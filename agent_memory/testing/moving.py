@@ -79,7 +79,11 @@ class MovingContract:
         repository.add_many(entries)
         repository.replace(replace(replaced, importance_score=0.5))
         repository.touch({touched.key: 1}, at=2.0)
-        assert repository.move_to(next_tier, _copies(entries)) == [Gone.CHANGED, Gone.CHANGED, Gone.REMOVED]
+        assert repository.move_to(next_tier, _copies(entries)) == [
+            Gone.CHANGED,
+            Gone.CHANGED,
+            Gone.REMOVED,
+        ]
         left = everything(repository)
         assert {entry.memory_id for entry in left} == {replaced.memory_id, touched.memory_id}
         assert repository.move_to(next_tier, _copies(left)) == [Gone.REMOVED] * 2

@@ -1,7 +1,7 @@
 """Counts what tests of faults did and met, over all of their processes; a plugin of pytest.
 
-Name it in the ``conftest.py`` of the root folder (``pytest_plugins = ["agent_memory.testing.tally"]``)
-and a table stands at the end of each run in which anything was counted; the run fails if anything
+Name it in the root folder's ``conftest.py``: ``pytest_plugins = ["agent_memory.testing.tally"]``.
+A table stands at the end of each run in which anything was counted, and the run fails if anything
 was met that must not be.
 """
 

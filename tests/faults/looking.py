@@ -68,9 +68,7 @@ def whole(system: AgentMemorySystem, expected: Expected) -> Findings:
     memories = Memories(RUN, contents_of, _vectors_of(system))
     findings = memories.whole((system.stm, system.im, system.ltm), expected)
     parts: tuple[Any, ...] = (system.config.stm_config, system.config.im_config)
-    findings += orphans(
-        system._resources.channels[0].client, [part.namespace for part in parts]
-    )
+    findings += orphans(system._resources.channels[0].client, [part.namespace for part in parts])
     with system.sql_engine.connect() as connection:
         ghosts = [
             str(row)
@@ -101,9 +99,7 @@ def _check_places(system: AgentMemorySystem, when: str, *, full: bool) -> None:
         times = [[entry.timestamp for entry in entries] for entries in held]
         for which, limit in enumerate(limits):
             young = sum(
-                now - entry.timestamp < ages[which]
-                for entries in held[which:]
-                for entry in entries
+                now - entry.timestamp < ages[which] for entries in held[which:] for entry in entries
             )
             most = min(limit, young)
             assert len(held[which]) <= limit, (when, agent, which)

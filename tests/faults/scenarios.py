@@ -54,11 +54,11 @@ class World:
     def open(self, **options: Any) -> AgentMemorySystem:
         how = {name: options.pop(name) for name in ("clock", "upkeep") if name in options}
         config = {"durability": self.durability, "search": False, **LIMITS, **options}
-        return AgentMemorySystem(
-            MemoryConfig(path=self.folder, engine="embedded", **config), **how
-        )
+        return AgentMemorySystem(MemoryConfig(path=self.folder, engine="embedded", **config), **how)
 
-    def store(self, system: AgentMemorySystem, steps: int, agents: tuple[str, ...] = AGENTS) -> None:
+    def store(
+        self, system: AgentMemorySystem, steps: int, agents: tuple[str, ...] = AGENTS
+    ) -> None:
         for _ in range(steps):
             for agent in agents:
                 step = self._next.setdefault(agent, self.first)
@@ -106,9 +106,9 @@ def store(world: World) -> None:
 def age(world: World) -> None:
     with world.open() as system:
         world.store(system, 8)
-    with world.open(clock=in_two_days, upkeep=False) as system:
-        with world.points.operation("come of age"):
-            system.maintain()
+    watched = world.points.operation("come of age")
+    with world.open(clock=in_two_days, upkeep=False) as system, watched:
+        system.maintain()
 
 
 def forget_agent(world: World) -> None:
@@ -145,9 +145,9 @@ def spool(world: World) -> None:
 def budget(world: World) -> None:
     with world.open() as system:
         world.store(system, 8)
-    with world.open(redis_max_bytes=1, upkeep=False) as system:
-        with world.points.operation("make room"):
-            system.maintain()
+    watched = world.points.operation("make room")
+    with world.open(redis_max_bytes=1, upkeep=False) as system, watched:
+        system.maintain()
 
 
 def reencode(world: World) -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.faults
 
 RACERS = 3
 ROUNDS = max(int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20")) // 60, 1)
-OPERATIONS = 120 if ROUNDS == 1 else 400
+OPERATIONS = 60 if ROUNDS == 1 else 300
 
 
 @pytest.fixture(params=["one folder", "one server"])
