@@ -51,7 +51,7 @@ def left_behind(folder: Path) -> Findings:
     """Processes and drafts that are there though nobody has the folder open."""
     if not eventually(lambda: not running(folder)):
         return Findings(leaks=tuple(f"process {pid}" for pid in running(folder)))
-    drafts = [path.name for path in folder.glob("embedded.json.*")]
+    drafts = [path.name for path in folder.glob("*.json.*")]
     return Findings(leaks=tuple(f"file {name}" for name in drafts))
 
 

@@ -112,6 +112,14 @@ def test_a_kill_between_any_two_io_steps_loses_and_leaves_nothing(
         kill_at(launcher, tmp_path / str(number), scenario, point, victim)
 
 
+@pytest.mark.parametrize("step", ["remove", "rename"])
+def test_a_program_that_is_killed_while_it_makes_a_folder_leaves_no_draft(
+    launcher: Launcher, tmp_path: Path, step: str
+) -> None:
+    point = f"open a new one: before os.{step}"
+    kill_at(launcher, tmp_path / "killed", "open_and_close", point, "program")
+
+
 @pytest.mark.parametrize("durability", ["everysec", "always"])
 def test_a_kill_at_any_instant_loses_and_leaves_nothing_on_a_busy_disk_too(
     launcher: Launcher, tmp_path: Path, durability: str
