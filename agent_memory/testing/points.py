@@ -135,13 +135,15 @@ class IoPoints:
 
 def _name_of(commands: Sequence[Command]) -> str:
     """What is asked by a request: a script or the commands."""
-    names = [
-        _SCRIPTS.get(str(command[1]), "script")
-        if command[0] == "EVALSHA"
-        else " ".join(str(word) for word in command[: 1 + (command[0] == "SCRIPT")])
-        for command in commands
-    ]
-    return "redis " + ", ".join(dict.fromkeys(names))
+    return "redis " + ", ".join(dict.fromkeys(map(_name_of_command, commands)))
+
+
+def _name_of_command(command: Command) -> str:
+    if isinstance(command, bytes):
+        return command.split(b"\r\n", 3)[2].decode()  # packed: its length, then its first word
+    if command[0] == "EVALSHA":
+        return _SCRIPTS.get(str(command[1]), "script")
+    return "SCRIPT LOAD" if command[0] == "SCRIPT" else str(command[0])
 
 
 def _named(repository: MemoryRepository) -> str:

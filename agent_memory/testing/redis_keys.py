@@ -36,7 +36,8 @@ def _in_namespace(client: RedisClient, namespace: str) -> Findings:
         findings += _of_agent(client, prefix, {name: kinds[prefix + name] for name in names})
     others = {key.removeprefix(f"{namespace}:") for key in kinds if f"{namespace}:{{" not in key}
     registries = {name for name in others if name.startswith("agents:")}
-    strange = sorted(others - registries - {*_OF_THE_NAMESPACE})
+    codes = {name for name in others if name.startswith("code:")}
+    strange = sorted(others - registries - codes - {*_OF_THE_NAMESPACE})
     registered = set(_registered(client, namespace, registries))
     return findings + Findings(
         ghosts=tuple(f"registered agent {prefix}" for prefix in sorted(registered - {*agents})),
