@@ -72,7 +72,7 @@ def chosen(points: list[str], scenario: str, victim: str) -> list[str]:
     """All points in ``make faults``; else those of moves, and a sample that the seed rotates."""
     chance = random.Random(f"{scenario} {victim}")
     if EVERYTHING:
-        return points if victim == "program" else chance.sample(points, len(points) // 3)
+        return points if victim == "program" else chance.sample(points, len(points) // 6)
     if (scenario, victim) == ("store", "program"):
         return [point for point in points if "move im->ltm" in point and "LOAD" not in point]
     return chance.sample(points, 1)
@@ -128,7 +128,7 @@ def test_a_kill_at_any_instant_loses_and_leaves_nothing_on_a_busy_disk_too(
     memory, log = tmp_path / "memory", tmp_path / "log"
     noted = Acknowledgements(log)
     busy: subprocess.Popen[bytes] | None = None
-    for number in range(max(KILLS // 10, 2)):
+    for number in range(max(KILLS // 20, 2)):
         if number % 2 == 1:
             busy = subprocess.Popen([sys.executable, "-c", BUSY, tmp_path / "written"])
         before = len(noted.places("stored"))

@@ -25,8 +25,8 @@ from tests.faults.scenarios import LIMITS
 pytestmark = pytest.mark.faults
 
 RACERS = 3
-ROUNDS = max(int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20")) // 60, 1)
-OPERATIONS = 60 if ROUNDS == 1 else 300
+ROUNDS = max(int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20")) // 100, 1)
+OPERATIONS = 60 if ROUNDS == 1 else 200
 
 
 @pytest.fixture(params=["one folder", "one server"])

@@ -35,7 +35,7 @@ from tests.memories import DAY, Clock
 pytestmark = pytest.mark.faults
 
 KILLS = int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20"))
-EXAMPLES = {"fake": max(KILLS // 3, 6), "embedded": max(KILLS // 10, 2)}
+EXAMPLES = {"fake": max(KILLS // 6, 6), "embedded": max(KILLS // 15, 2)}
 
 CONFIG: dict[str, Any] = {
     "stm_config": {"memory_limit": 3, "ttl": int(DAY)},
