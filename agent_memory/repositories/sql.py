@@ -30,6 +30,7 @@ from agent_memory.repositories import sql_attributes, sql_many
 from agent_memory.repositories.base import (
     Added,
     Codec,
+    Gone,
     LongTermMemory,
     Vectors,
     answering,
@@ -233,18 +234,22 @@ class LtmRepository(LongTermMemory):
         ]
         return self.remove_many(keys)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
 
-        def work_on(work: UnitOfWork) -> list[bool]:
+        def work_on(work: UnitOfWork) -> list[Gone]:
             located = work.locate(entry.key for entry in entries)
             removed: dict[EntryKey, int] = {}
             gone = []
             for entry in entries:
                 place = located.get(entry.key)
-                if place is not None and place.age == age_of(entry):
+                if place is None or entry.key in removed:
+                    gone.append(Gone.ABSENT)
+                elif place.age == age_of(entry):
                     removed[entry.key] = place.row
-                gone.append(place is None or entry.key in removed)
+                    gone.append(Gone.REMOVED)
+                else:
+                    gone.append(Gone.CHANGED)
             work.delete_rows(removed.values())
             return gone
 
