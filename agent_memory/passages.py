@@ -11,7 +11,7 @@ from agent_memory.ageing import Ages, Moment
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.entry import MemoryEntry, Query
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.base import Gone, MemoryRepository
 from agent_memory.repositories.census import Census
 
 _BATCH = 500  # entries a round trip between the Redis tiers
@@ -101,14 +101,15 @@ class Passage:
             read_at: When reading them began, in seconds since 1970.
 
         Returns:
-            How many are gone from the source, and the agents of those that changed meanwhile.
+            How many have moved by this, and not by another process that moved them at the same
+            time; and the agents of those that changed meanwhile.
         """
         moved = 0
         changed: set[str] = set()
         for batch in batches(entries, self.batch):
             copies = [self.engine.lowered(entry, self.level) for entry in batch]
             gone = self.source.move_to(self.destination, copies, read_at)
-            moved += sum(gone)
+            moved += gone.count(Gone.REMOVED)
             changed.update(
                 entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
             )

@@ -63,8 +63,24 @@ class Codec(Protocol):
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         """The same for many."""
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
-        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
+        """Give back contents of a step, beside whose vector they were coded.
+
+        Raises:
+            EncodingError: The bytes are damaged.
+        """
+
+
+class Gone(IntEnum):
+    """What became of an entry that was to be removed once it was copied; true where it is gone."""
+
+    CHANGED = 0
+    """It changed since it was read, and stays."""
+    REMOVED = 1
+    ABSENT = 2
+    """It was not there any more: another process was faster."""
 
 
 class OpenMove(NamedTuple):
@@ -307,11 +323,11 @@ class MemoryRepository(ABC):
         return removed + self.remove_many(others)
 
     @abstractmethod
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since.
 
         Returns:
-            For each, whether it is gone now: False when the stored revision or retrieval count
+            For each, what became of it: ``CHANGED`` when the stored revision or retrieval count
             is not the given one, in which case the mover copies again.
         """
 
@@ -320,7 +336,7 @@ class MemoryRepository(ABC):
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier: write there, have it acknowledged, then remove here.
 
         Whatever happens in between, each entry is in at least one of the two; one that is left
@@ -333,7 +349,8 @@ class MemoryRepository(ABC):
                 the forgetting of its key is not stored.
 
         Returns:
-            For each, whether it is gone from here; False when it changed since it was read.
+            For each, whether it is gone from here, and by this call: of several that move the same
+            entry at once one has removed it, and to the others it was absent.
         """
         gone = self._moved(destination, copies, read_at)
         self.withdraw(
@@ -373,7 +390,7 @@ class MemoryRepository(ABC):
             copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE
         ]
         gone = iter(self.remove_copied(taken))
-        return [added is Added.STALE or next(gone) for added in outcome]
+        return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
 
     def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
         """See that queries by the declared attributes are answered from an index.
@@ -634,6 +651,20 @@ class LongTermMemory(MemoryRepository):
         Returns:
             How many rows were deleted.
         """
+
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Code the contents of entries again, as those that come are coded now.
+
+        So what has been exact may be within the bounds of a code that was fitted since. Contents
+        that lie on lattices which that code has not stay as they are.
+
+        Args:
+            entries: As they were read.
+
+        Returns:
+            For each, whether it was stored: False when it is not here, or has changed.
+        """
+        return [False] * len(entries)
 
     @abstractmethod
     def release(self, keys: Iterable[EntryKey], at: float) -> None:

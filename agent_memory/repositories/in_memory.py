@@ -17,7 +17,13 @@ from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.forking import after_fork
 from agent_memory.ordering import DESCENDING, SORT_KEYS
-from agent_memory.repositories.base import Added, LongTermMemory, answering, same_vector
+from agent_memory.repositories.base import (
+    Added,
+    Gone,
+    LongTermMemory,
+    answering,
+    same_vector,
+)
 from agent_memory.repositories.census import Ahead, Census, still_ahead
 
 
@@ -133,17 +139,16 @@ class InMemoryRepository(LongTermMemory):
         """Remove entries, whatever their revision; returns how many were there."""
         return sum(self.remove(key) for key in keys)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         return [self._remove_copied(entry) for entry in entries]
 
-    def _remove_copied(self, entry: MemoryEntry) -> bool:
+    def _remove_copied(self, entry: MemoryEntry) -> Gone:
         with self._lock:
             old = self._stored.get(entry.key)
             if old is not None and _age(old.fields) != _age(entry):
-                return False
-            self._pop(entry.key)
-            return True
+                return Gone.CHANGED
+            return Gone.REMOVED if self._pop(entry.key) else Gone.ABSENT
 
     def _pop(self, key: EntryKey) -> bool:
         there = self._stored.pop(key, None) is not None

@@ -41,6 +41,7 @@ from agent_memory.repositories import redis_scripts as scripts
 from agent_memory.repositories.base import (
     Added,
     Codec,
+    Gone,
     MemoryRepository,
     Neighbour,
     OpenMove,
@@ -63,6 +64,7 @@ _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
 _UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
+_GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 _REPLACING_ANY: list[Value] = ["", "any"]
 _READ = KeyedCommand("HMGET", *STORED)
 _NAMES = [name.encode() for name in STORED]
@@ -215,20 +217,20 @@ class RedisRepository(MemoryRepository):
                     expected[key] = "", ""
         return self._remove(list(expected), list(expected.values())).count(1)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         outcome = self._remove(
             [entry.key for entry in entries],
             [(entry.revision, entry.retrieval_count) for entry in entries],
         )
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def move_to(
         self,
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier; within one server and database in one transaction."""
         if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
             with self._noted({copy.key[:2] for copy in copies}):
@@ -246,7 +248,7 @@ class RedisRepository(MemoryRepository):
             ]
 
         outcome = self._scattered(groups, destination._declared.run(scripts.MOVE, calls))
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash."""

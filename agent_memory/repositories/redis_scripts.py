@@ -288,8 +288,8 @@ return outcome
 
 # KEYS: the source's three, then the destination's, then the attributes declared there. ARGV: agent,
 # run, now, the attributes that the caller knows, then the fields of each entry as it shall stand
-# there. Gives 1 (it is there now), 0 (it is nowhere) or -1 (the source has
-# another revision or retrieval count, and stays).
+# there. Gives 1 (it has moved), 0 (the source has it no more) or -1 (the
+# source has another revision or retrieval count, and stays).
 MOVE = Script(
     _SHARED
     + f"""
@@ -303,7 +303,7 @@ for i = 5, #ARGV, {STRIDE} do
   local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
                          'attributes')
   if not old[1] then
-    outcome[#outcome + 1] = redis.call('EXISTS', to .. id)
+    outcome[#outcome + 1] = 0
   elseif ARGV[i + 11] ~= old[1] or ARGV[i + 8] ~= old[2] then
     outcome[#outcome + 1] = -1
   else

@@ -12,7 +12,7 @@ import pytest
 
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.base import Added, MemoryRepository
+from agent_memory.repositories.base import Added, Gone, MemoryRepository
 from agent_memory.testing.samples import UNSTORABLE_CONTENTS, a_memory_id, an_entry
 
 
@@ -215,7 +215,7 @@ class StoringContract:
     def test_remove_copied_takes_what_was_copied(self, repository: MemoryRepository) -> None:
         entries = [an_entry(agent_id=name) for name in ("a", "a", "b")]
         repository.add_many(entries)
-        assert repository.remove_copied(entries[1:]) == [True, True]
+        assert repository.remove_copied(entries[1:]) == [Gone.REMOVED] * 2
         assert everything(repository) == entries[:1]
         assert repository.remove_copied([]) == []
 
@@ -225,18 +225,20 @@ class StoringContract:
         repository.replace(replaced)
         repository.touch({touched.key: 1}, at=2.0)
         repository.remove(gone.key)
-        assert repository.remove_copied(copies) == [False, False, True, True]
+        assert repository.remove_copied(copies) == [
+            Gone.CHANGED, Gone.CHANGED, Gone.REMOVED, Gone.ABSENT,
+        ]  # fmt: skip
         left = {entry.memory_id for entry in everything(repository)}
         assert left == {replaced.memory_id, touched.memory_id}
         again = repository.get_many([replaced.key, touched.key])
-        assert repository.remove_copied(again) == [True, True]
+        assert repository.remove_copied(again) == [Gone.REMOVED] * 2
 
     def test_remove_copied_of_a_key_given_twice_finds_it_gone(
         self, repository: MemoryRepository
     ) -> None:
         entry = an_entry()
         repository.add(entry)
-        assert repository.remove_copied([entry, entry]) == [True, True]
+        assert repository.remove_copied([entry, entry]) == [Gone.REMOVED, Gone.ABSENT]
 
     def test_clear_agent_takes_all_of_one_agent_in_one_run_and_nothing_else(
         self, repository: MemoryRepository

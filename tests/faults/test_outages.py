@@ -37,6 +37,7 @@ from agent_memory.connections import sql as sql_connecting
 from agent_memory.embedded import EmbeddedServer, server_binary
 from agent_memory.intake import LOOK_EVERY, SLICE
 from agent_memory.spool import Spool, spool_of
+from agent_memory.testing.tally import count
 from tests import engines
 
 pytestmark = pytest.mark.faults
@@ -653,6 +654,7 @@ def told_by(process: subprocess.Popen[bytes], least: int) -> list[int]:
     assert process.stdout is not None
     told = [int(process.stdout.readline()) for _ in range(least)]
     process.kill()
+    count("kills")
     told += [int(line) for line in process.stdout if line.endswith(b"\n")]
     process.communicate()
     return told
@@ -725,7 +727,8 @@ def test_killing_the_process_that_replays_loses_nothing(
                     system._resources.intake.replay()
                 finally:
                     os._exit(0)
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
+            count("kills", int(os.WIFSIGNALED(status)))
         system._resources.intake.replay()
         assert steps_of(system) == list(range(3 * SLICE))
         assert waiting(system) == 0
@@ -837,6 +840,7 @@ def test_killing_the_embedded_server_again_and_again_loses_nothing_acknowledged(
                     os.kill(server.pid, signal.SIGKILL)
                 except (StoreUnavailable, ProcessLookupError):
                     continue
+                count("kills")
 
         killer = threading.Thread(target=keep_killing)
         killer.start()
