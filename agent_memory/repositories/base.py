@@ -379,7 +379,7 @@ class MemoryRepository(ABC):
 
     def _moved(
         self, destination: MemoryRepository, copies: Sequence[MemoryEntry], read_at: float
-    ) -> list[bool]:
+    ) -> list[Gone]:
         if not isinstance(destination, LongTermMemory):
             destination.add_many(copies)
             return self.remove_copied(copies)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent_memory.entry import MemoryEntry, Order, Query, Tier
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.base import Gone, MemoryRepository
 from agent_memory.repositories.census import Census
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import Directions, an_entry
@@ -125,7 +125,7 @@ class PinningContract:
         entries = _twelve(0, 1, 2)
         repository.add_many(entries)
         assert repository.remove(entries[0].key) is True
-        assert repository.remove_copied([entries[1]]) == [True]
+        assert repository.remove_copied([entries[1]]) == [Gone.REMOVED]
         assert repository.find(replace(ANT, pinned=True)) == [entries[2]]
         repository.clear_agent("run", "ant")
         repository.add_many([replace(entry, pinned=False) for entry in entries])
@@ -189,7 +189,7 @@ class PinningContract:
     ) -> None:
         entries = _twelve(0, 3)[:12]
         repository.add_many(entries)
-        assert repository.move_to(next_tier, entries) == [True] * 12
+        assert repository.move_to(next_tier, entries) == [Gone.REMOVED] * 12
         assert everything(repository) == []
         assert set(everything(next_tier)) == set(entries)
 
@@ -199,7 +199,7 @@ class PinningContract:
         entries = [an_entry(), an_entry()]
         repository.add_many(entries)
         pinned = repository.replace(replace(entries[0], pinned=True))
-        assert repository.move_to(next_tier, entries) == [False, True]
+        assert repository.move_to(next_tier, entries) == [Gone.CHANGED, Gone.REMOVED]
         assert everything(repository) == [pinned]
         assert everything(next_tier) == [entries[1]]
 
