@@ -50,6 +50,10 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Refused."""
+        return self._refuse()
+
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Refused."""
         return self._refuse()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent_memory.entry import EntryKey, MemoryEntry, MemoryType
+from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.repositories.base import Added, Gone, MemoryRepository
 from agent_memory.testing.samples import UNSTORABLE_CONTENTS, a_memory_id, an_entry
@@ -30,6 +30,12 @@ def everything(repository: MemoryRepository, run_id: str = "run") -> list[Memory
         by_type = [repository.by_type(run_id, agent_id, kind) for kind in MemoryType]
         assert {entry for entries in by_type for entry in entries} == same
         assert sum(map(len, by_type)) == len(same)
+        by_pin = [
+            repository.find(Query(run_id=run_id, agent_id=agent_id, pinned=pinned))
+            for pinned in (True, False)
+        ]
+        assert set(by_pin[0]) == {entry for entry in entries if entry.pinned}
+        assert set(by_pin[1]) == same - {*by_pin[0]}
         assert repository.count(run_id, agent_id) == len(same)
         assert repository.get_many([entry.key for entry in entries]) == entries
         assert set(repository.keys(run_id, agent_id)) == {entry.key for entry in entries}

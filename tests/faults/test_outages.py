@@ -230,6 +230,9 @@ def test_every_question_answers_as_configured_while_a_store_is_away(
         lambda api: api.retrieve_by_type("ant", "state"),
         lambda api: api.retrieve_by_importance("ant", 0.0),
         lambda api: api.retrieve_by_attributes("ant", {"step": 0}),
+        lambda api: api.set_importance("ant", memory_id, 0.5),
+        lambda api: api.pin("ant", memory_id),
+        lambda api: api.unpin("ant", memory_id),
     ]
     for configured in (config, raising):
         api = AgentMemoryAPI(configured)
