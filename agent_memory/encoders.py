@@ -253,6 +253,8 @@ class Encoders:
         """
         self._check_writable("nothing was removed")
         version = checked_version(version)
+        # First told what can be mended at once; whether it is so still is looked at once more.
+        self._resources.versions.check_removable(version)
         needed = {
             repository.tier.name: (
                 repository.versions().get(version, 0),
@@ -276,7 +278,7 @@ class Encoders:
     def fidelity(
         self, version: int | None = None, *, runs: Sequence[str] | None = None, most: int = 2_000
     ) -> Fidelity:
-        """Measure what a version makes of memories that are still exact, and whether it drifts.
+        """Measure what a version makes of what is in short-term memory, and whether it drifts.
 
         Args:
             version: The version; None: the current one.
@@ -295,7 +297,7 @@ class Encoders:
         wanted = [self._run_id] if runs is None else checked_run_ids(runs)
         return measure(
             version,
-            [one for one in remembered(resources.tiers, wanted, most) if not one.error_bounds],
+            remembered([resources.stm], wanted, most),
             encoder if isinstance(encoder, FittedEncoder) else None,
             resources.codes.found(version),
         )

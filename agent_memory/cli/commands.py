@@ -14,7 +14,7 @@ from agent_memory.cli import standing, tables
 from agent_memory.cli.convert import convert
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
-from agent_memory.cli.encoder import app as encoder_app
+from agent_memory.cli.encoder_upkeep import app as encoder_app
 from agent_memory.cli.forget import forget
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 from agent_memory.errors import StoreUnavailable

@@ -168,11 +168,17 @@ class EncoderVersions:
                 update(table).where(table.c.status == ACTIVE).values(status=REGISTERED)
             )
             if version != UNTRAINED and not self._set_active(connection, version):
-                raise EncoderNotFound(
-                    f"version {version} of the encoder is not registered; "
-                    "see: agent-memory encoder list"
-                )
+                raise _not_registered(version)
             connection.commit()
+
+    def check_removable(self, version: int) -> None:
+        """See that a version is registered and not used for new entries.
+
+        Raises:
+            EncoderNotFound, EncoderInUse: See ``remove``.
+        """
+        with self._transactions.reading() as connection:
+            self._check_removable(connection, version)
 
     def remove(self, version: int) -> None:
         """Remove a version's weights and what was measured of it.
@@ -186,21 +192,22 @@ class EncoderVersions:
         """
         table = self._table
         with self._transactions.writing() as connection:
-            status = connection.scalar(
-                select(table.c.status).where(table.c.id == version, table.c.weights.is_not(None))
-            )
-            if status is None:
-                raise EncoderNotFound(
-                    f"version {version} of the encoder is not registered; "
-                    "see: agent-memory encoder list"
-                )
-            if status == ACTIVE:
-                raise EncoderInUse(
-                    f"version {version} of the encoder encodes new entries; activate another first"
-                )
+            self._check_removable(connection, version)
             gone = {"weights": None, "metrics": None, "name": None, "status": REMOVED}
             connection.execute(update(table).where(table.c.id == version).values(gone))
             connection.commit()
+
+    def _check_removable(self, connection: Connection, version: int) -> None:
+        column = self._table.c
+        status = connection.scalar(
+            select(column.status).where(column.id == version, column.weights.is_not(None))
+        )
+        if status is None:
+            raise _not_registered(version)
+        if status == ACTIVE:
+            raise EncoderInUse(
+                f"version {version} of the encoder encodes new entries; activate another first"
+            )
 
     def _insert(self, values: Mapping[str, Any], above: int) -> int:
         table = self._table
@@ -235,6 +242,12 @@ class EncoderVersions:
         return (
             connection.execute(update(table).where(registered).values(status=ACTIVE)).rowcount == 1
         )
+
+
+def _not_registered(version: int) -> EncoderNotFound:
+    return EncoderNotFound(
+        f"version {version} of the encoder is not registered; see: agent-memory encoder list"
+    )
 
 
 def _untrained(used: bool) -> EncoderRecord:

@@ -1,0 +1,231 @@
+"""Versions of the code of contents over time: coded anew, measured, removed, side by side."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
+from agent_memory.cli.commands import app
+from agent_memory.contents import code_named_by
+from agent_memory.errors import EncoderInUse, EncoderNotFound, StoreReadOnly
+
+LIMITS: dict[str, Any] = {
+    "stm_config": {"memory_limit": 40},
+    "im_config": {"memory_limit": 20},
+    "cleanup_interval": 10,
+}
+
+
+def state(step: int) -> dict[str, Any]:
+    rng = random.Random(step)
+    place = [rng.uniform(-5, 5) for _ in range(6)]
+    return {"place": place, "sum": place[0] + place[1], "mood": rng.choice(["calm", "alert"])}
+
+
+def config_of(folder: Path, **further: Any) -> MemoryConfig:
+    settings = {"engine": "embedded", "search": False, **LIMITS, **further}
+    return MemoryConfig(path=folder / "memory", **settings)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[AgentMemorySystem]:
+    with AgentMemorySystem(config_of(tmp_path)) as opened:
+        yield opened
+
+
+def fill(system: AgentMemorySystem, first: int, last: int, times: float = 1.0) -> None:
+    for step in range(first, last):
+        told = state(step)
+        told["sum"] *= times
+        assert system.store_agent_state("ant", told, step)
+    system.maintain()
+
+
+def entries(system: AgentMemorySystem) -> list[MemoryEntry]:
+    asked = Query(agent_id="ant", order=Order.STEP)
+    return [hit.entry for hit in system.recall(asked, touch=False)]
+
+
+def stored(system: AgentMemorySystem) -> list[bytes]:
+    with system.sql_engine.connect() as connection:
+        contents = select(system.models.LtmEntry.__table__.c.contents)
+        return [bytes(one) for one in connection.scalars(contents)]
+
+
+def check_bounds(system: AgentMemorySystem, count: int) -> None:
+    found = entries(system)
+    assert [entry.step_number for entry in found] == [*range(count)]
+    for entry in found:
+        bounds = entry.error_bounds or {}
+        was, is_now = state(entry.step_number), entry.contents
+        for place, value in enumerate(was["place"]):
+            assert abs(value - is_now["place"][place]) <= bounds.get(f"place[{place}]", 0.0)
+        assert abs(was["sum"] - is_now["sum"]) <= bounds.get("sum", 0.0)
+        assert is_now["mood"] == was["mood"]
+
+
+def test_what_was_exact_can_be_coded_anew_and_is_small_and_within_bounds(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 400)
+    version = system.train_encoder(network=False).version
+    before = sum(map(len, stored(system)))
+    assert system.encoders.reencode().left == 0
+    assert not any(map(code_named_by, stored(system)))  # vectors alone
+    told: list[tuple[int, int]] = []
+    done = system.encoders.recode(progress=lambda *now: told.append(now))
+    assert done == (340, 0)
+    assert told[-1] == (340, 340)
+    assert {code_named_by(one) for one in stored(system)} == {version}
+    assert sum(map(len, stored(system))) < before / 8
+    check_bounds(system, 400)
+    assert sum(1 for entry in entries(system) if entry.error_bounds) == 340
+
+
+def test_contents_beside_vectors_are_read_whatever_vectors_they_get(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 300)
+    first = system.train_encoder(network=False).version
+    fill(system, 300, 500)
+    second = system.train_encoder(network=False).version
+    before = [entry.contents for entry in entries(system)]
+    for version in (second, 0, first, second):
+        system.encoders.reencode(version)
+        assert [entry.contents for entry in entries(system)] == before
+    check_bounds(system, 500)
+
+
+def test_a_version_is_removed_once_nothing_needs_it(
+    system: AgentMemorySystem, tmp_path: Path
+) -> None:
+    fill(system, 0, 300)
+    first = system.train_encoder(network=False).version
+    with pytest.raises(EncoderInUse, match="activate another first"):
+        system.encoders.remove(first)
+    fill(system, 300, 400)
+    second = system.train_encoder(network=False).version
+    assert system.encoders.versions()[-1].parent == first
+    with pytest.raises(EncoderInUse, match=r"LTM: \d+ vectors, contents of"):
+        system.encoders.remove(first)
+    system.encoders.reencode()
+    with pytest.raises(EncoderInUse, match="0 vectors, contents of"):
+        system.encoders.remove(first)
+    # The numbers lie on lattices that the second version has taken over, and keep their values.
+    before = {entry.step_number: entry for entry in entries(system)}
+    assert system.encoders.recode().left == 0
+    for step, entry in {one.step_number: one for one in entries(system)}.items():
+        if before[step].error_bounds:
+            assert (entry.contents, entry.error_bounds) == (
+                before[step].contents, before[step].error_bounds,
+            )  # fmt: skip
+    fill(system, 400, 440)  # what was in intermediate memory moves on
+    system.encoders.remove(first)
+    check_bounds(system, 440)
+    assert {record.version: record.status for record in system.encoders.versions()} == {
+        0: "registered", first: "removed", second: "active",
+    }  # fmt: skip
+    for refused in (first, 7):
+        with pytest.raises(EncoderNotFound):
+            system.encoders.remove(refused)
+        with pytest.raises(EncoderNotFound):
+            system.encoders.activate(refused)
+    assert system.train_encoder(network=False).version == second + 1
+    with (
+        AgentMemorySystem.open(tmp_path / "memory", read_only=True) as reader,
+        pytest.raises(StoreReadOnly),
+    ):
+        reader.encoders.remove(second)
+
+
+def test_what_a_process_that_has_not_heard_of_the_removal_codes_is_not_lost(
+    tmp_path: Path,
+) -> None:
+    with AgentMemorySystem(config_of(tmp_path)) as system:
+        fill(system, 0, 300)
+        first = system.train_encoder(network=False).version
+        # Of another configuration: it shares nothing with this one, as in another process.
+        apart = config_of(tmp_path, vector_cache_bytes=1_000_000)
+        with AgentMemorySystem(apart, upkeep=False) as other:
+            system.encoders.activate(0)
+            system.encoders.remove(first)
+            for step in range(300, 400):
+                assert other.store_agent_state("ant", state(step), step)
+        assert first in {code_named_by(one) for one in stored(system)}
+    with AgentMemorySystem(config_of(tmp_path)) as system:
+        check_bounds(system, 400)
+
+
+def test_contents_outlive_the_loss_of_their_code_s_row(tmp_path: Path) -> None:
+    with AgentMemorySystem(config_of(tmp_path)) as system:
+        fill(system, 0, 300)
+        system.train_encoder(network=False)
+        fill(system, 300, 330)
+        kept = system.im.find(Query(run_id="default", agent_id="ant"))
+        assert any(entry.error_bounds for entry in kept)
+    for file in (tmp_path / "memory").glob("agent_memory.db*"):
+        file.unlink()
+    with AgentMemorySystem(config_of(tmp_path), upkeep=False) as system:
+        assert system.im.find(Query(run_id="default", agent_id="ant")) == kept
+
+
+def test_fidelity_is_measured_and_drift_is_advised(
+    system: AgentMemorySystem, tmp_path: Path
+) -> None:
+    fill(system, 0, 300)
+    system.train_encoder(network=False)
+    fill(system, 300, 340)
+    fits = system.encoders.fidelity()
+    assert (fits.inside, fits.known, fits.drifted) == (1.0, 1.0, False)
+    for path in ("place[0]", "sum"):
+        one = fits.paths[path]
+        assert one.bound is not None
+        assert 0.0 < one.mean <= one.largest <= one.bound
+        assert one.vector_expected is not None
+        assert one.vector_measured is not None
+        assert math.isclose(one.vector_measured, one.vector_expected, rel_tol=1.0, abs_tol=0.05)
+    runner = CliRunner()
+    command = ["encoder", "report", "--path", str(tmp_path / "memory")]
+    told = runner.invoke(app, command)
+    assert told.exit_code == 0, told.output
+    assert "place[0]" in told.output
+    fill(system, 340, 380, times=100.0)
+    drifted = system.encoders.fidelity()
+    assert drifted.inside == 1.0
+    assert drifted.paths["sum"].outside > 0.9
+    assert any("outside the range" in advice for advice in drifted.advice)
+    told = runner.invoke(app, command)
+    assert told.exit_code == 1
+    assert "train a new version" in told.output
+    for step in range(380, 430):
+        assert system.store_agent_state("ant", {"another": [step, 1.5]}, step)
+    assert any("shape" in advice for advice in system.encoders.fidelity().advice)
+
+
+def test_an_untrained_version_has_nothing_to_measure(system: AgentMemorySystem) -> None:
+    fill(system, 0, 50)
+    found = system.encoders.fidelity()
+    assert (found.known, found.outside, found.worse, found.advice) == (None, None, None, ())
+
+
+def test_versions_are_looked_after_on_the_command_line(
+    system: AgentMemorySystem, tmp_path: Path
+) -> None:
+    fill(system, 0, 200)
+    first = system.train_encoder(network=False).version
+    where = ["--path", str(tmp_path / "memory")]
+    runner = CliRunner()
+    told = runner.invoke(app, ["encoder", "recode", *where])
+    assert told.exit_code == 0, told.output
+    assert "coded anew: 140 entries" in told.output
+    told = runner.invoke(app, ["encoder", "remove", str(first), *where])
+    assert told.exit_code != 0
+    assert "activate another first" in " ".join(told.output.split())
