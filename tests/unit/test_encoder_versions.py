@@ -538,9 +538,9 @@ def test_poor_states_still_give_a_version_that_finds(
 def test_bad_arguments_of_a_training_are_told_and_nothing_is_registered(
     memory: AgentMemorySystem,
 ) -> None:
-    for bad in ([], [7], ["a"], [{"a": 1}, None]):
+    for bad in ([], [7], ["a"], [{"a": 1}, None], 7):
         with pytest.raises(InvalidEntry):
-            memory.train_encoder(bad)
+            memory.train_encoder(bad)  # type: ignore[arg-type]  # the test's point
     for settings in ({"epochs": 0}, {"epochs": 1.5}, {"epochs": -1}):
         with pytest.raises(ConfigError):
             memory.train_encoder(**settings)
@@ -588,7 +588,7 @@ class TestModelPath:
                 config_of(tmp_path / "memory", autoencoder_config={**given, "stm_dim": 256})
             )
         file.write_bytes(file.read_bytes()[:-7])
-        with pytest.raises(EncodingError):
+        with pytest.raises(EncodingError, match=r"ants\.encoder: .*damaged or incomplete"):
             AgentMemorySystem(config_of(tmp_path / "memory", autoencoder_config=given))
 
     def test_a_read_only_memory_takes_only_a_file_that_is_registered(self, tmp_path: Path) -> None:
