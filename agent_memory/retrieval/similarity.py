@@ -114,7 +114,9 @@ def recall_alike(
     found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
     for repository in tiers:
         times, least = _CANDIDATES[level(repository.tier)]
-        limit = None if query.limit is None else max(query.limit * times, least)
+        # Where contents are asked about, all that answer are read anyway: so all are ranked.
+        narrowed = query.limit is not None and not query.attributes
+        limit = max((query.limit or 0) * times, least) if narrowed else None
         for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
             # Tiers are read from the top down, as entries move: the richer copy is met first.
             found.setdefault(entry.key, (entry, repository.tier))

@@ -127,6 +127,24 @@ def test_likeness_and_filters_go_together(system: AgentMemorySystem) -> None:
     assert [hit.entry.step_number for hit in system.recall(actions, near=near)] == [5]
 
 
+def test_among_states_with_an_attribute_likeness_to_a_part_of_one_is_exact(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    fields = [*zip(*random.normal(0.0, 5.0, (5, 1_200)).tolist(), strict=True)]
+    states = [dict(zip("abcde", row, strict=True)) | {"calm": row[4] > 0} for row in fields]
+    with AgentMemorySystem(config_of(tmp_path)) as memory:
+        for step, state in enumerate(states):
+            memory.store_agent_state("ant", state, step)
+        memory.maintain()
+        calm = [step for step, state in enumerate(states) if state["calm"]]
+        query = dataclasses.replace(STATE_QUERY, attributes={"calm": True})
+        for asked in random.normal(0.0, 5.0, (10, 3)).tolist():
+            part = dict(zip("abc", asked, strict=True))
+            scores = VersionZero().likeness(part, [states[step] for step in calm])
+            best = [calm[place] for place in np.argsort(-scores)[:10]]
+            hits = memory.recall(query, near=part, touch=False)
+            assert {hit.entry.step_number for hit in hits} == set(best)
+
+
 def test_a_limit_of_none_gives_all_and_of_zero_nothing(system: AgentMemorySystem) -> None:
     query = dataclasses.replace(STATE_QUERY, limit=None)
     assert len(system.recall(query, near=state_of(1), touch=False)) == STATES
