@@ -23,6 +23,7 @@ from agent_memory import (
 from agent_memory.compression import CompressionEngine
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.int8_grid import on_int8_grid
+from agent_memory.testing import an_entry
 
 STATES = 300
 
@@ -128,21 +129,29 @@ def test_likeness_and_filters_go_together(system: AgentMemorySystem) -> None:
 
 
 def test_among_states_with_an_attribute_likeness_to_a_part_of_one_is_exact(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    fields = [*zip(*random.normal(0.0, 5.0, (5, 1_200)).tolist(), strict=True)]
-    states = [dict(zip("abcde", row, strict=True)) | {"calm": row[4] > 0} for row in fields]
+    random, encoder, names = np.random.default_rng(0), VersionZero(), ("x", "y", "sugar")
+    states = [
+        dict(zip(names, numbers, strict=True)) | {"mood": "abc"[mood], "team": "abc"[team]}
+        for numbers, mood, team in zip(
+            random.normal(0.0, 5.0, (3_000, 3)).tolist(), *random.integers(0, 3, (2, 3_000)),
+            strict=True,
+        )
+    ]  # fmt: skip
+    vectors = [*map(on_int8_grid, encoder.carry(encoder.encode(states), 32))]
+    made = [
+        an_entry(run_id="default", contents=state, embedding=vector, encoder_version=0)
+        for state, vector in zip(states, vectors, strict=True)
+    ]
+    calm = [entry for entry in made if entry.contents["mood"] == "a"]
     with AgentMemorySystem(config_of(tmp_path)) as memory:
-        for step, state in enumerate(states):
-            memory.store_agent_state("ant", state, step)
-        memory.maintain()
-        calm = [step for step, state in enumerate(states) if state["calm"]]
-        query = dataclasses.replace(STATE_QUERY, attributes={"calm": True})
-        for asked in random.normal(0.0, 5.0, (10, 3)).tolist():
-            part = dict(zip("abc", asked, strict=True))
-            scores = VersionZero().likeness(part, [states[step] for step in calm])
-            best = [calm[place] for place in np.argsort(-scores)[:10]]
+        memory.ltm.add_many(made)
+        query = Query(agent_id="ant", limit=10, attributes={"mood": "a"})
+        for asked in random.normal(0.0, 5.0, (6, 3)).tolist():
+            part = dict(zip(names, asked, strict=True))
+            scores = encoder.likeness(part, [entry.contents for entry in calm])
+            best = {calm[place].memory_id for place in np.argsort(-scores)[:10]}
             hits = memory.recall(query, near=part, touch=False)
-            assert {hit.entry.step_number for hit in hits} == set(best)
+            assert {hit.entry.memory_id for hit in hits} == best
 
 
 def test_a_limit_of_none_gives_all_and_of_zero_nothing(system: AgentMemorySystem) -> None:
