@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agent_memory.ageing import Ages, Moment
 from agent_memory.entry import MAX_STEP, EntryKey, MemoryEntry, Order, Query, Tier
-from agent_memory.repositories.base import MemoryRepository, Neighbour, Probe, run_of
+from agent_memory.repositories.base import MemoryRepository, Neighbour, OpenMove, Probe, run_of
 
 
 class Shown(Protocol):
@@ -33,6 +33,9 @@ class Shown(Protocol):
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run."""
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class Unexpired:
             self._narrowed(Query(run_id=run_id, agent_id=name, order=Order.STEP)) for name in agents
         ]
         return sum(map(len, self.repository.find_each(queries)))
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
+        return self.repository.open_moves()
 
     def _narrowed(self, query: Query) -> Query:
         moment = self.moment(run_of(query))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.retrieval.across import left_behind
 from agent_memory.unexpired import Shown
 
 # Vectors order near neighbours less surely than the features do, the narrower the less: so more
@@ -120,6 +121,8 @@ def recall_alike(
         for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
             # Tiers are read from the top down, as entries move: the richer copy is met first.
             found.setdefault(entry.key, (entry, repository.tier))
+    for key in left_behind(tiers, query, {key: tier for key, (_, tier) in found.items()}):
+        del found[key]
     if not found:
         return []
     scores = likeness.scores([entry.contents for entry, _ in found.values()])
