@@ -6,19 +6,12 @@ of two copies the richer tier's is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from agent_memory.entry import EntryKey, Hit, MemoryEntry, Order, Query, Tier
+from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.ordering import DESCENDING, SORT_KEYS
 from agent_memory.unexpired import Shown
-
-_SORT_KEYS: dict[Order, Callable[[Hit], tuple[float, str]]] = {
-    Order.OLDEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
-    Order.NEWEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
-    Order.STEP: lambda hit: (hit.entry.step_number, hit.entry.memory_id),
-    Order.IMPORTANCE: lambda hit: (hit.entry.importance_score, hit.entry.memory_id),
-}
-_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 
 
 def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
@@ -38,7 +31,8 @@ def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
         hits = _richest((repository, repository.find(whole)) for repository in tiers)
         stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
         hits = [hit for hit in hits if hit.entry.key not in stale]
-    hits.sort(key=_SORT_KEYS[query.order], reverse=query.order in _DESCENDING)
+    sort_key = SORT_KEYS[query.order]
+    hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.order in DESCENDING)
     return hits if query.limit is None else hits[: query.limit]
 
 
@@ -71,7 +65,7 @@ def left_behind(
         query: What is asked.
         found: Where each entry that answers was found.
     """
-    if query.importance is None and not query.attributes:
+    if query.importance is None and query.pinned is None and not query.attributes:
         return set()  # nothing else of an entry changes
     stale: set[EntryKey] = set()
     for place, above in enumerate(tiers[:-1]):
