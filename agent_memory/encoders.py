@@ -125,6 +125,8 @@ class Encoders:
             states = [entry.contents for entry in entries]
             steps = [entry.step_number for entry in entries]
         else:
+            if not isinstance(states, Iterable):
+                raise InvalidEntry(f"states: some are needed, not {states!r:.80}")
             states = list(states)
             steps = [0] * len(states)
         plan = replace(Plan.of(resources.config.autoencoder_config, seed), network=network)

@@ -14,7 +14,7 @@ from typing import Protocol
 from agent_memory.ageing import Ages, Moment
 from agent_memory.entry import MAX_STEP, EntryKey, MemoryEntry, Order, Query, Tier
 from agent_memory.ordering import DESCENDING, SORT_KEYS
-from agent_memory.repositories.base import MemoryRepository, Neighbour, Probe, run_of
+from agent_memory.repositories.base import MemoryRepository, Neighbour, OpenMove, Probe, run_of
 
 
 class Shown(Protocol):
@@ -35,6 +35,9 @@ class Shown(Protocol):
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run."""
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ class Unexpired:
             return [query]
         narrowed = self._narrowed(query)
         return [narrowed] if query.pinned is False else [narrowed, replace(query, pinned=True)]
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
+        return self.repository.open_moves()
 
     def _narrowed(self, query: Query) -> Query:
         moment = self.moment(run_of(query))

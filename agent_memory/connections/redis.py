@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.absence import Absence
 from agent_memory.config import without_password
+from agent_memory.connections.redis_commands import packed_command
 from agent_memory.connections.redis_engine import EngineKind, RedisEngine, probe
 from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable, WritesRefused
 from agent_memory.forking import ForkGate, after_fork
@@ -53,7 +53,7 @@ _NO_WRITES_CLASSES = tuple(
 _AWAKE = 100e-6
 
 Command = tuple[Any, ...] | bytes
-"""A command's words; or its bytes, from ``KeyedCommand``."""
+"""A command's words; or its bytes, from ``redis_commands.KeyedCommand``."""
 RedisClient = redis.Redis
 
 
@@ -112,26 +112,6 @@ def fake_server() -> Callable[[int], redis.Redis]:
         ) from error
     server = fakeredis.FakeServer()
     return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
-
-
-class KeyedCommand:
-    """A command that is sent for many keys, packed once but for the key.
-
-    Packing eighteen words takes longer than the server takes to answer them.
-
-    Args:
-        name: The command; its first argument is the key.
-        arguments: Those after the key.
-    """
-
-    def __init__(self, name: str, *arguments: str) -> None:
-        key = b"$0\r\n\r\n"
-        self._head, _, self._tail = _packed((name, "", *arguments)).partition(key)
-
-    def __call__(self, key: str) -> bytes:
-        """The command for a key."""
-        name = key.encode()
-        return b"%b$%d\r\n%b\r\n%b" % (self._head, len(name), name, self._tail)
 
 
 _abandoned: list[redis.Redis] = []
@@ -325,7 +305,7 @@ class RedisChannel:
 
     def _send_and_read(self, commands: Sequence[Command]) -> list[Any]:
         client = self.client
-        packed = b"".join(map(_packed, commands))
+        packed = b"".join(map(packed_command, commands))
         connection = self._borrow()
         try:
             connection.send_packed_command([packed])
@@ -393,14 +373,6 @@ class RedisChannel:
 def describe(url: str) -> str:
     """What to call a server in messages."""
     return f"the Redis server at {without_password(url)}"
-
-
-def _packed(command: Command) -> bytes:
-    if isinstance(command, bytes):
-        return command
-    words: Any = command  # the stub asks for tuples of one word
-    packed: bytes = hiredis.pack_command(words)
-    return packed
 
 
 def _watch(connection: Any) -> None:

@@ -195,7 +195,9 @@ class FittedEncoder:
             ConfigError: There is no such file.
             EncodingError: It is damaged, too large, or made by a newer version.
         """
-        return cls.from_bytes(framing.read(Path(path), artifact.MAX_BYTES))
+        raw = framing.read(Path(path), artifact.MAX_BYTES)
+        with framing.named(path):
+            return cls.from_bytes(raw)
 
 
 def _as_vector(given: object) -> NDArray[np.float32]:

@@ -145,7 +145,8 @@ class AutoencoderEmbeddingEngine:
             EncodingError: It is damaged, too large, or made by a newer version.
         """
         raw = framing.read(Path(path), artifact.MAX_BYTES)
-        parts = artifact.load(raw)
+        with framing.named(path):
+            parts = artifact.load(raw)
         plan = self._plan
         if (parts.widths, parts.input_dim) != (plan.widths, plan.input_dim):
             raise ConfigError(
@@ -155,5 +156,6 @@ class AutoencoderEmbeddingEngine:
         if isinstance(parts, artifact.Untrained):
             self.encoder = VersionZero(plan.widths)
         else:
-            self.encoder = FittedEncoder.from_bytes(raw)
+            with framing.named(path):
+                self.encoder = FittedEncoder.from_bytes(raw)
         self.report = None

@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,15 @@ def unframed(magic: bytes, raw: bytes, what: str) -> tuple[dict[str, Any], bytes
     if not isinstance(head, dict):
         raise EncodingError(f"{what}: the file's head cannot be read (not an object)")
     return head, bytes(content[end:])
+
+
+@contextmanager
+def named(path: str | Path) -> Iterator[None]:
+    """Let what is wrong with a file be told by its name."""
+    try:
+        yield
+    except EncodingError as error:
+        raise EncodingError(f"{path}: {error}") from error
 
 
 def write(path: Path, raw: bytes) -> None:

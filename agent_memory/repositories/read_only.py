@@ -15,6 +15,7 @@ from agent_memory.repositories.base import (
     LongTermMemory,
     MemoryRepository,
     Neighbour,
+    OpenMove,
     Probe,
     Vectors,
 )
@@ -129,6 +130,10 @@ class ReadOnlyRepository(LongTermMemory):
     def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
         """The keys of an agent's entries whose vector another encoder made, or that have none."""
         return self._repository.outdated(run_id, agent_id, version)
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
+        return self._repository.open_moves()
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from agent_memory.connections.redis import Command, KeyedCommand, RedisChannel
+from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis_commands import KeyedCommand
 from agent_memory.contents import code_named_by
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (

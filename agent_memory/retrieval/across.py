@@ -6,9 +6,10 @@ of two copies the richer tier's is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query
+from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
 from agent_memory.ordering import DESCENDING, SORT_KEYS
 from agent_memory.unexpired import Shown
 
@@ -24,6 +25,12 @@ def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
         The entries in the query's order, each with the richest tier that holds it.
     """
     hits = _richest((repository, repository.find(query)) for repository in tiers)
+    stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
+    if stale:
+        whole = replace(query, limit=None)  # others take their places
+        hits = _richest((repository, repository.find(whole)) for repository in tiers)
+        stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
+        hits = [hit for hit in hits if hit.entry.key not in stale]
     sort_key = SORT_KEYS[query.order]
     hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.order in DESCENDING)
     return hits if query.limit is None else hits[: query.limit]
@@ -43,6 +50,30 @@ def fetch(tiers: Sequence[Shown], keys: Sequence[EntryKey]) -> list[Hit]:
             for entry in repository.get_many(missing):
                 found[entry.key] = Hit(entry, repository.tier)
     return [found[key] for key in keys if key in found]
+
+
+def left_behind(
+    tiers: Sequence[Shown], query: Query, found: Mapping[EntryKey, Tier]
+) -> set[EntryKey]:
+    """Entries that answer a query by a copy which a move left below when it was killed.
+
+    The entry above may have changed since, and not answer any more. Only then is it not found
+    above, so that the copy is met.
+
+    Args:
+        tiers: The tiers, richest first.
+        query: What is asked.
+        found: Where each entry that answers was found.
+    """
+    if query.importance is None and query.pinned is None and not query.attributes:
+        return set()  # nothing else of an entry changes
+    stale: set[EntryKey] = set()
+    for place, above in enumerate(tiers[:-1]):
+        below = {tier.tier for tier in tiers[place + 1 :]}
+        keys = [key for key, tier in found.items() if tier in below]
+        if keys and above.open_moves():
+            stale |= {entry.key for entry in above.get_many(keys)}
+    return stale
 
 
 def _richest(answers: Iterable[tuple[Shown, list[MemoryEntry]]]) -> list[Hit]:

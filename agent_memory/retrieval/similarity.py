@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.retrieval.across import left_behind
 from agent_memory.unexpired import Shown
 
 # Vectors order near neighbours less surely than the features do, the narrower the less: so more
@@ -114,10 +115,14 @@ def recall_alike(
     found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
     for repository in tiers:
         times, least = _CANDIDATES[level(repository.tier)]
-        limit = None if query.limit is None else max(query.limit * times, least)
+        # Where contents are asked about, all that answer are read anyway: so all are ranked.
+        narrowed = query.limit is not None and not query.attributes
+        limit = max((query.limit or 0) * times, least) if narrowed else None
         for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
             # Tiers are read from the top down, as entries move: the richer copy is met first.
             found.setdefault(entry.key, (entry, repository.tier))
+    for key in left_behind(tiers, query, {key: tier for key, (_, tier) in found.items()}):
+        del found[key]
     if not found:
         return []
     scores = likeness.scores([entry.contents for entry, _ in found.values()])

@@ -169,6 +169,44 @@ def test_other_bad_arguments_are_refused(
         ask(api)
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("near", [None, state_of(0)])
+def test_a_copy_that_a_killed_move_left_below_does_not_answer_for_what_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, near: Any, read_only: bool
+) -> None:
+    config = MemoryConfig(
+        path=tmp_path,
+        engine="embedded",
+        stm_config={"memory_limit": 1},
+        im_config={"memory_limit": 10},
+    )
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with AgentMemorySystem(config, upkeep=False) as memory:
+        for step in range(15):
+            memory.store_agent_state("ant", state_of(step), step, priority=1.0)
+        with monkeypatch.context() as patched:
+            patched.setattr(memory.im, "remove_copied", killed)
+            with pytest.raises(KeyboardInterrupt):
+                memory.maintain()
+        for entry in memory.im.oldest("default", "ant", 3):
+            changed = {**entry.contents, "mood": "changed"}
+            memory.im.replace(dataclasses.replace(entry, importance_score=0.1, contents=changed))
+    with AgentMemorySystem(config, upkeep=False, read_only=read_only) as memory:
+        important = Query(agent_id="ant", importance=(0.5, 1.0))
+        calm = Query(agent_id="ant", attributes={"mood": "calm"})
+        for query, answers in ((important, range(3, 15)), (calm, (3, 6, 9, 12))):
+            for limit in (None, 2):
+                asked = dataclasses.replace(query, limit=limit)
+                found = memory.recall(asked, near=near, touch=False)
+                if near is None:
+                    assert [hit.entry.step_number for hit in found] == [*answers][:limit]
+                assert {hit.entry.step_number for hit in found} <= {*answers}
+                assert len(found) == len([*answers][:limit])
+
+
 def test_only_what_is_given_counts_as_retrieved(tmp_path: Path) -> None:
     with AgentMemorySystem(MemoryConfig(path=tmp_path, engine="embedded")) as memory:
         for step in range(10):

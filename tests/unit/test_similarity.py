@@ -23,6 +23,7 @@ from agent_memory import (
 from agent_memory.compression import CompressionEngine
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.int8_grid import on_int8_grid
+from agent_memory.testing import an_entry
 
 STATES = 300
 
@@ -125,6 +126,32 @@ def test_likeness_and_filters_go_together(system: AgentMemorySystem) -> None:
     assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best[:7]], abs=1e-6)
     actions = Query(agent_id="ant", memory_type=MemoryType.ACTION)
     assert [hit.entry.step_number for hit in system.recall(actions, near=near)] == [5]
+
+
+def test_among_states_with_an_attribute_likeness_to_a_part_of_one_is_exact(tmp_path: Path) -> None:
+    random, encoder, names = np.random.default_rng(0), VersionZero(), ("x", "y", "sugar")
+    states = [
+        dict(zip(names, numbers, strict=True)) | {"mood": "abc"[mood], "team": "abc"[team]}
+        for numbers, mood, team in zip(
+            random.normal(0.0, 5.0, (3_000, 3)).tolist(), *random.integers(0, 3, (2, 3_000)),
+            strict=True,
+        )
+    ]  # fmt: skip
+    vectors = [*map(on_int8_grid, encoder.carry(encoder.encode(states), 32))]
+    made = [
+        an_entry(run_id="default", contents=state, embedding=vector, encoder_version=0)
+        for state, vector in zip(states, vectors, strict=True)
+    ]
+    calm = [entry for entry in made if entry.contents["mood"] == "a"]
+    with AgentMemorySystem(config_of(tmp_path)) as memory:
+        memory.ltm.add_many(made)
+        query = Query(agent_id="ant", limit=10, attributes={"mood": "a"})
+        for asked in random.normal(0.0, 5.0, (6, 3)).tolist():
+            part = dict(zip(names, asked, strict=True))
+            scores = encoder.likeness(part, [entry.contents for entry in calm])
+            best = {calm[place].memory_id for place in np.argsort(-scores)[:10]}
+            hits = memory.recall(query, near=part, touch=False)
+            assert {hit.entry.memory_id for hit in hits} == best
 
 
 def test_a_limit_of_none_gives_all_and_of_zero_nothing(system: AgentMemorySystem) -> None:
