@@ -4,13 +4,13 @@ Where a code has been fitted to contents (``coding``), levels 1 and 2 are coded 
 bounds that it tells. Else contents are coded exactly, and the level says how hard their bytes are
 squeezed:
 
-* level 0: MessagePack as it is;
-* level 1: MessagePack, through zstd when that makes it smaller;
+* level 0: MessagePack with a checksum (``sealing``);
+* level 1: the same, or MessagePack through zstd, with zstd's own, where that is smaller;
 * level 2: the same, with more effort (beyond zstd level 9 the time rises tenfold and a state
   of 2 KB shrinks by another 0.3 %).
 
-The first byte tells which: MessagePack maps begin at 0x80, a squeezed one is marked by 0x01, and
-what lies between names the version of a code.
+The first byte tells which: MessagePack maps and sealed ones begin at 0x80, a squeezed one is marked
+by 0x01, and what lies between names the version of a code.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
+from agent_memory.sealing import SEAL_BYTES, sealed, unsealed
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
@@ -82,8 +83,8 @@ class ContentsCodec:
         Raises:
             EncodingError: The bytes are damaged, or were made by a newer version.
         """
-        if encoded[:1] >= bytes([_PACKED_FROM]):
-            return unpack(encoded)
+        if encoded and encoded[0] >= _PACKED_FROM:
+            return unpack(unsealed(encoded))
         if is_coded(encoded):
             return self._codes.decode(encoded, step)
         if encoded[:1] != bytes([_SQUEEZED]):
@@ -105,9 +106,11 @@ def exact_bytes(contents: Mapping[str, Any], level: int) -> int:
 
 def _squeezed(packed: bytes, level: int) -> bytes:
     if level == 0 or len(packed) < _WORTH_TRYING:
-        return packed
-    squeezed = zstandard.compress(packed, _EFFORT[min(level, 2)])
-    return bytes([_SQUEEZED]) + squeezed if len(squeezed) + 1 < len(packed) else packed
+        return sealed(packed)
+    # With zstd's own checksum, which takes as many bytes as a seal.
+    effort = zstandard.ZstdCompressor(level=_EFFORT[min(level, 2)], write_checksum=True)
+    squeezed = bytes([_SQUEEZED]) + effort.compress(packed)
+    return squeezed if len(squeezed) < len(packed) + SEAL_BYTES else sealed(packed)
 
 
 def _may_be_coded(entry: MemoryEntry) -> bool:
@@ -198,6 +201,15 @@ class CompressionEngine:
     def decompress(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry | dict[str, Any]:
         """Bring an entry back to level 0."""
         return self.compress(entry, 0)
+
+    def narrowest(self, version: int) -> int:
+        """How many numbers the vectors of a version have in long-term memory.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+        """
+        return self._encoders.required(version).widths.ltm
 
     def embed(self, entries: Sequence[MemoryEntry], version: int) -> list[MemoryEntry]:
         """Give entries vectors of a version of the encoder, as wide as their levels.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,11 @@ from agent_memory.ageing import Ages, Moment
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.entry import MemoryEntry, Query
-from agent_memory.errors import EncodingError
 from agent_memory.repositories.base import MemoryRepository
 from agent_memory.repositories.census import Census
 
 _BATCH = 500  # entries a round trip between the Redis tiers
 _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has more to move
-_logger = logging.getLogger("agent_memory")
 
 T = TypeVar("T")
 
@@ -118,7 +115,7 @@ class Passage:
         # Once each: an outage may have left an agent in many of them.
         for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
             for keys in batches(self.source.keys(run_id, agent_id), self.batch):
-                copied = self.destination.get_many(keys)
+                copied = self.destination.get_readable(keys)
                 if copied:
                     # Only what stands here as it was copied is removed.
                     self.source.remove_copied(copied)
@@ -128,32 +125,11 @@ class Passage:
     def _readable(
         self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
     ) -> list[MemoryEntry]:
-        """The entries that have to leave; none of an agent that has an unreadable one."""
-        try:
-            return self._read(run_id, crowded, overdue)
-        except EncodingError as error:
-            if len(crowded) > 1:
-                return [
-                    entry
-                    for agent_id, excess in crowded.items()
-                    for entry in self._readable(
-                        run_id, {agent_id: excess}, {agent_id: overdue[agent_id]}
-                    )
-                ]
-            # It stays where it is, and the other agents' entries move.
-            # Its traceback would add nothing to its message.
-            _logger.error(  # noqa: TRY400
-                "no entry of agent %r in run %r moves down: %s", *crowded, run_id, error
-            )
-            return []
-
-    def _read(
-        self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
-    ) -> list[MemoryEntry]:
+        """The entries that have to leave; one that cannot be read is told, and stays."""
         owners = [agent_id for agent_id, queries in overdue.items() for _ in queries]
         queries = [query for asked in overdue.values() for query in asked]
         aged: dict[str, dict[str, MemoryEntry]] = {agent_id: {} for agent_id in crowded}
-        for agent_id, found in zip(owners, self.source.find_each(queries), strict=True):
+        for agent_id, found in zip(owners, self.source.find_readable(queries), strict=True):
             aged[agent_id] |= {entry.memory_id: entry for entry in found}
         excess = {agent_id: over - len(aged[agent_id]) for agent_id, over in crowded.items()}
         excess = {agent_id: over for agent_id, over in excess.items() if over > 0}
@@ -173,7 +149,7 @@ class Passage:
                 Query(run_id=run_id, agent_id=agent_id, limit=count)
                 for agent_id, count in counts.items()
             ]
-            return dict(zip(counts, self.source.find_each(queries), strict=True))
+            return dict(zip(counts, self.source.find_readable(queries), strict=True))
         return {
             agent_id: self._least_worth(run_id, agent_id, count)
             for agent_id, count in counts.items()
@@ -184,7 +160,7 @@ class Passage:
             (self.worth(newer, importance), -newer, key)
             for newer, (key, importance) in enumerate(self.source.importances(run_id, agent_id))
         )
-        return self.source.get_many([key for _, _, key in ranked[:count]])
+        return self.source.get_readable([key for _, _, key in ranked[:count]])
 
 
 def passages(

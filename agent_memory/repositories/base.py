@@ -20,6 +20,7 @@ A repository holds the entries of one tier, of any number of runs and agents.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import sys
 from abc import ABC, abstractmethod
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 from agent_memory.attributes import meets
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
-from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.census import Census
 
 
@@ -106,6 +107,10 @@ class Neighbour(NamedTuple):
 
 _NOTHING = np.zeros(0, np.float32)
 
+_MOST_TOLD = 10_000
+_told: set[str] = set()
+_logger = logging.getLogger("agent_memory")
+
 
 def grouped_vectors(
     vectors: Iterable[tuple[str, int | None, NDArray[np.float32] | None]],
@@ -149,6 +154,17 @@ def nearest_ids(
     return found
 
 
+def tell_unreadable(error: EncodingError) -> None:
+    """Tell in the log of an entry that cannot be read; once of each, not with every upkeep."""
+    message = str(error)
+    if message in _told:
+        return
+    if len(_told) >= _MOST_TOLD:
+        _told.clear()
+    _told.add(message)
+    _logger.error("%s; it stays where it is: agent-memory check --repair", message)
+
+
 def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:
     """Those entries that meet a query's conditions on attributes, up to its limit.
 
@@ -159,6 +175,12 @@ def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]
     if query.attributes:
         entries = (entry for entry in entries if meets(entry.contents, query.attributes))
     return list(islice(entries, None if query.limit is None else min(query.limit, sys.maxsize)))
+
+
+def same_vector(one: MemoryEntry, other: MemoryEntry) -> bool:
+    """Whether two entries have the same vector, bit by bit, of the same version."""
+    vectors = [None if it.embedding is None else it.embedding.tobytes() for it in (one, other)]
+    return vectors[0] == vectors[1] and one.encoder_version == other.encoder_version
 
 
 def run_of(query: Query) -> str:
@@ -226,7 +248,9 @@ class MemoryRepository(ABC):
         """
 
     @abstractmethod
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had.
 
         Nothing else of them changes, the revision neither: the same contents are said by other
@@ -234,6 +258,9 @@ class MemoryRepository(ABC):
 
         Args:
             entries: As they were read, with another vector.
+            read: The same as they were read: only the vector that one had is replaced, so that
+                an entry that was stored anew meanwhile under its id, as after a clear, keeps its
+                own. None: whatever vector there is.
 
         Returns:
             For each, whether it was stored: False when it is not here, or has another revision.
@@ -362,6 +389,27 @@ class MemoryRepository(ABC):
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries: ``find`` for many agents at once."""
         return [self.find(query) for query in queries]
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read.
+
+        For upkeep, which goes past an entry that is damaged and leaves it where it is; each is told
+        in the log by its name.
+        """
+        try:
+            return self.get_many(keys)
+        except EncodingError as error:
+            if len(keys) == 1:
+                tell_unreadable(error)
+                return []
+        return [entry for key in keys for entry in self.get_readable([key])]
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read; see ``get_readable``.
+
+        One that cannot be read counts towards the limit of a query.
+        """
+        return self.find_each(queries)
 
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit.

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import Command, KeyedCommand, RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -27,13 +27,13 @@ from agent_memory.errors import (
     InvalidEntry,
 )
 from agent_memory.models.redis import (
+    STORED,
     Value,
     agent_prefix,
     decode_id,
     encode_id,
     entry_to_values,
-    hash_to_entry,
-    step_of,
+    values_to_entry,
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import lookup, spelled_attributes
@@ -47,6 +47,7 @@ from agent_memory.repositories.base import (
     Probe,
     answering,
     run_of,
+    tell_unreadable,
 )
 from agent_memory.repositories.census import Census
 from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
@@ -61,6 +62,10 @@ from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
+_REPLACING_ANY: list[Value] = ["", "any"]
+_READ = KeyedCommand("HMGET", *STORED)
+_NAMES = [name.encode() for name in STORED]
+_STEP, _CONTENTS = STORED.index("step_number"), STORED.index("contents")
 
 
 class _Agent(NamedTuple):
@@ -166,12 +171,18 @@ class RedisRepository(MemoryRepository):
         found = self._scattered(groups, replies)
         return [key for key, there in zip(keys, found, strict=True) if not there]
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
         groups = list(_batches([entry.key for entry in entries]))
+        wanted = [_REPLACING_ANY] * len(entries) if read is None else [*map(_vector_values, read)]
         calls = []
         for agent, places in groups:
-            changes = _flat(_embedding_values(entries[place]) for place in places)
+            changes = _flat(
+                [one.memory_id, one.revision, *_vector_values(one), *wanted[place]]
+                for place, one in ((place, entries[place]) for place in places)
+            )
             calls.append((self._keys(agent), [repr(self._clock()), *changes]))
         stored = self._scattered(groups, self._channel.run(scripts.REEMBED, calls))
         return [code == 1 for code in stored]
@@ -282,9 +293,7 @@ class RedisRepository(MemoryRepository):
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
-        return self._load(
-            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
-        )
+        return self._load(self._names(keys))
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
@@ -304,8 +313,34 @@ class RedisRepository(MemoryRepository):
         """Return what answers each of some queries; two requests for all of them."""
         if any(query.attributes for query in queries):
             return super().find_each(queries)
+        return self._answers(queries, self.get_many)
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read."""
+        readable = []
+        for key, values in zip(keys, self._stored(self._names(keys)), strict=True):
+            if any(values):
+                try:
+                    readable.append(self._entry(values))
+                except EncodingError as error:
+                    # Damage may have reached what says whose it is.
+                    tell_unreadable(
+                        EncodingError(
+                            f"entry {key.memory_id} of agent {key.agent_id!r} in run "
+                            f"{key.run_id!r} in {self.tier.name}: {error}"
+                        )
+                    )
+        return readable
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read."""
+        return self._answers(queries, self.get_readable)
+
+    def _answers(
+        self, queries: Sequence[Query], read: Callable[[Sequence[EntryKey]], list[MemoryEntry]]
+    ) -> list[list[MemoryEntry]]:
         keys = keys_answering(self._channel, self._namespace, queries)
-        entries = {entry.key: entry for entry in self.get_many(_flat(keys))}
+        entries = {entry.key: entry for entry in read(_flat(keys))}
         return [[entries[key] for key in each if key in entries] for each in keys]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
@@ -317,7 +352,10 @@ class RedisRepository(MemoryRepository):
             return super().nearest(query, probe)
         proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
         if proposed is not None:
-            return [Neighbour(self._entry(stored), cosine) for stored, cosine in proposed]
+            return [
+                Neighbour(self._entry([*map(stored.get, _NAMES)]), cosine)
+                for stored, cosine in proposed
+            ]
         kept = self._vectors.of(prefix)
         with kept.lock:
             # What is kept is most often right, so it is ranked before the log is asked.
@@ -515,23 +553,29 @@ class RedisRepository(MemoryRepository):
         return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
-        replies = self._channel.call_all(_reading("", names))
-        return self._entries(replies)
+        return self._entries(self._stored(names))
 
-    def _entries(self, replies: Iterable[Sequence[bytes]]) -> list[MemoryEntry]:
+    def _names(self, keys: Iterable[EntryKey]) -> list[str]:
         return [
-            self._entry(dict(zip(reply[::2], reply[1::2], strict=True)))
-            for reply in replies
-            if reply
+            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
         ]
 
-    def _entry(self, stored: Mapping[bytes, bytes]) -> MemoryEntry:
+    def _stored(self, names: Iterable[str]) -> list[Sequence[bytes | None]]:
+        """The values of ``STORED`` of each, none of one that is not there."""
+        return self._channel.call_all(_reading("", names))
+
+    def _entries(self, replies: Iterable[Sequence[bytes | None]]) -> list[MemoryEntry]:
+        return [self._entry(values) for values in replies if any(values)]
+
+    def _entry(self, values: Sequence[bytes | None]) -> MemoryEntry:
+        """The entry of the values of ``STORED``."""
         try:
-            contents = self._codec.decode(stored.get(b"contents", b""), step_of(stored))
-        except EncodingError as error:
-            name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
+            step = int(values[_STEP] or "lacks")
+            contents = self._codec.decode(values[_CONTENTS] or b"", step)
+        except ValueError as error:  # an EncodingError is one
+            name = (values[0] or b"?").decode("ascii", "replace")
             raise EncodingError(f"entry {name} in {self.tier.name}: {error}") from error
-        return hash_to_entry(stored, contents)
+        return values_to_entry(values, contents)
 
     @staticmethod
     def _scattered(
@@ -568,17 +612,12 @@ def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[_Agent, Sequence[int]]]
 
 
 def _reading(prefix: str, names: Iterable[str]) -> list[Command]:
-    return [("HGETALL", prefix + name) for name in names]
+    return [_READ(prefix + name) for name in names]
 
 
-def _embedding_values(entry: MemoryEntry) -> list[Value]:
+def _vector_values(entry: MemoryEntry) -> list[Value]:
     version = entry.encoder_version
-    return [
-        entry.memory_id,
-        entry.revision,
-        vector_bytes(entry.embedding),
-        "" if version is None else version,
-    ]
+    return [vector_bytes(entry.embedding), "" if version is None else version]
 
 
 def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:
