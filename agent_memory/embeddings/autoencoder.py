@@ -35,7 +35,7 @@ WATCHED_LOSS = "validation_loss"
 _STRESS = 1.5
 _DECAY = 0.3  # of weights; with .0001 states of later times are decoded worse
 _WATCHED = 0.1  # share of the rows, the latest, that says when to stop
-_FEWEST_WATCHED = 20
+_FEWEST_WATCHED = 50  # by fewer the best epoch is one of luck
 _MOST_WATCHED = 1_000
 _NEIGHBOURS = 10
 _NEIGHBOURHOOD = 4096  # rows among which neighbours are looked for
@@ -195,7 +195,7 @@ def fit_autoencoder(
     Returns:
         The weights of the best epoch, and one number an epoch of "loss", "stm_loss", "im_loss"
         and "ltm_loss": the last three are shares of the rows' variance that decoding loses at
-        that level, the first is what was minimised, their sum and the stress. With 200 rows or
+        that level, the first is what was minimised, their sum and the stress. With 500 rows or
         more the last tenth is not learned from but watched: its "validation_loss" says which
         epoch is the best, and ends the training when it has not fallen for long.
 
