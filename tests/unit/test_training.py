@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent_memory import AgentMemorySystem, InvalidEntry, MemoryConfig, Query
-from agent_memory.cli import app
+from agent_memory.cli.commands import app
 from agent_memory.embeddings.early_stopping import EarlyStopping
 from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import Training, TrainingReport, train

@@ -82,7 +82,7 @@ def test_rows_of_all_codings_are_ranked_together_and_none_is_left_out(
             Near(asked.embedding, asked.encoder_version),
         )
         assert len(near) == 10
-        cosines = [one.cosine for one in near]
+        cosines = [one.cosine or 0.0 for one in near]
         assert cosines == sorted(cosines, reverse=True)
         assert near[0].entry.key == asked.key
         for step in (3, 40, 65):  # one of each coding
