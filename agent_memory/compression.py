@@ -28,10 +28,10 @@ from agent_memory.config import AutoencoderConfig
 from agent_memory.contents import CodedContents, is_coded, pack, unpack
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
-from agent_memory.int8_grid import on_int8_grid
 from agent_memory.sealing import SEAL_BYTES, sealed, unsealed
 
 _SQUEEZED = 0x01
@@ -143,11 +143,13 @@ class CompressionEngine:
     """Brings entries to a compression level and back.
 
     Contents stay exact, but where a code has been fitted to them. A vector is carried down to the
-    width of the level by the version of the encoder that made it, and at level 2 put on the int8
-    grid; that of a version which is not there is left as it is.
+    width of the level by the version of the encoder that made it, and at level 2 brought to the
+    bytes a number that the configuration wants; that of a version which is not there is left as
+    it is.
 
     Args:
-        autoencoder_config: The widths of the vectors of version 0 at each level.
+        autoencoder_config: The widths of the vectors of version 0 at each level, and how those of
+            level 2 rest.
         encoders: The versions that made the vectors; None: the one that needs no training.
         codes: The codes of contents; None: there are none.
     """
@@ -242,7 +244,7 @@ class CompressionEngine:
         return [
             replace(
                 entry,
-                embedding=_at_level(encoder, vector, entry.compression_level),
+                embedding=self._at_level(encoder, vector, entry.compression_level),
                 encoder_version=version,
             )
             for entry, vector in zip(entries, vectors, strict=True)
@@ -255,7 +257,7 @@ class CompressionEngine:
             InvalidEntry: One cannot be encoded.
         """
         vectors = encoder.encode(states)
-        return np.stack([_at_level(encoder, vector, 2) for vector in vectors])
+        return np.stack([self.self._at_level(encoder, vector, 2) for vector in vectors])
 
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
         vector = entry.embedding
@@ -264,11 +266,12 @@ class CompressionEngine:
             return vector
         if len(vector) < encoder.widths.at(level):
             vector = encoder.encode_one(entry.contents)
-        return _at_level(encoder, vector, level)
+        return self._at_level(encoder, vector, level)
 
-
-def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDArray[np.float32]:
-    width = encoder.widths.at(level)
-    if len(vector) > width:
-        vector = encoder.carry(vector, width)
-    return on_int8_grid(vector) if level == 2 else vector
+    def _at_level(
+        self, encoder: Encoder, vector: NDArray[np.float32], level: int
+    ) -> NDArray[np.float32]:
+        width = encoder.widths.at(level)
+        if len(vector) > width:
+            vector = encoder.carry(vector, width)
+        return at_rest(vector, self.config.vector_dtype, led=encoder.led) if level == 2 else vector

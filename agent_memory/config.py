@@ -141,7 +141,10 @@ class AutoencoderConfig(_Part):
         stm_dim: Width of a short-term vector.
         im_dim: Width of an intermediate vector.
         ltm_dim: Width of a long-term vector.
-        learning_rate: Of the optimiser.
+        vector_dtype: How vectors rest in long-term memory from now on: "int8", a byte a number
+            and a scale; "float16"; "float32". What rests otherwise stays, and is found as before.
+        learning_rate: Of the optimiser. The training chooses its own while this is at its default,
+            as it does of the two below.
         batch_size: States per training step.
         epochs: Passes over the training states.
         model_path: A saved encoder to encode with, in place of the version that is active.
@@ -156,6 +159,7 @@ class AutoencoderConfig(_Part):
     stm_dim: _Positive = 384
     im_dim: _Positive = 128
     ltm_dim: _Positive = 32
+    vector_dtype: Literal["int8", "float16", "float32"] = "int8"
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     batch_size: _Positive = 32
     epochs: _Positive = 100

@@ -1,4 +1,9 @@
-"""The grid on which a vector needs a byte a number: a scale times whole numbers to 127."""
+"""The grids on which a vector needs a byte a number: a scale times whole numbers to 127.
+
+On the *led* grid the first number stays as it is, and the scale is that of the others. The
+vectors of a fitted encoder begin with a constant longer than most rows, which on the plain grid
+would set the scale for all.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +15,46 @@ from numpy.typing import NDArray
 _STEPS = 127
 # A scale of so many bits can be multiplied by any of the steps without rounding in float32.
 _SCALE_BITS = 16
+# The least with which the largest number is 127 steps still, so that the grid of a vector on the
+# grid is the same again.
+_LED_SCALE_BITS = 9
 
 
-def on_int8_grid(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def on_int8_grid(vector: NDArray[np.float32], *, led: bool = False) -> NDArray[np.float32]:
     """The nearest vector on the int8 grid: a scale times whole numbers from -127 to 127.
 
     Args:
         vector: Finite numbers, float32, of shape (dim,).
+        led: Keep the first number as it is.
 
     Returns:
-        Float32 of shape (dim,); no number differs by more than the largest of them over 253.
+        Float32 of shape (dim,); no number differs by more than the largest of them (but the
+        first, if ``led``) over 253.
     """
-    scale = grid_scale(vector)
+    scale = grid_scale(vector, led=led)
     if not scale:
         return vector
     # Adding zero turns -0.0 into 0.0, since a whole number has no negative zero.
     steps = np.rint(vector / np.float32(scale)) + np.float32(0.0)
-    return np.asarray(steps * np.float32(scale), np.float32)
+    near = np.asarray(steps * np.float32(scale), np.float32)
+    if led:
+        near[0] = vector[0]
+    return near
 
 
-def grid_scale(vector: NDArray[np.float32]) -> float:
+def grid_scale(vector: NDArray[np.float32], *, led: bool = False) -> float:
     """The step of a vector's grid: its largest number over 127, rounded up to a few bits.
+
+    Args:
+        vector: Finite numbers, float32, of shape (dim,).
+        led: Do not look at the first number.
 
     Returns:
         0 where no grid fits, the numbers being all zero, or too small or too large.
     """
-    largest = float(np.max(np.abs(vector), initial=0.0))
+    bits = _LED_SCALE_BITS if led else _SCALE_BITS
+    largest = float(np.max(np.abs(vector[1:] if led else vector), initial=0.0))
     mantissa, exponent = math.frexp(largest / _STEPS)
-    scale = math.ldexp(math.ceil(mantissa * 2**_SCALE_BITS), exponent - _SCALE_BITS)
+    scale = math.ldexp(math.ceil(mantissa * 2**bits), exponent - bits)
     # Below this the products would be subnormal, and above it infinite: no grid fits.
     return scale if 1e-30 < scale < 1e30 else 0.0

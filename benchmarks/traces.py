@@ -29,11 +29,16 @@ def traces(steps: int = STEPS) -> Iterator[Trace]:
     Args:
         steps: How many entries each has, about.
     """
+    yield from gymnasium_traces(steps)
+    yield _sugarscape(steps)
+    yield _boids(steps)
+
+
+def gymnasium_traces(steps: int = STEPS) -> Iterator[Trace]:
+    """Those of Gymnasium; none where it or MuJoCo is missing."""
     if importlib.util.find_spec("gymnasium") and importlib.util.find_spec("mujoco"):
         yield _gymnasium("HalfCheetah-v5", steps)
         yield _gymnasium("Ant-v5", steps)
-    yield _sugarscape(steps)
-    yield _boids(steps)
 
 
 def _gymnasium(name: str, steps: int) -> Trace:

@@ -94,17 +94,32 @@ def reencode(
 
 
 def comparison(report: Any) -> Table:
-    """How PCA and the network did on the states held out, tier by tier.
+    """How the codes did on the states held out, tier by tier, as vectors rest and in bytes.
 
     Args:
         report: A ``TrainingReport``.
     """
-    table = tables.counted("tier", "width", "PCA R2", "recall@10", "network R2", "recall@10")
+    table = tables.counted("tier", "width", "R2", "NRMSE", "recall@10")
+    table.add_column("code")
     for name, level in zip(tables.TIER_NAMES.values(), report.levels, strict=False):
-        measured = [level.pca] if level.learned is None else [level.pca, level.learned]
-        figures = [f"{figure:.3f}" for one in measured for figure in (one.r2, one.recall)]
-        table.add_row(name, str(level.width), *figures)
+        for code, measured in _compared(level):
+            figures = (measured.r2, measured.nrmse, measured.recall)
+            table.add_row(name, str(level.width), *map("{:.3f}".format, figures), code)
     return table
+
+
+def _compared(level: Any) -> list[tuple[str, Any]]:
+    """The codes of a tier by name; once, where vectors rest with a byte a number anyway."""
+    codes = [
+        ("PCA", level.pca),
+        ("PCA, int8", level.pca_int8),
+        ("network", level.learned),
+        ("network, int8", level.learned_int8),
+        ("features, int8", level.features_int8),
+    ]
+    if level.pca == level.pca_int8:
+        codes = [code for code in codes if code[0] not in ("PCA, int8", "network, int8")]
+    return [(name, measured) for name, measured in codes if measured is not None]
 
 
 @contextmanager

@@ -31,6 +31,10 @@ class Encoder(Protocol):
     def widths(self) -> Widths:
         """Of the vectors of the tiers."""
 
+    @property
+    def led(self) -> bool:
+        """Whether the first number of each vector is a constant; see ``int8_grid``."""
+
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states to short-term vectors of shape (n, widths.stm)."""
 
@@ -90,6 +94,11 @@ class FittedEncoder:
     weights: Weights
     errors: Mapping[int, Mapping[str, FieldError]] = field(default_factory=dict)
     input_dim: int = 64
+
+    @property
+    def led(self) -> bool:
+        """Whether the first number of each vector is a constant: it is."""
+        return True
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states.

@@ -11,59 +11,95 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.encoder import FieldError, FittedEncoder
 from agent_memory.embeddings.features import Value, flatten
+from agent_memory.embeddings.resting import VectorDtype, at_rest
 from agent_memory.embeddings.schema import EXTREME, FeatureSchema
 from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
-from agent_memory.int8_grid import on_int8_grid
 
 FEWEST = 22
 """How many rows can be measured on: with fewer, ten neighbours are half of all there are."""
 
 _MOST_QUERIES = 1_000
 _NEIGHBOURS = 10
-_RESTING = 2  # the level of long-term memory, where vectors lie on the int8 grid
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """R2 and recall@10 on the states held out."""
+    """How vectors did on the states held out.
+
+    Attributes:
+        r2: The share of the scaled features' variance that decoding gives back.
+        recall: The share of a state's ten likest states that the vectors find.
+        nrmse: Root mean square error of decoding, over the root mean square of the features.
+    """
 
     r2: float
     recall: float
+    nrmse: float
 
 
 class Bench:
-    """Measures weights on rows."""
+    """Measures weights on rows.
 
-    def __init__(self, rows: NDArray[np.float64], widths: Widths) -> None:
+    Args:
+        rows: Centred, of shape (n, d).
+        widths: Of the tiers.
+        dtype: How the narrowest vectors rest.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.float64], widths: Widths, dtype: VectorDtype = "int8"
+    ) -> None:
         self._rows = rows
         self._widths = widths
+        self._dtype: VectorDtype = dtype
         self.measurable = len(rows) >= FEWEST
 
-    def measure(self, weights: Weights, *, resting: bool = True) -> tuple[Measured, ...]:
-        """R2 and recall at each level; nothing where there are too few rows.
+    def measure(
+        self, weights: Weights, dtypes: Sequence[VectorDtype] | None = None
+    ) -> tuple[Measured, ...]:
+        """What there is to say at each level; nothing where there are too few rows.
 
         Args:
             weights: What is measured.
-            resting: Measure the narrowest vectors as they rest, with a byte a number; else in
-                full.
+            dtypes: How vectors of each level lie; None: as they rest, in full but for the
+                narrowest.
         """
         if not self.measurable:
             return ()
         vectors = weights.encode(self._rows)
-        truth = np.hstack([np.full((len(vectors), 1), weights.constant), self._rows])
         measured = []
-        for level, width in enumerate(self._widths):
-            carried = weights.carry(vectors, width, self._widths)
-            if resting and level == _RESTING:
-                carried = _as_they_rest(carried)
+        for width, dtype in zip(self._widths, dtypes or self._resting(), strict=True):
+            carried = _lying(weights.carry(vectors, width, self._widths), dtype)
             decoded = weights.decode(carried, self._widths)
-            measured.append(Measured(_r2(self._rows, decoded), neighbour_recall(truth, carried)))
+            measured.append(self._against_rows(weights.constant, decoded, carried))
         return tuple(measured)
 
+    def features(self, constant: float) -> tuple[Measured | None, ...]:
+        """The features themselves with a byte each; None at a level where they do not fit."""
+        if not self.measurable:
+            return ()
+        lead = np.full((len(self._rows), 1), constant)
+        vectors = _lying(np.hstack([lead, self._rows]).astype(np.float32), "int8")
+        measured = self._against_rows(constant, vectors[:, 1:], vectors)
+        return tuple(measured if vectors.shape[1] <= width else None for width in self._widths)
 
-def _as_they_rest(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([on_int8_grid(vector) for vector in vectors])
+    def _resting(self) -> tuple[VectorDtype, ...]:
+        return ("float32", "float32", self._dtype)
+
+    def _against_rows(
+        self, constant: float, decoded: NDArray[np.float32], vectors: NDArray[np.float32]
+    ) -> Measured:
+        r2 = _r2(self._rows, decoded)
+        truth = np.hstack([np.full((len(vectors), 1), constant), self._rows])
+        return Measured(r2, neighbour_recall(truth, vectors), float(np.sqrt(max(1.0 - r2, 0.0))))
+
+
+def _lying(vectors: NDArray[np.float32], dtype: VectorDtype) -> NDArray[np.float32]:
+    """Vectors that begin with a constant, as they come back from where they lie."""
+    if dtype == "float32":
+        return vectors
+    return np.stack([at_rest(vector, dtype, led=True) for vector in vectors])
 
 
 def _r2(rows: NDArray[np.float64], decoded: NDArray[np.float32]) -> float:
@@ -104,11 +140,11 @@ def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def field_errors(
-    encoder: FittedEncoder, flats: Sequence[dict[str, Value]]
+    encoder: FittedEncoder, flats: Sequence[dict[str, Value]], dtype: VectorDtype = "int8"
 ) -> dict[int, dict[str, FieldError]]:
     """What decoding at each width does to each path, over at most 1,000 states.
 
-    Vectors of the narrowest width are decoded as they rest, with a byte a number.
+    Vectors of the narrowest width are decoded as they rest.
     """
     sample = flats[:: -(-len(flats) // 1_000)]
     rows = encoder.schema.rows_of(sample)
@@ -117,7 +153,7 @@ def field_errors(
     for width in sorted(set(encoder.widths)):
         carried = encoder.carry(vectors, width)
         if width == encoder.widths.ltm:
-            carried = _as_they_rest(carried)
+            carried = _lying(carried, dtype)
         decoded = encoder.schema.states(encoder.weights.decode(carried, encoder.widths))
         errors[width] = _compared(encoder.schema, sample, [flatten(state) for state in decoded])
     return errors

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent_memory.config import AutoencoderConfig
+from agent_memory.embeddings.resting import VectorDtype
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
 
@@ -29,6 +30,7 @@ class Plan:
         seed: The same seed, states and machine give the same encoder.
         network: Whether to train a network at all, and not only PCA.
         always: Train the network even where PCA loses nothing, so that it cannot be beaten.
+        dtype: How the narrowest vectors rest, which is how they are compared.
 
     Raises:
         ConfigError: A number is not above 0, or the seed is none.
@@ -38,11 +40,12 @@ class Plan:
     input_dim: int = 64
     epochs: int = 60
     batch_size: int = 512
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     hidden_layers: tuple[int, ...] = (512, 256)
     seed: int = 0
     network: bool = True
     always: bool = False
+    dtype: VectorDtype = "int8"
 
     def __post_init__(self) -> None:
         whole = (self.epochs, self.batch_size, self.input_dim, *self.hidden_layers)
@@ -57,16 +60,16 @@ class Plan:
     def of(cls, config: AutoencoderConfig, seed: int = 0) -> Plan:
         """The plan of a configuration.
 
-        Epochs and batch size that it leaves at their defaults are those of this class: 100
-        epochs of batches of 32 take ten times as long and come to the same.
+        Epochs, batch size and learning rate that it leaves at their defaults are those of this
+        class: 100 epochs of batches of 32 take ten times as long and come to the same.
         """
-        given = config.model_fields_set & {"epochs", "batch_size"}
+        given = config.model_fields_set & {"epochs", "batch_size", "learning_rate"}
         return cls(
             Widths.of(config),
             input_dim=config.input_dim,
-            learning_rate=config.learning_rate,
             hidden_layers=config.hidden_layers,
             seed=seed,
+            dtype=config.vector_dtype,
             **{name: getattr(config, name) for name in given},
         )
 

@@ -1,9 +1,7 @@
 """Fits an encoder to states, and keeps what a network learned only if it beats PCA.
 
 The last part of the states, in their order, is held out: the encoder will meet states later than
-those it has seen. Both versions are measured there, at the width of each tier: R2, the share of
-the scaled features' variance that decoding gives back, and recall@10, the share of a state's ten
-likest states that the vectors find.
+those it has seen. Both versions are measured there, at the width of each tier; see ``Measured``.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import Value, flatten
 from agent_memory.embeddings.held_out import FEWEST, Bench, Measured, field_errors
 from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.resting import VectorDtype
 from agent_memory.embeddings.schema_fitting import fit_schema_of
 from agent_memory.embeddings.weights import Weights, principal_weights
 from agent_memory.embeddings.widths import Widths
@@ -36,16 +35,30 @@ MOST_FITTED = 50_000
 _MOST_MEASURED = 5_000
 _LOSSLESS = 0.999
 _SLACK = 0.005  # by which an upper tier may fall short: there the code takes 31 components' place
+_BYTES: tuple[VectorDtype, ...] = ("int8",) * 3
 _FAINT = (0.01, 0.1, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class LevelReport:
-    """One tier: its width, how PCA does there, and the network, where one was trained."""
+    """One tier, and what was compared there.
+
+    Attributes:
+        width: Numbers in a vector.
+        pca: PCA, its vectors as they rest in that tier.
+        learned: The network, where one was trained.
+        pca_int8: PCA with a byte a number, whatever the tier.
+        learned_int8: The network with a byte a number.
+        features_int8: No code at all, but the scaled features with a byte each; None where they
+            are more than fit the width.
+    """
 
     width: int
     pca: Measured
     learned: Measured | None
+    pca_int8: Measured | None = None
+    learned_int8: Measured | None = None
+    features_int8: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class TrainingReport:
         fitted: How many states were learned from.
         held_out: How many were measured on.
         losses: One number an epoch, by name; empty if no network was trained.
+        epoch: Whose weights the network has, from 1: the best where that was watched, else the
+            last; 0 if none was trained.
     """
 
     kept: Literal["pca", "learned"]
@@ -67,6 +82,7 @@ class TrainingReport:
     fitted: int
     held_out: int
     losses: Mapping[str, Sequence[float]]
+    epoch: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, numbers and texts, for JSON."""
@@ -105,12 +121,13 @@ def train(
     schema = fit_schema_of(fitted)
     rows = schema.rows_of(fitted)
     pca = principal_weights(rows, plan.widths, LIFT)
-    bench = Bench(schema.rows_of(later[:: -(-held // _MOST_MEASURED) or 1]), plan.widths)
+    sample = schema.rows_of(later[:: -(-held // _MOST_MEASURED) or 1])
+    bench = Bench(sample, plan.widths, plan.dtype)
     by_pca = bench.measure(pca)
     learned: Weights | None = None
     losses: dict[str, list[float]] = {}
     # What a byte a number costs where vectors rest is no fault of PCA.
-    in_full = bench.measure(pca, resting=False)
+    in_full = bench.measure(pca, ("float32",) * 3)
     lossless = all(min(level.r2, level.recall) >= _LOSSLESS for level in in_full)
     if plan.network and rows.size and (plan.always or (by_pca and not lossless)):
         learned, losses = _learned(rows, pca, plan, progress)
@@ -118,14 +135,39 @@ def train(
     kept, reason = _verdict(by_pca, by_network, lossless, plan.network)
     weights = learned if learned is not None and kept == "learned" else pca
     encoder = FittedEncoder(plan.widths, schema, weights, input_dim=plan.input_dim)
-    encoder = replace(encoder, errors=field_errors(encoder, later or fitted))
-    levels = tuple(
-        LevelReport(width, by_pca[level], by_network[level] if by_network else None)
-        for level, width in enumerate(plan.widths)
-        if by_pca
+    encoder = replace(encoder, errors=field_errors(encoder, later or fitted, plan.dtype))
+    levels = _levels(bench, plan.widths, (pca, by_pca), (learned, by_network))
+    report = TrainingReport(
+        kept, reason, levels, len(fitted), len(later), losses, _best_epoch(losses)
     )
-    report = TrainingReport(kept, reason, levels, len(fitted), len(later), losses)
     return Training(encoder, report)
+
+
+def _levels(
+    bench: Bench,
+    widths: Widths,
+    pca: tuple[Weights, Sequence[Measured]],
+    learned: tuple[Weights | None, Sequence[Measured]],
+) -> tuple[LevelReport, ...]:
+    """What was compared at each width; nothing where there was too little to compare on."""
+    if not bench.measurable:
+        return ()
+    nothing = (None,) * len((*widths,))
+    network, by_network = learned
+    columns = (
+        widths,
+        pca[1],
+        by_network or nothing,
+        bench.measure(pca[0], _BYTES),
+        nothing if network is None else bench.measure(network, _BYTES),
+        bench.features(pca[0].constant),
+    )
+    return tuple(LevelReport(*of_level) for of_level in zip(*columns, strict=True))
+
+
+def _best_epoch(losses: Mapping[str, Sequence[float]]) -> int:
+    watched = losses.get("validation_loss")
+    return 1 + int(np.argmin(watched)) if watched else len(losses.get("loss", ()))
 
 
 def _evenly(flats: list[dict[str, Value]]) -> list[dict[str, Value]]:
@@ -152,13 +194,13 @@ def _learned(
     parts = np.hstack([pca.code_in, pca.directions])[:, :room]
     start = replace(pca, directions=np.ascontiguousarray(parts))
     weights, losses = autoencoder.fit_autoencoder(rows, start, plan, progress)
-    return _with_faintness(weights, rows, plan.widths), losses
+    return _with_faintness(weights, rows, plan), losses
 
 
-def _with_faintness(weights: Weights, rows: NDArray[np.float64], widths: Widths) -> Weights:
+def _with_faintness(weights: Weights, rows: NDArray[np.float64], plan: Plan) -> Weights:
     """Choose how faint the code is in the upper tiers: by what finds most neighbours."""
-    bench = Bench(rows[:: -(-len(rows) // 2_000)], widths)
-    if widths.im == widths.ltm or not bench.measurable:
+    bench = Bench(rows[:: -(-len(rows) // 2_000)], plan.widths, plan.dtype)
+    if plan.widths.im == plan.widths.ltm or not bench.measurable:
         return weights
     choices = [replace(weights, faintness=faintness) for faintness in _FAINT]
     recalls = [sum(level.recall for level in bench.measure(choice)[:2]) for choice in choices]

@@ -41,6 +41,9 @@ class VersionZero:
         widths: Of the vectors of the tiers.
     """
 
+    led = False
+    """Whether the first number of each vector is a constant: it is not."""
+
     def __init__(self, widths: Widths | None = None) -> None:
         self.widths = widths or Widths()
         self._codes = _Codes(self.widths.stm)

@@ -213,7 +213,8 @@ class LtmEntryColumns(Prefixed):
         agent_ref: ``Agent.id``, which stands for the run too.
         type_ref: ``Type.id``.
         embedding: The vector's bytes.
-        embedding_coding: How they are coded: 0 is float32, 1 is int8; see ``ltm_vectors``.
+        embedding_coding: How they are coded: 0 is float32, 1 and 2 are int8, 3 is float16; see
+            ``ltm_vectors``.
         stored_coding: The same, and ``PINNED`` more of an entry that is pinned.
         contents: Coded contents.
         attributes: Declared attributes, ``{path: value}``:

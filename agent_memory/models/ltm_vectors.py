@@ -1,13 +1,15 @@
-"""How a vector rests in a row of long-term memory: as it is, or in a byte a number.
+"""How a vector rests in a row of long-term memory: in a byte a number, in two, or as it is.
 
-A vector on the int8 grid (see ``int8_grid``) rests as its scale and whole numbers; any other
-rests as float32. Either way what is read is what was written, bit by bit: it is the compression
-of an entry that puts its vector on the grid, and the row only notices.
+A vector on an int8 grid (see ``int8_grid``) rests as its scale and whole numbers, one whose
+numbers are all of half precision as such, any other as float32. Either way what is read is what
+was written, bit by bit: it is the compression of an entry that puts its vector on a grid, and the
+row only notices. Rows of all codings live side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,15 @@ FLOAT32 = 0
 """The coding of a vector whose numbers are stored as they are, little-endian."""
 INT8 = 1
 """The coding of a vector on the int8 grid: its scale as float32, then a signed byte a number."""
+LED_INT8 = 2
+"""That of one on the led grid: the first number as float32, the scale in two bytes (exponent and
+eight bits of mantissa, as a float32 has them in the middle), a signed byte for each other."""
+FLOAT16 = 3
+"""That of one whose numbers are all of half precision, two bytes each, little-endian."""
 
 _SCALE_BYTES = 4
+_LED_BYTES = 6
+_LED_SHIFT = np.uint32(15)
 
 
 def code_vector(vector: NDArray[np.float32]) -> tuple[int, bytes]:
@@ -30,10 +39,16 @@ def code_vector(vector: NDArray[np.float32]) -> tuple[int, bytes]:
         vector: Float32 of shape (dim,).
     """
     scale = np.float32(grid_scale(vector))
-    if scale:
-        steps = np.rint(vector / scale)
-        if np.array_equal(steps * scale, vector) and not _has_negative_zero(vector):
-            return INT8, scale.astype("<f4").tobytes() + steps.astype(np.int8).tobytes()
+    if scale and (steps := _steps(vector, scale)) is not None:
+        return INT8, scale.astype("<f4").tobytes() + steps.tobytes()
+    scale = np.float32(grid_scale(vector, led=True))
+    if scale and (steps := _steps(vector[1:], scale)) is not None:
+        shifted = (scale.view(np.uint32) >> _LED_SHIFT).astype("<u2")
+        return LED_INT8, vector[:1].astype("<f4").tobytes() + shifted.tobytes() + steps.tobytes()
+    with np.errstate(over="ignore"):  # what becomes infinite is not what it was
+        half = vector.astype("<f2")
+    if half.astype(np.float32).tobytes() == vector.astype(np.float32).tobytes():
+        return FLOAT16, half.tobytes()
     return FLOAT32, vector.astype("<f4", copy=False).tobytes()
 
 
@@ -54,16 +69,38 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
         EncodingError: The coding was made by a newer version, or the bytes are damaged.
     """
     length = len(stored[0])
+    rows = np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), length)
     if coding == INT8 and length > _SCALE_BYTES:
-        rows = np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), length)
-        scales = np.ascontiguousarray(rows[:, :_SCALE_BYTES]).view("<f4")
+        scales = _read(rows[:, :_SCALE_BYTES], "<f4")
         return np.asarray(rows[:, _SCALE_BYTES:].view(np.int8) * scales, np.float32)
+    if coding == LED_INT8 and length > _LED_BYTES:
+        return _led(rows)
+    # A copy, because an array over the stored bytes could not be written to.
+    if coding == FLOAT16 and length % 2 == 0:
+        return _read(rows, "<f2").astype(np.float32)
     if coding == FLOAT32 and length % 4 == 0:
-        # A copy, because an array over the stored bytes could not be written to.
-        rows = np.frombuffer(b"".join(stored), "<f4")
-        return rows.reshape(len(stored), length // 4).astype(np.float32)
+        return _read(rows, "<f4").astype(np.float32)
     raise EncodingError(f"embedding: {length} bytes of coding {coding} cannot be read")
 
 
-def _has_negative_zero(vector: NDArray[np.float32]) -> bool:
-    return bool(np.any(np.signbit(vector) & (vector == 0)))
+def _led(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    vectors = np.empty((len(rows), rows.shape[1] - _LED_BYTES + 1), np.float32)
+    vectors[:, :1] = _read(rows[:, :4], "<f4")
+    scales = (_read(rows[:, 4:_LED_BYTES], "<u2").astype(np.uint32) << _LED_SHIFT).view(np.float32)
+    # A damaged scale may be infinite or none, which whoever takes the vector refuses.
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(rows[:, _LED_BYTES:].view(np.int8), scales, out=vectors[:, 1:])
+    return vectors
+
+
+def _read(columns: NDArray[np.uint8], kind: str) -> NDArray[Any]:
+    return np.ascontiguousarray(columns).view(kind)
+
+
+def _steps(numbers: NDArray[np.float32], scale: np.float32) -> NDArray[np.int8] | None:
+    """The whole numbers that a scale is multiplied with; None where some are none."""
+    with np.errstate(over="ignore"):
+        steps = np.rint(numbers / scale)
+    if not np.array_equal(steps * scale, numbers) or np.any(np.signbit(numbers) & (numbers == 0)):
+        return None
+    return np.asarray(steps, np.int8)

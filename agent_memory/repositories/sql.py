@@ -414,7 +414,12 @@ class LtmRepository(LongTermMemory):
         for row in rows:
             length = -1 if row.embedding is None else len(row.embedding)
             alike.setdefault((row.encoder_version, row.embedding_coding, length), []).append(row)
-        return [_vectors(version, group) for (version, _, _), group in alike.items()]
+        # Those of one version and width rank together, however each rests in its row.
+        groups: dict[tuple[int | None, int], list[Vectors]] = {}
+        for (version, _, _), group in alike.items():
+            vectors = _vectors(version, group)
+            groups.setdefault((version, vectors.matrix.shape[1]), []).append(vectors)
+        return [_together(parts) for parts in groups.values()]
 
     def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
         """The keys of an agent's entries whose vector another encoder made, or that have none."""
@@ -524,6 +529,13 @@ def _vectors(version: int | None, rows: Sequence[Any]) -> Vectors:
     except EncodingError as error:
         raise EncodingError(f"entry {ids[0]}: {error}") from error
     return Vectors(version, ids, matrix)
+
+
+def _together(parts: Sequence[Vectors]) -> Vectors:
+    if len(parts) == 1:
+        return parts[0]
+    ids = [memory_id for part in parts for memory_id in part.memory_ids]
+    return Vectors(parts[0].version, ids, np.concatenate([part.matrix for part in parts]))
 
 
 def _conflict(key: EntryKey, stored: int, revision: int | None) -> EntryConflict:

@@ -17,12 +17,12 @@ from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import flatten
 from agent_memory.embeddings.plan import Plan
+from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.schema import OTHER
 from agent_memory.embeddings.schema_fitting import BUCKETS, MAX_CATEGORIES, MAX_COLUMNS, fit_schema
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
-from agent_memory.int8_grid import on_int8_grid
 
 RANDOM = np.random.default_rng(0)
 
@@ -153,7 +153,7 @@ class TestVectors:
     ) -> None:
         states = _states(200)
         vectors = encoder.carry(encoder.encode(states), 32)
-        rebuilt = [encoder.reconstruct(on_int8_grid(vector)) for vector in vectors]
+        rebuilt = [encoder.reconstruct(at_rest(vector, led=True)) for vector in vectors]
         off = [
             abs(one.state["energy"] - state["energy"])
             for one, state in zip(rebuilt, states, strict=True)
