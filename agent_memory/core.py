@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory import resources as shared
+from agent_memory.checking.job import Progress
+from agent_memory.checking.whole import check
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.connections.sql import SqlEngine
@@ -43,6 +45,7 @@ from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
 from agent_memory.retrieval.across import fetch, recall
 from agent_memory.retrieval.similarity import Likeness, recall_alike
+from agent_memory.soundness import CheckReport
 from agent_memory.status import MemoryStatus
 from agent_memory.stores import whole_config
 
@@ -464,6 +467,22 @@ class AgentMemorySystem:
         if memory_id is not None:
             return erasure.memory(checked_memory_id(memory_id), whose)
         return erasure.run() if whose is None else erasure.agent(whose)
+
+    def check(self, *, repair: bool = False, progress: Progress | None = None) -> CheckReport:
+        """Look at all that is stored, beside a live run if need be; see ``docs/upkeep.md``.
+
+        Args:
+            repair: Mend what can be mended. Nothing is lost by it: what cannot be read is set
+                aside with its bytes.
+            progress: Told of each batch: what is looked at, and how many of it so far.
+
+        Raises:
+            StoreReadOnly: ``repair``, and the memory was opened read-only.
+            StoreUnavailable: A store does not answer.
+        """
+        if repair and self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; nothing was mended")
+        return check(self._resources, repair=repair, progress=progress)
 
     def statistics(self) -> dict[Tier, TierStatistics]:
         """What each tier holds, of this run and in all."""

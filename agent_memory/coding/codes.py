@@ -172,6 +172,15 @@ class Codes:
         self._lock = threading.RLock()
 
 
+def named_version(coded: bytes) -> int:
+    """The version that coded contents name.
+
+    Raises:
+        EncodingError: Only their beginning is there.
+    """
+    return _unmarked(coded)[0]
+
+
 def _read(version: int, raw: bytes | None) -> ContentsCode:
     if raw is None:
         raise EncodingError(f"version {version} of the encoder has no code of contents")
