@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ import pytest
 from agent_memory import AgentMemorySystem, MemoryEntry, Order, Query
 from agent_memory.checking.whole import inspections
 from agent_memory.models.ltm import ltm_models
+from agent_memory.quarantine import Quarantine
 from agent_memory.repositories.sql_inspection import LongTermInspection
 from agent_memory.repositories.sql_statements import table_of
 from agent_memory.soundness import Kind
+from tests import engines
 from tests.memories import Opener
 
 LIMITS: dict[str, Any] = {
@@ -27,6 +30,14 @@ LIMITS: dict[str, Any] = {
 }
 AGENTS = ("ant", "b|e:{e} *")
 _STM = "agent_memory:stm:{default/ant}:"
+
+
+@pytest.fixture
+def memory_config(tmp_path: Path, tcp_port: int) -> dict[str, Any]:
+    """A plain server; ``test_check_engines`` looks at the others."""
+    engines.tcp_client(tcp_port).flushall()
+    password = quote(engines.PASSWORD, safe="")
+    return {"redis_url": f"redis://:{password}@127.0.0.1:{tcp_port}", "path": tmp_path}
 
 
 @pytest.fixture(autouse=True)
@@ -207,8 +218,6 @@ def test_places_of_what_is_not_there_go(
 def test_what_key_and_indexes_tell_is_restored(
     system: AgentMemorySystem, field: str, value: str
 ) -> None:
-    if system._resources.deployment.engine == "fake":
-        pytest.skip("what ends with the process has no quarantine")
     before = remembered(system)
     client_of(system).hset(_STM + first_of(system), field, value)
     assert Kind.UNREADABLE in kinds(system)
@@ -219,15 +228,11 @@ def test_what_key_and_indexes_tell_is_restored(
 
 @pytest.mark.parametrize("value", [b"abc", b"\xff" * 1536, b"\x00\x00\x80\x3f" * 8, None])
 def test_a_damaged_vector_is_made_anew(system: AgentMemorySystem, value: bytes | None) -> None:
-    if system._resources.deployment.engine == "fake":
-        pytest.skip("what ends with the process has no quarantine")
     before, key = remembered(system), _STM + first_of(system)
     client = client_of(system)
-    if value is None:
-        value = bytearray(client.hget(key, "embedding"))  # type: ignore[assignment]
-        value[3] ^= 0x40  # type: ignore[index]  # the exponent of its first number
-        value = bytes(value)  # type: ignore[arg-type]
-    client.hset(key, "embedding", value)
+    flipped = bytearray(client.hget(key, "embedding"))
+    flipped[3] ^= 0x40  # the exponent of its first number
+    client.hset(key, "embedding", bytes(flipped) if value is None else value)
     assert kinds(system) == {Kind.VECTOR}
     assert kinds(system, repair=True) == {Kind.VECTOR}
     assert kinds(system) == set()
@@ -237,8 +242,6 @@ def test_a_damaged_vector_is_made_anew(system: AgentMemorySystem, value: bytes |
 def test_what_cannot_be_read_is_set_aside_with_its_bytes_and_the_agent_goes_on(
     system: AgentMemorySystem,
 ) -> None:
-    if system._resources.deployment.engine == "fake":
-        pytest.skip("what ends with the process has no quarantine")
     before, name, client = remembered(system), first_of(system), client_of(system)
     stored = client.hgetall(_STM + name) | {b"contents": b"\x91damaged"}
     client.hset(_STM + name, "contents", b"\x91damaged")
@@ -249,12 +252,8 @@ def test_what_cannot_be_read_is_set_aside_with_its_bytes_and_the_agent_goes_on(
     assert name in found.place
     assert kinds(system) == set()
     assert remembered(system) == [one for one in before if one[1].memory_id != name]
-    file = system._resources.deployment.path / "agent_memory.db-aside"
-    if system._resources.deployment.engine == "embedded":
-        from agent_memory.quarantine import Quarantine
-
-        (kept,) = Quarantine(file)
-        assert {k.encode(): v for k, v in kept.stored.items()} == stored
+    (kept,) = Quarantine(system._resources.deployment.path / "agent_memory.db-aside")
+    assert {name.encode(): value for name, value in kept.stored.items()} == stored
 
 
 def test_keys_that_would_expire_are_kept_and_foreign_ones_told(system: AgentMemorySystem) -> None:
@@ -273,8 +272,6 @@ def test_keys_that_would_expire_are_kept_and_foreign_ones_told(system: AgentMemo
 
 
 def test_an_index_of_a_wrong_type_is_set_aside_and_made_anew(system: AgentMemorySystem) -> None:
-    if system._resources.deployment.engine == "fake":
-        pytest.skip("what ends with the process has no quarantine")
     before, under, client = remembered(system), beneath(system), client_of(system)
     client.delete(f"{_STM}times")
     client.set(f"{_STM}times", "x")
@@ -311,7 +308,8 @@ def test_an_entry_in_two_tiers_is_settled_the_newer_copy_staying(
     assert [found.repaired for found in report.findings] == [True] * 3
     assert kinds(system) == set()
     assert system.stm.get(changed.key) == changed
-    assert system.im.get_many([in_stm[0].key]) and system.ltm.get_many([in_im[0].key])
+    assert system.im.get_many([in_stm[0].key])
+    assert system.ltm.get_many([in_im[0].key])
     assert len({entry.key for _, entry in remembered(system)}) == len(remembered(system)) == 40
 
 
@@ -349,14 +347,10 @@ class TestLongTerm:
         def change(assignment: str) -> None:
             with system.sql_engine.begin() as connection:
                 connection.exec_driver_sql(
-                    f"UPDATE agent_ltm_entries SET {assignment} WHERE id = 3"
+                    f"UPDATE agent_ltm_entries SET {assignment} WHERE id = 3"  # noqa: S608 - a test's own
                 )
 
         return change
-
-    @pytest.fixture
-    def set_aside(self, system: AgentMemorySystem) -> bool:
-        return system._resources.deployment.engine != "fake"
 
     @pytest.mark.parametrize(
         ("assignment", "kind"),
@@ -384,19 +378,14 @@ class TestLongTerm:
         ],
     )  # fmt: skip
     def test_a_damaged_vector_is_made_anew(
-        self,
-        system: AgentMemorySystem,
-        change: Callable[[str], None],
-        set_aside: bool,
-        assignment: str,
+        self, system: AgentMemorySystem, change: Callable[[str], None], assignment: str
     ) -> None:
         before = remembered(system)
         change(assignment)
         assert kinds(system) == {Kind.VECTOR}
-        if set_aside:
-            assert kinds(system, repair=True) == {Kind.VECTOR}
-            assert kinds(system) == set()
-            assert remembered(system) == before
+        assert kinds(system, repair=True) == {Kind.VECTOR}
+        assert kinds(system) == set()
+        assert remembered(system) == before
 
     @pytest.mark.parametrize(
         "assignment",
@@ -406,20 +395,15 @@ class TestLongTerm:
         ],
     )  # fmt: skip
     def test_what_cannot_be_read_is_set_aside_and_the_agent_goes_on(
-        self,
-        system: AgentMemorySystem,
-        change: Callable[[str], None],
-        set_aside: bool,
-        assignment: str,
+        self, system: AgentMemorySystem, change: Callable[[str], None], assignment: str
     ) -> None:
         before = len(remembered(system))
         change(assignment)
         assert kinds(system) == {Kind.UNREADABLE}
-        if set_aside:
-            assert kinds(system, repair=True) == {Kind.UNREADABLE}
-            assert kinds(system) == set()
-            assert len(remembered(system)) == before - 1
-            assert system.check().looked_at["set aside"] == 1
+        assert kinds(system, repair=True) == {Kind.UNREADABLE}
+        assert kinds(system) == set()
+        assert len(remembered(system)) == before - 1
+        assert system.check().looked_at["set aside"] == 1
 
     def test_a_reference_to_nothing_is_told_and_its_row_set_aside(
         self, system: AgentMemorySystem, change: Callable[[str], None]
@@ -468,19 +452,20 @@ class TestLongTerm:
 def _spoil_an_index(system: AgentMemorySystem) -> None:
     """Take a row out of an index by telling SQLite meanwhile that it leaves it out."""
     name = "ix_agent_ltm_entries_agent_ref_timestamp"
-    where = f"WHERE type = 'index' AND name = '{name}'"
+    asked = "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?"
+    rewritten = "UPDATE sqlite_master SET sql = ? WHERE type = 'index' AND name = ?"
     with system.sql_engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         connection.exec_driver_sql("COMMIT")
-        ((sql,),) = driver.execute(f"SELECT sql FROM sqlite_master {where}")
+        ((sql,),) = driver.execute(asked, (name,))
         driver.execute("PRAGMA writable_schema=ON")
-        driver.execute(f"UPDATE sqlite_master SET sql = sql || ' WHERE id <> 3' {where}")
-        ((version,),) = driver.execute("PRAGMA schema_version")
-        driver.execute(f"PRAGMA schema_version={version + 1}")
-        driver.execute(f"REINDEX {name}")
-        driver.execute(f"UPDATE sqlite_master SET sql = ? {where}", (sql,))
-        driver.execute(f"PRAGMA schema_version={version + 2}")
+        for spelled in (f"{sql} WHERE id <> 3", sql):
+            driver.execute(rewritten, (spelled, name))
+            ((version,),) = driver.execute("PRAGMA schema_version")
+            driver.execute(f"PRAGMA schema_version={version + 1}")
+            if spelled != sql:
+                driver.execute(f"REINDEX {name}")
         driver.execute("PRAGMA writable_schema=RESET")
 
 
