@@ -133,7 +133,8 @@ def test_a_damaged_version_is_told_and_its_entries_stay(folder: dict[str, Any]) 
         with system.sql_engine.begin() as connection:
             connection.exec_driver_sql(
                 "UPDATE agent_ltm_encoder_versions SET weights = x'00', dictionary = x'00' "
-                f"WHERE id = {version}"  # noqa: S608 - a test's own
+                "WHERE id = ?",
+                (version,),
             )
     with AgentMemorySystem(MemoryConfig(**folder, **LIMITS), upkeep=False) as system:
         report = system.check(repair=True)
