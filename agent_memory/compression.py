@@ -83,7 +83,7 @@ class ContentsCodec:
         Raises:
             EncodingError: The bytes are damaged, or were made by a newer version.
         """
-        if encoded[:1] >= bytes([_PACKED_FROM]):
+        if encoded and encoded[0] >= _PACKED_FROM:
             return unpack(unsealed(encoded))
         if is_coded(encoded):
             return self._codes.decode(encoded, step)
@@ -199,6 +199,15 @@ class CompressionEngine:
     def decompress(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry | dict[str, Any]:
         """Bring an entry back to level 0."""
         return self.compress(entry, 0)
+
+    def narrowest(self, version: int) -> int:
+        """How many numbers the vectors of a version have in long-term memory.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+        """
+        return self._encoders.required(version).widths.ltm
 
     def embed(self, entries: Sequence[MemoryEntry], version: int) -> list[MemoryEntry]:
         """Give entries vectors of a version of the encoder, as wide as their levels.

@@ -165,7 +165,7 @@ class Encoders:
         self._resources.encoders.sought(version)
         self._resources.versions.activate(version)
         self._resources.encoders.use(version)
-        self._resources.codes.use(version)
+        self._resources.use_code(version)
 
     def reencode(
         self,

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, take_apart
 from agent_memory.coding.tolerances import DEFAULT, EXACT, Tolerance
@@ -94,11 +95,11 @@ def fit_contents(
         InvalidEntry: There are no contents.
     """
     first = max(1, math.ceil(len(contents) * (1 - _HELD_OUT)))
-    trial = ContentsCode.fit(contents[:first], steps[:first], tolerances, default)
+    trial = fit_code(contents[:first], steps[:first], tolerances, default)
     held_out = slice(first, None) if first < len(contents) else slice(0, None)
     unseen, their_steps = contents[held_out][:_MOST_MEASURED], steps[held_out][:_MOST_MEASURED]
     report = _measured(trial, unseen, their_steps)
-    return ContentsCode.fit(contents, steps, tolerances, default), report
+    return fit_code(contents, steps, tolerances, default), report
 
 
 def _measured(

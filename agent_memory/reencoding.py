@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from agent_memory.compression import CompressionEngine
-from agent_memory.entry import EntryKey, MemoryEntry
+from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.repositories.base import MemoryRepository
 
@@ -28,11 +28,11 @@ class Reencoded(NamedTuple):
     """What came of encoding entries anew."""
 
     done: int
-    """Entries that have a vector of the version now."""
+    """Entries that were given a vector of the version."""
     unreadable: int
     """Entries whose contents cannot be read or encoded; they keep what they have."""
     left: int
-    """Entries that were stored or moved with another version's vector meanwhile."""
+    """Entries that were found with another version's vector once more at the end."""
 
 
 def reencode(
@@ -60,13 +60,15 @@ def reencode(
         StoreUnavailable: A tier does not answer; what was done stays done.
     """
     done, unreadable, left = 0, set[EntryKey](), 0
-    total = sum(len(keys) for _, keys in _outdated(tiers, version, runs))
+    wide = [*_too_wide(tiers[-1], compression.narrowest(version), version, runs)]
+    total = sum(len(keys) for _, keys in [*wide, *_outdated(tiers, version, runs)])
     for _ in range(_PASSES):
-        changed = 0
-        for tier, keys in _outdated(tiers, version, runs):
+        changed, wide_now, wide = 0, wide, []
+        for tier, keys in [*wide_now, *_outdated(tiers, version, runs)]:
             for batch in _batches([key for key in keys if key not in unreadable]):
-                entries = _encoded(tier, batch, compression, version, unreadable)
-                changed += sum(tier.reembed(entries))
+                pairs = _encoded(tier, batch, compression, version, unreadable)
+                read, entries = [old for old, _ in pairs], [new for _, new in pairs]
+                changed += sum(tier.reembed(entries, read))
                 if progress is not None:
                     progress(min(done + changed + len(unreadable), total), total)
         done += changed
@@ -85,6 +87,23 @@ def _outdated(
                 yield tier, tier.outdated(run_id, agent_id, version)
 
 
+def _too_wide(
+    tier: MemoryRepository, width: int, version: int, runs: Sequence[str]
+) -> Iterator[tuple[MemoryRepository, list[EntryKey]]]:
+    """Entries that came down while their version was not there to carry their vectors down."""
+    for run_id in runs:
+        for agent_id in tier.agents(run_id):
+            yield (
+                tier,
+                [
+                    EntryKey(run_id, agent_id, memory_id)
+                    for group in tier.vectors(Query(run_id=run_id, agent_id=agent_id))
+                    if group.version == version and group.matrix.shape[1] > width
+                    for memory_id in group.memory_ids
+                ],
+            )
+
+
 def _batches(keys: Sequence[EntryKey]) -> Iterator[Sequence[EntryKey]]:
     for first in range(0, len(keys), _BATCH):
         yield keys[first : first + _BATCH]
@@ -96,12 +115,14 @@ def _encoded(
     compression: CompressionEngine,
     version: int,
     unreadable: set[EntryKey],
-) -> list[MemoryEntry]:
-    """The entries with new vectors; those that cannot be read or encoded are noted."""
+) -> list[tuple[MemoryEntry, MemoryEntry]]:
+    """Entries as they are and with new vectors; what cannot be read or encoded is noted."""
     # Whatever is wrong with the version itself is to be told, not taken for the entries' fault.
     compression.embed([], version)
     try:
-        return compression.embed(tier.get_many(keys), version)
+        read = tier.get_many(keys)
+        pairs = zip(read, compression.embed(read, version), strict=True)
+        return [(old, new) for old, new in pairs if _differ(old, new)]
     except (EncodingError, InvalidEntry) as error:
         if len(keys) == 1:
             # Its traceback would add nothing to its message.
@@ -110,7 +131,12 @@ def _encoded(
             return []
         middle = len(keys) // 2
         return [
-            entry
+            pair
             for half in (keys[:middle], keys[middle:])
-            for entry in _encoded(tier, half, compression, version, unreadable)
+            for pair in _encoded(tier, half, compression, version, unreadable)
         ]
+
+
+def _differ(old: MemoryEntry, new: MemoryEntry) -> bool:
+    sizes = [None if one.embedding is None else len(one.embedding) for one in (old, new)]
+    return sizes[0] != sizes[1] or old.encoder_version != new.encoder_version

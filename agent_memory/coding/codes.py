@@ -58,7 +58,7 @@ class Codes:
         exact: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source = source
+        self._sources = [] if source is None else [source]
         self._exact = frozenset(exact)
         self._clock = clock
         self._loaded: dict[int, ContentsCode] = {}
@@ -66,6 +66,10 @@ class Codes:
         self._current: int | None = None
         self._unlock()
         after_fork(self._unlock)
+
+    def also_from(self, source: CodeSource) -> None:
+        """Look for codes there too, where those before have none."""
+        self._sources.append(source)
 
     @property
     def current(self) -> int | None:
@@ -82,7 +86,7 @@ class Codes:
         try:
             code = self.code(version)
         except EncodingError as error:
-            if self._source is not None and self._source.code(version) is not None:
+            if self._raw(version) is not None:
                 _logger.error("contents stay exact: %s", error)  # noqa: TRY400  # it says it all
             self._current = None
             return
@@ -162,15 +166,21 @@ class Codes:
         looked = self._missing.get(version)
         if looked is not None and self._clock() - looked[0] < _ASK_AGAIN:
             raise EncodingError(looked[1])
-        raw = None if self._source is None else self._source.code(version)
         try:
-            code = _read(version, raw)
+            code = _read(version, self._raw(version))
         except EncodingError as error:
             self._missing[version] = self._clock(), str(error)
             raise
         self._missing.pop(version, None)
         self._loaded[version] = code
         return code
+
+    def _raw(self, version: int) -> bytes | None:
+        for source in self._sources:
+            raw = source.code(version)
+            if raw is not None:
+                return raw
+        return None
 
     def _unlock(self) -> None:
         self._lock = threading.RLock()

@@ -52,7 +52,8 @@ _NO_WRITES_CLASSES = tuple(
 # server come within it, and being woken takes 80 us.
 _AWAKE = 100e-6
 
-Command = tuple[Any, ...]
+Command = tuple[Any, ...] | bytes
+"""A command's words; or its bytes, from ``KeyedCommand``."""
 RedisClient = redis.Redis
 
 
@@ -111,6 +112,26 @@ def fake_server() -> Callable[[int], redis.Redis]:
         ) from error
     server = fakeredis.FakeServer()
     return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
+
+
+class KeyedCommand:
+    """A command that is sent for many keys, packed once but for the key.
+
+    Packing eighteen words takes longer than the server takes to answer them.
+
+    Args:
+        name: The command; its first argument is the key.
+        arguments: Those after the key.
+    """
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        key = b"$0\r\n\r\n"
+        self._head, _, self._tail = _packed((name, "", *arguments)).partition(key)
+
+    def __call__(self, key: str) -> bytes:
+        """The command for a key."""
+        name = key.encode()
+        return b"%b$%d\r\n%b\r\n%b" % (self._head, len(name), name, self._tail)
 
 
 _abandoned: list[redis.Redis] = []
@@ -302,7 +323,7 @@ class RedisChannel:
 
     def _send_and_read(self, commands: Sequence[Command]) -> list[Any]:
         client = self.client
-        packed = b"".join(map(hiredis.pack_command, commands))
+        packed = b"".join(map(_packed, commands))
         connection = self._borrow()
         try:
             connection.send_packed_command([packed])
@@ -370,6 +391,14 @@ class RedisChannel:
 def describe(url: str) -> str:
     """What to call a server in messages."""
     return f"the Redis server at {without_password(url)}"
+
+
+def _packed(command: Command) -> bytes:
+    if isinstance(command, bytes):
+        return command
+    words: Any = command  # the stub asks for tuples of one word
+    packed: bytes = hiredis.pack_command(words)
+    return packed
 
 
 def _watch(connection: Any) -> None:

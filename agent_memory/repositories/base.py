@@ -177,6 +177,12 @@ def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]
     return list(islice(entries, None if query.limit is None else min(query.limit, sys.maxsize)))
 
 
+def same_vector(one: MemoryEntry, other: MemoryEntry) -> bool:
+    """Whether two entries have the same vector, bit by bit, of the same version."""
+    vectors = [None if it.embedding is None else it.embedding.tobytes() for it in (one, other)]
+    return vectors[0] == vectors[1] and one.encoder_version == other.encoder_version
+
+
 def run_of(query: Query) -> str:
     """The run that a query names.
 
@@ -242,7 +248,9 @@ class MemoryRepository(ABC):
         """
 
     @abstractmethod
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had.
 
         Nothing else of them changes, the revision neither: the same contents are said by other
@@ -250,6 +258,9 @@ class MemoryRepository(ABC):
 
         Args:
             entries: As they were read, with another vector.
+            read: The same as they were read: only the vector that one had is replaced, so that
+                an entry that was stored anew meanwhile under its id, as after a clear, keeps its
+                own. None: whatever vector there is.
 
         Returns:
             For each, whether it was stored: False when it is not here, or has another revision.

@@ -16,7 +16,7 @@ from agent_memory.contents import pack, unpack
 from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.forking import after_fork
-from agent_memory.repositories.base import Added, LongTermMemory, answering
+from agent_memory.repositories.base import Added, LongTermMemory, answering, same_vector
 from agent_memory.repositories.census import Ahead, Census, still_ahead
 
 
@@ -100,15 +100,20 @@ class InMemoryRepository(LongTermMemory):
                 )
             return old is not None
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
-        return [self._reembed(entry) for entry in entries]
+        before = [None] * len(entries) if read is None else read
+        return [self._reembed(*pair) for pair in zip(entries, before, strict=True)]
 
-    def _reembed(self, entry: MemoryEntry) -> bool:
+    def _reembed(self, entry: MemoryEntry, read: MemoryEntry | None) -> bool:
         vector = None if entry.embedding is None else entry.embedding.copy()
         with self._lock:
             old = self._stored.get(entry.key)
             if old is None or old.fields.revision != entry.revision:
+                return False
+            if read is not None and not same_vector(old.fields, read):
                 return False
             self._stored[entry.key] = old.changed(
                 embedding=vector, encoder_version=entry.encoder_version

@@ -43,7 +43,9 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Refused."""
         return self._refuse()
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import Command, KeyedCommand, RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -27,13 +27,13 @@ from agent_memory.errors import (
     InvalidEntry,
 )
 from agent_memory.models.redis import (
+    STORED,
     Value,
     agent_prefix,
     decode_id,
     encode_id,
     entry_to_values,
-    hash_to_entry,
-    step_of,
+    values_to_entry,
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import lookup, spelled_attributes
@@ -62,6 +62,10 @@ from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
+_REPLACING_ANY: list[Value] = ["", "any"]
+_READ = KeyedCommand("HMGET", *STORED)
+_NAMES = [name.encode() for name in STORED]
+_STEP, _CONTENTS = STORED.index("step_number"), STORED.index("contents")
 
 
 class _Agent(NamedTuple):
@@ -167,12 +171,18 @@ class RedisRepository(MemoryRepository):
         found = self._scattered(groups, replies)
         return [key for key, there in zip(keys, found, strict=True) if not there]
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
         groups = list(_batches([entry.key for entry in entries]))
+        wanted = [_REPLACING_ANY] * len(entries) if read is None else [*map(_vector_values, read)]
         calls = []
         for agent, places in groups:
-            changes = _flat(_embedding_values(entries[place]) for place in places)
+            changes = _flat(
+                [one.memory_id, one.revision, *_vector_values(one), *wanted[place]]
+                for place, one in ((place, entries[place]) for place in places)
+            )
             calls.append((self._keys(agent), [repr(self._clock()), *changes]))
         stored = self._scattered(groups, self._channel.run(scripts.REEMBED, calls))
         return [code == 1 for code in stored]
@@ -308,10 +318,10 @@ class RedisRepository(MemoryRepository):
     def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here and can be read."""
         readable = []
-        for key, stored in zip(keys, self._hashes(self._names(keys)), strict=True):
-            if stored:
+        for key, values in zip(keys, self._stored(self._names(keys)), strict=True):
+            if any(values):
                 try:
-                    readable.append(self._entry(stored))
+                    readable.append(self._entry(values))
                 except EncodingError as error:
                     # Damage may have reached what says whose it is.
                     tell_unreadable(
@@ -342,7 +352,10 @@ class RedisRepository(MemoryRepository):
             return super().nearest(query, probe)
         proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
         if proposed is not None:
-            return [Neighbour(self._entry(stored), cosine) for stored, cosine in proposed]
+            return [
+                Neighbour(self._entry([*map(stored.get, _NAMES)]), cosine)
+                for stored, cosine in proposed
+            ]
         kept = self._vectors.of(prefix)
         with kept.lock:
             # What is kept is most often right, so it is ranked before the log is asked.
@@ -540,31 +553,29 @@ class RedisRepository(MemoryRepository):
         return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
-        return [self._entry(stored) for stored in self._hashes(names) if stored]
+        return self._entries(self._stored(names))
 
     def _names(self, keys: Iterable[EntryKey]) -> list[str]:
         return [
             agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
         ]
 
-    def _hashes(self, names: Iterable[str]) -> list[dict[bytes, bytes]]:
-        replies = self._channel.call_all(_reading("", names))
-        return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
+    def _stored(self, names: Iterable[str]) -> list[Sequence[bytes | None]]:
+        """The values of ``STORED`` of each, none of one that is not there."""
+        return self._channel.call_all(_reading("", names))
 
-    def _entries(self, replies: Iterable[Sequence[bytes]]) -> list[MemoryEntry]:
-        return [
-            self._entry(dict(zip(reply[::2], reply[1::2], strict=True)))
-            for reply in replies
-            if reply
-        ]
+    def _entries(self, replies: Iterable[Sequence[bytes | None]]) -> list[MemoryEntry]:
+        return [self._entry(values) for values in replies if any(values)]
 
-    def _entry(self, stored: Mapping[bytes, bytes]) -> MemoryEntry:
+    def _entry(self, values: Sequence[bytes | None]) -> MemoryEntry:
+        """The entry of the values of ``STORED``."""
         try:
-            contents = self._codec.decode(stored.get(b"contents", b""), step_of(stored))
-        except EncodingError as error:
-            name = stored.get(b"memory_id", b"?").decode("ascii", "replace")
+            step = int(values[_STEP] or "lacks")
+            contents = self._codec.decode(values[_CONTENTS] or b"", step)
+        except ValueError as error:  # an EncodingError is one
+            name = (values[0] or b"?").decode("ascii", "replace")
             raise EncodingError(f"entry {name} in {self.tier.name}: {error}") from error
-        return hash_to_entry(stored, contents)
+        return values_to_entry(values, contents)
 
     @staticmethod
     def _scattered(
@@ -601,17 +612,12 @@ def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[_Agent, Sequence[int]]]
 
 
 def _reading(prefix: str, names: Iterable[str]) -> list[Command]:
-    return [("HGETALL", prefix + name) for name in names]
+    return [_READ(prefix + name) for name in names]
 
 
-def _embedding_values(entry: MemoryEntry) -> list[Value]:
+def _vector_values(entry: MemoryEntry) -> list[Value]:
     version = entry.encoder_version
-    return [
-        entry.memory_id,
-        entry.revision,
-        vector_bytes(entry.embedding),
-        "" if version is None else version,
-    ]
+    return [vector_bytes(entry.embedding), "" if version is None else version]
 
 
 def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:

@@ -190,15 +190,20 @@ return {old[3], old[4]}
 """
 )
 
-# ARGV: now, then memory id, revision, vector and encoder version of each ('' for none). Gives 1
-# (stored) or 0 (absent, or of another revision) for each.
+# ARGV: now, then memory id, revision, vector and encoder version of each ('' for none), and the
+# vector and version it replaces (version 'any': whatever there is). Gives 1 (stored) or 0 (absent,
+# of another revision, or with another vector) for each.
 REEMBED = Script(
     _SHARED
     + """
 local outcome, ids = {}, {}
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 6 do
   local key = prefix .. ARGV[i]
   local stored = redis.call('HGET', key, 'revision') == ARGV[i + 1]
+  if stored and ARGV[i + 5] ~= 'any' then
+    local old = redis.call('HMGET', key, 'embedding', 'encoder_version')
+    stored = (old[1] or '') == ARGV[i + 4] and (old[2] or '') == ARGV[i + 5]
+  end
   if stored then
     if ARGV[i + 2] ~= '' and ARGV[i + 3] ~= '' then
       redis.call('HSET', key, 'embedding', ARGV[i + 2], 'encoder_version', ARGV[i + 3])

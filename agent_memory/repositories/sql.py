@@ -182,9 +182,11 @@ class LtmRepository(LongTermMemory):
 
         return self._write(work_on)
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
-        return self._write(lambda work: work.reembed(entries))
+        return self._write(lambda work: work.reembed(entries, read))
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one."""

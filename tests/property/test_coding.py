@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent_memory.coding import rans
 from agent_memory.coding.artifact import from_bytes, to_bytes
 from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, put_together, take_apart
 from agent_memory.coding.tolerances import EXACT, Tolerance
@@ -96,7 +97,7 @@ def check(original: Mapping[str, Any], decoded: Any, bounds: Mapping[str, float]
 def test_every_number_is_within_its_bound_and_all_else_exact(
     learned: list[dict[str, Any]], other: dict[str, Any], level: int
 ) -> None:
-    code = ContentsCode.fit([*learned, other])
+    code = fit_code([*learned, other])
     for step, contents in enumerate([*learned, other]):
         coded = code.encode(contents, step, level)
         if coded is None:
@@ -111,7 +112,7 @@ def test_every_number_is_within_its_bound_and_all_else_exact(
 def test_arbitrary_contents_keep_their_shapes_types_and_bounds(
     learned: list[dict[str, Any]], level: int
 ) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     for step, contents in enumerate(learned):
         coded = code.encode(contents, step, level)
         if coded is not None:
@@ -128,7 +129,7 @@ def test_arbitrary_contents_keep_their_shapes_types_and_bounds(
 def test_values_far_outside_the_fitted_range_are_kept(
     learned: list[float], wild: list[Any], level: int
 ) -> None:
-    code = ContentsCode.fit([{"x": value} for value in learned])
+    code = fit_code([{"x": value} for value in learned])
     for value in wild:
         coded = code.encode({"x": value}, 0, level)
         assert coded is not None
@@ -147,7 +148,7 @@ def test_tolerances_hold_whatever_they_are(
     values: list[float], fine: float, coarse: float, relative: bool
 ) -> None:
     tolerance = Tolerance(fine, coarse, relative)
-    code = ContentsCode.fit([{"x": value} for value in values], tolerances={"x": tolerance})
+    code = fit_code([{"x": value} for value in values], tolerances={"x": tolerance})
     allowed = tolerance.within(max(values) - min(values))
     for value in values:
         for level in (1, 2):
@@ -162,7 +163,7 @@ def test_tolerances_hold_whatever_they_are(
 def test_level_2_of_what_was_level_1_is_level_2_of_the_original(
     learned: list[dict[str, Any]],
 ) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     for step, contents in enumerate(learned):
         first = code.encode(contents, step, 1)
         assert first is not None
@@ -190,7 +191,7 @@ def test_many_at_once_are_the_same_bytes_and_the_same_contents(
     changes: list[tuple[int, Any]],
     level: int,
 ) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     asked = [*learned, *others]
     for place, value in changes:
         at = place % len(learned)
@@ -246,7 +247,7 @@ def a_code() -> tuple[ContentsCode, list[dict[str, Any]]]:
         {"a": float(rng.normal()), "b": [int(rng.integers(90)), "s"], "c": np.zeros(2), "d": None}
         for _ in range(300)
     ]
-    return ContentsCode.fit(learned), learned
+    return fit_code(learned), learned
 
 
 @MANY
@@ -278,7 +279,7 @@ def test_most_flipped_bits_are_told_and_none_does_harm() -> None:
 
 
 def test_an_announced_length_beyond_what_is_there_is_damage() -> None:
-    code = ContentsCode.fit([{"x": "a"}, {"x": "b"}])
+    code = fit_code([{"x": "a"}, {"x": "b"}])
     coded = code.encode({"x": "y" * 100_000}, 0, 2)
     assert coded is not None
     assert code.decode(coded, 0)[0] == {"x": "y" * 100_000}
@@ -293,7 +294,7 @@ def test_an_announced_length_beyond_what_is_there_is_damage() -> None:
 @MANY
 @given(st.lists(PLAIN | CONTENTS, min_size=1, max_size=25))
 def test_a_code_comes_back_from_its_bytes(learned: list[dict[str, Any]]) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     again = from_bytes(to_bytes(code))
     assert to_bytes(again) == to_bytes(code)
     for step, contents in enumerate(learned):
@@ -352,7 +353,7 @@ def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
 
 def test_nothing_to_fit_on_is_refused() -> None:
     with pytest.raises(InvalidEntry):
-        ContentsCode.fit([])
+        fit_code([])
 
 
 @pytest.mark.parametrize(
@@ -376,7 +377,7 @@ def test_nothing_to_fit_on_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_odd_contents_are_fitted_and_kept(contents: list[dict[str, Any]]) -> None:
-    code = ContentsCode.fit(contents)
+    code = fit_code(contents)
     assert len(to_bytes(code)) < 2_000_000
     for step, one in [*enumerate(contents)][:200]:
         for level in (1, 2):
@@ -388,7 +389,7 @@ def test_odd_contents_are_fitted_and_kept(contents: list[dict[str, Any]]) -> Non
 
 
 def test_a_counter_that_grows_with_the_step_stays_small_for_ever() -> None:
-    code = ContentsCode.fit([{"age": 17 + step} for step in range(200)])
+    code = fit_code([{"age": 17 + step} for step in range(200)])
     for step in (10**4, 10**9):
         coded = code.encode({"age": 17 + step}, step, 2)
         assert coded is not None
@@ -399,7 +400,7 @@ def test_a_counter_that_grows_with_the_step_stays_small_for_ever() -> None:
 def test_exact_paths_are_exact() -> None:
     rng = np.random.default_rng(2)
     contents = [{"x": float(value), "y": float(value)} for value in rng.normal(size=500)]
-    code = ContentsCode.fit(contents, tolerances={"x": EXACT})
+    code = fit_code(contents, tolerances={"x": EXACT})
     for one in contents[:50]:
         coded = code.encode(one, 0, 2)
         assert coded is not None
@@ -427,7 +428,7 @@ def test_contents_are_put_together_as_they_were_taken_apart(contents: dict[str, 
 def test_single_precision_is_bounded_too() -> None:
     rng = np.random.default_rng(3)
     values = rng.normal(size=(400, 3)).astype(np.float32)
-    code = ContentsCode.fit([{"x": row, "y": row[0]} for row in values])
+    code = fit_code([{"x": row, "y": row[0]} for row in values])
     for row in values[:100]:
         for level in (1, 2):
             coded = code.encode({"x": row, "y": row[0]}, 0, level)

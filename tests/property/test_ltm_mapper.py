@@ -62,8 +62,8 @@ def _read_back(entry: MemoryEntry, row: dict[str, Any]) -> SimpleNamespace:
 
 @given(_ENTRIES)
 def test_an_entry_becomes_a_row_and_the_row_the_same_entry(entry: MemoryEntry) -> None:
-    row = entry_to_row(entry, b"coded")
-    assert row["contents"] == b"coded"
+    row = entry_to_row(entry, b"\x80coded")
+    assert row["contents"] == b"\x80coded"
     again = row_to_entry(_read_back(entry, row), entry.contents)
     assert again == entry
     if again.embedding is not None:
