@@ -171,8 +171,11 @@ class _Restoring:
         for row in self._versions:
             if row["status"] == ACTIVE:
                 self._tables.activate(row["id"])
+        for row in self._versions:
+            if row["dictionary"] is not None:
+                self._resources.use_code(row["id"])  # which keeps a copy beside the entries
         self._resources.refresh_encoder()
-        self._resources.codes.use(self._resources.encoders.current.version)
+        self._resources.use_code(self._resources.encoders.current.version)
         return RestoreReceipt(
             self._backup.path,
             {name: self._backup.count(place) for place, name in PLACES.items()},

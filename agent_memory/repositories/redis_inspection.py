@@ -31,7 +31,7 @@ _IN_AGENT = (
     (re.compile(rb"ahead"), b"string"),
 )
 _IN_NAMESPACE = (
-    (re.compile(rb"attributes"), b"string"),
+    (re.compile(rb"attributes|code:[0-9]+"), b"string"),
     (re.compile(rb"attributes:complete|runs"), b"set"),
     (re.compile(rb"moving"), b"hash"),
     (re.compile(rb"agents:[A-Za-z0-9_]*"), b"zset"),
