@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from agent_memory.checking.job import Job
 from agent_memory.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.errors import CommandRefused
 from agent_memory.models.redis import agent_prefix
 from agent_memory.passages import Passage
 from agent_memory.repositories.redis_inspection import Owner, TierInspection
@@ -182,8 +184,9 @@ class Crossings:
 
     def look_at_moves(self) -> None:
         """Look for moves that were broken off; finish them as upkeep does."""
-        for way in self._passages:
-            broken = self._broken(way)
+        for way, inspection in zip(self._passages, self._above, strict=True):
+            self._drop_unreadable_notes(inspection)
+            broken = self._broken(inspection)
             if broken and self._job.repair:
                 way.settle()
             for token in broken:
@@ -192,16 +195,41 @@ class Crossings:
                     f"{way.source.tier.name}, move {token}",
                     "was broken off, and its note is left",
                     "agent-memory maintain",
-                    repaired=self._job.repair and token not in self._broken(way),
+                    repaired=self._job.repair and token not in self._broken(inspection),
                 )
 
-    def _broken(self, way: Passage) -> list[str]:
+    def _broken(self, inspection: TierInspection) -> list[str]:
         begun = self._job.resources.clock() - _BROKEN_AFTER
+        notes = self._notes(inspection)
         return [
-            move.token
-            for move in way.source.open_moves()
-            if int(move.token.partition("-")[0], 16) / 1000 < begun
+            token
+            for token, note in notes.items()
+            if _is_note(token, note) and int(token.partition("-")[0], 16) / 1000 < begun
         ]
+
+    def _drop_unreadable_notes(self, inspection: TierInspection) -> None:
+        for token, note in self._notes(inspection).items():
+            if not _is_note(token, note):
+                place = f"{inspection.namespace}, note {token} of a move"
+                means = "cannot be read, and keeps upkeep from settling moves"
+                done = self._job.keep(place, means, {"token": token, "note": note})
+                if done:
+                    inspection.channel.call("HDEL", f"{inspection.namespace}:moving", token)
+                self._job.findings.add(Kind.MOVE, place, means, _REPAIR, repaired=done)
+
+    def _notes(self, inspection: TierInspection) -> dict[str, bytes]:
+        try:
+            return inspection.notes_of_moves()
+        except CommandRefused:
+            return {}  # the key is of a wrong type, which is told with the keys
+
+
+def _is_note(token: str, note: bytes) -> bool:
+    try:
+        int(token.partition("-")[0], 16)
+        return all(len(agent) == 2 for agent in json.loads(note))
+    except (ValueError, TypeError):
+        return False
 
 
 def _named(key: EntryKey) -> str:

@@ -12,6 +12,7 @@ from agent_memory.coding.codes import named_version
 from agent_memory.compression import ContentsCodec
 from agent_memory.contents import CodedContents, is_coded
 from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
 from agent_memory.int8_grid import on_int8_grid
@@ -31,6 +32,7 @@ class Judge:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self.codec = ContentsCodec(codes=resources.codes)
+        self._in_use: set[int] = set()
         self.without_encoder: Counter[int] = Counter()
         """How many entries were met whose vector names a version that is not there."""
         self.without_code: Counter[int] = Counter()
@@ -62,6 +64,7 @@ class Judge:
     def vectors(self, entries: Sequence[MemoryEntry]) -> dict[int, str]:
         """What is wrong with vectors, by the place of their entries among those given."""
         wrong: dict[int, str] = {}
+        self._note_widths(entries)
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for place, entry in enumerate(entries):
             if entry.embedding is not None and entry.encoder_version is not None:
@@ -73,18 +76,36 @@ class Judge:
                 continue
             comparable = []
             for place in places:
-                entry = entries[place]
-                width = encoder.widths.at(entry.compression_level)
-                if entry.embedding is not None and len(entry.embedding) != width:
-                    wrong[place] = f"{len(entry.embedding)} numbers in place of {width}"
-                elif _is_exact(entry):
+                fault = self._width_fault(entries[place], encoder)
+                if fault:
+                    wrong[place] = fault
+                elif fault is None and _is_exact(entries[place]):
                     comparable.append(place)
             made = _made(encoder, [entries[place] for place in comparable])
             for place, vector in zip(comparable, made, strict=True):
-                stored = entries[place].embedding
-                if vector is not None and stored is not None and not _alike(stored, vector):
+                if vector is not None and not _alike(entries[place], vector):
                     wrong[place] = "not what its encoder makes of its contents"
         return wrong
+
+    def _note_widths(self, entries: Sequence[MemoryEntry]) -> None:
+        untrained = self._resources.encoders.encoder(UNTRAINED)
+        for entry in entries:
+            if entry.encoder_version == UNTRAINED and entry.embedding is not None and untrained:
+                level = entry.compression_level
+                if len(entry.embedding) == untrained.widths.at(level):
+                    self._in_use.add(level)
+
+    def _width_fault(self, entry: MemoryEntry, encoder: Encoder) -> str | None:
+        """What is wrong with a vector's width; empty if it may be that of another configuration.
+
+        The version that needs no training makes vectors as wide as each process is configured.
+        """
+        width, level = encoder.widths.at(entry.compression_level), entry.compression_level
+        found = 0 if entry.embedding is None else len(entry.embedding)
+        if found == width:
+            return None
+        known = entry.encoder_version != UNTRAINED or found in (*encoder.widths,)
+        return f"{found} numbers in place of {width}" if known or level in self._in_use else ""
 
     def with_new_vector(self, entry: MemoryEntry) -> MemoryEntry | None:
         """The entry with a vector made anew; None if it cannot be.
@@ -126,7 +147,9 @@ def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDAr
     return on_int8_grid(carried) if level == 2 else carried
 
 
-def _alike(stored: NDArray[np.float32], made: NDArray[np.float32]) -> bool:
-    one, other = stored.astype(np.float64), made.astype(np.float64)
+def _alike(entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
+    if entry.embedding is None:
+        return True
+    one, other = entry.embedding.astype(np.float64), made.astype(np.float64)
     lengths = float(np.sqrt(one @ one) * np.sqrt(other @ other))
     return bool(lengths == 0.0 or one @ other >= _ALIKE * lengths)

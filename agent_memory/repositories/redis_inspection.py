@@ -311,6 +311,11 @@ class TierInspection:
             for run in runs
         }
 
+    def notes_of_moves(self) -> dict[str, bytes]:
+        """The notes of moves out of here that were begun and not finished, by their tokens."""
+        noted = self.channel.call("HGETALL", f"{self.namespace}:moving")
+        return {_text(token): agents for token, agents in zip(noted[::2], noted[1::2], strict=True)}
+
     def ages(self, owner_ids: Sequence[tuple[Owner, str]]) -> list[tuple[int, int] | None]:
         """Revision and retrieval count of entries; None for those that are not here."""
         replies = self.channel.call_all(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +100,27 @@ class StoredRow:
             raise EncodingError(f"the row is damaged ({error!r:.200})") from error
 
 
+@contextmanager
+def _any_text(connection: Any) -> Iterator[None]:
+    """Read text that is no UTF-8 as well, at which SQLite's driver would stop."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        yield
+        return
+    driver.text_factory = _lenient
+    try:
+        yield
+    finally:
+        driver.text_factory = str
+
+
+def _lenient(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
 class LongTermInspection:
     """What stands in the tables of long-term memory.
 
@@ -143,7 +166,7 @@ class LongTermInspection:
         """All entries, some at a time, in the order of their rows."""
         last = -1
         while True:
-            with self.transactions.reading() as connection:
+            with self.transactions.reading() as connection, _any_text(connection):
                 found = connection.execute(self._statement(last)).all()
             if not found:
                 return
@@ -156,13 +179,14 @@ class LongTermInspection:
         Args:
             connection: In a transaction, which holds that moment.
         """
-        found = connection.execution_options(yield_per=AT_ONCE).execute(self._statement(None))
-        for rows in found.partitions(AT_ONCE):
-            yield [self._stored(row) for row in rows]
+        with _any_text(connection):
+            found = connection.execution_options(yield_per=AT_ONCE).execute(self._statement(None))
+            for rows in found.partitions(AT_ONCE):
+                yield [self._stored(row) for row in rows]
 
     def row(self, number: int) -> StoredRow | None:
         """One entry by its row."""
-        with self.transactions.reading() as connection:
+        with self.transactions.reading() as connection, _any_text(connection):
             found = connection.execute(self._statement(number - 1).limit(1)).first()
         return None if found is None or found.id != number else self._stored(found)
 

@@ -26,7 +26,7 @@ from agent_memory.repositories.sql import LtmRepository
 from agent_memory.repositories.sql_inspection import LongTermInspection
 from agent_memory.repositories.sql_tables import LongTermTables
 
-POINTS = {
+POINTS: dict[str, list[tuple[Any, str]]] = {
     "backup": [(saving, "put_entries"), (file, "_seal"), (file, "_sync_folder")],
     "restore": [
         (LongTermTables, "restore"),

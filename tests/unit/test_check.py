@@ -339,6 +339,9 @@ def test_a_move_that_was_broken_off_is_finished(system: AgentMemorySystem) -> No
     assert kinds(system) == {Kind.MOVE}
     assert kinds(system, repair=True) == {Kind.MOVE}
     assert kinds(system) == set()
+    client_of(system).hset("agent_memory:im:moving", "x", "{")
+    assert kinds(system, repair=True) == {Kind.MOVE}
+    assert kinds(system) == set()
 
 
 class TestLongTerm:
@@ -373,6 +376,7 @@ class TestLongTerm:
         "assignment",
         [
             "embedding = x'00'", "embedding_coding = 7", "embedding = x'0000803f01'",
+            "embedding = x'0000c07f' || substr(embedding, 5)",
             "embedding = CAST(x'0000c07f' || substr(embedding, 5) AS BLOB)",
             "embedding = CAST(substr(embedding, 1, 4) || zeroblob(31) || x'01' AS BLOB)",
         ],

@@ -148,3 +148,14 @@ def test_a_folder_record_that_is_damaged_is_told(folder: dict[str, Any]) -> None
     with AgentMemorySystem(MemoryConfig(**folder)) as system:
         (folder["path"] / "memory.json").write_text("{")
         assert kinds(system) == {Kind.FOLDER}
+
+
+def test_vectors_of_another_configuration_are_no_fault(folder: dict[str, Any]) -> None:
+    narrow = {"autoencoder_config": {"stm_dim": 64, "im_dim": 16, "ltm_dim": 8}}
+    with AgentMemorySystem(MemoryConfig(**folder, **LIMITS, **narrow)) as system:
+        fill(system)
+        assert kinds(system) == set()
+    with AgentMemorySystem.open(folder["path"], upkeep=False) as system:
+        before = remembered(system)
+        assert kinds(system, repair=True) == set()
+        assert remembered(system) == before
