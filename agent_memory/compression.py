@@ -47,11 +47,20 @@ class ContentsCodec:
     Args:
         max_entry_bytes: Refuse contents that need more bytes than this, unsqueezed.
         codes: The codes that were fitted; None: all is coded exactly.
+        beside_vectors: Whether an entry's vector rests unchanged beside its contents as long as
+            those do, and is there when they are read: then what it tells is not told again.
     """
 
-    def __init__(self, max_entry_bytes: int | None = None, codes: Codes | None = None) -> None:
+    def __init__(
+        self,
+        max_entry_bytes: int | None = None,
+        codes: Codes | None = None,
+        *,
+        beside_vectors: bool = False,
+    ) -> None:
         self._max_entry_bytes = max_entry_bytes
         self._codes = codes or Codes()
+        self._beside_vectors = beside_vectors
 
     def encode(self, entry: MemoryEntry) -> bytes:
         """Encode an entry's contents at its compression level.
@@ -62,23 +71,25 @@ class ContentsCodec:
         """
         coded = None
         if _may_be_coded(entry):
-            contents, step = entry.contents, entry.step_number
-            coded = self._codes.encode(contents, step, entry.compression_level)
+            coded = self._codes.encode(self._uncoded(entry))
         return self._exactly(entry) if coded is None else coded
 
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         """The same for many, in a fraction of the time."""
         wanted = [entry for entry in entries if _may_be_coded(entry)]
-        asked = [Uncoded(one.contents, one.step_number, one.compression_level) for one in wanted]
-        coded = dict(zip(map(id, wanted), self._codes.encode_many(asked), strict=True))
+        messages = self._codes.encode_many([*map(self._uncoded, wanted)])
+        coded = dict(zip(map(id, wanted), messages, strict=True))
         return [coded.get(id(entry)) or self._exactly(entry) for entry in entries]
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
         """Give back contents.
 
         Args:
             encoded: What ``encode`` gave.
             step: The entry's step.
+            vector: The entry's vector, of shape (dim,); needed where it rests beside them.
 
         Raises:
             EncodingError: The bytes are damaged, or were made by a newer version.
@@ -86,13 +97,18 @@ class ContentsCodec:
         if encoded and encoded[0] >= _PACKED_FROM:
             return unpack(unsealed(encoded))
         if is_coded(encoded):
-            return self._codes.decode(encoded, step)
+            return self._codes.decode(encoded, step, vector)
         if encoded[:1] != bytes([_SQUEEZED]):
             raise EncodingError("stored contents cannot be read (unknown coding)")
         try:
             return unpack(zstandard.ZstdDecompressor().decompress(encoded[1:], _MAX_UNPACKED))
         except zstandard.ZstdError as error:
             raise EncodingError(f"stored contents cannot be read ({error})") from error
+
+    def _uncoded(self, entry: MemoryEntry) -> Uncoded:
+        vector = entry.embedding if self._beside_vectors else None
+        step, level = entry.step_number, entry.compression_level
+        return Uncoded(entry.contents, step, level, vector, entry.encoder_version)
 
     def _exactly(self, entry: MemoryEntry) -> bytes:
         packed = pack(entry.contents, max_bytes=self._max_entry_bytes)
@@ -186,7 +202,7 @@ class CompressionEngine:
         if not _may_be_coded(entry):
             return entry
         step = entry.step_number
-        coded = self._codes.encode(entry.contents, step, entry.compression_level)
+        coded = self._codes.encode(Uncoded(entry.contents, step, entry.compression_level))
         if coded is None:
             return entry
         contents = self._codes.decode(coded, step)
@@ -231,6 +247,15 @@ class CompressionEngine:
             )
             for entry, vector in zip(entries, vectors, strict=True)
         ]
+
+    def resting(self, encoder: Encoder, states: Sequence[object]) -> NDArray[np.float32]:
+        """The vectors of states as they rest at level 2, of shape (n, dim).
+
+        Raises:
+            InvalidEntry: One cannot be encoded.
+        """
+        vectors = encoder.encode(states)
+        return np.stack([_at_level(encoder, vector, 2) for vector in vectors])
 
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
         vector = entry.embedding

@@ -91,6 +91,7 @@ class MemoryEntry:
         revision: Counts changes (importance, pin, links), not moves and not retrievals.
         error_bounds: By path, how far a decoded number may be from the original; paths that
             are absent are exact. None: all are.
+        pinned: Whether it stays in its tier; see ``AgentMemorySystem.pin``.
 
     Raises:
         InvalidEntry: A field has no meaning; the message names it.
@@ -112,6 +113,7 @@ class MemoryEntry:
     encoder_version: int | None = None
     revision: int = 0
     error_bounds: Mapping[str, float] | None = None
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         """Check every field, and bring each to its own type."""
@@ -138,6 +140,8 @@ class MemoryEntry:
             put(self, "encoder_version", checked_version(self.encoder_version, "encoder_version"))
         if self.error_bounds is not None:
             put(self, "error_bounds", _checked_bounds(self.error_bounds))
+        if self.pinned is not False:
+            put(self, "pinned", _checked_flag("pinned", self.pinned))
 
     @classmethod
     def restored(cls, *values: Any) -> MemoryEntry:
@@ -156,7 +160,7 @@ class MemoryEntry:
         it.memory_id, it.run_id, it.agent_id, it.step_number, it.timestamp = values[:5]
         it.memory_type, it.contents, it.importance_score, it.compression_level = values[5:9]
         it.retrieval_count, it.creation_time, it.last_access_time = values[9:12]
-        it.embedding, it.encoder_version, it.revision, it.error_bounds = values[12:]
+        it.embedding, it.encoder_version, it.revision, it.error_bounds, it.pinned = values[12:]
         sound = (
             _MEMORY_ID.fullmatch(it.memory_id)
             and 0 <= it.step_number <= MAX_STEP
@@ -187,6 +191,7 @@ class MemoryEntry:
         vectors = {}
         if self.embedding is not None:
             vectors[_EMBEDDING_NAMES[min(self.compression_level, 2)]] = self.embedding.tolist()
+        marks = {"pinned": True} if self.pinned else {}
         return {
             "memory_id": self.memory_id,
             "run_id": self.run_id,
@@ -201,6 +206,7 @@ class MemoryEntry:
                 "importance_score": self.importance_score,
                 "retrieval_count": self.retrieval_count,
                 "memory_type": self.memory_type.value,
+                **marks,
             },
             "embeddings": vectors,
         }
@@ -243,7 +249,7 @@ class MemoryEntry:
 class _Draft:
     """An entry that is being filled, one field after the other, and then becomes one.
 
-    Setting sixteen fields of what is frozen already takes four times as long.
+    Setting seventeen fields of what is frozen already takes four times as long.
     """
 
     __slots__ = MemoryEntry.__slots__
@@ -284,6 +290,7 @@ class Query:
         importance: Least and greatest importance, both included.
         attributes: Conditions on contents by path, all of which must hold; see ``attributes``:
             ``{"mood": "calm", "home.food": (3, 10)}``.
+        pinned: Only those that are pinned (True), or that are not (False).
         order: In which order, and so which entries a limit keeps.
         limit: At most this many entries; None for all.
 
@@ -298,6 +305,7 @@ class Query:
     memory_type: MemoryType | None = None
     importance: tuple[float, float] | None = None
     attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
+    pinned: bool | None = None
     order: Order = Order.OLDEST
     limit: int | None = None
 
@@ -312,6 +320,8 @@ class Query:
         if self.memory_type is not None:
             put(self, "memory_type", _checked_type(self.memory_type))
         put(self, "attributes", checked_conditions(self.attributes))
+        if self.pinned is not None:
+            put(self, "pinned", _checked_flag("pinned", self.pinned))
         put(self, "order", _checked_order(self.order))
         if self.limit is not None:
             put(self, "limit", _checked_count("limit", self.limit))
@@ -389,6 +399,12 @@ def checked_level(level: object) -> int:
     if level > 2:
         raise InvalidEntry(f"compression_level: {level} is none of 0, 1, 2")
     return level
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise InvalidEntry(f"{name}: True or False is needed, not {value!r:.80}")
 
 
 def _checked_number(name: str, value: object) -> float:

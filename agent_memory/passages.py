@@ -11,7 +11,7 @@ from agent_memory.ageing import Ages, Moment
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.entry import MemoryEntry, Query
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.base import Gone, MemoryRepository
 from agent_memory.repositories.census import Census
 
 _BATCH = 500  # entries a round trip between the Redis tiers
@@ -69,9 +69,14 @@ class Passage:
     ) -> Iterator[MemoryEntry]:
         """Read the entries that have to leave, of some agents at a time."""
         crowded = {
-            agent_id: census.entries - self.memory_limit
+            # Pinned entries take their places within the limit, and leave for none of them.
+            agent_id: min(census.entries - self.memory_limit, census.entries - census.pinned)
             for agent_id, census in told.items()
-            if agent_id in overdue or census.entries > self.memory_limit
+        }
+        crowded = {
+            agent_id: excess
+            for agent_id, excess in crowded.items()
+            if agent_id in overdue or excess > 0
         }
         expected = (
             (agent_id, told[agent_id].entries if agent_id in overdue else excess)
@@ -96,14 +101,15 @@ class Passage:
             read_at: When reading them began, in seconds since 1970.
 
         Returns:
-            How many are gone from the source, and the agents of those that changed meanwhile.
+            How many have moved by this, and not by another process that moved them at the same
+            time; and the agents of those that changed meanwhile.
         """
         moved = 0
         changed: set[str] = set()
         for batch in batches(entries, self.batch):
             copies = [self.engine.lowered(entry, self.level) for entry in batch]
             gone = self.source.move_to(self.destination, copies, read_at)
-            moved += sum(gone)
+            moved += gone.count(Gone.REMOVED)
             changed.update(
                 entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
             )
@@ -117,8 +123,12 @@ class Passage:
             for keys in batches(self.source.keys(run_id, agent_id), self.batch):
                 copied = self.destination.get_readable(keys)
                 if copied:
-                    # Only what stands here as it was copied is removed.
-                    self.source.remove_copied(copied)
+                    # Only what stands here as it was copied is removed; else the copy is.
+                    gone = self.source.remove_copied(copied)
+                    self.source.withdraw(
+                        self.destination,
+                        [copy for copy, left in zip(copied, gone, strict=True) if not left],
+                    )
         for move in moves:
             self.source.close_move(move)
 
@@ -146,7 +156,7 @@ class Passage:
     ) -> dict[str, list[MemoryEntry]]:
         if self.demote_first == "oldest":
             queries = [
-                Query(run_id=run_id, agent_id=agent_id, limit=count)
+                Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)
                 for agent_id, count in counts.items()
             ]
             return dict(zip(counts, self.source.find_readable(queries), strict=True))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from agent_memory.compression import CompressionEngine
 from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import EncodingError, InvalidEntry
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 
 Progress = Callable[[int, int], object]
 """Called with how many entries were dealt with so far, and how many there are."""
@@ -33,6 +33,15 @@ class Reencoded(NamedTuple):
     """Entries whose contents cannot be read or encoded; they keep what they have."""
     left: int
     """Entries that were found with another version's vector once more at the end."""
+
+
+class Recoded(NamedTuple):
+    """What came of coding contents anew."""
+
+    done: int
+    """Entries whose contents are coded as those that come."""
+    left: int
+    """Entries that changed meanwhile or cannot be read; they are as they were."""
 
 
 def reencode(
@@ -76,6 +85,32 @@ def reencode(
         if not left:
             break
     return Reencoded(done, len(unreadable), left)
+
+
+def recode(tier: LongTermMemory, runs: Sequence[str], progress: Progress | None = None) -> Recoded:
+    """Code the contents of long-term memory again, as those that come are coded now.
+
+    It may be stopped at any moment and begun again.
+
+    Args:
+        tier: Long-term memory.
+        runs: Of which runs.
+        progress: Told of each batch.
+
+    Raises:
+        StoreUnavailable: It does not answer; what was done stays done.
+    """
+    agents = [(run_id, agent_id) for run_id in runs for agent_id in tier.agents(run_id)]
+    total = sum(tier.count(run_id, agent_id) for run_id, agent_id in agents)
+    done, passed = 0, 0
+    for run_id, agent_id in agents:
+        for batch in _batches(tier.keys(run_id, agent_id)):
+            entries = tier.get_readable(batch)
+            done += sum(tier.recode(entries))
+            passed += len(batch)
+            if progress is not None:
+                progress(min(passed, total), total)
+    return Recoded(done, passed - done)
 
 
 def _outdated(

@@ -280,7 +280,7 @@ class Resources:
         self._open_database(opened)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
         codec = ContentsCodec(codes=self.codes)
-        ltm = self._ltm_repository(codec)
+        ltm = self._ltm_repository(ContentsCodec(codes=self.codes, beside_vectors=True))
         stm, im = self._open_redis_tiers(opened, codec)
         self._code_copies = CodeCopies(self.channels[-1], self.config.im_config.namespace)
         self.codes.also_from(self._code_copies)

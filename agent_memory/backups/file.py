@@ -95,7 +95,7 @@ def fields_of(entry: MemoryEntry, contents: bytes) -> bytes:
             *(entry.step_number, entry.timestamp, entry.memory_type.value, entry.importance_score),
             *(entry.compression_level, entry.retrieval_count, entry.creation_time),
             *(entry.last_access_time, entry.revision, entry.encoder_version, *vector, contents),
-            bounds,
+            *(bounds, entry.pinned),
         ]
     )
     return packed
@@ -111,8 +111,9 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
         saved_fields = msgpack.unpackb(saved.fields)
         head, tail = saved_fields[:8], saved_fields[8:]
         step, timestamp, kind, importance, level, count, created, accessed = head
-        revision, version, coding, vector, stored, bounds = tail
-        contents = codec.decode(stored, step)
+        revision, version, coding, coded, stored, bounds, pinned = tail
+        vector = None if coded is None else decode_vector(coding, coded)
+        contents = codec.decode(stored, step, vector)
         return MemoryEntry(
             memory_id=saved.memory_id,
             run_id=saved.run,
@@ -126,10 +127,11 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
             retrieval_count=count,
             creation_time=created,
             last_access_time=accessed,
-            embedding=None if vector is None else decode_vector(coding, vector),
+            embedding=vector,
             encoder_version=version,
             revision=revision,
             error_bounds=bounds_of(contents, bounds),
+            pinned=pinned,
         )
     except EncodingError as error:
         raise EncodingError(f"entry {saved.memory_id} of the backup: {error}") from error

@@ -148,7 +148,7 @@ class Crossings:
         other = one.upper if tier is one.lower else one.lower
         if not self._job.resources.tiers[other].get_readable([one.key]):
             return False
-        return repository.remove_copied(copies) == [True]
+        return all(repository.remove_copied(copies))
 
     def _is_forgotten(self, tier: Tier, key: EntryKey) -> bool:
         forgotten = self._job.resources.ltm.forgotten([key])

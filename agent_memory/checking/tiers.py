@@ -195,6 +195,7 @@ class TierCheck:
             "times": entry.timestamp,
             "importance": entry.importance_score,
             f"type:{entry.memory_type.value}": entry.timestamp,
+            **({"pinned": entry.timestamp} if entry.pinned else {}),
         }
         for name in sorted({*wanted, *one.places}):
             found, right = one.places.get(name), wanted.get(name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agent_memory.coding import rans
 from agent_memory.coding.column import Column
+from agent_memory.coding.numbers import Lattice
 from agent_memory.coding.prediction import Predictor
 from agent_memory.coding.rans import TOTAL, TOTAL_BITS, Reader, Share, narrowed
 from agent_memory.coding.structure import Signature, put_together, take_apart
@@ -172,10 +173,13 @@ class ContentsCode:
         return {}
 
     @cached_property
-    def bounded_paths(self) -> frozenset[str]:
-        """The paths whose numbers may be off at some level."""
-        columns = (column for shape in self.shapes for column in shape.columns)
-        return frozenset(column.path for column in columns if column.bound(2) is not None)
+    def lattices(self) -> Mapping[str, frozenset[Lattice]]:
+        """The lattices at each path whose numbers may be off at some level."""
+        found: dict[str, frozenset[Lattice]] = {}
+        for column in (column for shape in self.shapes for column in shape.columns):
+            if isinstance(column.numbers, Lattice):
+                found[column.path] = found.get(column.path, frozenset()) | {column.numbers}
+        return found
 
     @cached_property
     def _by_signature(self) -> dict[Signature, int]:

@@ -103,12 +103,13 @@ def _rounded(sums: NDArray[np.float64]) -> Cells:
     return np.floor(sums * 2.0**-_SHIFT + 0.5).astype(np.int64)
 
 
-def checked(scale: object, weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> bool:
+def is_sound(scale: object, weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> bool:
     """Whether numbers that were read may be those of a predictor: no sum of theirs is inexact."""
-    sound = type(scale) is float and 0.0 < scale < np.inf
+    sound = isinstance(scale, float) and 0.0 < scale < np.inf
     shaped = weights.ndim == 2 and offsets.shape == weights.shape[1:] and len(weights) <= WIDEST
-    bounded = bool(
+    if not (sound and shaped):
+        return False
+    return bool(
         np.abs(weights).max(initial=0.0) <= _LARGEST_WEIGHT
         and np.abs(offsets).max(initial=0.0) <= _LARGEST_OFFSET
     )
-    return bool(sound and shaped and bounded)

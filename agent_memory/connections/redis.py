@@ -231,9 +231,11 @@ class RedisChannel:
                 if isinstance(reply, redis.exceptions.NoScriptError)
             ]
             if refused:
-                _answer(self._exchange([("SCRIPT", "LOAD", script.source)], True)[0])
-                again = self._exchange([commands[place] for place in refused], repeatable)
-                for place, reply in zip(refused, again, strict=True):
+                # In one go, lest a server that dies in between have no scripts once more.
+                load = ("SCRIPT", "LOAD", script.source)
+                again = self._exchange([load, *(commands[place] for place in refused)], repeatable)
+                _answer(again[0])
+                for place, reply in zip(refused, again[1:], strict=True):
                     replies[place] = reply
             return [_answer(reply) for reply in replies]
 

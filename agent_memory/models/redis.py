@@ -9,6 +9,7 @@ the same script, which lie in others, so that a cluster is not served:
     <namespace>:{<run>/<agent>}:times             sorted  memory ids by timestamp
     <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
     <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
+    <namespace>:{<run>/<agent>}:pinned            sorted  memory ids of pinned ones by timestamp
     <namespace>:{<run>/<agent>}:changes           stream  ids that lately came, went or changed
     <namespace>:{<run>/<agent>}:ahead             string  since when entries are far ahead
     <namespace>:{<run>/<agent>}:number:<path>     sorted  memory ids by a declared attribute
@@ -55,13 +56,14 @@ FIELDS = (
     "encoder_version",
     "error_bounds",
     "attributes",
+    "pinned",
 )
-"""The fields of an entry's hash, in the order the scripts take them; the last four may lack.
+"""The fields of an entry's hash, in the order the scripts take them; the last five may lack.
 
 Declared attributes have fields of their own besides: see ``redis_attributes``.
 """
 
-STORED = FIELDS[:-1]
+STORED = tuple(name for name in FIELDS if name != "attributes")
 """The fields that an entry is made of."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
@@ -122,6 +124,7 @@ def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -
         "" if entry.encoder_version is None else entry.encoder_version,
         "" if bounds is None else json.dumps(dict(bounds)),
         attributes,
+        "1" if entry.pinned else "",
     ]
 
 
@@ -155,7 +158,7 @@ def values_to_entry(values: Sequence[bytes | None], contents: Mapping[str, Any])
     """
     stored: Any = values  # whatever lacks is told below
     name, run, agent, step, at, kind, importance, level, count, created, accessed, *rest = stored
-    revision, _, vector, version, bounds = rest
+    revision, _, vector, version, bounds, pinned = rest
     try:
         return MemoryEntry.restored(
             name.decode(),
@@ -174,6 +177,7 @@ def values_to_entry(values: Sequence[bytes | None], contents: Mapping[str, Any])
             None if version is None else int(version),
             int(revision),
             bounds_of(contents, None if bounds is None else json.loads(bounds)),
+            pinned == b"1",
         )
     except (AttributeError, TypeError, ValueError, InvalidEntry) as error:
         raise _damaged(values, error) from error

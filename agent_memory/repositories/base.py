@@ -63,8 +63,24 @@ class Codec(Protocol):
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         """The same for many."""
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
-        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
+        """Give back contents of a step, beside whose vector they were coded.
+
+        Raises:
+            EncodingError: The bytes are damaged.
+        """
+
+
+class Gone(IntEnum):
+    """What became of an entry that was to be removed once it was copied; true where it is gone."""
+
+    CHANGED = 0
+    """It changed since it was read, and stays."""
+    REMOVED = 1
+    ABSENT = 2
+    """It was not there any more: another process was faster."""
 
 
 class OpenMove(NamedTuple):
@@ -285,19 +301,33 @@ class MemoryRepository(ABC):
         """Remove the entries that answer any of some queries, of one agent or of many.
 
         Each entry goes with its places in all indexes. Its contents are not read, so that one
-        that is damaged goes too, unless a query asks about contents.
+        that is damaged goes too, unless a query asks about contents. What is pinned meanwhile
+        stays, if it is asked for what is not.
 
         Returns:
             How many there were.
         """
-        return self.remove_many({entry.key for query in queries for entry in self.find(query)})
+        found = {
+            entry.key: entry
+            for query in queries
+            for entry in self.find(query)
+            if query.pinned is False
+        }
+        removed = sum(self.remove_copied([*found.values()]))
+        others = {
+            entry.key
+            for query in queries
+            if query.pinned is not False
+            for entry in self.find(query)
+        }
+        return removed + self.remove_many(others)
 
     @abstractmethod
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since.
 
         Returns:
-            For each, whether it is gone now: False when the stored revision or retrieval count
+            For each, what became of it: ``CHANGED`` when the stored revision or retrieval count
             is not the given one, in which case the mover copies again.
         """
 
@@ -306,7 +336,7 @@ class MemoryRepository(ABC):
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier: write there, have it acknowledged, then remove here.
 
         Whatever happens in between, each entry is in at least one of the two; one that is left
@@ -319,8 +349,37 @@ class MemoryRepository(ABC):
                 the forgetting of its key is not stored.
 
         Returns:
-            For each, whether it is gone from here; False when it changed since it was read.
+            For each, whether it is gone from here, and by this call: of several that move the same
+            entry at once one has removed it, and to the others it was absent.
         """
+        gone = self._moved(destination, copies, read_at)
+        self.withdraw(
+            destination, [copy for copy, left in zip(copies, gone, strict=True) if not left]
+        )
+        return gone
+
+    def withdraw(self, destination: MemoryRepository, copies: Sequence[MemoryEntry]) -> None:
+        """Remove copies from another tier that were moved there and have been changed here since.
+
+        The entry need not move again soon: it may be pinned now.
+
+        Args:
+            destination: The tier they were copied to.
+            copies: As they stand there; what is newer there stays.
+        """
+        if not copies:
+            return
+        # A change here cannot have been undone: what is older there is nobody's only copy.
+        revisions = {
+            entry.key: entry.revision for entry in self.get_readable([copy.key for copy in copies])
+        }
+        destination.remove_copied(
+            [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]
+        )
+
+    def _moved(
+        self, destination: MemoryRepository, copies: Sequence[MemoryEntry], read_at: float
+    ) -> list[Gone]:
         if not isinstance(destination, LongTermMemory):
             destination.add_many(copies)
             return self.remove_copied(copies)
@@ -331,7 +390,7 @@ class MemoryRepository(ABC):
             copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE
         ]
         gone = iter(self.remove_copied(taken))
-        return [added is Added.STALE or next(gone) for added in outcome]
+        return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
 
     def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
         """See that queries by the declared attributes are answered from an index.
@@ -482,8 +541,8 @@ class MemoryRepository(ABC):
         return [entry.key for entry in self.find(query)]
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
-        """How important each entry of an agent in a run is, newest first."""
-        query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST)
+        """How important each entry of an agent is that is not pinned, newest first."""
+        query = Query(run_id=run_id, agent_id=agent_id, pinned=False, order=Order.NEWEST)
         return [(entry.key, entry.importance_score) for entry in self.find(query)]
 
     def versions(self) -> dict[int, int]:
@@ -592,6 +651,20 @@ class LongTermMemory(MemoryRepository):
         Returns:
             How many rows were deleted.
         """
+
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Code the contents of entries again, as those that come are coded now.
+
+        So what has been exact may be within the bounds of a code that was fitted since. Contents
+        that lie on lattices which that code has not stay as they are.
+
+        Args:
+            entries: As they were read.
+
+        Returns:
+            For each, whether it was stored: False when it is not here, or has changed.
+        """
+        return [False] * len(entries)
 
     @abstractmethod
     def release(self, keys: Iterable[EntryKey], at: float) -> None:

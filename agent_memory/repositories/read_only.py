@@ -11,6 +11,7 @@ from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import StoreReadOnly
 from agent_memory.repositories.base import (
     Added,
+    Gone,
     LongTermMemory,
     MemoryRepository,
     Neighbour,
@@ -49,6 +50,10 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Refused."""
+        return self._refuse()
+
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Refused."""
         return self._refuse()
@@ -61,7 +66,7 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Refused."""
         return self._refuse()
 

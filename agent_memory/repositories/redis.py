@@ -41,6 +41,7 @@ from agent_memory.repositories import redis_scripts as scripts
 from agent_memory.repositories.base import (
     Added,
     Codec,
+    Gone,
     MemoryRepository,
     Neighbour,
     OpenMove,
@@ -62,6 +63,8 @@ from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
+_UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
+_GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 _REPLACING_ANY: list[Value] = ["", "any"]
 _READ = KeyedCommand("HMGET", *STORED)
 _NAMES = [name.encode() for name in STORED]
@@ -203,24 +206,31 @@ class RedisRepository(MemoryRepository):
         """Remove the entries that answer any of some queries; two requests for all of them."""
         if any(query.attributes for query in queries):
             return super().remove_answering(queries)
-        return self.remove_many(
-            dict.fromkeys(_flat(keys_answering(self._channel, self._namespace, queries)))
-        )
+        found = keys_answering(self._channel, self._namespace, queries)
+        expected: dict[EntryKey, tuple[Value, Value]] = {}
+        for query, keys in zip(queries, found, strict=True):
+            for key in keys:
+                if query.pinned is False:
+                    # One that is pinned this very moment stays.
+                    expected.setdefault(key, _UNPINNED)
+                else:
+                    expected[key] = "", ""
+        return self._remove(list(expected), list(expected.values())).count(1)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         outcome = self._remove(
             [entry.key for entry in entries],
             [(entry.revision, entry.retrieval_count) for entry in entries],
         )
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def move_to(
         self,
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier; within one server and database in one transaction."""
         if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
             with self._noted({copy.key[:2] for copy in copies}):
@@ -238,7 +248,7 @@ class RedisRepository(MemoryRepository):
             ]
 
         outcome = self._scattered(groups, destination._declared.run(scripts.MOVE, calls))
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash."""
@@ -348,7 +358,7 @@ class RedisRepository(MemoryRepository):
         prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
         if query.limit == 0:
             return []
-        if query.attributes:
+        if query.attributes or query.pinned is not None:
             return super().nearest(query, probe)
         proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
         if proposed is not None:
@@ -399,14 +409,14 @@ class RedisRepository(MemoryRepository):
         if query.limit == 0:
             return prefix, []
         if not query.attributes:
-            replies = self._channel.call_all(lookups(prefix, query))
-            return prefix, [name.decode() for name in chosen(replies, query.limit)]
+            (keys,) = keys_answering(self._channel, self._namespace, [query])
+            return prefix, [key.memory_id for key in keys]
         # Asked each time: the server may have lost everything, and this with it.
         places = {path: lookup(path, wanted) for path, wanted in query.attributes.items()}
         complete = self._declared.complete(self._channel.call(*self._declared.completeness))
         usable = [place for path, place in places.items() if path in complete]
         replies = self._channel.call_all(lookups(prefix, query, usable))
-        return prefix, [name.decode() for name in chosen(replies, query.limit)]
+        return prefix, [name.decode() for name in chosen(replies, query)]
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and index what is stored by all declared ones.
@@ -460,19 +470,21 @@ class RedisRepository(MemoryRepository):
         return {name: told for name, told in zip(names, found, strict=True) if told is not None}
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
-        """How important each entry of an agent in a run is, newest first."""
+        """How important each entry of an agent is that is not pinned, newest first."""
         prefix = agent_prefix(self._namespace, run_id, agent_id)
-        newest, scored = self._channel.call_all(
+        newest, scored, pinned = self._channel.call_all(
             [
                 ("ZREVRANGE", f"{prefix}times", 0, -1),
                 ("ZRANGE", f"{prefix}importance", 0, -1, "WITHSCORES"),
+                ("ZRANGE", f"{prefix}pinned", 0, -1),
             ]
         )
+        stays = set(pinned)
         scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
         return [
             (EntryKey(run_id, agent_id, name.decode()), scores[name])
             for name in newest
-            if name in scores
+            if name in scores and name not in stays
         ]
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:

@@ -54,7 +54,10 @@ def server_bytes(channel: RedisChannel) -> int | None:
     return int(told["used_memory"]) - int(told.get("mem_not_counted_for_evict", 0))
 
 
-_INDEXES = ("steps", "times", "importance", "changes", *(f"type:{kind}" for kind in MemoryType))
+_INDEXES = (
+    *("steps", "times", "importance", "pinned", "changes"),
+    *(f"type:{kind}" for kind in MemoryType),
+)
 
 
 def _usage(channel: RedisChannel, names: Sequence[str]) -> list[int]:

@@ -22,9 +22,10 @@ AT_ONCE = 100
 
 _SCANNED = 1_000  # keys
 _TYPES = tuple(kind.value for kind in MemoryType)
+_INDEXES = (*ORDERS, *(f"type:{kind}" for kind in _TYPES), "pinned")
 _IN_AGENT = (
     (re.compile(rb"[0-9a-f]{32}"), b"hash"),
-    (re.compile(rb"steps|times|importance"), b"zset"),
+    (re.compile(rb"steps|times|importance|pinned"), b"zset"),
     (re.compile(b"type:(?:%s)" % "|".join(_TYPES).encode()), b"zset"),
     (re.compile(rb"number:[A-Za-z0-9_]*|value:[A-Za-z0-9_]*:[A-Za-z0-9_]*"), b"zset"),
     (re.compile(rb"changes"), b"stream"),
@@ -44,7 +45,7 @@ _GLOB = re.compile(r"([\\*?\[\]])")
 _EXAMINE = Script(
     f"""
 local prefix, found = KEYS[1], {{}}
-local indexes = {{{", ".join(f"'{name}'" for name in (*ORDERS, *(f"type:{t}" for t in _TYPES)))}}}
+local indexes = {{{", ".join(f"'{name}'" for name in _INDEXES)}}}
 for _, id in ipairs(ARGV) do
   local key, places, attributes = prefix .. id, {{}}, {{}}
   for i, index in ipairs(indexes) do
@@ -74,6 +75,8 @@ for i = 3, #ARGV do
   local belongs = redis.call('EXISTS', prefix .. id) == 1
   if belongs and string.sub(index, 1, 5) == 'type:' then
     belongs = redis.call('HGET', prefix .. id, 'memory_type') == string.sub(index, 6)
+  elseif belongs and index == 'pinned' then
+    belongs = redis.call('HGET', prefix .. id, 'pinned') == '1'
   elseif belongs and (string.find(index, '^number:') or string.find(index, '^value:')) then
     local spelled = redis.call('HGET', prefix .. id, 'attributes') or ''
     belongs = string.find(' ' .. spelled, ' ' .. index .. ' ', 1, true) ~= nil
@@ -341,13 +344,12 @@ def _age(revision: bytes | None, count: bytes | None) -> tuple[int, int] | None:
 
 def _examined(owner: Owner, memory_id: str, reply: Sequence[Any]) -> Examined:
     flat, scores, told = reply
-    names = (*ORDERS, *(f"type:{kind}" for kind in _TYPES))
     texts = [_text(one) for one in told]
     return Examined(
         owner,
         memory_id,
         dict(zip(flat[::2], flat[1::2], strict=True)),
-        {name: float(score) for name, score in zip(names, scores, strict=True) if score != b""},
+        {name: float(score) for name, score in zip(_INDEXES, scores, strict=True) if score != b""},
         tuple(AttributePlace(*texts[first : first + 6]) for first in range(0, len(texts), 6)),
     )
 

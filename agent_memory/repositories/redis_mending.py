@@ -26,6 +26,7 @@ end
 local function take_from_indexes(id)
   for _, index in ipairs(orders) do redis.call('ZREM', prefix .. index, id) end
   for _, index in ipairs(types) do redis.call('ZREM', prefix .. index, id) end
+  redis.call('ZREM', prefix .. 'pinned', id)
   local spelled = redis.call('HGET', prefix .. id, 'attributes') or ''
   for index in string.gmatch(spelled, '(%S+) %S+ %S+ %S+') do
     redis.call('ZREM', prefix .. index, id)
@@ -47,11 +48,12 @@ for i = 4, #ARGV, 2 do
   if is_as_seen(key, ARGV[i + 1]) then
     take_from_indexes(id)
     local told = redis.call('HMGET', key, 'step_number', 'timestamp', 'importance_score',
-                            'memory_type', 'attributes')
+                            'memory_type', 'attributes', 'pinned')
     redis.call('ZADD', prefix .. 'steps', told[1], id)
     redis.call('ZADD', prefix .. 'times', told[2], id)
     redis.call('ZADD', prefix .. 'importance', told[3], id)
     redis.call('ZADD', prefix .. 'type:' .. told[4], told[2], id)
+    if told[6] == '1' then redis.call('ZADD', prefix .. 'pinned', told[2], id) end
     for index, score, field, value in string.gmatch(told[5] or '', '(%S+) (%S+) (%S+) (%S+)') do
       redis.call('HSET', key, field, value)
       redis.call('ZADD', prefix .. index, score == '-' and told[2] or score, id)

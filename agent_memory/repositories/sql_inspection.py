@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy import Engine, Row, and_, delete, select, type_coerce
 from sqlalchemy.types import NullType
 
+from agent_memory.contents import is_coded
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_rows import row_to_entry
+from agent_memory.models.ltm_columns import PINNED
+from agent_memory.models.ltm_rows import row_to_entry, vector_of
 from agent_memory.repositories import sql_attributes
 from agent_memory.repositories.base import Codec
 from agent_memory.repositories.sql_statements import IN_LIST, chunked, table_of
@@ -82,13 +84,18 @@ class StoredRow:
         if None in (self.run_id, self.agent_id, self.memory_type):
             raise EncodingError("its run, its agent or its type is not there")
         try:
-            contents = codec.decode(columns["contents"], columns["step_number"])
             named = dict(columns)
+            coding = named["embedding_coding"]
+            named |= {"embedding_coding": coding % PINNED, "pinned": coding >= PINNED}
             for name in ("creation_time", "last_access_time"):
                 if named[name] is None:
                     named[name] = named["timestamp"]
             if not with_vector:
                 named |= {"embedding": None, "encoder_version": None}
+            stored = columns["contents"]
+            # Coded contents may rest beside the vector, and cannot be read without it.
+            beside = vector_of(SimpleNamespace(**named)) if _is_coded(stored) else None
+            contents = codec.decode(stored, columns["step_number"], beside)
             row = SimpleNamespace(
                 **named | {"memory_id": self.memory_id, "run_id": self.run_id,
                            "agent_id": self.agent_id, "memory_type": self.memory_type}
@@ -98,6 +105,10 @@ class StoredRow:
             raise
         except _DAMAGES as error:
             raise EncodingError(f"the row is damaged ({error!r:.200})") from error
+
+
+def _is_coded(stored: object) -> bool:
+    return isinstance(stored, bytes) and is_coded(stored)
 
 
 @contextmanager

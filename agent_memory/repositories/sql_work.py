@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_rows import code_embedding
+from agent_memory.models.ltm_columns import PINNED
+from agent_memory.models.ltm_rows import bounds_of_row, code_embedding
 from agent_memory.models.ltm_vectors import decode_vector
 from agent_memory.repositories.base import Added, same_vector
 from agent_memory.repositories.sql_names import KnownNames, Names
@@ -142,20 +143,25 @@ class UnitOfWork:
         return changed.rowcount == 1
 
     def reembed(
-        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+        self,
+        entries: Sequence[MemoryEntry],
+        read: Sequence[MemoryEntry] | None,
+        contents: Sequence[bytes | None],
     ) -> list[bool]:
         """Store entries' vectors in place of those they had, where the revision is theirs.
 
         Args:
             entries: The entries.
             read: As they were read; given, only the vector that one had is replaced.
+            contents: Their contents, coded, which may stand on their vectors; None: those that
+                are stored do not.
         """
         self._names.note_versions({entry.encoder_version for entry in entries})
         located = self.locate(entry.key for entry in entries)
         stored = {} if read is None else self._vectors(place.row for place in located.values())
         table, changes, outcome = self._entries, [], []
         known: Sequence[MemoryEntry | None] = [None] * len(entries) if read is None else read
-        for entry, before in zip(entries, known, strict=True):
+        for entry, before, coded in zip(entries, known, contents, strict=True):
             place = located.get(entry.key)
             there = place is not None and place.age[0] == entry.revision
             if there and place is not None and before is not None:
@@ -169,15 +175,23 @@ class UnitOfWork:
                         "vector": vector,
                         "coding": coding,
                         "version": entry.encoder_version,
+                        "coded": coded,
+                        "bounds": None if coded is None else bounds_of_row(entry, coded),
                     }
                 )
+        given = bindparam("coded", type_=table.c.contents.type)
+        bounds = bindparam("bounds", type_=table.c.error_bounds.type)
+        pinned = case((table.c.embedding_coding >= PINNED, PINNED), else_=0)
         statement = (
             update(table)
             .where(table.c.id == bindparam("row"))
             .values(
                 embedding=bindparam("vector"),
-                embedding_coding=bindparam("coding"),
+                embedding_coding=pinned + bindparam("coding"),
                 encoder_version=bindparam("version"),
+                contents=func.coalesce(given, table.c.contents),
+                # Bounds that stand beside exact contents stay.
+                error_bounds=case((given.is_(None), table.c.error_bounds), else_=bounds),
             )
         )
         if changes:
@@ -187,7 +201,8 @@ class UnitOfWork:
     def _vectors(self, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The vectors and versions of entries by the ids of their rows, as fields."""
         table = self._entries
-        asked = (table.c.id, table.c.embedding, table.c.embedding_coding, table.c.encoder_version)
+        coding = (table.c.embedding_coding % PINNED).label("embedding_coding")
+        asked = (table.c.id, table.c.embedding, coding, table.c.encoder_version)
         return {
             row.id: {
                 "embedding": (

@@ -15,7 +15,7 @@ import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
 from agent_memory.backups.file import Backup
-from tests.faults.storing import AGENTS, LIMITS, contents_of
+from tests.faults.upkeeping import AGENTS, LIMITS, contents_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -75,7 +75,7 @@ def test_a_backup_beside_a_program_that_stores_and_moves_misses_and_doubles_noth
 ) -> None:
     log = tmp_path / "acknowledged"
     log.touch()
-    writer = run("storing.py", tmp_path / "memory", log, 0, 1_000_000, 0)
+    writer = run("upkeeping.py", "store", tmp_path / "memory", log, 0)
     try:
         for number in range(ROUNDS):
             deadline = time.monotonic() + 60

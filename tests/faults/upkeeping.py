@@ -1,6 +1,6 @@
 """A program that backs up, restores or repairs, and kills itself on the way; tests run it.
 
-Usage: upkeeping.py backup|restore|repair FOLDER FILE KILL_AT
+Usage: upkeeping.py backup|restore|repair|store FOLDER FILE KILL_AT
 
 The process kills itself at the KILL_AT-th point: where it is about to begin, or has just ended, a
 write of this work. 0 lets it live.
@@ -71,7 +71,35 @@ class Points:
         return watched
 
 
+LIMITS: dict[str, Any] = {
+    "stm_config": {"memory_limit": 4},
+    "im_config": {"memory_limit": 6},
+    "ltm_config": {"batch_size": 3},
+    "cleanup_interval": 3,
+}
+AGENTS = ("ant", "bee")
+
+
+def contents_of(step: int) -> dict[str, Any]:
+    """What every agent remembers of a step."""
+    return {"step": step, "payload": str(step) * 50}
+
+
+def store(folder: str, acknowledged: str) -> None:
+    """Store and move without end, and write down what was acknowledged before the next begins."""
+    config = MemoryConfig(path=Path(folder), engine="embedded", search=False, **LIMITS)
+    with AgentMemorySystem(config) as system, Path(acknowledged).open("a") as log:
+        for step in range(1_000_000):
+            for agent in AGENTS:
+                if system.store_agent_state(agent, contents_of(step), step):
+                    log.write(f"{agent} {step}\n")
+                    log.flush()
+
+
 def main(work: str, folder: str, saved: str, kill_at: str) -> None:
+    if work == "store":
+        store(folder, saved)
+        return
     config = MemoryConfig(path=Path(folder), engine="embedded", search=False)
     points = Points(int(kill_at))
     crossings._PAUSE = 0.01  # nobody else is at work here

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from agent_memory.coding import rans
 from agent_memory.coding.artifact import from_bytes, to_bytes
@@ -336,6 +337,49 @@ HOSTILE: list[Any] = [
 ]  # fmt: skip
 
 
+_PREDICTION = {
+    "scale": 1.0,
+    "weights": np.zeros((2, 1), np.int32),
+    "offsets": np.zeros(1, np.int64),
+    "shapes": [[0]],
+    "places": [[0]],
+}
+_WRONG: list[dict[str, Any]] = [
+    {"scale": 0.0},
+    {"scale": float("nan")},
+    {"scale": 1},
+    {"weights": np.zeros((2, 1))},
+    {"weights": np.zeros((65, 1), np.int32)},
+    {"weights": np.full((2, 1), 2**30, np.int32)},
+    {"weights": [0, 0]},
+    {"offsets": np.full(1, 2**60, np.int64)},
+    {"offsets": np.zeros(2, np.int64)},
+    {"shapes": []},
+    {"shapes": [[7]]},
+    {"shapes": [[0, 0]]},
+    {"places": [[1]]},
+    {"places": [[-2]]},
+    {"places": [[True]]},
+]
+
+
+@pytest.mark.parametrize("wrong", _WRONG, ids=range(len(_WRONG)))
+def test_hostile_predictions_are_refused(wrong: dict[str, Any]) -> None:
+    from agent_memory.embeddings.framing import framed  # noqa: PLC0415  # to forge one
+
+    told = {
+        "columns": [["p", [], "i", [0, False], 0, 0, [rans.TOTAL - 1, 1]]],
+        "shapes": [[("d", ("p",), (0,)), [0]]],
+        "widths": [rans.TOTAL],
+    }
+    sound = from_bytes(framed(b"amcode\0\1", {}, pack({**told, "prediction": _PREDICTION})))
+    coded = sound.encode({"p": 0}, 0, 2, np.ones(2, np.float32))
+    assert coded is not None
+    assert sound.decode(coded, 0, np.ones(2, np.float32))[0] == {"p": 0}
+    with pytest.raises(EncodingError):
+        from_bytes(framed(b"amcode\0\1", {}, pack({**told, "prediction": _PREDICTION | wrong})))
+
+
 @pytest.mark.parametrize("told", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
     from agent_memory.embeddings.framing import framed  # noqa: PLC0415  # to forge one
@@ -346,6 +390,83 @@ def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
         return
     with pytest.raises(EncodingError):
         from_bytes(raw)
+
+
+# -- prediction from vectors ---------------------------------------------------------------------
+
+TOLD_BY_VECTORS = st.lists(st.tuples(PLAIN, st.floats(-3, 3, width=32)), min_size=40, max_size=80)
+
+
+def with_vectors(
+    told: list[tuple[dict[str, Any], float]],
+) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
+    """Contents, and vectors that tell much about them and something else."""
+    contents = [one for one, _ in told]
+    vectors = [[one["position"][0] / 5, one["steps"] / 1e4, other] for one, other in told]
+    return contents, np.array(vectors, np.float32)
+
+
+@MANY
+@given(TOLD_BY_VECTORS, CONTENTS)
+def test_beside_a_vector_numbers_keep_their_bounds_one_at_a_time_and_many(
+    told: list[tuple[dict[str, Any], float]], other: dict[str, Any]
+) -> None:
+    contents, vectors = with_vectors(told)
+    code = from_bytes(to_bytes(fit_code(contents, vectors=vectors)))
+    asked, steps = [*contents, other], [*range(len(contents) + 1)]
+    beside = np.vstack([vectors, np.full((1, 3), 1e30, np.float32)])
+    coded = encode_many(code, asked, steps, 2, beside)
+    told_one_by_one = zip(asked, steps, beside, strict=True)
+    assert coded == [code.encode(one, step, 2, row) for one, step, row in told_one_by_one]
+    known = [place for place, one in enumerate(coded) if one is not None]
+    messages = [one for one in coded if one is not None]
+    decoded = decode_many(code, messages, known, beside[known])
+    for place, message, found in zip(known, messages, decoded, strict=True):
+        assert not isinstance(found, EncodingError)
+        assert code.decode(message, place, beside[place]) == found
+        check(asked[place], found[0], code.bounds(found[1], 2))
+
+
+def test_what_vectors_tell_is_not_told_again_and_cannot_be_read_without() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((600, 4)).astype(np.float32)
+    contents = [
+        {"x": [float(row[place] - row[0]) for place in range(4)], "n": int(row[2] * 100)}
+        for row in vectors
+    ]
+    plain, code = fit_code(contents), fit_code(contents, vectors=vectors)
+    alone = sum(len(plain.encode(one, 0, 2) or b"") for one in contents)
+    beside = [
+        code.encode(one, 0, 2, row) or b"" for one, row in zip(contents, vectors, strict=True)
+    ]
+    assert 3 * sum(map(len, beside)) < 2 * alone
+    for missing in (None, vectors[0][:3]):
+        with pytest.raises(EncodingError, match="vector"):
+            code.decode(beside[0], 0, missing)
+        (error,) = decode_many(code, beside[:1], [0], None if missing is None else missing[None])
+        assert isinstance(error, EncodingError)
+    # Level 1, and contents without a vector, are coded as if there were none.
+    for level, vector in ((1, vectors[0]), (2, None)):
+        coded = code.encode(contents[0], 0, level, vector)
+        assert coded is not None
+        check(contents[0], code.decode(coded, 0)[0], code.bounds(0, level))
+
+
+def test_a_code_that_follows_keeps_the_lattices_that_serve() -> None:
+    rng = np.random.default_rng(0)
+    first = [{"x": float(x), "y": float(x)} for x in rng.uniform(0, 100, 300)]
+    later = [{"x": float(x), "y": float(x) * 1000} for x in rng.uniform(-10, 120, 300)]
+    parent = fit_code(first)
+    code = fit_code(later, parent=parent)
+    assert code.lattices["x"] == parent.lattices["x"]
+    assert code.lattices["y"] != parent.lattices["y"]  # a thousand times too fine by now
+    for level in (1, 2):
+        coded = parent.encode(first[0], 0, level)
+        assert coded is not None
+        once = parent.decode(coded, 0)[0]
+        again = code.encode(once, 0, level)
+        assert again is not None
+        assert code.decode(again, 0)[0]["x"] == once["x"]
 
 
 # -- what is fitted on ---------------------------------------------------------------------------

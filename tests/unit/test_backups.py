@@ -73,6 +73,8 @@ def test_a_memory_on_any_engine_is_restored_into_another_folder_as_it_was(
     system = open_memory(**LIMITS, indexed_attributes=("mood",))
     fill(system)
     hit = system.recall(Query(agent_id="ant", limit=1))[0]
+    system.pin("ant", system.ltm.keys("default", "ant")[2].memory_id)
+    system.pin("ant", system.stm.keys("default", "ant")[2].memory_id)
     system.maintain()
     assert system.ltm.get(hit.entry.key).retrieval_count == 1
     system.forget("ant", memory_id=system.stm.keys("default", "ant")[0].memory_id)

@@ -51,6 +51,8 @@ def system(open_memory: Opener) -> AgentMemorySystem:
     for step in range(20):
         for agent in AGENTS:
             assert opened.store_agent_state(agent, {"step": step, "mood": f"m{step % 3}"}, step)
+    opened.pin("ant", opened.stm.keys("default", "ant")[-1].memory_id)
+    opened.pin("ant", opened.ltm.keys("default", "ant")[-1].memory_id)
     return opened
 
 
@@ -132,6 +134,15 @@ def _strike_the_run_off(client: Any, _name: str) -> None:
     client.srem("agent_memory:stm:runs", "default")
 
 
+def _pin_beneath(client: Any, name: str) -> None:
+    client.zadd(f"{_STM}pinned", {name: 1.0})
+
+
+def _unpin_beneath(client: Any, _name: str) -> None:
+    (pinned,) = client.zrange(f"{_STM}pinned", 0, -1)
+    client.zrem(f"{_STM}pinned", pinned)
+
+
 def _drop_attributes(client: Any, name: str) -> None:
     client.hdel(f"{_STM}{name}", "attributes")
 
@@ -143,6 +154,8 @@ def _drop_attributes(client: Any, name: str) -> None:
         (_drop_from_all, Kind.INDEX),
         (_give_another_place, Kind.INDEX),
         (_drop_the_orders_of_the_agent, Kind.INDEX),
+        (_pin_beneath, Kind.INDEX),
+        (_unpin_beneath, Kind.INDEX),
         (_strike_the_agent_off, Kind.INDEX),
         (_strike_the_run_off, Kind.INDEX),
         (_drop_from_an_attribute, Kind.ATTRIBUTES),
