@@ -62,6 +62,11 @@ _REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 CODED_FROM, CODED_BELOW = 0x02, 0x80
 """The first byte of contents that a fitted code has coded; ``pack`` begins with 0x80 or more."""
 
+_SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this are told in the first byte
+_LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
+CODED_MARK = 9
+"""How many bytes tell the version of a code at most."""
+
 
 class CodeBounds(dict[str, float]):
     """Bounds that a fitted code tells, by path: they were checked when it was read."""
@@ -90,6 +95,30 @@ class CodedContents(dict[str, Any]):
 def is_coded(stored: bytes) -> bool:
     """Whether stored contents were coded by a fitted code, which knows their bounds."""
     return bool(stored) and CODED_FROM <= stored[0] < CODED_BELOW
+
+
+def marked(version: int, coded: bytes) -> bytes:
+    """Contents as they are stored that the code of a version has coded."""
+    mark = bytes([CODED_FROM + version]) if version < _SHORT else _LONG + version.to_bytes(8, "big")
+    return mark + coded
+
+
+def unmarked(stored: bytes) -> tuple[int, bytes]:
+    """The version whose code stored contents name, and the rest.
+
+    Raises:
+        EncodingError: Only their beginning is there.
+    """
+    if stored[:1] != _LONG:
+        return stored[0] - CODED_FROM, stored[1:]
+    if len(stored) < CODED_MARK:
+        raise EncodingError("stored contents cannot be read (only their beginning is there)")
+    return int.from_bytes(stored[1:CODED_MARK], "big"), stored[CODED_MARK:]
+
+
+def code_named_by(stored: bytes) -> int | None:
+    """The version whose code stored contents, or their first bytes, name; None: they are exact."""
+    return unmarked(stored)[0] if is_coded(stored) else None
 
 
 def bounds_of(contents: object, stored: Mapping[str, float] | None) -> Mapping[str, float] | None:

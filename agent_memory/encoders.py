@@ -14,7 +14,14 @@ from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
 from agent_memory.embeddings.plan import Plan, Progress
 from agent_memory.embeddings.training import MOST_FITTED, TrainingReport, train
 from agent_memory.entry import MemoryEntry, checked_version
-from agent_memory.errors import ConfigError, EntryConflict, InvalidEntry, StoreReadOnly
+from agent_memory.errors import (
+    ConfigError,
+    EncoderInUse,
+    EntryConflict,
+    InvalidEntry,
+    StoreReadOnly,
+)
+from agent_memory.fidelity import Fidelity, measure
 from agent_memory.fitting_contents import ContentsReport, fit_contents, tolerances_of
 from agent_memory.identity import checked_encoder_name, checked_run_ids
 from agent_memory.learning import agents_of, remembered
@@ -233,6 +240,65 @@ class Encoders:
         self._check_writable("nothing was coded anew")
         ltm = self._resources.ltm
         return recode(ltm, sorted(ltm.runs()) if runs is None else checked_run_ids(runs), progress)
+
+    def remove(self, version: int) -> None:
+        """Remove a version that no entry needs any more; its number is not given again.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncoderInUse: New entries are encoded with it, or entries in some tier have its
+                vectors or contents in its code; the message says how many, and what to do.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A tier does not answer.
+        """
+        self._check_writable("nothing was removed")
+        version = checked_version(version)
+        needed = {
+            repository.tier.name: (
+                repository.versions().get(version, 0),
+                repository.code_versions().get(version, 0),
+            )
+            for repository in self._resources.tiers
+        }
+        if any(map(any, needed.values())):
+            told = "; ".join(
+                f"{name}: {vectors} vectors, contents of {contents}"
+                for name, (vectors, contents) in needed.items()
+                if vectors or contents
+            )
+            raise EncoderInUse(
+                f"version {version} of the encoder is needed by entries ({told}): encode them anew "
+                "first (encoders.reencode(), encoders.recode()); contents that lie on lattices of "
+                "its own need it for as long as they are kept"
+            )
+        self._resources.versions.remove(version)
+
+    def fidelity(
+        self, version: int | None = None, *, runs: Sequence[str] | None = None, most: int = 2_000
+    ) -> Fidelity:
+        """Measure what a version makes of memories that are still exact, and whether it drifts.
+
+        Args:
+            version: The version; None: the current one.
+            runs: Of which runs; None: this system's.
+            most: How many memories at most.
+
+        Raises:
+            InvalidEntry: A number or list has no meaning.
+            EncoderNotFound: The version is not registered.
+            EncodingError: What is registered is damaged.
+            StoreUnavailable: A tier does not answer.
+        """
+        resources = self._resources
+        version = self.current if version is None else checked_version(version)
+        encoder = resources.encoders.sought(version)
+        wanted = [self._run_id] if runs is None else checked_run_ids(runs)
+        return measure(
+            version,
+            [one for one in remembered(resources.tiers, wanted, most) if not one.error_bounds],
+            encoder if isinstance(encoder, FittedEncoder) else None,
+            resources.codes.found(version),
+        )
 
     def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
         """Decode the vector of a memory to a state, and tell how far to trust it.

@@ -7,6 +7,7 @@
     +-- EntryNotFound(KeyError)         no entry under that key
     +-- EncoderNotFound(KeyError)       no version of the encoder under that number
     +-- EntryConflict                   the entry was changed by someone else meanwhile
+    +-- EncoderInUse                    stored entries need the version of the encoder
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
     +-- MemoryNotEmpty                  a backup was to be restored into what holds entries already
@@ -50,6 +51,10 @@ class EntryNotFound(MemoryStoreError, KeyError):
     def __str__(self) -> str:
         # KeyError shows its argument's repr, which would put the whole sentence in quotes.
         return str(self.args[0]) if self.args else ""
+
+
+class EncoderInUse(MemoryStoreError):
+    """Stored entries need the version of the encoder, or new ones are encoded with it."""
 
 
 class EncoderNotFound(MemoryStoreError, KeyError):

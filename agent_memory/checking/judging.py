@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.coding.codes import named_version
 from agent_memory.compression import ContentsCodec
-from agent_memory.contents import CodedContents, is_coded
+from agent_memory.contents import CodedContents, code_named_by
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.entry import MemoryEntry
@@ -43,13 +42,11 @@ class Judge:
 
         That is no fault of the entry, which stays as it is; it is counted.
         """
-        if not isinstance(contents, bytes) or not is_coded(contents):
-            return False
         try:
-            version = named_version(contents)
+            version = code_named_by(contents) if isinstance(contents, bytes) else None
         except EncodingError:
             return False
-        if version not in self._known_versions():
+        if version is None or version not in self._known_versions():
             return False  # a number that is damaged itself names no version
         try:
             self._resources.codes.code(version)

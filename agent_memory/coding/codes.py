@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from agent_memory.coding.artifact import from_bytes
 from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import encode_many
-from agent_memory.contents import CODED_BELOW, CODED_FROM, CodedContents
+from agent_memory.contents import CodedContents, marked, unmarked
 from agent_memory.errors import EncodingError
 from agent_memory.forking import after_fork
 
 _ASK_AGAIN = 10.0  # seconds after which a code that was absent or damaged is looked for again
-_SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this are told in the first byte
-_LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
 
 _logger = logging.getLogger(__name__)
 
@@ -89,6 +87,15 @@ class Codes:
         """The code of that version."""
         return None if self._current is None else self.code(self._current)
 
+    def found(self, version: int) -> ContentsCode | None:
+        """The code of a version; None if it has none.
+
+        Raises:
+            EncodingError: It is damaged.
+            StoreUnavailable: The place where it is registered does not answer.
+        """
+        return self.code(version) if self._raw(version) is not None else None
+
     def use(self, version: int) -> None:
         """Code contents with the code of a version from now on, if it has one that keeps enough.
 
@@ -136,7 +143,7 @@ class Codes:
         code = self.code(version)
         vector = asked.vector if _predicts(code, version, asked) else None
         message = code.encode(contents, step, level, vector)
-        return None if message is None else _mark(version) + message
+        return None if message is None else marked(version, message)
 
     def encode_many(self, asked: Sequence[Uncoded]) -> list[bytes | None]:
         """The same for many."""
@@ -157,7 +164,7 @@ class Codes:
                 None if vectors is None else np.array(vectors, np.float32),
             )
             for place, message in zip(places, messages, strict=True):
-                coded[place] = None if message is None else _mark(version) + message
+                coded[place] = None if message is None else marked(version, message)
         return coded
 
     def decode(
@@ -174,7 +181,7 @@ class Codes:
             EncodingError: The bytes are damaged, or their code is not there.
             StoreUnavailable: The place where it is registered does not answer.
         """
-        version, message = _unmarked(coded)
+        version, message = unmarked(coded)
         code = self.code(version)
         contents, shape, level = code.decode(message, step, vector)
         return CodedContents(contents, version, level, code.bounds(shape, level))
@@ -229,15 +236,6 @@ class Codes:
         self._lock = threading.RLock()
 
 
-def named_version(coded: bytes) -> int:
-    """The version that coded contents name.
-
-    Raises:
-        EncodingError: Only their beginning is there.
-    """
-    return _unmarked(coded)[0]
-
-
 def _predicts(code: ContentsCode, version: int, asked: Uncoded) -> bool:
     """Whether the vector beside contents is one that their code predicts from."""
     prediction = code.prediction
@@ -253,18 +251,3 @@ def _read(version: int, raw: bytes | None) -> ContentsCode:
         return from_bytes(raw)
     except EncodingError as error:
         raise EncodingError(f"version {version} of the encoder: {error}") from error
-
-
-def _mark(version: int) -> bytes:
-    if version < _SHORT:
-        return bytes([CODED_FROM + version])
-    return _LONG + version.to_bytes(8, "big")
-
-
-def _unmarked(coded: bytes) -> tuple[int, bytes]:
-    """The version that coded contents name, and the rest."""
-    if coded[:1] != _LONG:
-        return coded[0] - CODED_FROM, coded[1:]
-    if len(coded) < 9:
-        raise EncodingError("stored contents cannot be read (only their beginning is there)")
-    return int.from_bytes(coded[1:9], "big"), coded[9:]

@@ -161,6 +161,10 @@ class Column:
         same_sign = copysign(1.0, value) == copysign(1.0, self.values[found])
         return found if same_sign else None
 
+    def lies_outside(self, value: Any) -> bool:
+        """Whether a float is none that the lattice holds, and comes with its own bytes."""
+        return self.known(value) is None and self._cell(value, 0, 0) is None
+
     def _cell(self, value: Any, step: int, predicted: int) -> int | None:
         """The fine cell of a number that lies in a bucket."""
         numbers = self.numbers

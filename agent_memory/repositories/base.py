@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.attributes import meets
+from agent_memory.contents import CodedContents
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
@@ -554,6 +555,16 @@ class MemoryRepository(ABC):
             for entry in self.find(Query(run_id=run_id, agent_id=agent_id))
         )
         return {version: count for version, count in counts.items() if version is not None}
+
+    def code_versions(self) -> dict[int, int]:
+        """How many entries have contents coded by the code of each version. Looks at all."""
+        agents = ((run_id, agent_id) for run_id in self.runs() for agent_id in self.agents(run_id))
+        return Counter(
+            entry.contents.version
+            for run_id, agent_id in agents
+            for entry in self.find(Query(run_id=run_id, agent_id=agent_id))
+            if isinstance(entry.contents, CodedContents)
+        )
 
     @abstractmethod
     def stored_bytes(self) -> int:

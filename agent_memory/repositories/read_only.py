@@ -156,6 +156,10 @@ class ReadOnlyRepository(LongTermMemory):
         """The keys of all entries of an agent in a run, by step."""
         return self._repository.keys(run_id, agent_id)
 
+    def code_versions(self) -> dict[int, int]:
+        """As the contract says."""
+        return self._repository.code_versions()
+
     def versions(self) -> dict[int, int]:
         """How many entries of every run name each version of the encoder."""
         return self._repository.versions()

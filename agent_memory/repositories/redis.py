@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.connections.redis import Command, KeyedCommand, RedisChannel
+from agent_memory.contents import code_named_by
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -395,13 +396,27 @@ class RedisRepository(MemoryRepository):
         )
         return {int(version): count for version, count in counts.items() if version is not None}
 
-    def _versions(self, run_id: str, agent_id: str) -> Iterator[tuple[EntryKey, bytes | None]]:
-        keys = self.keys(run_id, agent_id)
-        prefix = agent_prefix(self._namespace, run_id, agent_id)
-        versions = self._channel.call_all(
-            [("HGET", prefix + key.memory_id, "encoder_version") for key in keys]
+    def code_versions(self) -> dict[int, int]:
+        """How many entries have contents coded by the code of each version."""
+        counts = Counter(
+            code_named_by(contents or b"")
+            for run_id in self.runs()
+            for agent_id in self.agents(run_id)
+            for _, contents in self._field(run_id, agent_id, "contents")
         )
-        return zip(keys, versions, strict=True)
+        return {version: count for version, count in counts.items() if version is not None}
+
+    def _versions(self, run_id: str, agent_id: str) -> Iterator[tuple[EntryKey, bytes | None]]:
+        return self._field(run_id, agent_id, "encoder_version")
+
+    def _field(
+        self, run_id: str, agent_id: str, name: str
+    ) -> Iterator[tuple[EntryKey, bytes | None]]:
+        """A field of all entries of an agent."""
+        prefix = agent_prefix(self._namespace, run_id, agent_id)
+        keys = self.keys(run_id, agent_id)
+        asked = [("HGET", prefix + key.memory_id, name) for key in keys]
+        return zip(keys, self._channel.call_all(asked), strict=True)
 
     def _answering(self, query: Query) -> tuple[str, list[str]]:
         """The agent's key prefix, and the ids of the entries that answer a query."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from agent_memory.attributes import declared_attributes
-from agent_memory.contents import CodedContents, is_coded
+from agent_memory.contents import CodedContents, code_named_by, is_coded
 from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -49,6 +50,7 @@ from agent_memory.repositories.sql_statements import (
     ids_by_run,
     memory_ids_by_step,
     number_of_entries,
+    numbers_by_mark,
     numbers_by_version,
     outdated_memory_ids,
     owned_by,
@@ -455,6 +457,15 @@ class LtmRepository(LongTermMemory):
         with self._transactions.reading() as connection:
             rows = connection.execute(numbers_by_version(self._models))
             return {row.version: row.number for row in rows}
+
+    def code_versions(self) -> dict[int, int]:
+        """How many entries have contents coded by the code of each version."""
+        with self._transactions.reading() as connection:
+            rows = connection.execute(numbers_by_mark(self._models))
+            counts = Counter[int | None]()
+            for row in rows:
+                counts[code_named_by(bytes(row.mark))] += row.number
+        return {version: number for version, number in counts.items() if version is not None}
 
     def stored_bytes(self) -> int:
         """How many bytes the database uses for all entries here, indexes included.

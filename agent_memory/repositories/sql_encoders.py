@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, upd
 from sqlalchemy.exc import IntegrityError
 
 from agent_memory.embeddings.registry import UNTRAINED
-from agent_memory.errors import EncoderNotFound, EntryConflict
+from agent_memory.errors import EncoderInUse, EncoderNotFound, EntryConflict
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql_statements import table_of
 from agent_memory.repositories.sql_transactions import Transactions
 
 ACTIVE = "active"
 REGISTERED = "registered"
+REMOVED = "removed"
 
 _FORMAT = 1
 _ATTEMPTS = 3
@@ -30,8 +31,8 @@ class EncoderRecord:
         version: Its number; 0 needs no training.
         name: For people.
         kind: "pca", "learned", "file" for one that was given as a file, or "untrained" for 0.
-        status: "active" (new entries are encoded with it), "registered", or "unregistered":
-            entries name it, and its weights are not here.
+        status: "active" (new entries are encoded with it), "registered", "removed" (its weights
+            are gone), or "unregistered": entries name it, and its weights are not here.
         parent: The version that was active when it was trained.
         created_at: When, in seconds since 1970; 0 for version 0.
         metrics: What was measured when it was trained, and on whose memories.
@@ -171,6 +172,34 @@ class EncoderVersions:
                     f"version {version} of the encoder is not registered; "
                     "see: agent-memory encoder list"
                 )
+            connection.commit()
+
+    def remove(self, version: int) -> None:
+        """Remove a version's weights and what was measured of it.
+
+        Its number and the few kilobytes of its code of contents stay: a process that does not
+        know yet may still code with it, and loses nothing.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncoderInUse: New entries are encoded with it.
+        """
+        table = self._table
+        with self._transactions.writing() as connection:
+            status = connection.scalar(
+                select(table.c.status).where(table.c.id == version, table.c.weights.is_not(None))
+            )
+            if status is None:
+                raise EncoderNotFound(
+                    f"version {version} of the encoder is not registered; "
+                    "see: agent-memory encoder list"
+                )
+            if status == ACTIVE:
+                raise EncoderInUse(
+                    f"version {version} of the encoder encodes new entries; activate another first"
+                )
+            gone = {"weights": None, "metrics": None, "name": None, "status": REMOVED}
+            connection.execute(update(table).where(table.c.id == version).values(gone))
             connection.commit()
 
     def _insert(self, values: Mapping[str, Any], above: int) -> int:

@@ -17,11 +17,13 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    case,
     exists,
     func,
     select,
 )
 
+from agent_memory.contents import CODED_BELOW, CODED_FROM, CODED_MARK
 from agent_memory.entry import EntryKey, Order, Query
 from agent_memory.models.ltm import LtmModels
 
@@ -212,6 +214,16 @@ def numbers_by_version(models: LtmModels) -> Select[*tuple[Any, ...]]:
     version = models.LtmEntry.encoder_version
     numbers = select(version.label("version"), func.count().label("number"))
     return numbers.where(version.is_not(None)).group_by(version)
+
+
+def numbers_by_mark(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """How many entries begin with each of the marks that name the code of their contents."""
+    mark = func.substr(models.LtmEntry.contents, 1, CODED_MARK)
+    first = func.substr(models.LtmEntry.contents, 1, 1)
+    coded = first.between(bytes([CODED_FROM]), bytes([CODED_BELOW - 1]))
+    short = case((first < bytes([CODED_BELOW - 1]), first), else_=mark)
+    numbers = select(short.label("mark"), func.count().label("number"))
+    return numbers.where(coded).group_by(short)
 
 
 def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:

@@ -10,13 +10,12 @@ import json
 import random
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query
-from agent_memory.entry import EntryKey
-from agent_memory.errors import EntryConflict, EntryNotFound
+from agent_memory.errors import EntryNotFound
 from agent_memory.testing.acknowledged import Acknowledgements
 from tests.faults.scenarios import LIMITS, contents_of
 
@@ -25,7 +24,7 @@ STEPS_OF_EACH = 1_000_000
 _WEIGHTS = {
     "moves": {"store": 10, "maintain": 3, "recall": 2},
     "everything": {
-        "store": 10, "maintain": 2, "recall": 3, "change": 6, "forget": 2,
+        "store": 10, "maintain": 2, "recall": 3, "change": 6, "pin": 2, "forget": 2,
         "forget_guest": 1,
     },
 }  # fmt: skip
@@ -66,31 +65,32 @@ class Racer:
         return entries
 
     def change(self) -> None:
-        if entries := self.recall():
-            entry = self._chance.choice(entries)
-            place = entry.agent_id, entry.step_number
+        # The newest of one agent, so that others are at the same, several times in a row.
+        newest = Query(agent_id=AGENTS[0], order=Order.NEWEST, limit=1)
+        for hit in self._system.recall(newest) * 5:
+            place = hit.entry.agent_id, hit.entry.step_number
+            named = hit.entry.agent_id, hit.entry.memory_id
             self._log.changing(*place)
-            if self._changed(entry.key):
+            if self._is_there(self._system.set_importance, *named, self._chance.random()):
                 self._log.changed(*place)
 
-    def _changed(self, key: EntryKey) -> bool:
+    def pin(self) -> None:
+        # Of an agent whose importance nobody sets: pinning twice is one change. And let go at
+        # once, so that no entry stays pinned.
+        for hit in self._system.recall(Query(agent_id=AGENTS[1], limit=1)):
+            named = hit.entry.agent_id, hit.entry.memory_id
+            for change in (self._system.pin, self._system.unpin):
+                self._log.changing(hit.entry.agent_id, hit.entry.step_number)
+                self._is_there(change, *named)
+
+    @staticmethod
+    def _is_there(change: Callable[..., object], *arguments: Any) -> bool:
         """Change an entry wherever it is; False if it was forgotten."""
-        system = self._system
-        for _ in range(100):
-            for tier in (system.stm, system.im, system.ltm):
-                found = tier.get_many([key])
-                if found:
-                    break
-            else:
-                return False
-            try:
-                tier.replace(replace(found[0], importance_score=self._chance.random()))
-            except EntryConflict:
-                continue  # another was faster
-            except EntryNotFound:
-                continue  # it moved on
-            return True
-        raise AssertionError("others change it all the time")
+        try:
+            change(*arguments)
+        except EntryNotFound:
+            return False
+        return True
 
     def forget(self) -> None:
         if entries := self.recall():

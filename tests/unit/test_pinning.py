@@ -11,6 +11,7 @@ from agent_memory import AgentMemorySystem, Query, Tier
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.consolidation import Moves
 from agent_memory.repositories import redis_scripts
+from agent_memory.repositories.redis import RedisRepository
 from agent_memory.repositories.sql import LtmRepository
 from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
 
@@ -238,13 +239,13 @@ def test_upkeep_reads_no_pinned_entry(open_memory: Opener, monkeypatch: pytest.M
     pin(system, "ant", *range(200))
     store(system, "ant", *range(250, 255))
     read: list[Any] = []
-    reading = RedisChannel.call_all
+    decoding = RedisRepository._entry
 
-    def counted(channel: RedisChannel, commands: Any) -> Any:
-        read.extend(command for command in commands if command[0] == "HGETALL")
-        return reading(channel, commands)
+    def counted(repository: RedisRepository, values: Any) -> Any:
+        read.append(values)
+        return decoding(repository, values)
 
-    monkeypatch.setattr(RedisChannel, "call_all", counted)
+    monkeypatch.setattr(RedisRepository, "_entry", counted)
     assert system.maintain() == Moves(stm_to_im=5)
     assert len(read) == 5
     assert system.maintain() == Moves()
