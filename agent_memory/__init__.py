@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent_memory.api import AgentMemoryAPI
+    from agent_memory.backups.restoring import RestoreReceipt
+    from agent_memory.backups.saving import BackupReceipt
     from agent_memory.compression import CompressionEngine
     from agent_memory.config import (
         AutoencoderConfig,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         IndexBuilding,
         IndexConflict,
         InvalidEntry,
+        MemoryNotEmpty,
         MemoryStoreError,
         QueryEngineMissing,
         RunHasForks,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from agent_memory.memory_agent import MemoryAgent
     from agent_memory.repositories.redis import ImRepository, StmRepository
     from agent_memory.repositories.sql import LtmRepository
+    from agent_memory.soundness import CheckReport, Finding
     from agent_memory.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
 
@@ -57,6 +61,8 @@ _HOMES = {
     "AgentMemorySystem": "core",
     "AutoencoderConfig": "config",
     "AutoencoderEmbeddingEngine": "embeddings.engine",
+    "BackupReceipt": "backups.saving",
+    "CheckReport": "soundness",
     "CommandRefused": "errors",
     "CompressionEngine": "compression",
     "ConfigError": "errors",
@@ -65,6 +71,7 @@ _HOMES = {
     "EntryConflict": "errors",
     "EntryKey": "entry",
     "EntryNotFound": "errors",
+    "Finding": "soundness",
     "ForgettingReceipt": "erasing",
     "Hit": "entry",
     "ImRepository": "repositories.redis",
@@ -75,6 +82,7 @@ _HOMES = {
     "MemoryAgent": "memory_agent",
     "MemoryConfig": "config",
     "MemoryEntry": "entry",
+    "MemoryNotEmpty": "errors",
     "MemoryStatus": "status",
     "MemoryStoreError": "errors",
     "MemoryType": "entry",
@@ -86,9 +94,10 @@ _HOMES = {
     "RedisIMStore": "stores",
     "RedisSTMConfig": "config",
     "RedisSTMStore": "stores",
+    "RestoreReceipt": "backups.restoring",
+    "RunHasForks": "errors",
     "SQLiteLTMConfig": "config",
     "SQLiteLTMStore": "stores",
-    "RunHasForks": "errors",
     "SchemaOutOfDate": "errors",
     "SearchIndexError": "errors",
     "SpoolStatus": "status",
@@ -109,6 +118,8 @@ __all__ = [
     "AgentMemorySystem",
     "AutoencoderConfig",
     "AutoencoderEmbeddingEngine",
+    "BackupReceipt",
+    "CheckReport",
     "CommandRefused",
     "CompressionEngine",
     "ConfigError",
@@ -117,6 +128,7 @@ __all__ = [
     "EntryConflict",
     "EntryKey",
     "EntryNotFound",
+    "Finding",
     "ForgettingReceipt",
     "Hit",
     "ImRepository",
@@ -127,6 +139,7 @@ __all__ = [
     "MemoryAgent",
     "MemoryConfig",
     "MemoryEntry",
+    "MemoryNotEmpty",
     "MemoryStatus",
     "MemoryStoreError",
     "MemoryType",
@@ -138,6 +151,7 @@ __all__ = [
     "RedisIMStore",
     "RedisSTMConfig",
     "RedisSTMStore",
+    "RestoreReceipt",
     "RunHasForks",
     "SQLiteLTMConfig",
     "SQLiteLTMStore",

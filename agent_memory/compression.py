@@ -257,7 +257,7 @@ class CompressionEngine:
             InvalidEntry: One cannot be encoded.
         """
         vectors = encoder.encode(states)
-        return np.stack([self.self._at_level(encoder, vector, 2) for vector in vectors])
+        return np.stack([self._at_level(encoder, vector, 2) for vector in vectors])
 
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
         vector = entry.embedding

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory import resources as shared
+from agent_memory.backups.file import Backup
+from agent_memory.backups.restoring import RestoreReceipt, restore
+from agent_memory.backups.saving import BackupReceipt, save
+from agent_memory.checking.job import Progress
+from agent_memory.checking.whole import check
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.connections.sql import SqlEngine
@@ -43,6 +49,7 @@ from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
 from agent_memory.retrieval.across import fetch, recall
 from agent_memory.retrieval.similarity import Likeness, recall_alike
+from agent_memory.soundness import CheckReport
 from agent_memory.status import MemoryStatus
 from agent_memory.stores import whole_config
 
@@ -513,6 +520,71 @@ class AgentMemorySystem:
         if memory_id is not None:
             return erasure.memory(checked_memory_id(memory_id), whose)
         return erasure.run() if whose is None else erasure.agent(whose)
+
+    def check(self, *, repair: bool = False, progress: Progress | None = None) -> CheckReport:
+        """Look at all that is stored, beside a live run if need be; see ``docs/upkeep.md``.
+
+        Args:
+            repair: Mend what can be mended. Nothing is lost by it: what cannot be read is set
+                aside with its bytes.
+            progress: Told of each batch: what is looked at, and how many of it so far.
+
+        Raises:
+            StoreReadOnly: ``repair``, and the memory was opened read-only.
+            StoreUnavailable: A store does not answer.
+        """
+        if repair and self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; nothing was mended")
+        return check(self._resources, repair=repair, progress=progress)
+
+    def backup(self, path: str | Path, *, progress: Progress | None = None) -> BackupReceipt:
+        """Save the whole memory, all runs, in one file, beside a live run.
+
+        Every entry that was acknowledged when this is called is in it once, unless it is forgotten
+        meanwhile. The file takes its name when it is whole and on disk.
+
+        Args:
+            path: The file; one that is there is replaced at that moment.
+            progress: Told of each batch.
+
+        Raises:
+            StoreUnavailable: A store does not answer, or the file cannot be written.
+        """
+        if not self._resources.read_only:
+            self._accesses.flush()
+        return save(self._resources, path, progress)
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | Path,
+        config: MemoryConfig | Mapping[str, Any] | None = None,
+        *,
+        into_existing: bool = False,
+        progress: Progress | None = None,
+    ) -> RestoreReceipt:
+        """Restore a backup into an empty memory, on whatever engines that lies.
+
+        The file is read through and verified before anything is opened or written. A restore that
+        was broken off is begun again by the same call.
+
+        Args:
+            path: The file.
+            config: The memory to restore into; None for the defaults.
+            into_existing: Add to what is there already; of two copies the newer stays.
+            progress: Told of each batch.
+
+        Raises:
+            EncodingError: The file is no backup, is damaged, or was made by a newer version.
+            EntryConflict: A version of the encoder is another one there.
+            MemoryNotEmpty: Something is there already; nothing was written.
+            StoreUnavailable: A store does not answer, or the file is not there.
+        """
+        with (
+            closing(Backup(Path(path).expanduser())) as saved,
+            cls(config, upkeep=False) as system,
+        ):
+            return restore(saved, system._resources, into_existing=into_existing, progress=progress)
 
     def statistics(self) -> dict[Tier, TierStatistics]:
         """What each tier holds, of this run and in all."""

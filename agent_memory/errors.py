@@ -10,6 +10,7 @@
     +-- EncoderInUse                    stored entries need the version of the encoder
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
+    +-- MemoryNotEmpty                  a backup was to be restored into what holds entries already
     +-- RunHasForks                     other runs were forked from the one to be forgotten
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
@@ -73,6 +74,10 @@ class SchemaOutOfDate(MemoryStoreError):
 
 class EntriesWouldBeLost(MemoryStoreError):
     """A downgrade of the schema would drop tables that hold entries; nothing was changed."""
+
+
+class MemoryNotEmpty(MemoryStoreError):
+    """The memory that a backup was to be restored into holds something; nothing was changed."""
 
 
 class RunHasForks(MemoryStoreError):

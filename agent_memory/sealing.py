@@ -17,7 +17,7 @@ SEAL_BYTES = 4
 
 _MAPS = {*range(0x80, 0x90), 0xDE, 0xDF}
 _ARRAY_OF_MAP = {first: first ^ (0x10 if first < 0x90 else 0x02) for first in _MAPS}
-_MAP_OF_ARRAY = {array: first for first, array in _ARRAY_OF_MAP.items()}
+_MAP_OF_ARRAY = {array: bytes([first]) for first, array in _ARRAY_OF_MAP.items()}
 
 
 def sealed(packed: bytes) -> bytes:
@@ -35,7 +35,7 @@ def unsealed(stored: bytes) -> bytes:
     first = _MAP_OF_ARRAY.get(stored[0]) if stored else None
     if first is None:
         return stored
-    marked = memoryview(stored)[:-SEAL_BYTES]
+    marked = stored[:-SEAL_BYTES]
     if zlib.crc32(marked).to_bytes(SEAL_BYTES, "little") != stored[-SEAL_BYTES:]:
         raise EncodingError("stored contents cannot be read (their checksum differs)")
-    return bytes([first]) + bytes(marked[1:])
+    return first + marked[1:]

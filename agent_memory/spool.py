@@ -300,16 +300,35 @@ def spool_of(config: MemoryConfig, where: Deployment) -> Spool | None:
     Returns:
         None where there is none: it is switched off, or what it would outlast is in a process.
     """
-    in_file, file = _database_file(where.ltm_url)
-    if not config.spool_max_bytes or where.engine == "fake" or (in_file and file is None):
+    file = file_beside(where, "spool")
+    if not config.spool_max_bytes or file is None:
         return None
-    beside = where.path / "agent_memory.db" if where.engine == "embedded" or not file else file
+    in_file, _ = _database_file(where.ltm_url)
     return Spool(
-        beside.with_name(f"{beside.name}-spool"),
+        file,
         _store_name(config, where, named_by_file=in_file),
         config.spool_max_bytes,
         config.max_entry_bytes,
     )
+
+
+def file_beside(where: Deployment, purpose: str) -> Path | None:
+    """A file that belongs to a memory on this machine.
+
+    It lies beside long-term memory, where that is a SQLite file, else in the memory's folder.
+
+    Args:
+        where: Where the memory lives.
+        purpose: What its name ends in.
+
+    Returns:
+        None where there is none: what it would outlast is in a process.
+    """
+    in_file, file = _database_file(where.ltm_url)
+    if where.engine == "fake" or (in_file and file is None):
+        return None
+    beside = where.path / "agent_memory.db" if where.engine == "embedded" or not file else file
+    return beside.with_name(f"{beside.name}-{purpose}")
 
 
 def _database_file(ltm_url: str) -> tuple[bool, Path | None]:

@@ -11,6 +11,8 @@ import typer
 
 from agent_memory.cli import demo as sugarscape_demo
 from agent_memory.cli import standing, tables
+from agent_memory.cli.backup import backup, restore
+from agent_memory.cli.check import check
 from agent_memory.cli.convert import convert
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
@@ -28,9 +30,12 @@ app = typer.Typer(
 
 app.add_typer(database_app, name="db")
 app.add_typer(encoder_app, name="encoder")
+app.command()(backup)
+app.command()(check)
 app.command()(convert)
 app.command()(doctor)
 app.command()(forget)
+app.command()(restore)
 
 
 @app.command()

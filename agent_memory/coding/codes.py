@@ -112,6 +112,10 @@ class Codes:
             return
         self._current = version if self._keeps_enough(code) else None
 
+    def use_none(self) -> None:
+        """Code what no code gave back exactly from now on, until ``use`` is called."""
+        self._current = None
+
     def code(self, version: int) -> ContentsCode:
         """The code of a version.
 

@@ -123,12 +123,14 @@ class IndexState:
         prefixes: What the keys it covers begin with.
         fields: Its fields and their types; a vector's with its width.
         indexed: The part of the entries it holds, 0 to 1.
+        documents: How many entries that are.
     """
 
     name: str
     prefixes: tuple[str, ...]
     fields: Mapping[str, str]
     indexed: float
+    documents: int = 0
 
     @classmethod
     def of_reply(cls, reply: Sequence[Any]) -> IndexState:
@@ -142,6 +144,7 @@ class IndexState:
             fields=dict(_field(attribute) for attribute in about["attributes"]),
             # The engine may say 1 while the last batch is under way.
             indexed=min(float(about["percent_indexed"]), 0.999) if building else 1.0,
+            documents=int(about["num_docs"]),
         )
 
 

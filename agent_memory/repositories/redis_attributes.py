@@ -84,6 +84,11 @@ class DeclaredAttributes:
             index_all()
             self._channel.call("SADD", f"{self.key}:complete", *map(encode_id, sorted(paths)))
 
+    def announce(self) -> None:
+        """Declare what this process wants, and leave the indexing to ``declare``."""
+        if self._wanted:
+            self._declare()
+
     def all_paths(self) -> tuple[str, ...]:
         """The declared paths, as the server knows them."""
         self._know(_text(self._channel.call("GET", self.key)))

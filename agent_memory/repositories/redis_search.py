@@ -73,6 +73,16 @@ class SearchIndex:
         """The name to query."""
         return self.definition.alias
 
+    @property
+    def stands(self) -> bool:
+        """Whether an index stands under the name, be it complete or not."""
+        return self._state(self.alias) is not None
+
+    def documents(self) -> int | None:
+        """How many entries the index holds; None if there is none, or it is being built."""
+        state = self._state(self.alias)
+        return None if state is None or state.indexed < 1.0 else state.documents
+
     def ensure(self) -> None:
         """See that the index is there and complete; asks the server once for each object.
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from agent_memory import EncodingError
+from agent_memory.coding.fitted import fit_code
 from agent_memory.compression import ContentsCodec
 from agent_memory.contents import pack
 from agent_memory.sealing import SEAL_BYTES, sealed, unsealed
@@ -35,6 +36,24 @@ def test_no_flipped_bit_of_stored_contents_is_taken_for_another_value(
             # Some bits of a zstd frame's head say nothing about what it holds.
             assert pack(found) == pack(contents)
     assert told >= 8 * len(stored) - 8
+
+
+def test_a_fitted_code_refuses_most_flipped_bits_by_itself() -> None:
+    states = [{"a": RANDOM.gauss(0, 1), "b": RANDOM.choice("xyz"), "c": n} for n in range(600)]
+    code = fit_code(states[:500], range(500))
+    told = flipped = 0
+    for step in range(500, 520):
+        message = code.encode(states[step], step, 2)
+        assert message is not None
+        for bit in range(8 * len(message)):
+            damaged = bytearray(message)
+            damaged[bit // 8] ^= 1 << bit % 8
+            flipped += 1
+            try:
+                code.decode(bytes(damaged), step)
+            except EncodingError:
+                told += 1
+    assert told > 0.9 * flipped
 
 
 @pytest.mark.parametrize("contents", CONTENTS)

@@ -1,0 +1,1 @@
+"""A whole memory in one file, and back out of it."""

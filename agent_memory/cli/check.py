@@ -1,0 +1,49 @@
+"""``agent-memory check``: looks through a whole memory, and mends what can be mended."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from agent_memory.cli.opening import Folder, opened, plain_errors
+from agent_memory.cli.progress import shown
+from agent_memory.soundness import CheckReport
+
+
+def check(
+    path: Folder = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend what can be mended; nothing is lost by it."),
+    ] = False,
+) -> None:
+    """Look through a whole memory, beside a live run if need be; exit status 1 if faults are left.
+
+    Exit status 2 if it cannot be opened.
+    """
+    with plain_errors(), opened(path, read_only=not repair) as system, shown() as progress:
+        report = system.check(repair=repair, progress=progress)
+    _tell(report)
+    if not report.sound:
+        raise typer.Exit(1)
+
+
+def _tell(report: CheckReport) -> None:
+    for what, count in report.looked_at.items():
+        typer.echo(f"looked at {count:,} {what}")
+    for finding in report.findings:
+        typer.echo(" ".join(str(finding).split()))
+    unlisted = sum(report.found.values()) - len(report.findings)
+    if unlisted:
+        typer.echo(f"and {unlisted:,} more")
+    for problem in report.unfinished:
+        typer.echo(f"not looked at: {' '.join(problem.split())}")
+    found = sum(report.found.values())
+    typer.echo(
+        f"{found:,} findings, {found - report.left:,} mended, {report.left:,} left"
+        if found
+        else "sound: nothing is wrong"
+        if report.sound
+        else "nothing was found, but not all could be looked at"
+    )

@@ -1,0 +1,103 @@
+"""Keeps what cannot be read any more, with its bytes, out of the way of what can.
+
+A SQLite file beside long-term memory, made when the first thing is set aside. Nothing is ever
+taken out of it: whoever knows how to read an entry all the same finds all that was stored of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from agent_memory.errors import StoreUnavailable
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    place TEXT NOT NULL, why TEXT NOT NULL, set_aside_at REAL NOT NULL, stored BLOB NOT NULL,
+    UNIQUE (place, stored)
+)"""
+_BUSY_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What was set aside.
+
+    Attributes:
+        place: Where it was: tier, run, agent and entry, or key.
+        why: What is wrong with it.
+        at: When it was set aside, in seconds since 1970.
+        stored: All that was stored of it, by the names of its fields or columns.
+    """
+
+    place: str
+    why: str
+    at: float
+    stored: Mapping[str, Any]
+
+
+class Quarantine:
+    """What was set aside of one memory. Nothing is opened or made before it is needed.
+
+    Args:
+        file: Where it lies.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def put(self, kept: SetAside) -> None:
+        """Keep something; it is on disk when this returns. The same thing is kept once.
+
+        Raises:
+            StoreUnavailable: The file cannot be written.
+        """
+        stored = msgpack.packb(dict(kept.stored), use_bin_type=True)
+        with self._working() as connection, connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO aside (place, why, set_aside_at, stored)"
+                " VALUES (?, ?, ?, ?)",
+                (kept.place, kept.why, kept.at, stored),
+            )
+
+    def __iter__(self) -> Iterator[SetAside]:
+        """All that was set aside, in that order.
+
+        Raises:
+            StoreUnavailable: The file cannot be read.
+        """
+        if not self.file.is_file():
+            return
+        with self._working() as connection:
+            rows = connection.execute(
+                "SELECT place, why, set_aside_at, stored FROM aside ORDER BY number"
+            )
+            for place, why, at, stored in rows:
+                yield SetAside(place, why, at, msgpack.unpackb(stored))
+
+    def __len__(self) -> int:
+        if not self.file.is_file():
+            return 0
+        with self._working() as connection:
+            (count,) = connection.execute("SELECT COUNT(*) FROM aside").fetchone()
+        return int(count)
+
+    @contextmanager
+    def _working(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT)) as connection:
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute(_SCHEMA)
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"the quarantine {self.file} cannot be used ({error}): check that its folder is "
+                "there and may be written to"
+            ) from error
