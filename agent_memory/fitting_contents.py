@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.codes import MARK_BYTES
 from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, take_apart
@@ -51,7 +52,7 @@ class ContentsReport:
         shapes: How many shapes the code knows.
         known: The share of contents that have one of them.
         exact_bytes: Bytes an entry, coded exactly at level 2.
-        level_1_bytes: Bytes an entry at level 1, the version's mark included.
+        level_1_bytes: Bytes an entry at level 1, with the version's mark and a checksum.
         level_2_bytes: The same at level 2.
         inside: The share of numbers within their bounds: 1.0, or something is broken.
         errors: How exact numbers came back from level 2, by path.
@@ -157,7 +158,8 @@ def _measured(
 
 def _mean_bytes(coded: Sequence[bytes | None], exact: Sequence[int]) -> float:
     lengths = [
-        size if one is None else 1 + len(one) for one, size in zip(coded, exact, strict=True)
+        size if one is None else MARK_BYTES + len(one)
+        for one, size in zip(coded, exact, strict=True)
     ]
     return sum(lengths) / len(lengths)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import copysign
 from typing import Any
 
 import numpy as np
@@ -73,32 +74,44 @@ class Shape:
 
     def is_as_ever(self, leaves: Sequence[Any]) -> bool:
         """Whether all paths that have had one value have it."""
-        columns = self.columns
-        for at, usual in self._usual:
-            leaf = leaves[at]
-            # The same object, as None is and small integers are, or else an equal one.
-            if leaf is not usual and columns[at].known(leaf) is None:
-                return False
-        return True
+        at, types, values, zeros = self._usual
+        chosen = [leaves[place] for place in at]
+        # All at once: of a wide entry each would cost a call of its own.
+        return (
+            [*map(type, chosen)] == types
+            and chosen == values
+            and all(copysign(1.0, chosen[place]) == sign for place, sign in zeros)
+        )
 
     def floats_at_once(
-        self, leaves: Sequence[Any], level: int, offsets: Sequence[int]
-    ) -> dict[int, list[Share]]:
-        """The choices of leaves, by place, that are found faster together than one by one."""
-        wide = self._wide
-        if wide is None:
-            return {}
-        found = zip(wide.places, wide.shares(leaves, level, offsets), strict=True)
-        return {place: shares for place, shares in found if shares is not None}
+        self, leaves: Sequence[Any], level: int, predicted: NDArray[np.int64] | None
+    ) -> list[tuple[Share, ...] | None]:
+        """The choices of those varying leaves that are found faster together than one by one."""
+        found: list[tuple[Share, ...] | None] = [None] * len(self.varying)
+        if self._wide is not None:
+            wide, places = self._wide
+            for place, shares in zip(places, wide.shares(leaves, level, predicted), strict=True):
+                found[place] = shares
+        return found
 
     @cached_property
-    def _usual(self) -> tuple[tuple[int, Any], ...]:
-        return tuple((at, self.columns[at].values[0]) for at in self.fixed)
+    def _usual(self) -> tuple[tuple[int, ...], list[type], list[Any], list[tuple[int, float]]]:
+        """The fixed places, types and values there, and which are zeros of which sign."""
+        values = [self.columns[at].values[0] for at in self.fixed]
+        zeros = [
+            (place, copysign(1.0, value))
+            for place, value in enumerate(values)
+            if isinstance(value, float) and value == 0.0
+        ]
+        return self.fixed, [*map(type, values)], values, zeros
 
     @cached_property
-    def _wide(self) -> WideFloats | None:
-        plain = [at for at in self.varying if is_plain(self.columns[at])]
-        return WideFloats(self.columns, plain) if len(plain) >= FEWEST else None
+    def _wide(self) -> tuple[WideFloats, list[int]] | None:
+        """What finds them, and their places among the varying."""
+        plain = [place for place, at in enumerate(self.varying) if is_plain(self.columns[at])]
+        if len(plain) < FEWEST:
+            return None
+        return WideFloats(self.columns, [self.varying[place] for place in plain]), plain
 
     def bounds(self, level: int) -> dict[str, float]:
         """How far decoded numbers may be off, by path; those that are exact are absent."""
@@ -246,13 +259,12 @@ class ContentsCode:
             shares.append(NOT_SO)
             for at in shape.fixed:
                 columns[at].put(leaves[at], step, level, shares)
-        at_once = shape.floats_at_once(leaves, level, offsets)
-        for at in shape.varying:
-            known = at_once.get(at)
+        at_once = shape.floats_at_once(leaves, level, predicted)
+        for at, known in zip(shape.varying, at_once, strict=True):
             if known is None:
                 columns[at].put(leaves[at], step, level, shares, offsets[at])
             else:
-                shares.extend(known)
+                shares += known
         return rans.encode(shares)
 
     def decode(
@@ -282,6 +294,15 @@ class ContentsCode:
         if not reader.finished:
             raise EncodingError("the code of contents is damaged")
         return contents, place, level
+
+    def is_beside_vector(self, coded: bytes) -> bool:
+        """Whether contents were coded beside a vector, as far as their beginning tells."""
+        if self.prediction is None:
+            return False
+        reader = Reader(coded)
+        place = self._shape_at(reader.peek())
+        reader.take(self.begins[place], self.widths[place])
+        return mode_at(self.modes, reader.peek(4)) == PREDICTED
 
     def _view(self, place: int, predicted: NDArray[np.int64] | None) -> tuple[Shape, Sequence[int]]:
         """The columns of a shape as they are read, and what is predicted for each leaf."""
@@ -340,8 +361,9 @@ class Prediction:
         """The cells that are predicted for the leaves of a shape; see ``ContentsCode``."""
         if vectors.shape[-1:] != (self.predictor.dim,):
             return None
-        cells = self.predictor.cells(vectors)
-        # A last column of zeros, for leaves that have none.
-        padded = np.concatenate([cells, np.zeros((*cells.shape[:-1], 1), np.int64)], axis=-1)
-        offsets: NDArray[np.int64] = padded[..., self.places[place]]
-        return offsets
+        return self._by_shape[place].cells(vectors)
+
+    @cached_property
+    def _by_shape(self) -> tuple[Predictor, ...]:
+        """What predicts each leaf of a shape."""
+        return tuple(self.predictor.only(places.tolist()) for places in self.places)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +25,9 @@ from agent_memory.contents import CodedContents, marked, unmarked
 from agent_memory.errors import EncodingError
 from agent_memory.forking import after_fork
 
+_CHECKSUM_BYTES = 1
+MARK_BYTES = 1 + _CHECKSUM_BYTES
+"""What a memory puts around the message of a code: the mark of its version, and a checksum."""
 _ASK_AGAIN = 10.0  # seconds after which a code that was absent or damaged is looked for again
 
 _logger = logging.getLogger(__name__)
@@ -143,7 +147,9 @@ class Codes:
         code = self.code(version)
         vector = asked.vector if _predicts(code, version, asked) else None
         message = code.encode(contents, step, level, vector)
-        return None if message is None else marked(version, message)
+        if message is None:
+            return None
+        return marked(version, message + _checksum(message, step, vector))
 
     def encode_many(self, asked: Sequence[Uncoded]) -> list[bytes | None]:
         """The same for many."""
@@ -164,7 +170,10 @@ class Codes:
                 None if vectors is None else np.array(vectors, np.float32),
             )
             for place, message in zip(places, messages, strict=True):
-                coded[place] = None if message is None else marked(version, message)
+                if message is not None:
+                    one = asked[place]
+                    told = _checksum(message, one.step, one.vector if beside else None)
+                    coded[place] = marked(version, message + told)
         return coded
 
     def decode(
@@ -183,6 +192,13 @@ class Codes:
         """
         version, message = unmarked(coded)
         code = self.code(version)
+        message, told = message[:-_CHECKSUM_BYTES], message[-_CHECKSUM_BYTES:]
+        beside = vector if code.is_beside_vector(message) else None
+        if told != _checksum(message, step, beside):
+            raise EncodingError(
+                "stored contents cannot be read (their checksum, which is also of step and "
+                "vector, differs)"
+            )
         contents, shape, level = code.decode(message, step, vector)
         return CodedContents(contents, version, level, code.bounds(shape, level))
 
@@ -234,6 +250,18 @@ class Codes:
 
     def _unlock(self) -> None:
         self._lock = threading.RLock()
+
+
+def _checksum(message: bytes, step: int, vector: NDArray[np.float32] | None) -> bytes:
+    """A byte of the CRC-32 of coded contents and of all that they are read with.
+
+    A code leaves little in its messages that could tell a flipped bit, and a whole sum of four
+    bytes would be a third of many.
+    """
+    told = zlib.crc32(b"%d" % step, zlib.crc32(message))
+    if vector is not None:
+        told = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), told)
+    return bytes([told & 0xFF])
 
 
 def _predicts(code: ContentsCode, version: int, asked: Uncoded) -> bool:

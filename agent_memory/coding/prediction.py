@@ -63,6 +63,13 @@ class Predictor:
         """
         return _rounded(_whole(vectors, self.scale) @ self.weights + self.offsets)
 
+    def only(self, columns: Sequence[int]) -> Predictor:
+        """A predictor of some of the columns, in this order; of 0 where one is -1."""
+        dim = self.dim
+        weights = np.hstack([self.weights, np.zeros((dim, 1))])[:, list(columns)]
+        offsets = np.append(self.offsets, 0.0)[list(columns)]
+        return Predictor(self.scale, np.ascontiguousarray(weights), offsets)
+
 
 def fit_predictor(vectors: NDArray[np.float32], wanted: Sequence[Cells]) -> Predictor:
     """Fit by least squares.

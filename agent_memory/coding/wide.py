@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent_memory.coding.column import Column
 from agent_memory.coding.numbers import Lattice
@@ -26,7 +28,8 @@ class WideFloats:
     def __init__(self, columns: Sequence[Column], places: Sequence[int]) -> None:
         chosen = [columns[place] for place in places]
         lattices = [one.numbers for one in chosen if isinstance(one.numbers, Lattice)]
-        self.places = tuple(places)
+        self._chosen = itemgetter(*places)
+        self._places = np.array(places, np.intp)
         self._origin = np.array([one.origin for one in lattices])
         self._fine = np.array([one.fine for one in lattices])
         self._ratio = np.array([one.ratio for one in lattices], np.int64)
@@ -42,10 +45,16 @@ class WideFloats:
         self._bits = [one.total_bits for one in chosen]
 
     def shares(
-        self, leaves: Sequence[Any], level: int, offsets: Sequence[int]
-    ) -> list[list[Share] | None]:
-        """The choices that each of the leaves is; None for those that are to be put alone."""
-        values = [leaves[place] for place in self.places]
+        self, leaves: Sequence[Any], level: int, predicted: NDArray[np.int64] | None
+    ) -> Sequence[tuple[Share, ...] | None]:
+        """The choices that each of the leaves is; None for those that are to be put alone.
+
+        Args:
+            leaves: All leaves of the contents.
+            level: The level.
+            predicted: The cells that are predicted for all leaves, of shape (leaves,).
+        """
+        values = self._chosen(leaves)
         if set(map(type, values)) != {float}:
             return [None] * len(values)
         given = np.array(values)
@@ -57,21 +66,24 @@ class WideFloats:
             whole = coarse * self._ratio
             sound &= np.abs(self._origin + cells * self._fine - given) <= self._bound_1
             sound &= np.abs(self._origin + whole * self._fine - given) <= self._bound_2
-        bucket = coarse - self._first - np.array([offsets[place] for place in self.places])
+        bucket = coarse - self._first
+        if predicted is not None:
+            bucket -= predicted[self._places]
         sound &= (bucket >= 0) & (bucket < self._buckets)
         at = self._offset + np.where(sound, bucket, 0)
         choices = zip(self._begins[at].tolist(), self._widths[at].tolist(), self._bits, strict=True)
-        if level == 2:
-            found = [[choice] for choice in choices]
+        found: list[tuple[Share, ...]]
+        if level == 2:  # the lowest
+            found = [*zip(choices)]
         else:
             width = TOTAL // self._ratio
             rest = ((cells - whole + self._half) * width).tolist()
             found = [
-                [choice, (begin, wide, TOTAL_BITS)] if wide < TOTAL else [choice]
+                (choice, (begin, wide, TOTAL_BITS)) if wide < TOTAL else (choice,)
                 for choice, begin, wide in zip(choices, rest, width.tolist(), strict=True)
             ]
         if sound.all():
-            return list(found)
+            return found
         return [one if fits else None for one, fits in zip(found, sound.tolist(), strict=True)]
 
 
