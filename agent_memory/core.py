@@ -329,7 +329,9 @@ class AgentMemorySystem:
         if isinstance(near, (Sequence, np.ndarray)):
             return Likeness.to_vector(encoders, checked_embedding(near))
         state = as_contents(near)
-        pack(state)  # tells by its path what is no value of a state, and would be like nothing
+        pack(
+            state, max_bytes=self.config.max_entry_bytes
+        )  # tells by its path what is no value of a state, and would be like nothing
         return Likeness.to_state(encoders, state)
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:

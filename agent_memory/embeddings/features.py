@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from agent_memory.contents import as_contents
 from agent_memory.errors import InvalidEntry
+from agent_memory.quoting import quoted
 
 Value = float | bool | str
 """A number, a truth, or a category."""
@@ -63,8 +64,14 @@ def flatten(state: object) -> dict[str, Value]:
     try:
         for key, value in as_contents(state).items():
             _add(flat, key_path("", key), value)
-    except RecursionError as error:
-        raise InvalidEntry("state: nested too deep to be encoded") from error
+    except InvalidEntry:
+        raise
+    except (RecursionError, MemoryError) as error:
+        raise InvalidEntry("state: nested too deep to be encoded, or too large") from error
+    except Exception as error:
+        raise InvalidEntry(
+            f"state: a value's own code fails when it is read ({type(error).__name__})"
+        ) from error
     return flat
 
 
@@ -92,8 +99,8 @@ def _odd_key(key: object) -> str:
     if isinstance(key, str):
         return _escaped(str.__str__(key))
     if isinstance(key, numbers.Integral):
-        return f"#{int(key)}"
-    return "#" + f"{type(key).__name__} {key!r:.200}".translate(_SPECIAL)
+        return f"#{quoted(int(key), MAX_CATEGORY_LENGTH)}"
+    return "#" + f"{type(key).__name__} {quoted(key, 200)}".translate(_SPECIAL)
 
 
 @lru_cache(maxsize=16_384)
@@ -134,7 +141,7 @@ def _add_other(flat: dict[str, Value], path: str, value: Any) -> None:
     else:
         # What is left (bytes, ids, time zones) can be told apart by how it is shown. One with a
         # default repr would show its address, another in every process.
-        shown = "" if getattr(type(value), "__repr__", None) is _ADDRESS else repr(value)
+        shown = "" if getattr(type(value), "__repr__", None) is _ADDRESS else quoted(value, 200)
         flat[path] = f"{type(value).__name__} {shown}"[:MAX_CATEGORY_LENGTH]
 
 
@@ -197,7 +204,7 @@ def _add_members(flat: dict[str, Value], path: str, members: Iterable[object]) -
     inner: dict[str, Value] = {}
     for member in members:
         _add(inner, "", member)
-        name = str(inner.pop("", None)) if "" in inner else repr(member)
+        name = str(inner.pop("", None)) if "" in inner else quoted(member, MAX_CATEGORY_LENGTH)
         inner.clear()
         flat[f"{path}{{{name[:MAX_CATEGORY_LENGTH]}}}"] = True
 

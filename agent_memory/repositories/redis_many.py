@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import EntryKey, Order, Query
-from agent_memory.models.redis import agent_prefix
+from agent_memory.models.redis import agent_prefix, memory_id_of
 from agent_memory.repositories.base import run_of
 from agent_memory.repositories.redis_indexes import chosen, lookups
 
@@ -29,7 +29,9 @@ def keys_answering(
     for query, commands in zip(queries, asked, strict=True):
         told = [next(replies) for _ in commands]
         names = chosen(told, query.limit) if told else []
-        found.append([EntryKey(run_of(query), query.agent_id, name.decode()) for name in names])
+        found.append(
+            [EntryKey(run_of(query), query.agent_id, memory_id_of(name)) for name in names]
+        )
     return found
 
 
