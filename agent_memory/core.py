@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -38,6 +39,7 @@ from agent_memory.identity import checked_agent_id, checked_memory_id, checked_r
 from agent_memory.memory_agent import MemoryAgent, RunMemory
 from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
+from agent_memory.quoting import quoted
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository, run_of
 from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
@@ -137,12 +139,15 @@ class AgentMemorySystem:
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
             upkeep: False leaves moving entries down to others, at opening and closing too.
         """
+        if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+            raise ConfigError(f"path: the name of a folder is needed, not {quoted(path)}")
         folder = Path(path).expanduser().absolute()
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
         return cls(config, read_only=read_only, upkeep=upkeep)
 
     def run(self, name: str) -> AgentMemorySystem:
         """The same memory, bound to a run; closed with this one."""
+        name = checked_run_id(name)
         if name == self.config.run_id:
             return self
         if name not in self._runs:

@@ -59,6 +59,7 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     Raises:
         ConfigError: The URL cannot be read.
     """
+    _check_place(url)
     try:
         client: redis.Redis | None = redis.Redis.from_url(
             url,
@@ -81,6 +82,18 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
             "redis://user:password@host:6379/0, with special characters percent-encoded"
         )
     return client
+
+
+def _check_place(url: str) -> None:
+    """Refuse a URL whose password ends its place: its beginning would pass for a name or a port."""
+    place, _, options = url.partition("://")[2].partition("?")
+    if not url.startswith("unix://") and (
+        "@" in options or "@" in place.partition("/")[2] or "#" in url
+    ):
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} has an '@' after its place, or a '#': special "
+            "characters in user and password must be percent-encoded, '/' as %2F"
+        )
 
 
 @dataclass(frozen=True, slots=True)

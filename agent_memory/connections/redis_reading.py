@@ -56,10 +56,11 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
             self._check()
         reader = self._reader
         before = 0 if reader is None else reader.len()
+        is_first = not self._taken and not self.has_more
         answer = super().read_from_socket(*args, **kwargs)
         if not self._taken:
             self._begun = time.monotonic()
-            self._is_line = before == 0 and self._buffer[0] not in _BULKS
+            self._is_line = is_first and self._buffer[0] not in _BULKS
         self._taken += max(0 if self._reader is None else self._reader.len() - before, 1)
         return answer
 
