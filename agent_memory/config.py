@@ -35,9 +35,11 @@ _DEFAULT_DB_PATH = "agent_memory.db"
 
 # Names of options whose values are secrets, or may hold some (a whole connection string).
 _PASSWORD_IN_QUERY = re.compile(
-    r"([?&;][^=&\s]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&\s]*=)[^&\s]*", re.I
+    r"((?:^|[?&;\s])[^=&?\s]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&\s]*=)"
+    r"[^&\s]*",
+    re.IGNORECASE,
 )
-_PLACE_IN_URL = re.compile(r"[\w.+-]+://(?P<host>[\w.-]*|\[[\w:.]+\])(?::\d{1,5})?(?:[/?].*)?", re.S)
+_PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
 _LARGEST = 2**63 - 1
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
@@ -408,8 +410,8 @@ def without_password(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     if not separator:
-        # Of what is no URL the scheme may lack, or half of what stands after it.
-        return "***" if "@" not in url else f"***@{url.rpartition('@')[2]}"
+        # Of what is meant as a URL the scheme may lack, or a part of what stands after it.
+        return re.sub(r"^\S+@", "***@", url)
     if not at:
         return _PASSWORD_IN_QUERY.sub(r"\1***", url if _shows_no_secret(url) else f"{scheme}://***")
     if scheme == "sqlite":

@@ -121,15 +121,13 @@ def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
     packer = _Packer()
     try:
         packed = packer.pack(contents if type(contents) is dict else dict(contents))
-        if packer.changed:
-            for complaint in _merged_keys(contents, "contents"):
-                raise InvalidEntry(f"{complaint}; use keys that stay distinct")
-    except InvalidEntry:
-        raise
+        merged = next(_merged_keys(contents, "contents"), None) if packer.changed else None
     except _REFUSALS as error:
         raise InvalidEntry(_complaint(contents)) from error
     except Exception as error:
         raise InvalidEntry(_own_fault(error)) from error
+    if merged is not None:
+        raise InvalidEntry(f"{merged}; use keys that stay distinct")
     if max_bytes is not None and len(packed) > max_bytes:
         raise _too_much(len(packed), max_bytes)
     return packed
@@ -191,7 +189,7 @@ def as_contents(value: object) -> Mapping[str, Any]:
     """
     # The exact type first: asking for an abstract base class takes ten times as long.
     if type(value) is dict:
-        return value  # type: ignore[return-value]  # asked in this line
+        return value
     try:
         if isinstance(value, Mapping):
             return value

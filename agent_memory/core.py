@@ -139,7 +139,8 @@ class AgentMemorySystem:
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
             upkeep: False leaves moving entries down to others, at opening and closing too.
         """
-        if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+        given: object = path
+        if not isinstance(given, (str, os.PathLike)) or "\0" in str(path):
             raise ConfigError(f"path: the name of a folder is needed, not {quoted(path)}")
         folder = Path(path).expanduser().absolute()
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
@@ -269,7 +270,7 @@ class AgentMemorySystem:
     def get_memory_agent(self, agent_id: str | int) -> MemoryAgent:
         """The agent's way into memory; the same object for the same id."""
         # An int finds nothing, and becomes text below.
-        agent = self._agents.get(agent_id) if isinstance(agent_id, str) else None
+        agent = self._agents.get(agent_id) if type(agent_id) is str else None
         if agent is None:
             agent = MemoryAgent(agent_id, run=self._run)
             agent = self._agents.setdefault(agent.agent_id, agent)

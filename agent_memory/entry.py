@@ -482,7 +482,7 @@ def _checked_bounds(value: object) -> dict[str, float]:
     if not _is(value, Mapping):
         raise InvalidEntry(f"error_bounds: a dict by path is needed, not {quoted(value)}")
     bounds = {}
-    for path, bound in value.items():
+    for path, bound in value.items():  # type: ignore[attr-defined]  # asked above
         bounds[path] = _checked_number("error_bounds", bound)
         if not isinstance(path, str) or not bounds[path] >= 0.0:
             raise InvalidEntry(
@@ -494,6 +494,9 @@ def _checked_bounds(value: object) -> dict[str, float]:
 def _as_vector(value: object) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            # Item by item: of a list within itself asarray would try all ways through it.
+            if isinstance(value, (list, tuple)):
+                return np.fromiter(value, np.float32)
             return np.asarray(value, dtype=np.float32)
     except Exception as error:
         # A number beyond any double, a ragged list, or what a value's own code raises.

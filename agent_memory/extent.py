@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -52,16 +53,15 @@ def measure(contents: object, most: int, deepest: int) -> None:
         if depth > deepest:
             raise TooDeep("nested too deep, or within itself")
         parts, weight = _taken_apart(value)
-        left -= weight
-        for part in parts:
-            left -= 1
+        if not isinstance(parts, Sized):  # it may be endless
+            parts = tuple(islice(parts, left + 1))
+        left -= weight + len(parts)
+        for part in parts if left >= 0 else ():
             kind = type(part)
             if kind in _SIZED:
                 left -= len(part)
             elif kind not in _SCALARS:
                 pending.append((part, depth + 1))
-            if left < 0:
-                raise TooMuch(f"more than {most} bytes")
         if left < 0:
             raise TooMuch(f"more than {most} bytes")
 
@@ -79,11 +79,16 @@ def _taken_apart(value: Any) -> tuple[Iterable[Any], int]:
         if len(value) > 16 and _SCALARS.issuperset(map(type, value)):
             return (), len(value)
         return value, 0
+    return _odd_one_apart(value)
+
+
+def _odd_one_apart(value: Any) -> tuple[Iterable[Any], int]:
+    """The same of what is met more rarely."""
     if isinstance(value, np.ndarray):
         return (), max(value.nbytes, value.size)
-    for sized in (str, bytes, bytearray):
-        if isinstance(value, sized):
-            return (), sized.__len__(value)
+    sized: Any = next((kind for kind in (str, bytes, bytearray) if isinstance(value, kind)), None)
+    if sized is not None:
+        return (), sized.__len__(value)  # not what a class derived from it makes of it
     if isinstance(value, Mapping):
         return _keys_and_values(value), 0
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -197,4 +197,4 @@ def _plain_text(what: str, name: object) -> str:
     """The text that an object of a class derived from text is, whatever that class makes of it."""
     if not issubclass(type(name), str):
         raise InvalidEntry(f"{what}: text is needed, not {type(name).__name__}")
-    return str.__str__(name)  # type: ignore[arg-type]  # asked above
+    return str.__str__(name)

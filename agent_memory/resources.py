@@ -267,7 +267,7 @@ class Resources:
         # Opened first: an outdated schema is to be told before a server is started.
         self._open_database(opened)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
-        codec = ContentsCodec(codes=self.codes)
+        codec = ContentsCodec(codes=self.codes, most_read=self.config.max_entry_bytes)
         ltm = self._ltm_repository(codec)
         stm, im = self._open_redis_tiers(opened, codec)
         if embedded and not self.read_only:

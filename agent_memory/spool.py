@@ -22,7 +22,7 @@ import msgpack
 from agent_memory.config import Deployment, MemoryConfig, without_password
 from agent_memory.contents import pack, unpack
 from agent_memory.entry import MemoryEntry
-from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
+from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.forking import ForkGate
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
 from agent_memory.status import SpoolStatus
@@ -118,7 +118,7 @@ class Spool:
                 " WHERE store = ? AND refused IS NULL ORDER BY number LIMIT ?",
                 (self._store, limit),
             )
-            return [Waiting(*row) for row in rows]
+            return [_waiting(*row) for row in rows]
 
     def done(self, numbers: Iterable[int]) -> None:
         """Remove what has been stored, or was forgotten meanwhile."""
@@ -140,7 +140,7 @@ class Spool:
             if not rows:
                 return
             last = rows[-1][0]
-            yield from (Waiting(*row) for row in rows)
+            yield from (_waiting(*row) for row in rows)
 
     def rewrite_file(self) -> None:
         """Have the file written anew without the bytes of what was removed from it."""
@@ -364,10 +364,18 @@ def decoded(waiting: Waiting) -> MemoryEntry:
             if value != b""
         }
         return hash_to_entry(stored, unpack(stored[b"contents"]))
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidEntry) as error:
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
+        *(msgpack.UnpackException,),
+    ) as error:
         raise EncodingError(
             f"entry {waiting.number} of the spool cannot be read ({error!r})"
         ) from error
+
+
+def _waiting(number: int, spooled_at: object, entry: bytes) -> Waiting:
+    # SQLite keeps a value of any type: one that is no time is before all clearings of its agent.
+    return Waiting(number, spooled_at if isinstance(spooled_at, float) else 0.0, entry)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -61,7 +61,7 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     """
     _check_place(url)
     try:
-        client: redis.Redis | None = redis.Redis.from_url(
+        client: Any = redis.Redis.from_url(
             url,
             db=db,
             protocol=2,
@@ -81,7 +81,8 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
             f"redis_url: {without_password(url)!r} cannot be read; it must be like "
             "redis://user:password@host:6379/0, with special characters percent-encoded"
         )
-    return client
+    opened: redis.Redis = client
+    return opened
 
 
 def _check_place(url: str) -> None:

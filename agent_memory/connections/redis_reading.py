@@ -13,7 +13,7 @@ import redis
 from redis.connection import DefaultParser
 
 LARGEST_ANSWER = 544 * 1024 * 1024
-"""How many bytes one answer may have: the largest value of a Redis server, and what is around it."""
+"""How many bytes an answer may have: the largest value of a Redis server, and what is around it."""
 
 LONGEST_LINE = 1024 * 1024
 """How many bytes an error, a number or a status may have."""

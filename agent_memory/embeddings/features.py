@@ -39,6 +39,9 @@ Value = float | bool | str
 MAX_ELEMENTS = 64
 """How many elements of a list have a feature of their own."""
 
+MAX_LEVELS = 100
+"""How many levels of lists and dicts have features; what lies deeper has none."""
+
 MAX_CATEGORY_LENGTH = 200
 """How many characters of a text tell categories apart."""
 
@@ -109,7 +112,7 @@ def element_paths(parent: str) -> tuple[str, ...]:
     return tuple(f"{parent}[{place}]" for place in range(MAX_ELEMENTS))
 
 
-def _add(flat: dict[str, Value], path: str, value: Any) -> None:
+def _add(flat: dict[str, Value], path: str, value: Any, level: int = 0) -> None:
     """Add the features of one value; the commonest types are asked for first."""
     kind = type(value)
     if kind is float:
@@ -122,22 +125,24 @@ def _add(flat: dict[str, Value], path: str, value: Any) -> None:
     elif kind is str:
         flat[path] = value if len(value) <= MAX_CATEGORY_LENGTH else value[:MAX_CATEGORY_LENGTH]
     elif kind is tuple or kind is list:
-        _add_elements(flat, path, value)
+        _add_elements(flat, path, value, level)
     elif value is not None:
-        _add_other(flat, path, value)
+        _add_other(flat, path, value, level)
 
 
-def _add_other(flat: dict[str, Value], path: str, value: Any) -> None:
+def _add_other(flat: dict[str, Value], path: str, value: Any, level: int) -> None:
+    if level > MAX_LEVELS:
+        return
     as_plain = _as_plain(cast(Hashable, type(value)))
     if as_plain is not None:
-        _add(flat, path, as_plain(value))
+        _add(flat, path, as_plain(value), level + 1)
     elif isinstance(value, np.ndarray):
-        _add_array(flat, path, value)
+        _add_array(flat, path, value, level)
     elif isinstance(value, (set, frozenset)):
         _add_members(flat, path, value)
     elif isinstance(value, Mapping) or _has_fields(value):
         for key, inner in as_contents(value).items():
-            _add(flat, key_path(path, key), inner)
+            _add(flat, key_path(path, key), inner, level + 1)
     else:
         # What is left (bytes, ids, time zones) can be told apart by how it is shown. One with a
         # default repr would show its address, another in every process.
@@ -157,7 +162,9 @@ def _has_fields(value: object) -> bool:
     return dataclasses.is_dataclass(value) or hasattr(type(value), "__pydantic_fields__")
 
 
-def _add_elements(flat: dict[str, Value], path: str, values: Any) -> None:
+def _add_elements(flat: dict[str, Value], path: str, values: Any, level: int) -> None:
+    if level > MAX_LEVELS:
+        return
     length = len(values)
     flat[f"{path}[]"] = float(length)
     if length > MAX_ELEMENTS:
@@ -170,20 +177,20 @@ def _add_elements(flat: dict[str, Value], path: str, values: Any) -> None:
         if type(value) is float and value == value:  # noqa: PLR0124 - as above
             flat[place] = value
         else:
-            _add(flat, place, value)
+            _add(flat, place, value, level + 1)
 
 
-def _add_array(flat: dict[str, Value], path: str, array: NDArray[Any]) -> None:
+def _add_array(flat: dict[str, Value], path: str, array: NDArray[Any], level: int) -> None:
     if array.ndim == 0:
         _add(flat, path, array.item())
     elif array.dtype.kind not in _NUMERIC_KINDS:
-        _add_elements(flat, path, array.ravel().tolist())
+        _add_elements(flat, path, array.ravel().tolist(), level)
     else:
         flattened = array.ravel()
         if array.size > MAX_ELEMENTS or array.dtype.kind == "f":
             flattened = flattened.astype(np.float64)
         values = _stretches(flattened) if array.size > MAX_ELEMENTS else flattened
-        _add_elements(flat, path, values.tolist())
+        _add_elements(flat, path, values.tolist(), level)
         flat[f"{path}[]"] = float(array.size)
 
 

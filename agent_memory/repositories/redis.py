@@ -157,7 +157,7 @@ class RedisRepository(MemoryRepository):
             )
         except ValueError as error:
             raise EncodingError(
-                f"entry {entry.memory_id} in {self.tier.name}: the stored hash was damaged ({error!r})"
+                f"entry {entry.memory_id} in {self.tier.name}: its hash was damaged ({error!r})"
             ) from error
 
     def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:

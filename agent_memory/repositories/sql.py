@@ -324,7 +324,7 @@ class LtmRepository(LongTermMemory):
         for number, step, contents, attributes in rows:
             try:
                 wanted = declared_attributes(self._codec.decode(contents, step), paths)
-            except EncodingError:
+            except (EncodingError, TypeError):
                 continue  # it answers no query, and says so when it is read
             if wanted != (attributes or {}):
                 changes[number] = wanted
@@ -463,6 +463,8 @@ class LtmRepository(LongTermMemory):
 
     def _entry(self, row: Any) -> MemoryEntry:
         try:
+            if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
+                raise EncodingError("contents or step are of another type than was stored")  # noqa: TRY301  # named below
             contents = self._codec.decode(row.contents, row.step_number)
         except EncodingError as error:
             raise EncodingError(
@@ -478,7 +480,7 @@ def _vectors(version: int | None, rows: Sequence[Any]) -> Vectors:
         return Vectors(version, ids, np.zeros((len(ids), 0), np.float32))
     try:
         matrix = decode_vectors(rows[0].embedding_coding, [row.embedding for row in rows])
-    except EncodingError as error:
+    except (EncodingError, TypeError, ValueError) as error:
         raise EncodingError(f"entry {ids[0]}: {error}") from error
     return Vectors(version, ids, matrix)
 
