@@ -29,8 +29,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.contents import as_contents
+from agent_memory.contents import MAX_DEPTH, as_contents
 from agent_memory.errors import InvalidEntry
+from agent_memory.extent import TooDeep, TooMuch, measure
 from agent_memory.quoting import quoted
 
 Value = float | bool | str
@@ -45,6 +46,8 @@ MAX_LEVELS = 100
 MAX_CATEGORY_LENGTH = 200
 """How many characters of a text tell categories apart."""
 
+_MOST_BELOW = 2**20  # bytes
+_MOST_FEATURES = 1_000_000
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the origin of times without a zone
 _ADDRESS: object = object.__repr__
 _NUMERIC_KINDS = "biuf"
@@ -69,7 +72,7 @@ def flatten(state: object) -> dict[str, Value]:
             _add(flat, key_path("", key), value)
     except InvalidEntry:
         raise
-    except (RecursionError, MemoryError) as error:
+    except (TooDeep, TooMuch, RecursionError, MemoryError) as error:
         raise InvalidEntry("state: nested too deep to be encoded, or too large") from error
     except Exception as error:
         raise InvalidEntry(
@@ -132,6 +135,7 @@ def _add(flat: dict[str, Value], path: str, value: Any, level: int = 0) -> None:
 
 def _add_other(flat: dict[str, Value], path: str, value: Any, level: int) -> None:
     if level > MAX_LEVELS:
+        measure(value, _MOST_BELOW, MAX_DEPTH)  # of what contains itself there is no end
         return
     as_plain = _as_plain(cast(Hashable, type(value)))
     if as_plain is not None:
@@ -164,7 +168,10 @@ def _has_fields(value: object) -> bool:
 
 def _add_elements(flat: dict[str, Value], path: str, values: Any, level: int) -> None:
     if level > MAX_LEVELS:
+        measure(values, _MOST_BELOW, MAX_DEPTH)  # of what contains itself there is no end
         return
+    if len(flat) > _MOST_FEATURES:
+        raise TooMuch("more features than can be told apart")
     length = len(values)
     flat[f"{path}[]"] = float(length)
     if length > MAX_ELEMENTS:
