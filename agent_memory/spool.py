@@ -244,7 +244,7 @@ class Spool:
                 raise
 
     def _opened(self) -> sqlite3.Connection:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.file, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )

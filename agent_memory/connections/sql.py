@@ -303,7 +303,8 @@ def _file_url(url: URL, read_only: bool) -> URL:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # What agents remember is its user's alone, unless the user made the folder otherwise.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(
             f"long-term memory: the folder {folder} cannot be made ({error.strerror}); "

@@ -180,9 +180,7 @@ STORED: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_what_is_odd_but_sound_comes_back(
-    system: AgentMemorySystem, name: str
-) -> None:
+def test_what_is_odd_but_sound_comes_back(system: AgentMemorySystem, name: str) -> None:
     (value, expected), agent = STORED[name], name
     assert system.store_agent_state(agent, {"v": value}, 1)
     (hit,) = system.recall(Query(agent_id=agent), near={"v": 1})
@@ -253,7 +251,9 @@ def test_every_argument_is_taken_or_refused_by_a_typed_error(
 
 
 @pytest.mark.parametrize("name", ODD)
-@pytest.mark.parametrize("part", ["", "stm_config", "im_config", "ltm_config", "autoencoder_config"])
+@pytest.mark.parametrize(
+    "part", ["", "stm_config", "im_config", "ltm_config", "autoencoder_config"]
+)
 def test_every_setting_is_taken_or_refused_by_a_typed_error(part: str, name: str) -> None:
     value = ODD[name]
     kind: Any = MemoryConfig
