@@ -1,4 +1,4 @@
-"""Stored bytes that are flipped, cut off, replaced or gone: a typed error, and others stay whole."""
+"""Stored bytes flipped, cut off, replaced or gone: a typed error, and others stay whole."""
 
 from __future__ import annotations
 

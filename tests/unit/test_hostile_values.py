@@ -242,11 +242,13 @@ def test_every_argument_is_taken_or_refused_by_a_typed_error(
             )
     for store in (agent.stm_store, agent.im_store, agent.ltm_store):
         calls += [store.get, store.get_by_step, store.get_recent, store.delete, store.store]
+    told: list[int] = []
     for call in calls:
         try:
             call(value) if getattr(call, "__self__", None) is not None else call()
         except MemoryStoreError as error:
-            assert len(str(error)) < 5_000
+            told.append(len(str(error)))
+    assert max(told, default=0) < 5_000
     assert system.recall(Query(agent_id="there", limit=3)), "the others are there"
 
 
@@ -259,12 +261,14 @@ def test_every_setting_is_taken_or_refused_by_a_typed_error(part: str, name: str
     kind: Any = MemoryConfig
     if part:
         kind = MemoryConfig.model_fields[part].annotation
+    told: list[int] = []
     for field in kind.model_fields:
         given = {part: {field: value}} if part else {field: value}
         try:
             MemoryConfig(**given)
         except ConfigError as error:
-            assert len(str(error)) < 5_000
+            told.append(len(str(error)))
+    assert max(told, default=0) < 5_000
 
 
 def test_numbers_that_would_end_the_process_in_the_driver_never_get_there() -> None:
@@ -278,7 +282,9 @@ def test_numbers_that_would_end_the_process_in_the_driver_never_get_there() -> N
         " memory_type='state', contents={}, revision=10**5000)\n"
         "except InvalidEntry: print('refused')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout) == (0, "refused\nrefused\n"), done.stderr
 
 
