@@ -1,4 +1,4 @@
-"""What a simulation hands over, at its worst: a typed error or a right result, in bounded memory."""
+"""What a simulation hands over, at its worst: a typed error or a right result, within bounds."""
 
 from __future__ import annotations
 
@@ -231,8 +231,10 @@ def test_every_argument_is_taken_or_refused_by_a_typed_error(
         lambda: system.reconstruct(value),
         lambda: AgentMemorySystem.open(value, read_only=True),
     ]
-    for field in ("agent_id", "run_id", "limit", "memory_type", "order"):
-        calls.append(lambda field=field: Query(**{"agent_id": "there", field: value}))
+    calls += [
+        lambda field=field: Query(**{"agent_id": "there", field: value})
+        for field in ("agent_id", "run_id", "limit", "memory_type", "order")
+    ]
     for field in ("steps", "times", "importance"):
         for pair in (value, (0, value), (value, 1)):
             calls.append(
