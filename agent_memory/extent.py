@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -19,6 +19,7 @@ _SCALARS = frozenset(
     {int, float, bool, complex, type(None), np.bool_, *np.sctypeDict.values()}
     - {np.str_, np.bytes_, np.void, np.object_}
 )
+_STR = frozenset({str})
 _SIZED = frozenset({str, bytes, bytearray})
 _LISTS = frozenset({list, tuple, set, frozenset})
 
@@ -53,9 +54,9 @@ def measure(contents: object, most: int, deepest: int) -> None:
         if depth > deepest:
             raise TooDeep("nested too deep, or within itself")
         parts, weight = _taken_apart(value)
-        if not isinstance(parts, Sized):  # it may be endless
+        if not hasattr(parts, "__len__"):  # it may be endless
             parts = tuple(islice(parts, left + 1))
-        left -= weight + len(parts)
+        left -= weight + len(parts)  # type: ignore[arg-type]  # asked above
         for part in parts if left >= 0 else ():
             kind = type(part)
             if kind in _SIZED:
@@ -70,9 +71,8 @@ def _taken_apart(value: Any) -> tuple[Iterable[Any], int]:
     """What a value holds, and how many bytes it needs besides."""
     kind = type(value)
     if kind is dict:
-        for key in value:
-            if type(key) is not str:
-                return _keys_and_values(value), 0
+        if not _STR.issuperset(map(type, value)):
+            return _keys_and_values(value), 0
         return value.values(), len("".join(value))
     if kind in _LISTS:
         # The common long list, of numbers, is gone through in a fraction of the time.
