@@ -45,6 +45,8 @@ def _leave_with_query_engine(namespace: dict[str, Any]) -> None:
 
 _NEEDS_QUERY_ENGINE = "docs/querying.md"
 
+pytest_plugins = ["agent_memory.testing.tally"]
+
 _plain = Sybil(
     parsers=[PythonCodeBlockParser()],
     patterns=["README.md", "docs/*.md"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent_memory.config import MemoryConfig
 from agent_memory.entry import Order, Query
@@ -105,23 +105,26 @@ class Ages:
     def overdue(self, run_id: str, agent_id: str, told: Census, moment: Moment) -> Iterator[Query]:
         """Queries for an agent's entries that are too old, some of them perhaps in several.
 
+        Pinned entries may be of any age.
+
         Args:
             run_id: The run.
             agent_id: The agent.
             told: What the agent has, its note of what is ahead included.
             moment: When they are judged.
         """
+        if told.pinned == told.entries:
+            return
+        asked = Query(run_id=run_id, agent_id=agent_id, pinned=False)
         first = self.first_time(moment)
         if told.oldest < first:
             before = math.nextafter(first, -math.inf)
-            yield Query(run_id=run_id, agent_id=agent_id, times=(-math.inf, before))
+            yield replace(asked, times=(-math.inf, before))
         ahead, horizon = told.ahead, self.horizon(moment)
         if ahead is not None and horizon is not None and ahead.since < moment.now:
             # They were beyond it an age ago, and so they have been here for an age at least.
             after = math.nextafter(horizon, math.inf)
-            yield Query(run_id=run_id, agent_id=agent_id, times=(after, ahead.until))
+            yield replace(asked, times=(after, ahead.until))
         first_step = self.first_step(moment)
         if told.first_step < first_step:
-            yield Query(
-                run_id=run_id, agent_id=agent_id, steps=(0, first_step - 1), order=Order.STEP
-            )
+            yield replace(asked, steps=(0, first_step - 1), order=Order.STEP)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent_memory.config import MemoryConfig
 from agent_memory.core import AgentMemorySystem
-from agent_memory.entry import Hit, MemoryType, Query
+from agent_memory.entry import Hit, MemoryEntry, MemoryType, Query
 from agent_memory.retrieval import attribute, temporal
 
 
@@ -142,9 +142,32 @@ class AgentMemoryAPI:
         hits: list[Hit] = self._guard([], self.memory_system.recall, query, near=query_state)
         return [hit.entry.to_dict() for hit in hits]
 
+    def set_importance(self, agent_id: str | int, memory_id: str, importance: float) -> bool:
+        """Set how important a memory is, 0 to 1; see ``AgentMemorySystem.set_importance``.
+
+        Returns:
+            False if a store is unreachable.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+            EntryNotFound: No tier holds the memory.
+        """
+        return self._changed(self.memory_system.set_importance, agent_id, memory_id, importance)
+
+    def pin(self, agent_id: str | int, memory_id: str) -> bool:
+        """Keep a memory in its tier; see ``AgentMemorySystem.pin``, and ``set_importance``."""
+        return self._changed(self.memory_system.pin, agent_id, memory_id)
+
+    def unpin(self, agent_id: str | int, memory_id: str) -> bool:
+        """Let a pinned memory move again; see ``pin``."""
+        return self._changed(self.memory_system.unpin, agent_id, memory_id)
+
     def clear_agent_memory(self, agent_id: str | int) -> bool:
         """Forget all that an agent remembers in this run; False if a store is unreachable."""
         return self.memory_system.get_memory_agent(agent_id).clear_memory()
+
+    def _changed(self, change: Callable[..., MemoryEntry], *which: Any) -> bool:
+        return self._guard(None, change, *which) is not None
 
     def _recalled(self, query: Query) -> list[dict[str, Any]]:
         hits: list[Hit] = self._guard([], self.memory_system.recall, query)

@@ -133,7 +133,10 @@ class Budget:
             for agent_id in above.keys() | below.keys():
                 told = [found.get(agent_id) for found in (above, below)]
                 newest = max(census.newest for census in told if census is not None)
-                first, second = (0 if census is None else census.entries for census in told)
+                # What is pinned stays.
+                first, second = (
+                    0 if census is None else census.entries - census.pinned for census in told
+                )
                 yield newest, run_id, agent_id, first, second
 
     def _warn(self) -> None:

@@ -4,13 +4,13 @@ Where a code has been fitted to contents (``coding``), levels 1 and 2 are coded 
 bounds that it tells. Else contents are coded exactly, and the level says how hard their bytes are
 squeezed:
 
-* level 0: MessagePack as it is;
-* level 1: MessagePack, through zstd when that makes it smaller;
+* level 0: MessagePack with a checksum (``sealing``);
+* level 1: the same, or MessagePack through zstd, with zstd's own, where that is smaller;
 * level 2: the same, with more effort (beyond zstd level 9 the time rises tenfold and a state
   of 2 KB shrinks by another 0.3 %).
 
-The first byte tells which: MessagePack maps begin at 0x80, a squeezed one is marked by 0x01, and
-what lies between names the version of a code.
+The first byte tells which: MessagePack maps and sealed ones begin at 0x80, a squeezed one is marked
+by 0x01, and what lies between names the version of a code.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError
 from agent_memory.int8_grid import on_int8_grid
+from agent_memory.sealing import SEAL_BYTES, sealed, unsealed
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
@@ -51,6 +52,8 @@ class ContentsCodec:
         codes: The codes that were fitted; None: all is coded exactly.
         most_read: How many bytes contents that are read may have, if that is more than
             ``MOST_UNSQUEEZED``.
+        beside_vectors: Whether an entry's vector rests unchanged beside its contents as long as
+            those do, and is there when they are read: then what it tells is not told again.
     """
 
     def __init__(
@@ -58,10 +61,13 @@ class ContentsCodec:
         max_entry_bytes: int | None = None,
         codes: Codes | None = None,
         most_read: int = MOST_UNSQUEEZED,
+        *,
+        beside_vectors: bool = False,
     ) -> None:
         self._max_entry_bytes = max_entry_bytes
         self._most_read = max(most_read, max_entry_bytes or 0, MOST_UNSQUEEZED)
         self._codes = codes or Codes()
+        self._beside_vectors = beside_vectors
 
     def encode(self, entry: MemoryEntry) -> bytes:
         """Encode an entry's contents at its compression level.
@@ -72,34 +78,41 @@ class ContentsCodec:
         """
         coded = None
         if _may_be_coded(entry):
-            contents, step = entry.contents, entry.step_number
-            coded = self._codes.encode(contents, step, entry.compression_level)
+            coded = self._codes.encode(self._uncoded(entry))
         return self._exactly(entry) if coded is None else coded
 
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         """The same for many, in a fraction of the time."""
         wanted = [entry for entry in entries if _may_be_coded(entry)]
-        asked = [Uncoded(one.contents, one.step_number, one.compression_level) for one in wanted]
-        coded = dict(zip(map(id, wanted), self._codes.encode_many(asked), strict=True))
+        messages = self._codes.encode_many([*map(self._uncoded, wanted)])
+        coded = dict(zip(map(id, wanted), messages, strict=True))
         return [coded.get(id(entry)) or self._exactly(entry) for entry in entries]
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
         """Give back contents.
 
         Args:
             encoded: What ``encode`` gave.
             step: The entry's step.
+            vector: The entry's vector, of shape (dim,); needed where it rests beside them.
 
         Raises:
             EncodingError: The bytes are damaged, or were made by a newer version.
         """
-        if encoded[:1] >= bytes([_PACKED_FROM]):
-            return unpack(encoded)
+        if encoded and encoded[0] >= _PACKED_FROM:
+            return unpack(unsealed(encoded))
         if is_coded(encoded):
-            return self._codes.decode(encoded, step)
+            return self._codes.decode(encoded, step, vector)
         if encoded[:1] != bytes([_SQUEEZED]):
             raise EncodingError("stored contents cannot be read (unknown coding)")
         return unpack(_unsqueezed(encoded[1:], self._most_read))
+
+    def _uncoded(self, entry: MemoryEntry) -> Uncoded:
+        vector = entry.embedding if self._beside_vectors else None
+        step, level = entry.step_number, entry.compression_level
+        return Uncoded(entry.contents, step, level, vector, entry.encoder_version)
 
     def _exactly(self, entry: MemoryEntry) -> bytes:
         packed = pack(entry.contents, max_bytes=self._max_entry_bytes)
@@ -113,9 +126,11 @@ def exact_bytes(contents: Mapping[str, Any], level: int) -> int:
 
 def _squeezed(packed: bytes, level: int) -> bytes:
     if level == 0 or len(packed) < _WORTH_TRYING:
-        return packed
-    squeezed = zstandard.compress(packed, _EFFORT[min(level, 2)])
-    return bytes([_SQUEEZED]) + squeezed if len(squeezed) + 1 < len(packed) else packed
+        return sealed(packed)
+    # With zstd's own checksum, which takes as many bytes as a seal.
+    effort = zstandard.ZstdCompressor(level=_EFFORT[min(level, 2)], write_checksum=True)
+    squeezed = bytes([_SQUEEZED]) + effort.compress(packed)
+    return squeezed if len(squeezed) < len(packed) + SEAL_BYTES else sealed(packed)
 
 
 def _unsqueezed(frame: bytes, most: int) -> bytes:
@@ -206,7 +221,7 @@ class CompressionEngine:
         if not _may_be_coded(entry):
             return entry
         step = entry.step_number
-        coded = self._codes.encode(entry.contents, step, entry.compression_level)
+        coded = self._codes.encode(Uncoded(entry.contents, step, entry.compression_level))
         if coded is None:
             return entry
         contents = self._codes.decode(coded, step)
@@ -219,6 +234,15 @@ class CompressionEngine:
     def decompress(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry | dict[str, Any]:
         """Bring an entry back to level 0."""
         return self.compress(entry, 0)
+
+    def narrowest(self, version: int) -> int:
+        """How many numbers the vectors of a version have in long-term memory.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+        """
+        return self._encoders.required(version).widths.ltm
 
     def embed(self, entries: Sequence[MemoryEntry], version: int) -> list[MemoryEntry]:
         """Give entries vectors of a version of the encoder, as wide as their levels.
@@ -242,6 +266,15 @@ class CompressionEngine:
             )
             for entry, vector in zip(entries, vectors, strict=True)
         ]
+
+    def resting(self, encoder: Encoder, states: Sequence[object]) -> NDArray[np.float32]:
+        """The vectors of states as they rest at level 2, of shape (n, dim).
+
+        Raises:
+            InvalidEntry: One cannot be encoded.
+        """
+        vectors = encoder.encode(states)
+        return np.stack([_at_level(encoder, vector, 2) for vector in vectors])
 
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
         vector = entry.embedding

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from pydantic import (
     BaseModel,
@@ -351,6 +351,7 @@ class MemoryConfig(_Part):
             if _names_a_server(stm):
                 raise ConfigError("redis_url and host, port or password name the server twice")
             _check_redis_url("redis_url", self.redis_url)
+            _check_database("redis_url", self.redis_url, stm, im)
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +435,8 @@ def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
     url = environ.get(REDIS_URL_VARIABLE) or None
     if url is not None:
         _check_redis_url(f"${REDIS_URL_VARIABLE}", url)
+        if config.engine in ("auto", "redis"):
+            _check_database(f"${REDIS_URL_VARIABLE}", url, config.stm_config, config.im_config)
     return url
 
 
@@ -441,6 +444,20 @@ def _check_redis_url(name: str, url: str) -> None:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ConfigError(
             f"{name}: {without_password(url)!r} does not begin with redis://, rediss:// or unix://"
+        )
+
+
+def _check_database(name: str, url: str, *parts: _RedisConfig) -> None:
+    """See that no part asks for another database than the URL, which would win."""
+    _, _, place = url.partition("://")
+    place, _, query = place.partition("?")
+    path = "" if url.startswith("unix:") else place.rpartition("@")[2].partition("/")[2]
+    named = next((value for key, value in parse_qsl(query) if key == "db"), path)
+    asked = {part.db for part in parts if part.db} - {int(named) if named.isdecimal() else 0}
+    if named and asked:
+        raise ConfigError(
+            f"{name} names database {named}, and db of stm_config or im_config {min(asked)}: name "
+            "one of them alone"
         )
 
 

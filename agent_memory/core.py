@@ -355,6 +355,55 @@ class AgentMemorySystem:
             self._accesses.record(hits, self._run.now())
         return hits
 
+    # -- changing -----------------------------------------------------------------------------
+
+    def set_importance(self, agent_id: str | int, memory_id: str, importance: float) -> MemoryEntry:
+        """Set how important a memory is, in whichever tier it is.
+
+        No change is lost, whoever else changes the same memory, moves it or counts retrievals:
+        each call raises its revision by one. What was forgotten stays forgotten.
+
+        Args:
+            agent_id: Whose memory.
+            memory_id: Which.
+            importance: 0 to 1.
+
+        Returns:
+            The entry as stored.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+            EntryNotFound: No tier holds it, be it that it was forgotten.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A tier does not answer; or the memory waits in the spool, where it
+                cannot be changed before it is stored.
+        """
+        return self.get_memory_agent(agent_id).set_importance(memory_id, importance)
+
+    def pin(self, agent_id: str | int, memory_id: str) -> MemoryEntry:
+        """Keep a memory in the tier it is in, as exact as it is there, until it is unpinned.
+
+        No limit, age or ``redis_max_bytes`` moves it down, and ``on_expiry="drop"`` does not drop
+        it. It is recalled, changed and forgotten like any other; in long-term memory, which
+        nothing leaves, it is a mark alone. Pinned entries count towards their tier's limit: others
+        leave to make up for them. A tier with more pinned entries than its limit keeps them all.
+
+        Args:
+            agent_id: Whose memory.
+            memory_id: Which.
+
+        Returns:
+            The entry as stored, in full. One that is pinned already is left as it is.
+
+        Raises:
+            InvalidEntry, EntryNotFound, StoreReadOnly, StoreUnavailable: As ``set_importance``.
+        """
+        return self.get_memory_agent(agent_id).pin(memory_id)
+
+    def unpin(self, agent_id: str | int, memory_id: str) -> MemoryEntry:
+        """Let a pinned memory move again, with the next upkeep if it is due; see ``pin``."""
+        return self.get_memory_agent(agent_id).unpin(memory_id)
+
     # -- learning -----------------------------------------------------------------------------
 
     def train_encoder(

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -159,7 +160,10 @@ def sync_directory(path: Path) -> None:
 
 
 def clear_leftovers(folder: Path, manifest: Manifest) -> None:
-    """Remove what a conversion that was killed left behind; nobody may be converting now."""
+    """Remove what one that was killed left behind; nobody may be converting now."""
+    for draft in folder.glob(f"{keeper.MANIFEST}.*"):
+        # Should another process be at it this moment, it finds the manifest made.
+        draft.unlink(missing_ok=True)
     (other,) = set(APPENDED) - {manifest.appended}
     for leftover in (keeper.SCRATCH, f"{keeper.SERVER_DIR}/{other}"):
         _remove(folder / leftover)
@@ -184,15 +188,17 @@ def _remove(directory: Path) -> None:
 
 def _make(folder: Path, manifest: Manifest) -> None:
     draft, path = _draft(folder, manifest), folder / keeper.MANIFEST
-    # Linked, not renamed: of several that make the folder at once, the first decides for all.
+    # Linked, not renamed: of several that make the folder at once, the first decides for all. Its
+    # draft is gone where another has decided and cleared what seemed left behind.
     try:
         path.hardlink_to(draft)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         pass
     except OSError:  # a file system without links: the last decides, which is told to the others
-        draft.replace(path)
+        with suppress(FileNotFoundError):
+            draft.replace(path)
         return
-    draft.unlink()
+    draft.unlink(missing_ok=True)
 
 
 def _draft(directory: Path, manifest: Manifest) -> Path:

@@ -19,7 +19,7 @@ from agent_memory.fitting_contents import ContentsReport, fit_contents, toleranc
 from agent_memory.identity import checked_encoder_name, checked_run_ids
 from agent_memory.learning import agents_of, remembered
 from agent_memory.reencoding import Progress as ReencodingProgress
-from agent_memory.reencoding import Reencoded, reencode
+from agent_memory.reencoding import Recoded, Reencoded, recode, reencode
 from agent_memory.repositories.sql_encoders import EncoderRecord
 from agent_memory.resources import Resources
 
@@ -128,7 +128,14 @@ class Encoders:
         metrics = {"report": training.report.to_dict(), "learned_from": learned_from}
         if contents:
             tolerances = tolerances_of(told, resources.declared_paths())
-            code, contents_report = fit_contents([*map(as_contents, states)], steps, *tolerances)
+            vectors = resources.compression.resting(training.encoder, states)
+            code, contents_report = fit_contents(
+                [*map(as_contents, states)],
+                steps,
+                *tolerances,
+                vectors=vectors,
+                parent=resources.codes.current_code,
+            )
             metrics["contents"] = contents_report.to_dict()
         version = resources.versions.register(
             training.encoder.to_bytes(),
@@ -165,7 +172,7 @@ class Encoders:
         self._resources.encoders.sought(version)
         self._resources.versions.activate(version)
         self._resources.encoders.use(version)
-        self._resources.codes.use(version)
+        self._resources.use_code(version)
 
     def reencode(
         self,
@@ -204,6 +211,28 @@ class Encoders:
         else:
             runs = checked_run_ids(runs)
         return reencode(tiers, self._resources.compression, version, runs, progress)
+
+    def recode(
+        self, *, runs: Sequence[str] | None = None, progress: ReencodingProgress | None = None
+    ) -> Recoded:
+        """Code the contents of long-term memory with the code of the current version.
+
+        What was exact there is within that code's bounds from then on, and smaller; what an
+        earlier code had put on lattices that this one has too keeps its numbers; other contents
+        stay as they are. It may be stopped at any moment and called again.
+
+        Args:
+            runs: Of which runs; None: of all.
+            progress: Told of each batch: entries dealt with, and how many there are.
+
+        Raises:
+            InvalidEntry: ``runs`` is no list of runs.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: Long-term memory does not answer; what was done stays done.
+        """
+        self._check_writable("nothing was coded anew")
+        ltm = self._resources.ltm
+        return recode(ltm, sorted(ltm.runs()) if runs is None else checked_run_ids(runs), progress)
 
     def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
         """Decode the vector of a memory to a state, and tell how far to trust it.

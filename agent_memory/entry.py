@@ -95,6 +95,7 @@ class MemoryEntry:
         revision: Counts changes (importance, pin, links), not moves and not retrievals.
         error_bounds: By path, how far a decoded number may be from the original; paths that
             are absent are exact. None: all are.
+        pinned: Whether it stays in its tier; see ``AgentMemorySystem.pin``.
 
     Raises:
         InvalidEntry: A field has no meaning; the message names it.
@@ -116,6 +117,7 @@ class MemoryEntry:
     encoder_version: int | None = None
     revision: int = 0
     error_bounds: Mapping[str, float] | None = None
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         """Check every field, and bring each to its own type."""
@@ -142,43 +144,45 @@ class MemoryEntry:
             put(self, "encoder_version", checked_version(self.encoder_version, "encoder_version"))
         if self.error_bounds is not None:
             put(self, "error_bounds", _checked_bounds(self.error_bounds))
+        if self.pinned is not False:
+            put(self, "pinned", _checked_flag("pinned", self.pinned))
 
     @classmethod
-    def restored(cls, **values: Any) -> MemoryEntry:
+    def restored(cls, *values: Any) -> MemoryEntry:
         """Make an entry of what was read from a store, each value of its field's own type.
 
         Every field was checked when it was stored; here only their ranges are, since checking
         types again would take as long as reading the entry did.
 
         Args:
-            values: All fields but ``contents`` as the constructor takes them, and ``contents`` a
-                dict.
+            values: All fields in their order, as the constructor takes them; ``contents`` a dict.
 
         Raises:
             InvalidEntry: A field has no meaning.
         """
+        it: Any = _Draft()
+        it.memory_id, it.run_id, it.agent_id, it.step_number, it.timestamp = values[:5]
+        it.memory_type, it.contents, it.importance_score, it.compression_level = values[5:9]
+        it.retrieval_count, it.creation_time, it.last_access_time = values[9:12]
+        it.embedding, it.encoder_version, it.revision, it.error_bounds, it.pinned = values[12:]
         sound = (
-            _MEMORY_ID.fullmatch(values["memory_id"])
-            and 0 <= values["step_number"] <= MAX_STEP
-            and 0.0 <= values["importance_score"] <= 1.0
-            and 0 <= values["compression_level"] <= 2
-            and min(values["retrieval_count"], values["revision"]) >= 0
-            and 0 <= (values["encoder_version"] or 0) <= MAX_STEP
-            and (values["error_bounds"] is None or type(values["error_bounds"]) is CodeBounds)
-            and math.isfinite(
-                values["timestamp"] + values["creation_time"] + values["last_access_time"]
-            )
+            _MEMORY_ID.fullmatch(it.memory_id)
+            and 0 <= it.step_number <= MAX_STEP
+            and 0.0 <= it.importance_score <= 1.0
+            and 0 <= it.compression_level <= 2
+            and it.retrieval_count >= 0
+            and it.revision >= 0
+            and (it.encoder_version is None or 0 <= it.encoder_version <= MAX_STEP)
+            and (it.error_bounds is None or type(it.error_bounds) is CodeBounds)
+            and math.isfinite(it.timestamp + it.creation_time + it.last_access_time)
+            and (it.embedding is None or _is_finite(it.embedding))
         )
         if not sound:
             # It may be sound all the same: it has bounds that were stored beside it (those of a
-            # code are its own), or a sum of times beyond any double.
-            return cls(**values)
-        vector = values["embedding"]
-        if vector is not None and not (vector.size and np.isfinite(vector).all()):
-            checked_embedding(vector)
-        entry = object.__new__(cls)
-        for name, value in values.items():
-            _PUT[name](entry, value)
+            # code are its own), or times whose sum is beyond any double.
+            return cls(**dict(zip(cls.__slots__, values, strict=True)))
+        it.__class__ = cls
+        entry: MemoryEntry = it
         return entry
 
     @property
@@ -191,6 +195,7 @@ class MemoryEntry:
         vectors = {}
         if self.embedding is not None:
             vectors[_EMBEDDING_NAMES[min(self.compression_level, 2)]] = self.embedding.tolist()
+        marks = {"pinned": True} if self.pinned else {}
         return {
             "memory_id": self.memory_id,
             "run_id": self.run_id,
@@ -205,6 +210,7 @@ class MemoryEntry:
                 "importance_score": self.importance_score,
                 "retrieval_count": self.retrieval_count,
                 "memory_type": self.memory_type.value,
+                **marks,
             },
             "embeddings": vectors,
         }
@@ -244,8 +250,13 @@ class MemoryEntry:
         return hash(self.key)
 
 
-# Setting by name through ``object`` takes twice as long.
-_PUT = {name: MemoryEntry.__dict__[name].__set__ for name in MemoryEntry.__slots__}
+class _Draft:
+    """An entry that is being filled, one field after the other, and then becomes one.
+
+    Setting seventeen fields of what is frozen already takes four times as long.
+    """
+
+    __slots__ = MemoryEntry.__slots__
 
 
 _NESTED = ("metadata", "embeddings")
@@ -283,6 +294,7 @@ class Query:
         importance: Least and greatest importance, both included.
         attributes: Conditions on contents by path, all of which must hold; see ``attributes``:
             ``{"mood": "calm", "home.food": (3, 10)}``.
+        pinned: Only those that are pinned (True), or that are not (False).
         order: In which order, and so which entries a limit keeps.
         limit: At most this many entries; None for all.
 
@@ -297,6 +309,7 @@ class Query:
     memory_type: MemoryType | None = None
     importance: tuple[float, float] | None = None
     attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
+    pinned: bool | None = None
     order: Order = Order.OLDEST
     limit: int | None = None
 
@@ -311,6 +324,8 @@ class Query:
         if self.memory_type is not None:
             put(self, "memory_type", _checked_type(self.memory_type))
         put(self, "attributes", checked_conditions(self.attributes))
+        if self.pinned is not None:
+            put(self, "pinned", _checked_flag("pinned", self.pinned))
         put(self, "order", _checked_order(self.order))
         if self.limit is not None:
             put(self, "limit", _checked_count("limit", self.limit))
@@ -388,6 +403,12 @@ def checked_level(level: object) -> int:
     if level > 2:
         raise InvalidEntry(f"compression_level: {level} is none of 0, 1, 2")
     return level
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise InvalidEntry(f"{name}: True or False is needed, not {value!r:.80}")
 
 
 def _checked_number(name: str, value: object) -> float:
@@ -505,6 +526,12 @@ def _as_vector(value: object) -> NDArray[np.float32]:
         ) from error
 
 
+def _is_finite(vector: NDArray[np.float32]) -> bool:
+    """Whether all numbers of a vector are finite, and there are any."""
+    # Counting takes half as long as ``all``.
+    return 0 < vector.size == np.count_nonzero(np.isfinite(vector))
+
+
 def checked_embedding(value: object) -> NDArray[np.float32]:
     """Return a vector as float32 of shape (dim,).
 
@@ -513,7 +540,7 @@ def checked_embedding(value: object) -> NDArray[np.float32]:
     """
     ready = isinstance(value, np.ndarray) and value.dtype == np.float32
     vector: NDArray[np.float32] = value if ready else _as_vector(value)  # type: ignore[assignment]  # asked above
-    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
+    if vector.ndim != 1 or not _is_finite(vector):
         raise InvalidEntry(
             f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
         )

@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, take_apart
 from agent_memory.coding.tolerances import DEFAULT, EXACT, Tolerance
@@ -81,6 +85,8 @@ def fit_contents(
     steps: Sequence[int],
     tolerances: Mapping[str, Tolerance],
     default: Tolerance = DEFAULT,
+    vectors: NDArray[np.float32] | None = None,
+    parent: ContentsCode | None = None,
 ) -> tuple[ContentsCode, ContentsReport]:
     """Fit a code, and measure one that was fitted on the first four fifths on the rest.
 
@@ -89,27 +95,41 @@ def fit_contents(
         steps: The step of each.
         tolerances: How far numbers may be off, by path.
         default: The same of all other paths.
+        vectors: The vector of each as it rests at level 2, of shape (n, dim); None: there are none.
+        parent: The code in use so far, whose lattices are kept where they serve.
 
     Raises:
         InvalidEntry: There are no contents.
     """
     first = max(1, math.ceil(len(contents) * (1 - _HELD_OUT)))
-    trial = ContentsCode.fit(contents[:first], steps[:first], tolerances, default)
+    learned = None if vectors is None else vectors[:first]
+    trial = fit_code(
+        contents[:first], steps[:first], tolerances, default, vectors=learned, parent=parent
+    )
     held_out = slice(first, None) if first < len(contents) else slice(0, None)
     unseen, their_steps = contents[held_out][:_MOST_MEASURED], steps[held_out][:_MOST_MEASURED]
-    report = _measured(trial, unseen, their_steps)
-    return ContentsCode.fit(contents, steps, tolerances, default), report
+    beside = None if vectors is None else vectors[held_out][:_MOST_MEASURED]
+    report = _measured(trial, unseen, their_steps, beside)
+    code = fit_code(contents, steps, tolerances, default, vectors=vectors, parent=parent)
+    return code, report
 
 
 def _measured(
-    code: ContentsCode, contents: Sequence[Mapping[str, Any]], steps: Sequence[int]
+    code: ContentsCode,
+    contents: Sequence[Mapping[str, Any]],
+    steps: Sequence[int],
+    vectors: NDArray[np.float32] | None,
 ) -> ContentsReport:
     exact = [exact_bytes(one, 2) for one in contents]
-    coded = encode_many(code, contents, steps, 2)
+    coded = encode_many(code, contents, steps, 2, vectors)
     level_1 = _mean_bytes(encode_many(code, contents, steps, 1), exact)
     known = [place for place, one in enumerate(coded) if one is not None]
-    found = decode_many(code, [coded[place] or b"" for place in known],
-                        [steps[place] for place in known])  # fmt: skip
+    found = decode_many(
+        code,
+        [coded[place] or b"" for place in known],
+        [steps[place] for place in known],
+        None if vectors is None else vectors[known],
+    )
     errors: defaultdict[str, list[float]] = defaultdict(list)
     bounds: dict[str, float] = {}
     for place, decoded in zip(known, found, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def record_folder(config: MemoryConfig, where: Deployment) -> None:
     """Record how a folder is made, unless it is recorded already."""
     if not (where.path / FILE_NAME).exists():
         _write(where.path, _record(config, where))
+    for draft in where.path.glob(f"{FILE_NAME}.*"):
+        draft.unlink(missing_ok=True)  # of one that was killed
 
 
 def recorded_config(folder: Path) -> dict[str, Any]:
@@ -99,4 +102,6 @@ def _write(folder: Path, record: dict[str, str]) -> None:
     # the other is told when it opens the folder again.
     draft = folder / f"{FILE_NAME}.{os.getpid()}"
     draft.write_text(json.dumps(record, indent=2) + "\n")
-    draft.replace(folder / FILE_NAME)
+    # Gone where another has recorded it meanwhile, and cleared what seemed left behind.
+    with suppress(FileNotFoundError):
+        draft.replace(folder / FILE_NAME)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agent_memory import resources as shared
 from agent_memory.budget import MOST_WHILE_STORING, STORES_BETWEEN_LOOKS, Budget
+from agent_memory.changing import Changing
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Consolidation, Moves
@@ -22,7 +23,7 @@ from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.entry import MemoryEntry, MemoryType, checked_step
 from agent_memory.errors import InvalidEntry, StoreReadOnly
 from agent_memory.forgetting import forget_agents
-from agent_memory.identity import checked_agent_id, reproducible_id
+from agent_memory.identity import checked_agent_id, checked_memory_id, reproducible_id
 from agent_memory.resources import Resources
 from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore, whole_config
 
@@ -90,7 +91,7 @@ class MemoryAgent:
     """Stores what one agent sees, does and meets.
 
     Bad input raises ``InvalidEntry``; an unreachable store is logged once per outage and
-    answers False, unless ``on_store_error`` is "raise".
+    answers False, unless ``on_store_error`` is "raise". What gives an entry always raises.
 
     Args:
         agent_id: The agent, as text or int.
@@ -151,6 +152,20 @@ class MemoryAgent:
         """Remember an action; see ``store_state``."""
         return self._remember(MemoryType.ACTION, data, step_number, priority)
 
+    def set_importance(self, memory_id: str, importance: float) -> MemoryEntry:
+        """Set how important a memory is; see ``AgentMemorySystem.set_importance``. Raises."""
+        return self._changing.set_importance(
+            self.agent_id, checked_memory_id(memory_id), importance
+        )
+
+    def pin(self, memory_id: str) -> MemoryEntry:
+        """Keep a memory in its tier; see ``AgentMemorySystem.pin``. Raises."""
+        return self._changing.set_pinned(self.agent_id, checked_memory_id(memory_id), pinned=True)
+
+    def unpin(self, memory_id: str) -> MemoryEntry:
+        """Let a pinned memory move again; see ``AgentMemorySystem.pin``. Raises."""
+        return self._changing.set_pinned(self.agent_id, checked_memory_id(memory_id), pinned=False)
+
     def clear_memory(self) -> bool:
         """Forget all that this agent remembers in this run, in every tier.
 
@@ -183,6 +198,10 @@ class MemoryAgent:
     def embedding_engine(self) -> AutoencoderEmbeddingEngine | None:
         """The trainable encoder, for use on its own; None without neural embeddings."""
         return self._run.resources.embedding_engine
+
+    @property
+    def _changing(self) -> Changing:
+        return Changing(self._run.resources, self._run.run_id)
 
     def _view(self) -> dict[str, Any]:
         resources = self._run.resources

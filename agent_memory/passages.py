@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,11 @@ from agent_memory.ageing import Ages, Moment
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.entry import MemoryEntry, Query
-from agent_memory.errors import EncodingError
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.base import Gone, MemoryRepository
 from agent_memory.repositories.census import Census
 
 _BATCH = 500  # entries a round trip between the Redis tiers
 _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has more to move
-_logger = logging.getLogger("agent_memory")
 
 T = TypeVar("T")
 
@@ -72,9 +69,14 @@ class Passage:
     ) -> Iterator[MemoryEntry]:
         """Read the entries that have to leave, of some agents at a time."""
         crowded = {
-            agent_id: census.entries - self.memory_limit
+            # Pinned entries take their places within the limit, and leave for none of them.
+            agent_id: min(census.entries - self.memory_limit, census.entries - census.pinned)
             for agent_id, census in told.items()
-            if agent_id in overdue or census.entries > self.memory_limit
+        }
+        crowded = {
+            agent_id: excess
+            for agent_id, excess in crowded.items()
+            if agent_id in overdue or excess > 0
         }
         expected = (
             (agent_id, told[agent_id].entries if agent_id in overdue else excess)
@@ -99,14 +101,15 @@ class Passage:
             read_at: When reading them began, in seconds since 1970.
 
         Returns:
-            How many are gone from the source, and the agents of those that changed meanwhile.
+            How many have moved by this, and not by another process that moved them at the same
+            time; and the agents of those that changed meanwhile.
         """
         moved = 0
         changed: set[str] = set()
         for batch in batches(entries, self.batch):
             copies = [self.engine.lowered(entry, self.level) for entry in batch]
             gone = self.source.move_to(self.destination, copies, read_at)
-            moved += sum(gone)
+            moved += gone.count(Gone.REMOVED)
             changed.update(
                 entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
             )
@@ -118,42 +121,25 @@ class Passage:
         # Once each: an outage may have left an agent in many of them.
         for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
             for keys in batches(self.source.keys(run_id, agent_id), self.batch):
-                copied = self.destination.get_many(keys)
+                copied = self.destination.get_readable(keys)
                 if copied:
-                    # Only what stands here as it was copied is removed.
-                    self.source.remove_copied(copied)
+                    # Only what stands here as it was copied is removed; else the copy is.
+                    gone = self.source.remove_copied(copied)
+                    self.source.withdraw(
+                        self.destination,
+                        [copy for copy, left in zip(copied, gone, strict=True) if not left],
+                    )
         for move in moves:
             self.source.close_move(move)
 
     def _readable(
         self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
     ) -> list[MemoryEntry]:
-        """The entries that have to leave; none of an agent that has an unreadable one."""
-        try:
-            return self._read(run_id, crowded, overdue)
-        except EncodingError as error:
-            if len(crowded) > 1:
-                return [
-                    entry
-                    for agent_id, excess in crowded.items()
-                    for entry in self._readable(
-                        run_id, {agent_id: excess}, {agent_id: overdue[agent_id]}
-                    )
-                ]
-            # It stays where it is, and the other agents' entries move.
-            # Its traceback would add nothing to its message.
-            _logger.error(  # noqa: TRY400
-                "no entry of agent %r in run %r moves down: %s", *crowded, run_id, error
-            )
-            return []
-
-    def _read(
-        self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
-    ) -> list[MemoryEntry]:
+        """The entries that have to leave; one that cannot be read is told, and stays."""
         owners = [agent_id for agent_id, queries in overdue.items() for _ in queries]
         queries = [query for asked in overdue.values() for query in asked]
         aged: dict[str, dict[str, MemoryEntry]] = {agent_id: {} for agent_id in crowded}
-        for agent_id, found in zip(owners, self.source.find_each(queries), strict=True):
+        for agent_id, found in zip(owners, self.source.find_readable(queries), strict=True):
             aged[agent_id] |= {entry.memory_id: entry for entry in found}
         excess = {agent_id: over - len(aged[agent_id]) for agent_id, over in crowded.items()}
         excess = {agent_id: over for agent_id, over in excess.items() if over > 0}
@@ -170,10 +156,10 @@ class Passage:
     ) -> dict[str, list[MemoryEntry]]:
         if self.demote_first == "oldest":
             queries = [
-                Query(run_id=run_id, agent_id=agent_id, limit=count)
+                Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)
                 for agent_id, count in counts.items()
             ]
-            return dict(zip(counts, self.source.find_each(queries), strict=True))
+            return dict(zip(counts, self.source.find_readable(queries), strict=True))
         return {
             agent_id: self._least_worth(run_id, agent_id, count)
             for agent_id, count in counts.items()
@@ -184,7 +170,7 @@ class Passage:
             (self.worth(newer, importance), -newer, key)
             for newer, (key, importance) in enumerate(self.source.importances(run_id, agent_id))
         )
-        return self.source.get_many([key for _, _, key in ranked[:count]])
+        return self.source.get_readable([key for _, _, key in ranked[:count]])
 
 
 def passages(

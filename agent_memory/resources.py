@@ -56,6 +56,7 @@ from agent_memory.repositories.base import LongTermMemory, MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.redis_attributes import DeclaredAttributes
+from agent_memory.repositories.redis_codes import CodeCopies
 from agent_memory.repositories.redis_footprint import server_bytes
 from agent_memory.repositories.redis_models import ModelBackend
 from agent_memory.repositories.redis_nearest import TierSearch
@@ -198,7 +199,18 @@ class Resources:
         config = self.config.autoencoder_config
         if config.use_neural_embeddings and config.model_path is None:
             self.encoders.refresh()
-            self.codes.use(self.encoders.current.version)
+            self.use_code(self.encoders.current.version)
+
+    def use_code(self, version: int) -> None:
+        """Code contents with the code of a version from now on, if it has one.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        code = None if self.read_only else self.versions.code(version)
+        if code is not None:
+            self._code_copies.keep(version, code)
+        self.codes.use(version)
 
     def declared_paths(self) -> list[str]:
         """The attributes that any process has declared, whose values are to stay exact.
@@ -267,9 +279,14 @@ class Resources:
         # Opened first: an outdated schema is to be told before a server is started.
         self._open_database(opened)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
-        codec = ContentsCodec(codes=self.codes, most_read=self.config.max_entry_bytes)
-        ltm = self._ltm_repository(codec)
+        most = self.config.max_entry_bytes
+        codec = ContentsCodec(codes=self.codes, most_read=most)
+        ltm = self._ltm_repository(
+            ContentsCodec(codes=self.codes, most_read=most, beside_vectors=True)
+        )
         stm, im = self._open_redis_tiers(opened, codec)
+        self._code_copies = CodeCopies(self.channels[-1], self.config.im_config.namespace)
+        self.codes.also_from(self._code_copies)
         if embedded and not self.read_only:
             record_folder(self.config, self.deployment)
         if not self.read_only:

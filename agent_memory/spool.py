@@ -25,6 +25,7 @@ from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.forking import ForkGate
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
+from agent_memory.sealing import sealed, unsealed
 from agent_memory.status import SpoolStatus
 
 BUSY_TIMEOUT = 10.0
@@ -343,7 +344,7 @@ def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:
     Raises:
         InvalidEntry: Its contents cannot be stored, or need more bytes than are allowed.
     """
-    values = entry_to_values(entry, pack(entry.contents, max_bytes=max_bytes))
+    values = entry_to_values(entry, sealed(pack(entry.contents, max_bytes=max_bytes)))
     # By name, so that a later version reads what an earlier one has left.
     stored = {name: value for name, value in zip(FIELDS, values, strict=True) if value != ""}
     packed: bytes = msgpack.packb(stored)
@@ -363,7 +364,7 @@ def decoded(waiting: Waiting) -> MemoryEntry:
             for name, value in named.items()
             if value != b""
         }
-        return hash_to_entry(stored, unpack(stored[b"contents"]))
+        return hash_to_entry(stored, unpack(unsealed(stored[b"contents"])))
     except (
         *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
         *(msgpack.UnpackException,),

@@ -1,6 +1,7 @@
 """What questions see of a tier whose entries are dropped when they are over its age.
 
-They are removed by the next upkeep; until then they stand there and nobody is shown them.
+They are removed by the next upkeep; until then they stand there and nobody is shown them. Those
+that are pinned stay, and are shown.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from agent_memory.ageing import Ages, Moment
 from agent_memory.entry import MAX_STEP, EntryKey, MemoryEntry, Order, Query, Tier
+from agent_memory.ordering import DESCENDING, SORT_KEYS
 from agent_memory.repositories.base import MemoryRepository, Neighbour, Probe, run_of
 
 
@@ -60,25 +62,53 @@ class Unexpired:
         return [
             entry
             for entry in self.repository.get_many(keys)
-            if entry.timestamp >= self.ages.first_time(moments[entry.run_id])
-            and entry.step_number >= self.ages.first_step(moments[entry.run_id])
+            if entry.pinned
+            or (
+                entry.timestamp >= self.ages.first_time(moments[entry.run_id])
+                and entry.step_number >= self.ages.first_step(moments[entry.run_id])
+            )
         ]
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order. The query names its run."""
-        return self.repository.find(self._narrowed(query))
+        found = {
+            entry.key: entry
+            for asked in self._asked(query)
+            for entry in self.repository.find(asked)
+        }
+        ordered = sorted(
+            found.values(), key=SORT_KEYS[query.order], reverse=query.order in DESCENDING
+        )
+        return ordered[: query.limit]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
-        """The entries that answer a query and whose vectors are nearest to a probe."""
-        return self.repository.nearest(self._narrowed(query), probe)
+        """The entries that answer a query and whose vectors are nearest to a probe.
+
+        Of those that are pinned as many may be given again as the limit bounds.
+        """
+        found = {
+            neighbour.entry.key: neighbour
+            for asked in self._asked(query)
+            for neighbour in self.repository.nearest(asked, probe)
+        }
+        return list(found.values())
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         agents = self.repository.agents(run_id) if agent_id is None else [agent_id]
         queries = [
-            self._narrowed(Query(run_id=run_id, agent_id=name, order=Order.STEP)) for name in agents
+            asked
+            for name in agents
+            for asked in self._asked(Query(run_id=run_id, agent_id=name, order=Order.STEP))
         ]
-        return sum(map(len, self.repository.find_each(queries)))
+        return len({entry.key for each in self.repository.find_each(queries) for entry in each})
+
+    def _asked(self, query: Query) -> list[Query]:
+        """What to ask the tier for a query: what is not over its age, and what is pinned."""
+        if query.pinned:
+            return [query]
+        narrowed = self._narrowed(query)
+        return [narrowed] if query.pinned is False else [narrowed, replace(query, pinned=True)]
 
     def _narrowed(self, query: Query) -> Query:
         moment = self.moment(run_of(query))

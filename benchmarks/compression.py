@@ -11,6 +11,7 @@ import numpy as np
 import zstandard
 
 from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.contents import pack
 from agent_memory.errors import EncodingError
@@ -38,7 +39,7 @@ def figures() -> Iterator[Figure]:
 
 def _figures(trace: Trace) -> Iterator[Figure]:
     first = len(trace.contents) * 4 // 5
-    code = ContentsCode.fit(trace.contents[:first], trace.steps[:first])
+    code = fit_code(trace.contents[:first], trace.steps[:first])
     unseen, steps = trace.contents[first:], trace.steps[first:]
     coded = [one or b"" for one in encode_many(code, unseen, steps, 2)]
     size = 1 + sum(map(len, coded)) / len(coded)

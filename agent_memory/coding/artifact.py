@@ -6,9 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from agent_memory.coding.code import MOST_SHAPES, ContentsCode, Shape
+import numpy as np
+
+from agent_memory.coding.code import MOST_SHAPES, ContentsCode, Prediction, Shape
 from agent_memory.coding.column import MOST_CHOICES, Column
 from agent_memory.coding.numbers import INTEGERS, TYPES, Integers, Lattice
+from agent_memory.coding.prediction import Predictor, is_sound
 from agent_memory.coding.rans import TOTAL
 from agent_memory.coding.structure import LEAF, MAX_LEAVES, leaf_types
 from agent_memory.contents import pack, unpack
@@ -26,19 +29,33 @@ _DTYPES = frozenset(
 
 def to_bytes(code: ContentsCode) -> bytes:
     """Give a code's bytes; see ``from_bytes``."""
-    columns: dict[int, int] = {}
+    places: dict[int, int] = {}
     told: list[Any] = []
-    shapes = []
-    for shape in code.shapes:
-        places = []
-        for column in shape.fitted:
-            if id(column) not in columns:
-                columns[id(column)] = len(told)
-                told.append(_told(column))
-            places.append(columns[id(column)])
-        shapes.append([shape.signature, places])
-    body = pack({"columns": told, "shapes": shapes, "widths": list(code.widths)})
-    return framed(_MAGIC, {}, body)
+
+    def place_of(column: Column) -> int:
+        if id(column) not in places:
+            places[id(column)] = len(told)
+            told.append(_told(column))
+        return places[id(column)]
+
+    shapes = [[shape.signature, [*map(place_of, shape.fitted)]] for shape in code.shapes]
+    prediction = None
+    if code.prediction is not None:
+        predictor = code.prediction.predictor
+        prediction = {
+            "scale": predictor.scale,
+            "weights": predictor.weights.astype(np.int32),
+            "offsets": predictor.offsets.astype(np.int64),
+            "shapes": [[*map(place_of, shape.fitted)] for shape in code.prediction.shapes],
+            "places": [places_.tolist() for places_ in code.prediction.places],
+        }
+    body = {
+        "columns": told,
+        "shapes": shapes,
+        "widths": list(code.widths),
+        "prediction": prediction,
+    }
+    return framed(_MAGIC, {}, pack(body))
 
 
 def from_bytes(raw: bytes) -> ContentsCode:
@@ -53,11 +70,12 @@ def from_bytes(raw: bytes) -> ContentsCode:
         columns = [_column(one) for one in _list(told["columns"])]
         shapes = [_shape(one, columns) for one in _list(told["shapes"])]
         widths = _widths(told["widths"], len(shapes)) if shapes else ()
+        prediction = _prediction(told.get("prediction"), shapes, columns)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise EncodingError(f"{_WHAT}: it cannot be read ({error!r:.200})") from error
     if len(shapes) > MOST_SHAPES:
         raise EncodingError(f"{_WHAT}: {len(shapes)} shapes are more than there can be")
-    return ContentsCode(tuple(shapes), widths)
+    return ContentsCode(tuple(shapes), widths, prediction)
 
 
 def _told(column: Column) -> list[Any]:
@@ -103,6 +121,30 @@ def _shape(told: Any, columns: list[Column]) -> Shape:
     _check(sum(1 for _ in _bounded(signature)) == len(places), "the leaves of a shape")
     _check(all(type(place) is int and place >= 0 for place in places), "the columns of a shape")
     return Shape(signature, tuple(columns[place] for place in places))
+
+
+def _prediction(told: Any, shapes: list[Shape], columns: list[Column]) -> Prediction | None:
+    if told is None:
+        return None
+    weights, offsets = told["weights"], told["offsets"]
+    arrays = type(weights) is np.ndarray and type(offsets) is np.ndarray
+    _check(arrays and (weights.dtype, offsets.dtype) == (np.int32, np.int64), "a prediction")
+    weights, offsets = weights.astype(np.float64), offsets.astype(np.float64)
+    _check(is_sound(told["scale"], weights, offsets), "a prediction")
+    own, places = _list(told["shapes"]), _list(told["places"])
+    _check(len(own) == len(places) == len(shapes), "the shapes of a prediction")
+    predicted = []
+    for shape, theirs, their_places in zip(shapes, own, places, strict=True):
+        _check(len(_list(theirs)) == len(_list(their_places)) == len(shape.fitted), "a prediction")
+        _check(all(type(one) is int and one >= 0 for one in theirs), "a prediction")
+        most = weights.shape[1]
+        _check(all(type(one) is int and -1 <= one < most for one in their_places), "a prediction")
+        predicted.append(Shape(shape.signature, tuple(columns[one] for one in theirs)))
+    return Prediction(
+        Predictor(told["scale"], weights, offsets),
+        tuple(predicted),
+        tuple(np.array(one, np.intp) for one in places),
+    )
 
 
 def _bounded(signature: Any) -> Any:

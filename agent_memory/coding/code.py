@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.coding import rans
 from agent_memory.coding.column import Column
-from agent_memory.coding.fitting import fit_column
+from agent_memory.coding.numbers import Lattice
+from agent_memory.coding.prediction import Predictor
 from agent_memory.coding.rans import TOTAL, TOTAL_BITS, Reader, Share, narrowed
-from agent_memory.coding.structure import (
-    Signature,
-    leaf_paths,
-    leaf_types,
-    put_together,
-    take_apart,
-)
-from agent_memory.coding.tolerances import DEFAULT, Tolerance
+from agent_memory.coding.structure import Signature, put_together, take_apart
 from agent_memory.coding.wide import FEWEST, WideFloats, is_plain
 from agent_memory.contents import CodeBounds
-from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.errors import EncodingError
 
 MOST_SHAPES = 64
 """How many shapes of contents a code knows; others stay as they are."""
 
-LEVELS: Mapping[int, Share] = {2: (0, 15, 4), 1: (15, 1, 4)}
-"""The shares of the levels; most of what is kept is kept at level 2."""
+PREDICTED = 3
+"""The mode of contents at level 2 whose numbers are told beside what their vector predicts."""
+
+Modes = Mapping[int, Share]
+"""The share of each mode: 1 and 2 for the level, 3 for ``PREDICTED``."""
+
+_MODES: Modes = {2: (0, 15, 4), 1: (15, 1, 4)}  # most of what is kept is kept at level 2
+_MODES_WITH_PREDICTION: Modes = {PREDICTED: (0, 12, 4), 2: (12, 3, 4), 1: (15, 1, 4)}
 
 AS_EVER: Share = (0, TOTAL - 8, TOTAL_BITS)
 """The share of all paths with one value only having that value."""
@@ -79,12 +81,14 @@ class Shape:
                 return False
         return True
 
-    def floats_at_once(self, leaves: Sequence[Any], level: int) -> dict[int, list[Share]]:
+    def floats_at_once(
+        self, leaves: Sequence[Any], level: int, offsets: Sequence[int]
+    ) -> dict[int, list[Share]]:
         """The choices of leaves, by place, that are found faster together than one by one."""
         wide = self._wide
         if wide is None:
             return {}
-        found = zip(wide.places, wide.shares(leaves, level), strict=True)
+        found = zip(wide.places, wide.shares(leaves, level, offsets), strict=True)
         return {place: shares for place, shares in found if shares is not None}
 
     @cached_property
@@ -122,45 +126,36 @@ class ContentsCode:
     Attributes:
         shapes: The shapes that it knows, the commonest first.
         widths: The share of each shape.
+        prediction: What it predicts from vectors; None: nothing.
     """
 
     shapes: tuple[Shape, ...]
     widths: tuple[int, ...]
+    prediction: Prediction | None = None
 
-    @classmethod
-    def fit(
-        cls,
-        contents: Iterable[Mapping[str, Any]],
-        steps: Iterable[int] | None = None,
-        tolerances: Mapping[str, Tolerance] | None = None,
-        default: Tolerance = DEFAULT,
-    ) -> ContentsCode:
-        """Fit a code.
+    @property
+    def modes(self) -> Modes:
+        """The modes that contents may be coded in."""
+        return _MODES if self.prediction is None else _MODES_WITH_PREDICTION
+
+    def predicted(
+        self, place: int, vectors: NDArray[np.float32] | None, level: int
+    ) -> NDArray[np.int64] | None:
+        """The cells that vectors predict for each leaf of a shape.
 
         Args:
-            contents: What is remembered, a good sample of it.
-            steps: The step of each; None: from 0 on.
-            tolerances: How far numbers may be off, by path.
-            default: The same for all other paths.
+            place: The place of the shape.
+            vectors: Of shape (n, dim) or (dim,); None: there are none.
+            level: The level; level 1 is not predicted.
 
-        Raises:
-            InvalidEntry: There are no contents.
+        Returns:
+            Of shape (n, leaves) or (leaves,), 0 where a leaf is not predicted; None where nothing
+            is.
         """
-        given = list(contents)
-        if not given:
-            raise InvalidEntry("there are no contents to fit a code to")
-        told = list(range(len(given))) if steps is None else list(steps)
-        by_signature: defaultdict[Signature, list[tuple[list[Any], int]]] = defaultdict(list)
-        for one, step in zip(given, told, strict=True):
-            apart = take_apart(one)
-            if apart is not None:
-                by_signature[apart[0]].append((apart[1], step))
-        sizes = Counter({signature: len(rows) for signature, rows in by_signature.items()})
-        kept = [signature for signature, _ in sizes.most_common(MOST_SHAPES)]
-        columns = _columns({one: by_signature[one] for one in kept}, tolerances or {}, default)
-        shapes = tuple(Shape(one, tuple(columns[key] for key in _keys(one))) for one in kept)
-        widths = rans.shares([sizes[one] for one in kept]) if kept else []
-        return cls(shapes, tuple(widths))
+        prediction = self.prediction
+        if prediction is None or vectors is None or level != 2:  # the lowest
+            return None
+        return prediction.offsets(place, vectors)
 
     def bounds(self, place: int, level: int) -> CodeBounds:
         """How far the numbers of contents may be off, by path; absent ones are exact.
@@ -178,10 +173,13 @@ class ContentsCode:
         return {}
 
     @cached_property
-    def bounded_paths(self) -> frozenset[str]:
-        """The paths whose numbers may be off at some level."""
-        columns = (column for shape in self.shapes for column in shape.columns)
-        return frozenset(column.path for column in columns if column.bound(2) is not None)
+    def lattices(self) -> Mapping[str, frozenset[Lattice]]:
+        """The lattices at each path whose numbers may be off at some level."""
+        found: dict[str, frozenset[Lattice]] = {}
+        for column in (column for shape in self.shapes for column in shape.columns):
+            if isinstance(column.numbers, Lattice):
+                found[column.path] = found.get(column.path, frozenset()) | {column.numbers}
+        return found
 
     @cached_property
     def _by_signature(self) -> dict[Signature, int]:
@@ -199,13 +197,21 @@ class ContentsCode:
         """The place of the shape that contents of a signature have; None if it is not known."""
         return self._by_signature.get(signature)
 
-    def encode(self, contents: Mapping[str, Any], step: int, level: int) -> bytes | None:
+    def encode(
+        self,
+        contents: Mapping[str, Any],
+        step: int,
+        level: int,
+        vector: NDArray[np.float32] | None = None,
+    ) -> bytes | None:
         """Code contents.
 
         Args:
             contents: The contents.
             step: The entry's step, which decoding is to be told too.
             level: 1 or 2.
+            vector: The entry's vector as it will rest, of shape (dim,), which decoding is to be
+                told too; None: nothing is predicted.
 
         Returns:
             Their bytes; None if they have no shape that the code knows.
@@ -217,12 +223,22 @@ class ContentsCode:
         place = None if apart is None else self.shape_of(apart[0])
         if apart is None or place is None:
             return None
-        return self.encode_leaves(place, apart[1], step, level)
+        return self.encode_leaves(
+            place, apart[1], step, level, self.predicted(place, vector, level)
+        )
 
-    def encode_leaves(self, place: int, leaves: Sequence[Any], step: int, level: int) -> bytes:
-        """Code the leaves of contents that have the shape at a place."""
-        shape = self.shapes[place]
-        shares = [(self.begins[place], self.widths[place], TOTAL_BITS), LEVELS[level]]
+    def encode_leaves(
+        self,
+        place: int,
+        leaves: Sequence[Any],
+        step: int,
+        level: int,
+        predicted: NDArray[np.int64] | None = None,
+    ) -> bytes:
+        """Code the leaves of contents that have the shape at a place; see ``predicted``."""
+        mode = level if predicted is None else PREDICTED
+        shape, offsets = self._view(place, predicted)
+        shares = [(self.begins[place], self.widths[place], TOTAL_BITS), self.modes[mode]]
         columns = shape.columns
         if shape.is_as_ever(leaves):
             shares.append(AS_EVER)
@@ -230,17 +246,24 @@ class ContentsCode:
             shares.append(NOT_SO)
             for at in shape.fixed:
                 columns[at].put(leaves[at], step, level, shares)
-        at_once = shape.floats_at_once(leaves, level)
+        at_once = shape.floats_at_once(leaves, level, offsets)
         for at in shape.varying:
             known = at_once.get(at)
             if known is None:
-                columns[at].put(leaves[at], step, level, shares)
+                columns[at].put(leaves[at], step, level, shares, offsets[at])
             else:
                 shares.extend(known)
         return rans.encode(shares)
 
-    def decode(self, coded: bytes, step: int) -> tuple[dict[str, Any], int, int]:
+    def decode(
+        self, coded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> tuple[dict[str, Any], int, int]:
         """Give contents back, the place of their shape, and the level they were coded at.
+
+        Args:
+            coded: Their bytes.
+            step: The entry's step.
+            vector: The entry's vector; needed where ``encode`` had one.
 
         Raises:
             EncodingError: The bytes are damaged, or not of this code.
@@ -248,14 +271,31 @@ class ContentsCode:
         reader = Reader(coded)
         place = self._shape_at(reader.peek())
         reader.take(self.begins[place], self.widths[place])
-        level = 2 if reader.peek(4) < LEVELS[2][1] else 1
-        reader.take(*LEVELS[level])
-        contents = self._read(self.shapes[place], reader, step, level)
+        mode = mode_at(self.modes, reader.peek(4))
+        reader.take(*self.modes[mode])
+        level = 1 if mode == 1 else 2
+        predicted = self.predicted(place, vector, level) if mode == PREDICTED else None
+        if mode == PREDICTED and predicted is None:
+            raise EncodingError("contents were coded beside a vector that is not there any more")
+        shape, offsets = self._view(place, predicted)
+        contents = self._read(shape, reader, step, level, offsets)
         if not reader.finished:
             raise EncodingError("the code of contents is damaged")
         return contents, place, level
 
-    def _read(self, shape: Shape, reader: Reader, step: int, level: int) -> dict[str, Any]:
+    def _view(self, place: int, predicted: NDArray[np.int64] | None) -> tuple[Shape, Sequence[int]]:
+        """The columns of a shape as they are read, and what is predicted for each leaf."""
+        if predicted is None or self.prediction is None:
+            return self.shapes[place], self._nothing[place]
+        return self.prediction.shapes[place], predicted.tolist()
+
+    @cached_property
+    def _nothing(self) -> list[list[int]]:
+        return [[0] * len(shape.columns) for shape in self.shapes]
+
+    def _read(
+        self, shape: Shape, reader: Reader, step: int, level: int, offsets: Sequence[int]
+    ) -> dict[str, Any]:
         leaves: list[Any] = [None] * len(shape.columns)
         as_ever = reader.peek() < AS_EVER[1]
         reader.take(*(AS_EVER if as_ever else NOT_SO))
@@ -263,7 +303,7 @@ class ContentsCode:
             column = shape.columns[at]
             leaves[at] = column.values[0] if as_ever else column.get(reader, step, level)
         for at in shape.varying:
-            leaves[at] = shape.columns[at].get(reader, step, level)
+            leaves[at] = shape.columns[at].get(reader, step, level, offsets[at])
         try:
             contents: dict[str, Any] = put_together(shape.signature, iter(leaves))
         except (TypeError, ValueError, OverflowError) as error:
@@ -277,33 +317,31 @@ class ContentsCode:
         raise EncodingError("this code of contents knows no shape")
 
 
-_Key = tuple[str, str]
+def mode_at(modes: Modes, peeked: int) -> int:
+    """The mode whose share of 16 a place lies in."""
+    return max((mode for mode in modes if modes[mode][0] <= peeked), key=lambda one: modes[one][0])
 
 
-def _keys(signature: Signature) -> list[_Key]:
-    """What tells the columns of a shape: paths, and the dtypes of arrays."""
-    return list(zip(leaf_paths(signature), leaf_types(signature), strict=True))
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a code predicts from vectors.
 
+    Attributes:
+        predictor: Gives the cells of some columns.
+        shapes: Those of the code, with the columns of what lies beyond the prediction.
+        places: For each shape and leaf its place among the predicted columns; -1: it has none.
+    """
 
-def _columns(
-    rows: Mapping[Signature, Sequence[tuple[list[Any], int]]],
-    tolerances: Mapping[str, Tolerance],
-    default: Tolerance,
-) -> dict[_Key, Column]:
-    """The column of each path; shapes that share a path share its column."""
-    values: defaultdict[_Key, list[Any]] = defaultdict(list)
-    steps: defaultdict[_Key, list[int]] = defaultdict(list)
-    for signature, found in rows.items():
-        for place, key in enumerate(_keys(signature)):
-            values[key].extend(leaves[place] for leaves, _ in found)
-            steps[key].extend(step for _, step in found)
-    return {
-        key: fit_column(
-            key[0],
-            values[key],
-            steps[key],
-            tolerances.get(key[0], default),
-            single=key[1] == "<f4",
-        )
-        for key in values
-    }
+    predictor: Predictor
+    shapes: tuple[Shape, ...]
+    places: tuple[NDArray[np.intp], ...]
+
+    def offsets(self, place: int, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The cells that are predicted for the leaves of a shape; see ``ContentsCode``."""
+        if vectors.shape[-1:] != (self.predictor.dim,):
+            return None
+        cells = self.predictor.cells(vectors)
+        # A last column of zeros, for leaves that have none.
+        padded = np.concatenate([cells, np.zeros((*cells.shape[:-1], 1), np.int64)], axis=-1)
+        offsets: NDArray[np.int64] = padded[..., self.places[place]]
+        return offsets

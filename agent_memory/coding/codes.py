@@ -14,6 +14,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.coding.artifact import from_bytes
 from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import encode_many
@@ -41,6 +44,10 @@ class Uncoded(NamedTuple):
     contents: Mapping[str, Any]
     step: int
     level: int
+    vector: NDArray[np.float32] | None = None
+    """The entry's vector as it will rest beside them, of shape (dim,); None: do not rely on it."""
+    encoder_version: int | None = None
+    """Which version made that."""
 
 
 class Codes:
@@ -58,19 +65,29 @@ class Codes:
         exact: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source = source
+        self._sources = [] if source is None else [source]
         self._exact = frozenset(exact)
         self._clock = clock
         self._loaded: dict[int, ContentsCode] = {}
         self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
         self._current: int | None = None
+        self._in_common: dict[tuple[int, int], frozenset[str]] = {}
         self._unlock()
         after_fork(self._unlock)
+
+    def also_from(self, source: CodeSource) -> None:
+        """Look for codes there too, where those before have none."""
+        self._sources.append(source)
 
     @property
     def current(self) -> int | None:
         """The version whose code contents are coded with; None: they stay exact."""
         return self._current
+
+    @property
+    def current_code(self) -> ContentsCode | None:
+        """The code of that version."""
+        return None if self._current is None else self.code(self._current)
 
     def use(self, version: int) -> None:
         """Code contents with the code of a version from now on, if it has one that keeps enough.
@@ -82,7 +99,7 @@ class Codes:
         try:
             code = self.code(version)
         except EncodingError as error:
-            if self._source is not None and self._source.code(version) is not None:
+            if self._raw(version) is not None:
                 _logger.error("contents stay exact: %s", error)  # noqa: TRY400  # it says it all
             self._current = None
             return
@@ -101,40 +118,53 @@ class Codes:
         with self._lock:
             return self._loaded.get(version) or self._load(version)
 
-    def encode(self, contents: Mapping[str, Any], step: int, level: int) -> bytes | None:
+    def encode(self, asked: Uncoded) -> bytes | None:
         """Code contents; None if they are to be coded exactly.
 
         Raises:
             InvalidEntry: A value cannot be stored.
             StoreUnavailable: The place where codes are registered does not answer.
         """
+        contents, step, level = asked[:3]
         version = self._version_for(contents)
         if version is None or level == 0:
             return None
-        message = self.code(version).encode(contents, step, level)
+        code = self.code(version)
+        vector = asked.vector if _predicts(code, version, asked) else None
+        message = code.encode(contents, step, level, vector)
         return None if message is None else _mark(version) + message
 
     def encode_many(self, asked: Sequence[Uncoded]) -> list[bytes | None]:
         """The same for many."""
         coded: list[bytes | None] = [None] * len(asked)
-        groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        groups: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
         for place, one in enumerate(asked):
             version = self._version_for(one.contents)
             if version is not None and one.level:
-                groups[version, one.level].append(place)
-        for (version, level), places in groups.items():
+                beside = _predicts(self.code(version), version, one)
+                groups[version, one.level, beside].append(place)
+        for (version, level, beside), places in groups.items():
+            vectors = [asked[place].vector for place in places] if beside else None
             messages = encode_many(
                 self.code(version),
                 [asked[place].contents for place in places],
                 [asked[place].step for place in places],
                 level,
+                None if vectors is None else np.array(vectors, np.float32),
             )
             for place, message in zip(places, messages, strict=True):
                 coded[place] = None if message is None else _mark(version) + message
         return coded
 
-    def decode(self, coded: bytes, step: int) -> CodedContents:
+    def decode(
+        self, coded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> CodedContents:
         """Give contents back.
+
+        Args:
+            coded: Their bytes.
+            step: The entry's step.
+            vector: The vector that rests beside them, of shape (dim,).
 
         Raises:
             EncodingError: The bytes are damaged, or their code is not there.
@@ -142,25 +172,41 @@ class Codes:
         """
         version, message = _unmarked(coded)
         code = self.code(version)
-        contents, shape, level = code.decode(message, step)
+        contents, shape, level = code.decode(message, step, vector)
         return CodedContents(contents, version, level, code.bounds(shape, level))
 
     def _version_for(self, contents: Mapping[str, Any]) -> int | None:
-        """The version to code contents with: that which gave them back, or the current one."""
-        if not isinstance(contents, CodedContents):
-            return self._current
-        return contents.version if self._keeps_enough(self.code(contents.version)) else None
+        """The version to code contents with: the current one, if their bounds allow that.
+
+        Contents that another version gave back lie on its lattices. Where the current one has the
+        same, the numbers stay what they are; else they stay with that version.
+        """
+        current = self._current
+        if not isinstance(contents, CodedContents) or contents.version == current:
+            return current
+        earlier = self.code(contents.version)
+        if current is not None and contents.bounds.keys() <= self._shared(earlier, current):
+            return current
+        return contents.version if self._keeps_enough(earlier) else None
+
+    def _shared(self, earlier: ContentsCode, current: int) -> frozenset[str]:
+        """The paths whose numbers lie on the same lattice in two codes."""
+        known = self._in_common.get((id(earlier), current))
+        if known is None:
+            theirs, ours = earlier.lattices, self.code(current).lattices
+            known = frozenset(path for path, one in theirs.items() if ours.get(path) == one)
+            self._in_common[id(earlier), current] = known
+        return known
 
     def _keeps_enough(self, code: ContentsCode) -> bool:
-        return self._exact.isdisjoint(code.bounded_paths)
+        return self._exact.isdisjoint(code.lattices)
 
     def _load(self, version: int) -> ContentsCode:
         looked = self._missing.get(version)
         if looked is not None and self._clock() - looked[0] < _ASK_AGAIN:
             raise EncodingError(looked[1])
-        raw = None if self._source is None else self._source.code(version)
         try:
-            code = _read(version, raw)
+            code = _read(version, self._raw(version))
         except EncodingError as error:
             self._missing[version] = self._clock(), str(error)
             raise
@@ -168,8 +214,23 @@ class Codes:
         self._loaded[version] = code
         return code
 
+    def _raw(self, version: int) -> bytes | None:
+        for source in self._sources:
+            raw = source.code(version)
+            if raw is not None:
+                return raw
+        return None
+
     def _unlock(self) -> None:
         self._lock = threading.RLock()
+
+
+def _predicts(code: ContentsCode, version: int, asked: Uncoded) -> bool:
+    """Whether the vector beside contents is one that their code predicts from."""
+    prediction = code.prediction
+    if prediction is None or asked.encoder_version != version:
+        return False
+    return prediction.predictor.reads(asked.vector)
 
 
 def _read(version: int, raw: bytes | None) -> ContentsCode:

@@ -32,6 +32,8 @@ _BEFORE = len(pack({"": None})) - 1  # bytes of a map around its one value
 class Column:
     """The code of the values at a path.
 
+    Where numbers are predicted, ``first`` and the buckets are of what cells are beyond that.
+
     Attributes:
         path: The path.
         values: Values that have a choice of their own.
@@ -86,20 +88,22 @@ class Column:
 
     # -- one value ----------------------------------------------------------------------------
 
-    def put(self, value: Any, step: int, level: int, shares: list[Share]) -> None:
+    def put(
+        self, value: Any, step: int, level: int, shares: list[Share], predicted: int = 0
+    ) -> None:
         """Add the choices that a value is, in the order they are read."""
         known = self.known(value)
         if known is not None:
             shares.append((self.begins[known], self.widths[known], self.total_bits))
             return
-        cell = self._cell(value, step)
+        cell = self._cell(value, step, predicted)
         if cell is None:
             self._put_own(value, shares)
             return
         numbers = self.numbers
         ratio = numbers.ratio if numbers is not None else 1
         coarse = (cell + ratio // 2) // ratio
-        bucket, within = divmod(coarse - self.first, 1 << self.bits)
+        bucket, within = divmod(coarse - predicted - self.first, 1 << self.bits)
         choice = len(self.values) + bucket
         shares.append((self.begins[choice], self.widths[choice], self.total_bits))
         for shift, bits in chunks(self.bits):
@@ -108,19 +112,20 @@ class Column:
             width = TOTAL // ratio
             shares.append(((cell - coarse * ratio + ratio // 2) * width, width, TOTAL_BITS))
 
-    def get(self, reader: Reader, step: int, level: int) -> Any:
+    def get(self, reader: Reader, step: int, level: int, predicted: int = 0) -> Any:
         """Read a value.
 
         Raises:
             EncodingError: The bytes are damaged.
         """
-        choice = self._choice_at(reader.peek(self.total_bits))
-        reader.take(self.begins[choice], self.widths[choice], self.total_bits)
+        choice = reader.choose(self.begins, self.widths, self.total_bits)
         if choice < len(self.values):
             return self.values[choice]
         if choice == self.other:
             return _own(reader)
-        coarse = self.first + ((choice - len(self.values)) << self.bits)
+        if level == 2 and self.bits == 0 and not predicted and isinstance(self.numbers, Lattice):
+            return self._coarse_values[choice - len(self.values)]
+        coarse = self.first + predicted + ((choice - len(self.values)) << self.bits)
         for shift, bits in chunks(self.bits):
             part = reader.peek(bits)
             reader.take(part, 1, bits)
@@ -156,7 +161,7 @@ class Column:
         same_sign = copysign(1.0, value) == copysign(1.0, self.values[found])
         return found if same_sign else None
 
-    def _cell(self, value: Any, step: int) -> int | None:
+    def _cell(self, value: Any, step: int, predicted: int) -> int | None:
         """The fine cell of a number that lies in a bucket."""
         numbers = self.numbers
         if numbers is None or type(value) is not TYPES[self.kind]:
@@ -166,26 +171,25 @@ class Column:
             coarse = None if cell is None else numbers.coarse(cell)
         else:
             cell = coarse = numbers.cell(int(value), step)
-        if coarse is None or not 0 <= (coarse - self.first) >> self.bits < self.buckets:
+        if coarse is None:
             return None
-        return cell
+        bucket = (coarse - predicted - self.first) >> self.bits
+        return cell if 0 <= bucket < self.buckets else None
+
+    @cached_property
+    def _coarse_values(self) -> list[Any]:
+        """The value of each bucket, where one has one coarse cell."""
+        numbers, kind = self.numbers, TYPES[self.kind]
+        if not isinstance(numbers, Lattice):
+            return []
+        cells = range(self.first, self.first + self.buckets)
+        return [kind(numbers.value(cell * numbers.ratio)) for cell in cells]
 
     def _integer(self, value: int) -> Any:
         try:
             return TYPES[self.kind](value)
         except (KeyError, OverflowError) as error:
             raise EncodingError("the code of a number is damaged") from error
-
-    def _choice_at(self, place: int) -> int:
-        # By halves: a table would be read once and take longer to make.
-        begins, low, high = self.begins, 0, len(self.begins) - 1
-        while low < high:
-            middle = (low + high + 1) >> 1
-            if begins[middle] <= place:
-                low = middle
-            else:
-                high = middle - 1
-        return low
 
     def _put_own(self, value: Any, shares: list[Share]) -> None:
         shares.append((self.begins[-1], self.widths[-1], self.total_bits))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from agent_memory.coding.column import Column
 from agent_memory.coding.numbers import INTEGERS, TYPES, Integers, Lattice
+from agent_memory.coding.prediction import NO_CELL
 from agent_memory.coding.rans import shares
 from agent_memory.coding.tolerances import Tolerance
 
@@ -18,6 +20,7 @@ _MOST_VALUES = 200  # that get a choice of their own
 _MOST_BUCKETS = 256
 _MOST_CELLS = 2**40  # of numbers at one path
 _MOST_RATIO = 4095  # fine cells in a coarse one
+_FINER_BY = 4.0  # a lattice that is finer by more than this is left, as it costs two bits a number
 _FEW_FLOATS = 16  # so many different ones are told apart exactly
 _FEW_INTEGERS = 64
 _LONGEST_VALUE = 256  # characters or bytes of a text with a choice of its own
@@ -35,6 +38,7 @@ def fit_column(
     tolerance: Tolerance,
     *,
     single: bool = False,
+    inherited: Lattice | None = None,
 ) -> Column:
     """Fit the code of a path.
 
@@ -44,10 +48,11 @@ def fit_column(
         steps: The step of each.
         tolerance: How far numbers may be off.
         single: Whether they are elements of an array of single precision.
+        inherited: The lattice of an earlier code, to be kept where it serves as well.
     """
     counts = Counter(key for key in map(_key, values) if key is not None)
     letter = _commonest_numbers(values)
-    found = _numbers(letter, values, steps, counts, tolerance, single=single)
+    found = _numbers(letter, values, steps, counts, tolerance, single, inherited)
     if found is None:
         return _of_values(path, counts, len(values))
     numbers, cells = found
@@ -78,8 +83,8 @@ def _numbers(
     steps: Sequence[int],
     counts: Counter[tuple[type[Any], Any]],
     tolerance: Tolerance,
-    *,
-    single: bool,
+    single: bool,  # private
+    inherited: Lattice | None,
 ) -> tuple[Lattice | Integers, np.ndarray[Any, np.dtype[np.int64]]] | None:
     """Where the numbers lie, and the coarse cell of each; None where they get none."""
     if not letter:
@@ -92,7 +97,33 @@ def _numbers(
         integers = [int(value) for value, _ in chosen]
         return _integers(integers, [step for _, step in chosen], different)
     floats = np.array([value for value, _ in chosen], np.float64)
-    return _lattice(floats[np.isfinite(floats)], different, tolerance, single or letter == "s")
+    floats = floats[np.isfinite(floats)]
+    found = _lattice(floats, different, tolerance, single or letter == "s")
+    if found is not None and inherited is not None and _serves(inherited, found[0]):
+        return _upon(inherited, floats) or found
+    return found
+
+
+def _serves(inherited: Lattice, wanted: Lattice) -> bool:
+    """Whether an earlier lattice is as fine as is wanted, and not much finer."""
+    return inherited.single == wanted.single and all(
+        bound / _FINER_BY <= earlier <= bound
+        for earlier, bound in (
+            (inherited.bound_1, wanted.bound_1),
+            (inherited.bound_2, wanted.bound_2),
+        )
+    )
+
+
+def _upon(
+    lattice: Lattice, values: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[Lattice, np.ndarray[Any, np.dtype[np.int64]]] | None:
+    """A lattice, and the coarse cells of values upon it; None where hardly any lies upon it."""
+    cells, sound = lattice.cells(values)
+    coarse = lattice.coarse_of(cells[sound])
+    if 2 * len(coarse) <= len(values) or int(np.ptp(coarse)) >= _MOST_CELLS // lattice.ratio:
+        return None
+    return lattice, coarse
 
 
 def _integers(
@@ -158,6 +189,17 @@ def _with_numbers(
 ) -> Column:
     others = Counter({key: n for key, n in counts.items() if key[0] is not TYPES[letter]})
     chosen = _chosen(others, seen)
+    first, bits, seen_in = _buckets(letter, cells)
+    taken = sum(counts[key] for key in chosen) + len(cells)
+    expected = [*(counts[key] for key in chosen), *_smoothed(seen_in), seen - taken + 0.5]
+    values = tuple(value for _, value in chosen)
+    return Column(path, values, letter, numbers, first, bits, tuple(shares(expected)))
+
+
+def _buckets(
+    letter: str, cells: np.ndarray[Any, np.dtype[np.int64]]
+) -> tuple[int, int, np.ndarray[Any, np.dtype[np.intp]]]:
+    """Where buckets begin, the bits of each, and how many cells were seen in it."""
     low, high = int(cells.min()), int(cells.max())
     # What comes later may lie somewhat beyond what was seen.
     margin = max(2, (high - low) // (4 if letter in INTEGERS else 10))
@@ -165,11 +207,42 @@ def _with_numbers(
     bits = 0
     while (last - first) >> bits >= _MOST_BUCKETS:
         bits += 1
-    seen_in = np.bincount((cells - first) >> bits, minlength=((last - first) >> bits) + 1)
-    taken = sum(counts[key] for key in chosen) + len(cells)
-    expected = [*(counts[key] for key in chosen), *_smoothed(seen_in), seen - taken + 0.5]
-    values = tuple(value for _, value in chosen)
-    return Column(path, values, letter, numbers, first, bits, tuple(shares(expected)))
+    return first, bits, np.bincount((cells - first) >> bits, minlength=((last - first) >> bits) + 1)
+
+
+def coarse_cells(
+    column: Column, values: Sequence[Any], steps: Sequence[int]
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The coarse cell of each value, ``NO_CELL`` where it has none; of shape (n,)."""
+    numbers, kind = column.numbers, TYPES[column.kind]
+    right = np.array([type(value) is kind for value in values], np.bool_)
+    cells = np.full(len(values), NO_CELL, np.int64)
+    if isinstance(numbers, Lattice):
+        found, sound = numbers.cells(np.array([float(value) if fits else math.nan for value, fits
+                                               in zip(values, right, strict=True)]))  # fmt: skip
+        cells[right & sound] = numbers.coarse_of(found)[right & sound]
+    elif numbers is not None:
+        for place in np.flatnonzero(right).tolist():
+            cell = numbers.cell(int(values[place]), steps[place])
+            if abs(cell) < _MOST_CELLS:
+                cells[place] = cell
+    return cells
+
+
+def beyond_prediction(column: Column, beyond: np.ndarray[Any, np.dtype[np.int64]]) -> Column:
+    """The column of what lies beyond a prediction.
+
+    Args:
+        column: That of the numbers themselves.
+        beyond: How many coarse cells each that was seen lies beyond, of shape (n,).
+    """
+    first, bits, seen_in = _buckets(column.kind, beyond)
+    known = len(column.values)
+    numeric = sum(column.widths[known:-1])
+    smoothed = np.array(_smoothed(seen_in))
+    smoothed *= numeric / smoothed.sum()
+    widths = shares([*column.widths[:known], *smoothed, column.widths[-1]])
+    return replace(column, first=first, bits=bits, widths=tuple(widths))
 
 
 def _chosen(counts: Counter[tuple[type[Any], Any]], seen: int) -> list[tuple[type[Any], Any]]:

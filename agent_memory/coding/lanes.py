@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.coding.code import AS_EVER, LEVELS, ContentsCode, Shape
+from agent_memory.coding.code import AS_EVER, PREDICTED, ContentsCode, Shape, mode_at
 from agent_memory.coding.column import Column, chunks
 from agent_memory.coding.numbers import TYPES, Cells, Lattice
 from agent_memory.coding.rans import TOTAL, TOTAL_BITS, LanesReader, LanesWriter, Share
@@ -32,7 +32,11 @@ class _Put(NamedTuple):
 
 
 def encode_many(
-    code: ContentsCode, contents: Sequence[Mapping[str, Any]], steps: Sequence[int], level: int
+    code: ContentsCode,
+    contents: Sequence[Mapping[str, Any]],
+    steps: Sequence[int],
+    level: int,
+    vectors: NDArray[np.float32] | None = None,
 ) -> list[bytes | None]:
     """Code contents; see ``ContentsCode.encode``.
 
@@ -41,6 +45,7 @@ def encode_many(
         contents: The contents.
         steps: The step of each.
         level: 1 or 2.
+        vectors: Those of the entries as they will rest, of shape (n, dim); None: there are none.
 
     Raises:
         InvalidEntry: A value cannot be stored.
@@ -58,14 +63,19 @@ def encode_many(
         for first in range(0, len(places), _AT_ONCE):
             batch = places[first : first + _AT_ONCE]
             rows = [leaves[place] for place in batch]
-            done = _encode_alike(code, shape, rows, [steps[place] for place in batch], level)
+            told = [steps[place] for place in batch]
+            predicted = code.predicted(shape, None if vectors is None else vectors[batch], level)
+            done = _encode_alike(code, shape, rows, told, level, predicted)
             for place, message in zip(batch, done, strict=True):
                 coded[place] = message
     return coded
 
 
 def decode_many(
-    code: ContentsCode, coded: Sequence[bytes], steps: Sequence[int]
+    code: ContentsCode,
+    coded: Sequence[bytes],
+    steps: Sequence[int],
+    vectors: NDArray[np.float32] | None = None,
 ) -> list[tuple[dict[str, Any], int, int] | EncodingError]:
     """Give contents back; see ``ContentsCode.decode``.
 
@@ -73,15 +83,16 @@ def decode_many(
         code: The code.
         coded: What it gave.
         steps: The step of each.
+        vectors: Those of the entries, of shape (n, dim); None: there are none.
 
     Returns:
         For each what ``decode`` gives, or the error it would raise.
     """
     found: list[tuple[dict[str, Any], int, int] | EncodingError] = []
     for first in range(0, len(coded), _AT_ONCE):
-        found += _decode_batch(
-            code, coded[first : first + _AT_ONCE], steps[first : first + _AT_ONCE]
-        )
+        part = slice(first, first + _AT_ONCE)
+        beside = None if vectors is None else vectors[part]
+        found += _decode_batch(code, coded[part], steps[part], beside)
     return found
 
 
@@ -89,33 +100,44 @@ def decode_many(
 
 
 def _encode_alike(
-    code: ContentsCode, place: int, rows: list[list[Any]], steps: list[int], level: int
+    code: ContentsCode,
+    place: int,
+    rows: list[list[Any]],
+    steps: list[int],
+    level: int,
+    predicted: Cells | None,
 ) -> list[bytes]:
+    def by_itself(lane: int) -> bytes:
+        beside = None if predicted is None else predicted[lane]
+        return code.encode_leaves(place, rows[lane], steps[lane], level, beside)
+
     if len(rows) < _FEWEST:
-        return [
-            code.encode_leaves(place, leaves, step, level)
-            for leaves, step in zip(rows, steps, strict=True)
-        ]
-    shape, count = code.shapes[place], len(rows)
+        return [by_itself(lane) for lane in range(len(rows))]
+    shape, count = _shape_of(code, place, predicted is not None), len(rows)
     alone = np.zeros(count, np.bool_)  # those with a leaf that has no choice of its own
     by_leaf = list(zip(*rows, strict=True)) if rows[0] else []
     puts = [
         _same((code.begins[place], code.widths[place], TOTAL_BITS), count),
-        _same(LEVELS[level], count),
+        _same(code.modes[level if predicted is None else PREDICTED], count),
         _same(AS_EVER, count),
     ]
     for at in shape.fixed:
         alone |= _differs(shape.columns[at], by_leaf[at])
     told = np.array(steps, np.int64)
     for at in shape.varying:
-        puts += _puts(shape.columns[at], by_leaf[at], told, level, alone)
+        beyond = None if predicted is None else predicted[:, at]
+        puts += _puts(shape.columns[at], by_leaf[at], told, level, alone, beyond)
     writer = LanesWriter(count, len(puts))
     for put in reversed(puts):
         writer.put(*put)
     messages = writer.finish()
     for lane in np.flatnonzero(alone).tolist():
-        messages[lane] = code.encode_leaves(place, rows[lane], steps[lane], level)
+        messages[lane] = by_itself(lane)
     return messages
+
+
+def _shape_of(code: ContentsCode, place: int, predicted: bool) -> Shape:  # private
+    return code.prediction.shapes[place] if predicted and code.prediction else code.shapes[place]
 
 
 def _same(share: Share, count: int) -> _Put:
@@ -132,7 +154,12 @@ def _differs(column: Column, values: Sequence[Any]) -> Marks:
 
 
 def _puts(
-    column: Column, values: Sequence[Any], steps: Cells, level: int, alone: Marks
+    column: Column,
+    values: Sequence[Any],
+    steps: Cells,
+    level: int,
+    alone: Marks,
+    predicted: Cells | None,
 ) -> list[_Put]:
     """The choices that the values at a path are; marks those that cannot be told by lanes."""
     choices = _known(column, values)
@@ -140,6 +167,8 @@ def _puts(
     cells, sound = _cells(column, values, steps, numeric)
     ratio = column.numbers.ratio if column.numbers is not None else 1
     coarse = (cells + ratio // 2) // ratio - column.first
+    if predicted is not None:
+        coarse -= predicted
     bucket = coarse >> column.bits
     sound &= (bucket >= 0) & (bucket < column.buckets)
     alone |= numeric & ~sound
@@ -203,43 +232,43 @@ def _cells(
 
 
 def _decode_batch(
-    code: ContentsCode, coded: Sequence[bytes], steps: Sequence[int]
+    code: ContentsCode,
+    coded: Sequence[bytes],
+    steps: Sequence[int],
+    vectors: NDArray[np.float32] | None,
 ) -> list[tuple[dict[str, Any], int, int] | EncodingError]:
+    def by_itself(lane: int) -> tuple[dict[str, Any], int, int] | EncodingError:
+        try:
+            return code.decode(coded[lane], steps[lane], None if vectors is None else vectors[lane])
+        except EncodingError as error:
+            return error
+
     if len(coded) < _FEWEST or not code.shapes:
-        return [_decode_alone(code, *one) for one in zip(coded, steps, strict=True)]
+        return [by_itself(lane) for lane in range(len(coded))]
     reader = LanesReader(coded)
     shapes = np.searchsorted(np.array(code.begins), reader.peek(), side="right") - 1
     begins, widths = np.array(code.begins, np.uint64), np.array(code.widths, np.uint64)
     reader.take(begins[shapes], widths[shapes])
-    levels = np.where(reader.peek(4) < LEVELS[2][1], 2, 1)
-    shares = np.array([(0, 0), LEVELS[1][:2], LEVELS[2][:2]], np.uint64)[levels]
+    modes = np.array([mode_at(code.modes, peeked) for peeked in range(16)])[reader.peek(4)]
+    shares = np.array([code.modes.get(mode, (0, 0))[:2] for mode in range(4)], np.uint64)[modes]
     reader.take(shares[:, 0], shares[:, 1], 4)
     found: list[Any] = [None] * len(coded)
-    for place in np.unique(shapes).tolist():
-        for level in (1, 2):
-            lanes = np.flatnonzero((shapes == place) & (levels == level))
-            if lanes.size:
-                told = np.array([steps[lane] for lane in lanes.tolist()], np.int64)
-                done = _decode_alike(code.shapes[place], reader.only(lanes), told, level)
-                for lane, contents in zip(lanes.tolist(), done, strict=True):
-                    found[lane] = None if contents is None else (contents, place, level)
-    return [
-        _decode_alone(code, coded[lane], steps[lane]) if one is None else one
-        for lane, one in enumerate(found)
-    ]
-
-
-def _decode_alone(
-    code: ContentsCode, coded: bytes, step: int
-) -> tuple[dict[str, Any], int, int] | EncodingError:
-    try:
-        return code.decode(coded, step)
-    except EncodingError as error:
-        return error
+    for place, mode in np.unique(np.stack([shapes, modes]), axis=1).T.tolist():
+        lanes, level = np.flatnonzero((shapes == place) & (modes == mode)), 1 if mode == 1 else 2
+        beside = None if vectors is None or mode != PREDICTED else vectors[lanes]
+        predicted = code.predicted(place, beside, level)
+        if mode == PREDICTED and predicted is None:
+            continue  # each tells so by itself
+        told = np.array([steps[lane] for lane in lanes.tolist()], np.int64)
+        shape = _shape_of(code, place, predicted is not None)
+        done = _decode_alike(shape, reader.only(lanes), told, level, predicted)
+        for lane, contents in zip(lanes.tolist(), done, strict=True):
+            found[lane] = None if contents is None else (contents, place, level)
+    return [by_itself(lane) if one is None else one for lane, one in enumerate(found)]
 
 
 def _decode_alike(
-    shape: Shape, reader: LanesReader, steps: Cells, level: int
+    shape: Shape, reader: LanesReader, steps: Cells, level: int, predicted: Cells | None
 ) -> list[dict[str, Any] | None]:
     """The contents of messages of one shape; None for those that have to be read alone."""
     count = len(steps)
@@ -249,7 +278,8 @@ def _decode_alike(
     for at in shape.fixed:
         leaves[at] = repeat(shape.columns[at].values[0], count)
     for at in shape.varying:
-        leaves[at] = _gets(shape.columns[at], reader, steps, level, alone)
+        beyond = None if predicted is None else predicted[:, at]
+        leaves[at] = _gets(shape.columns[at], reader, steps, level, alone, beyond)
     alone |= ~reader.finished
     rows = zip(*leaves, strict=True) if leaves else repeat((), count)
     return [
@@ -258,7 +288,14 @@ def _decode_alike(
     ]
 
 
-def _gets(column: Column, reader: LanesReader, steps: Cells, level: int, alone: Marks) -> list[Any]:
+def _gets(
+    column: Column,
+    reader: LanesReader,
+    steps: Cells,
+    level: int,
+    alone: Marks,
+    predicted: Cells | None,
+) -> list[Any]:
     choices = column.table[reader.peek(column.total_bits)]
     begins, widths = np.array(column.begins, np.uint64), np.array(column.widths, np.uint64)
     reader.take(begins[choices], widths[choices], column.total_bits)
@@ -273,6 +310,8 @@ def _gets(column: Column, reader: LanesReader, steps: Cells, level: int, alone: 
         part = reader.peek(bits)
         reader.take(*_where(numeric, part, 1, bits))
         cells += np.where(numeric, part << shift, 0)
+    if predicted is not None:
+        cells += np.where(numeric, predicted, 0)
     if not isinstance(numbers, Lattice):
         integers = cells + numbers.base + (steps if numbers.with_step else 0)
         return _mixed(column, _typed(column, integers.tolist()), choices, numeric)

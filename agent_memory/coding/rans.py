@@ -10,6 +10,7 @@ alone, in as few bytes as it has: no length and no terminator are stored.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,6 +66,23 @@ class Reader:
             state = state << 8 | self._coded[self._at]
             self._at += 1
         self._state = state
+
+    def choose(self, begins: Sequence[int], widths: Sequence[int], bits: int = TOTAL_BITS) -> int:
+        """Read a choice among some whose shares these are, and go past it.
+
+        The same as ``peek`` and ``take``, which would be two calls a leaf.
+        """
+        peeked = self._state & ((1 << bits) - 1)
+        choice = bisect_right(begins, peeked) - 1
+        state = widths[choice] * (self._state >> bits) + peeked - begins[choice]
+        if state < _LOW:
+            coded, at = self._coded, self._at
+            while state < _LOW and at < len(coded):
+                state = state << 8 | coded[at]
+                at += 1
+            self._at = at
+        self._state = state
+        return choice
 
     @property
     def left(self) -> int:

@@ -41,7 +41,9 @@ class WideFloats:
         self._widths = np.concatenate([np.array(one.widths, np.int64) for one in chosen])
         self._bits = [one.total_bits for one in chosen]
 
-    def shares(self, leaves: Sequence[Any], level: int) -> list[list[Share] | None]:
+    def shares(
+        self, leaves: Sequence[Any], level: int, offsets: Sequence[int]
+    ) -> list[list[Share] | None]:
         """The choices that each of the leaves is; None for those that are to be put alone."""
         values = [leaves[place] for place in self.places]
         if set(map(type, values)) != {float}:
@@ -55,7 +57,7 @@ class WideFloats:
             whole = coarse * self._ratio
             sound &= np.abs(self._origin + cells * self._fine - given) <= self._bound_1
             sound &= np.abs(self._origin + whole * self._fine - given) <= self._bound_2
-        bucket = coarse - self._first
+        bucket = coarse - self._first - np.array([offsets[place] for place in self.places])
         sound &= (bucket >= 0) & (bucket < self._buckets)
         at = self._offset + np.where(sound, bucket, 0)
         choices = zip(self._begins[at].tolist(), self._widths[at].tolist(), self._bits, strict=True)

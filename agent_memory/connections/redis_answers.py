@@ -91,14 +91,23 @@ _CHECKS: Mapping[str, Check] = {
 }
 
 
-def is_sound(command: Sequence[Any], reply: Any) -> bool:
+def name_of(command: Sequence[Any] | bytes) -> str:
+    """The name of a command, be it packed already."""
+    if isinstance(command, bytes):
+        return command.split(b"\r\n", 3)[2].decode()
+    return str(command[0])
+
+
+def is_sound(command: Sequence[Any] | bytes, reply: Any) -> bool:
     """Whether an answer is of a kind that a Redis server gives to a command.
 
     Args:
         command: The command; one that is not known here may be answered with anything.
         reply: The answer, no error.
     """
-    name = command[0]
+    name = name_of(command)
     if name == "HMGET":
-        return _are_texts_or_nothing(reply) and len(reply) == len(command) - 2
+        packed = isinstance(command, bytes)
+        words = int(command[1 : command.index(b"\r\n")]) if packed else len(command)  # type: ignore[arg-type]
+        return _are_texts_or_nothing(reply) and len(reply) == words - 2
     return _CHECKS.get(name, anything)(reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,11 +32,9 @@ def as_units(rows: NDArray[Any]) -> NDArray[np.float32]:
 def as_unit(vector: NDArray[Any]) -> NDArray[np.float32]:
     """A vector of shape (dim,) brought to length 1; zeros stay zeros."""
     wide = np.asarray(vector, np.float64)
-    largest = np.abs(wide).max(initial=0.0)
-    if largest == 0.0:
-        return wide.astype(np.float32)
-    wide = wide / largest
-    unit: NDArray[np.float32] = (wide / np.sqrt(wide @ wide)).astype(np.float32)
+    if vector.dtype != np.float32:  # the squares of those are within any double
+        wide = wide / (np.abs(wide).max(initial=0.0) or 1.0)
+    unit: NDArray[np.float32] = (wide / (math.sqrt(wide @ wide) or 1.0)).astype(np.float32)
     return unit
 
 
@@ -65,12 +64,13 @@ def nearest(
     rough = chosen @ unit
     if count is not None and len(rough) > count:
         least = np.partition(rough, len(rough) - count)[len(rough) - count]
-        near = np.flatnonzero(rough >= least - _DOUBT)
+        near = (rough >= least - _DOUBT).nonzero()[0]
     else:
         near = np.arange(len(rough))
     # Row by row and in double precision: in a product of matrices the last bits of a row depend
     # on its place, so that twins would not tie.
-    sure = (chosen[near].astype(np.float64) * unit).sum(axis=1).clip(-1.0, 1.0)
+    products = np.multiply(chosen.take(near, axis=0), unit, dtype=np.float64)
+    sure = products.sum(axis=1).clip(-1.0, 1.0)
     found = near if among is None else among[near]
     ranked = sorted(
         zip(found.tolist(), sure.tolist(), strict=True), key=lambda hit: (-hit[1], names[hit[0]])

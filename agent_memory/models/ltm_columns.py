@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Case,
+    ColumnElement,
     Double,
     ForeignKey,
     Index,
@@ -33,6 +34,9 @@ from agent_memory.models.ltm_types import (
     InternedRun,
     MemoryIdBytes,
 )
+
+PINNED = 128
+"""Is added to the coding of an entry's vector if the entry is pinned."""
 
 
 class Prefixed:
@@ -210,6 +214,7 @@ class LtmEntryColumns(Prefixed):
         type_ref: ``Type.id``.
         embedding: The vector's bytes.
         embedding_coding: How they are coded: 0 is float32, 1 is int8; see ``ltm_vectors``.
+        stored_coding: The same, and ``PINNED`` more of an entry that is pinned.
         contents: Coded contents.
         attributes: Declared attributes, ``{path: value}``:
             ``LtmEntry.attributes["role"].as_string()``.
@@ -225,7 +230,6 @@ class LtmEntryColumns(Prefixed):
     retrieval_count: Mapped[int] = mapped_column(BigInteger)
     revision: Mapped[int] = mapped_column(BigInteger)
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes)
-    embedding_coding: Mapped[int] = mapped_column(SmallInteger)
     embedding: Mapped[bytes | None] = mapped_column(LargeBinary)
     contents: Mapped[bytes] = mapped_column(LargeBinary)
     attributes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -234,6 +238,9 @@ class LtmEntryColumns(Prefixed):
     # Both times usually equal the timestamp. NULL says so, and saves 16 bytes a row of about 120.
     stored_creation_time: Mapped[float | None] = mapped_column("creation_time", Double)
     stored_last_access_time: Mapped[float | None] = mapped_column("last_access_time", Double)
+
+    # Few entries are pinned, and a column of its own would take a byte of every row.
+    stored_coding: Mapped[int] = mapped_column("embedding_coding", SmallInteger)
 
     @declared_attr
     def run_ref(cls) -> Mapped[int]:
@@ -267,6 +274,14 @@ class LtmEntryColumns(Prefixed):
     @declared_attr
     def last_access_time(cls) -> Mapped[float]:
         return column_property(func.coalesce(cls.stored_last_access_time, cls.timestamp))
+
+    @declared_attr
+    def embedding_coding(cls) -> Mapped[int]:
+        return column_property(cast(ColumnElement[int], cls.stored_coding) % PINNED)
+
+    @declared_attr
+    def pinned(cls) -> Mapped[bool]:
+        return column_property(cast(ColumnElement[int], cls.stored_coding) >= PINNED)
 
     @declared_attr
     def run_id(cls) -> Mapped[str]:

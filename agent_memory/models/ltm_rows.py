@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.contents import bounds_of, is_coded, pack, unpack
 from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import FLOAT32, code_vector, decode_vector
 
 _LARGEST = {
@@ -40,8 +44,6 @@ def entry_to_row(
             raise InvalidEntry(f"{name}: {value} is beyond {largest}")
     coding, embedding = code_embedding(entry)
     timestamp = entry.timestamp
-    # Coded contents know their bounds themselves.
-    bounds = None if is_coded(contents) else entry.error_bounds
     created, accessed = entry.creation_time, entry.last_access_time
     return {
         "compression_level": entry.compression_level,
@@ -51,14 +53,14 @@ def entry_to_row(
         "retrieval_count": entry.retrieval_count,
         "revision": entry.revision,
         "encoder_version": entry.encoder_version,
-        "embedding_coding": coding,
+        "embedding_coding": coding + PINNED if entry.pinned else coding,
         "creation_time": None if created == timestamp else created,
         "last_access_time": None if accessed == timestamp else accessed,
         "memory_id": bytes.fromhex(entry.memory_id),
         "embedding": embedding,
         "contents": contents,
         "attributes": attributes or None,
-        "error_bounds": None if bounds is None else _bounds_bytes(bounds),
+        "error_bounds": bounds_of_row(entry, contents),
     }
 
 
@@ -87,14 +89,11 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
             retrieval_count=row.retrieval_count,
             creation_time=row.creation_time,
             last_access_time=row.last_access_time,
-            embedding=(
-                None
-                if row.embedding is None
-                else decode_vector(row.embedding_coding, row.embedding)
-            ),
+            embedding=vector_of(row),
             encoder_version=row.encoder_version,
             revision=row.revision,
             error_bounds=bounds_of(contents, None if bounds is None else unpack(bounds)),
+            pinned=row.pinned,
         )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         # SQLite keeps a value of any type in any column.
@@ -103,10 +102,24 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
         ) from error
 
 
+def vector_of(row: Any) -> NDArray[np.float32] | None:
+    """The vector of a row, of shape (dim,).
+
+    Raises:
+        EncodingError: It is damaged.
+    """
+    coded = row.embedding
+    return None if coded is None else decode_vector(row.embedding_coding, coded)
+
+
 def code_embedding(entry: MemoryEntry) -> tuple[int, bytes | None]:
     """The coding of an entry's vector, and its bytes; None where it has none."""
     return (FLOAT32, None) if entry.embedding is None else code_vector(entry.embedding)
 
 
-def _bounds_bytes(bounds: Mapping[str, float]) -> bytes:
+def bounds_of_row(entry: MemoryEntry, contents: bytes) -> bytes | None:
+    """The bounds that stand beside coded contents; None where those know them themselves."""
+    bounds = entry.error_bounds
+    if bounds is None or is_coded(contents):
+        return None
     return pack({path: float(bound) for path, bound in bounds.items()})

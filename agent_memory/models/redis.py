@@ -9,6 +9,7 @@ the same script, which lie in others, so that a cluster is not served:
     <namespace>:{<run>/<agent>}:times             sorted  memory ids by timestamp
     <namespace>:{<run>/<agent>}:importance        sorted  memory ids by importance
     <namespace>:{<run>/<agent>}:type:<type>       sorted  memory ids of one type by timestamp
+    <namespace>:{<run>/<agent>}:pinned            sorted  memory ids of pinned ones by timestamp
     <namespace>:{<run>/<agent>}:changes           stream  ids that lately came, went or changed
     <namespace>:{<run>/<agent>}:ahead             string  since when entries are far ahead
     <namespace>:{<run>/<agent>}:number:<path>     sorted  memory ids by a declared attribute
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -55,18 +56,23 @@ FIELDS = (
     "encoder_version",
     "error_bounds",
     "attributes",
+    "pinned",
 )
-"""The fields of an entry's hash, in the order the scripts take them; the last four may lack.
+"""The fields of an entry's hash, in the order the scripts take them; the last five may lack.
 
 Declared attributes have fields of their own besides: see ``redis_attributes``.
 """
+
+STORED = tuple(name for name in FIELDS if name != "attributes")
+"""The fields that an entry is made of."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
 
 Value = str | bytes | int | float
 
-_STORED = np.dtype("<f4")
+_STORED = [name.encode() for name in STORED]
+_VECTOR = np.dtype("<f4")
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
 
 
@@ -132,6 +138,7 @@ def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -
         "" if entry.encoder_version is None else entry.encoder_version,
         "" if bounds is None else json.dumps(dict(bounds)),
         attributes,
+        "1" if entry.pinned else "",
     ]
 
 
@@ -150,31 +157,44 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
     Raises:
         EncodingError: A field is missing or cannot be read.
     """
-    vector = stored.get(b"embedding")
-    version = stored.get(b"encoder_version")
-    bounds = stored.get(b"error_bounds")
+    return values_to_entry([*map(stored.get, _STORED)], contents)
+
+
+def values_to_entry(values: Sequence[bytes | None], contents: Mapping[str, Any]) -> MemoryEntry:
+    """Make an entry of the values of a stored hash.
+
+    Args:
+        values: Of ``STORED``, in that order; None for those that lack.
+        contents: Its contents, decoded.
+
+    Raises:
+        EncodingError: A field is missing or cannot be read.
+    """
+    stored: Any = values  # whatever lacks is told below
+    name, run, agent, step, at, kind, importance, level, count, created, accessed, *rest = stored
+    revision, _, vector, version, bounds, pinned = rest
     try:
         return MemoryEntry.restored(
-            memory_id=stored[b"memory_id"].decode(),
-            run_id=decode_id(stored[b"run_id"]),
-            agent_id=decode_id(stored[b"agent_id"]),
-            step_number=int(stored[b"step_number"]),
-            timestamp=float(stored[b"timestamp"]),
-            memory_type=_TYPES.get(stored[b"memory_type"]) or _unknown_type(stored[b"memory_type"]),
-            contents=contents,
-            importance_score=float(stored[b"importance_score"]),
-            compression_level=int(stored[b"compression_level"]),
-            retrieval_count=int(stored[b"retrieval_count"]),
-            creation_time=float(stored[b"creation_time"]),
-            last_access_time=float(stored[b"last_access_time"]),
-            embedding=None if vector is None else np.frombuffer(vector, _STORED).astype(np.float32),
-            encoder_version=None if version is None else int(version),
-            revision=int(stored[b"revision"]),
-            error_bounds=bounds_of(contents, None if bounds is None else json.loads(bounds)),
+            name.decode(),
+            decode_id(run),
+            decode_id(agent),
+            int(step),
+            float(at),
+            _TYPES.get(kind) or _unknown_type(kind),
+            contents,
+            float(importance),
+            int(level),
+            int(count),
+            float(created),
+            float(accessed),
+            None if vector is None else np.frombuffer(vector, _VECTOR).astype(np.float32),
+            None if version is None else int(version),
+            int(revision),
+            bounds_of(contents, None if bounds is None else json.loads(bounds)),
+            pinned == b"1",
         )
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        name = name_of(stored)
-        raise EncodingError(f"entry {name}: the stored hash is damaged ({error!r})") from error
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(values, error) from error
 
 
 def name_of(stored: Mapping[bytes, bytes]) -> str:
@@ -193,6 +213,13 @@ def step_of(stored: Mapping[bytes, bytes]) -> int:
         return int(stored[b"step_number"])
     except (KeyError, ValueError, TypeError) as error:
         raise EncodingError(f"the stored hash is damaged ({error!r})") from error
+
+
+def _damaged(values: Sequence[bytes | None], error: Exception) -> EncodingError:
+    lacking = [name for name, value in zip(STORED[:13], values, strict=False) if value is None]
+    wrong = f"without {', '.join(lacking)}" if lacking else repr(error)
+    name = (values[0] or b"?").decode("ascii", "replace")
+    return EncodingError(f"entry {name}: the stored hash is damaged ({wrong})")
 
 
 def _unknown_type(stored: bytes) -> MemoryType:

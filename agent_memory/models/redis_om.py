@@ -46,6 +46,7 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
     "memory_type": lambda stored: MemoryType(stored.decode()),
     "embedding": lambda stored: np.frombuffer(stored, "<f4").tolist(),
     "error_bounds": json.loads,
+    "pinned": lambda stored: stored == b"1",
     **dict.fromkeys(("timestamp", "importance_score", "creation_time", "last_access_time"), float),
     **dict.fromkeys(
         ("step_number", "compression_level", "retrieval_count", "encoder_version", "revision"), int
@@ -187,6 +188,7 @@ class RedisEntry(HashModel):
     encoder_version: int | None = Field(default=None, index=True, sortable=True)
     revision: int = Field(default=0)
     error_bounds: dict | None = Field(default=None)  # type: ignore[type-arg]  # as above
+    pinned: bool = Field(default=False)
     distance: float | None = Field(default=None)
 
     @field_validator("agent_id", mode="before")

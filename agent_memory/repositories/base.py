@@ -20,6 +20,7 @@ A repository holds the entries of one tier, of any number of runs and agents.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import sys
 from abc import ABC, abstractmethod
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 from agent_memory.attributes import meets
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
-from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.census import Census
 
 
@@ -62,8 +63,24 @@ class Codec(Protocol):
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         """The same for many."""
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
-        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
+        """Give back contents of a step, beside whose vector they were coded.
+
+        Raises:
+            EncodingError: The bytes are damaged.
+        """
+
+
+class Gone(IntEnum):
+    """What became of an entry that was to be removed once it was copied; true where it is gone."""
+
+    CHANGED = 0
+    """It changed since it was read, and stays."""
+    REMOVED = 1
+    ABSENT = 2
+    """It was not there any more: another process was faster."""
 
 
 class OpenMove(NamedTuple):
@@ -105,6 +122,10 @@ class Neighbour(NamedTuple):
 
 
 _NOTHING = np.zeros(0, np.float32)
+
+_MOST_TOLD = 10_000
+_told: set[str] = set()
+_logger = logging.getLogger("agent_memory")
 
 
 def grouped_vectors(
@@ -149,6 +170,17 @@ def nearest_ids(
     return found
 
 
+def tell_unreadable(error: EncodingError) -> None:
+    """Tell in the log of an entry that cannot be read; once of each, not with every upkeep."""
+    message = str(error)
+    if message in _told:
+        return
+    if len(_told) >= _MOST_TOLD:
+        _told.clear()
+    _told.add(message)
+    _logger.error("%s; it stays where it is: agent-memory check --repair", message)
+
+
 def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:
     """Those entries that meet a query's conditions on attributes, up to its limit.
 
@@ -159,6 +191,12 @@ def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]
     if query.attributes:
         entries = (entry for entry in entries if meets(entry.contents, query.attributes))
     return list(islice(entries, None if query.limit is None else min(query.limit, sys.maxsize)))
+
+
+def same_vector(one: MemoryEntry, other: MemoryEntry) -> bool:
+    """Whether two entries have the same vector, bit by bit, of the same version."""
+    vectors = [None if it.embedding is None else it.embedding.tobytes() for it in (one, other)]
+    return vectors[0] == vectors[1] and one.encoder_version == other.encoder_version
 
 
 def run_of(query: Query) -> str:
@@ -226,7 +264,9 @@ class MemoryRepository(ABC):
         """
 
     @abstractmethod
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had.
 
         Nothing else of them changes, the revision neither: the same contents are said by other
@@ -234,6 +274,9 @@ class MemoryRepository(ABC):
 
         Args:
             entries: As they were read, with another vector.
+            read: The same as they were read: only the vector that one had is replaced, so that
+                an entry that was stored anew meanwhile under its id, as after a clear, keeps its
+                own. None: whatever vector there is.
 
         Returns:
             For each, whether it was stored: False when it is not here, or has another revision.
@@ -258,19 +301,33 @@ class MemoryRepository(ABC):
         """Remove the entries that answer any of some queries, of one agent or of many.
 
         Each entry goes with its places in all indexes. Its contents are not read, so that one
-        that is damaged goes too, unless a query asks about contents.
+        that is damaged goes too, unless a query asks about contents. What is pinned meanwhile
+        stays, if it is asked for what is not.
 
         Returns:
             How many there were.
         """
-        return self.remove_many({entry.key for query in queries for entry in self.find(query)})
+        found = {
+            entry.key: entry
+            for query in queries
+            for entry in self.find(query)
+            if query.pinned is False
+        }
+        removed = sum(self.remove_copied([*found.values()]))
+        others = {
+            entry.key
+            for query in queries
+            if query.pinned is not False
+            for entry in self.find(query)
+        }
+        return removed + self.remove_many(others)
 
     @abstractmethod
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since.
 
         Returns:
-            For each, whether it is gone now: False when the stored revision or retrieval count
+            For each, what became of it: ``CHANGED`` when the stored revision or retrieval count
             is not the given one, in which case the mover copies again.
         """
 
@@ -279,7 +336,7 @@ class MemoryRepository(ABC):
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier: write there, have it acknowledged, then remove here.
 
         Whatever happens in between, each entry is in at least one of the two; one that is left
@@ -292,8 +349,37 @@ class MemoryRepository(ABC):
                 the forgetting of its key is not stored.
 
         Returns:
-            For each, whether it is gone from here; False when it changed since it was read.
+            For each, whether it is gone from here, and by this call: of several that move the same
+            entry at once one has removed it, and to the others it was absent.
         """
+        gone = self._moved(destination, copies, read_at)
+        self.withdraw(
+            destination, [copy for copy, left in zip(copies, gone, strict=True) if not left]
+        )
+        return gone
+
+    def withdraw(self, destination: MemoryRepository, copies: Sequence[MemoryEntry]) -> None:
+        """Remove copies from another tier that were moved there and have been changed here since.
+
+        The entry need not move again soon: it may be pinned now.
+
+        Args:
+            destination: The tier they were copied to.
+            copies: As they stand there; what is newer there stays.
+        """
+        if not copies:
+            return
+        # A change here cannot have been undone: what is older there is nobody's only copy.
+        revisions = {
+            entry.key: entry.revision for entry in self.get_readable([copy.key for copy in copies])
+        }
+        destination.remove_copied(
+            [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]
+        )
+
+    def _moved(
+        self, destination: MemoryRepository, copies: Sequence[MemoryEntry], read_at: float
+    ) -> list[Gone]:
         if not isinstance(destination, LongTermMemory):
             destination.add_many(copies)
             return self.remove_copied(copies)
@@ -304,7 +390,7 @@ class MemoryRepository(ABC):
             copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE
         ]
         gone = iter(self.remove_copied(taken))
-        return [added is Added.STALE or next(gone) for added in outcome]
+        return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
 
     def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
         """See that queries by the declared attributes are answered from an index.
@@ -362,6 +448,27 @@ class MemoryRepository(ABC):
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries: ``find`` for many agents at once."""
         return [self.find(query) for query in queries]
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read.
+
+        For upkeep, which goes past an entry that is damaged and leaves it where it is; each is told
+        in the log by its name.
+        """
+        try:
+            return self.get_many(keys)
+        except EncodingError as error:
+            if len(keys) == 1:
+                tell_unreadable(error)
+                return []
+        return [entry for key in keys for entry in self.get_readable([key])]
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read; see ``get_readable``.
+
+        One that cannot be read counts towards the limit of a query.
+        """
+        return self.find_each(queries)
 
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit.
@@ -434,8 +541,8 @@ class MemoryRepository(ABC):
         return [entry.key for entry in self.find(query)]
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
-        """How important each entry of an agent in a run is, newest first."""
-        query = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST)
+        """How important each entry of an agent is that is not pinned, newest first."""
+        query = Query(run_id=run_id, agent_id=agent_id, pinned=False, order=Order.NEWEST)
         return [(entry.key, entry.importance_score) for entry in self.find(query)]
 
     def versions(self) -> dict[int, int]:
@@ -544,6 +651,20 @@ class LongTermMemory(MemoryRepository):
         Returns:
             How many rows were deleted.
         """
+
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Code the contents of entries again, as those that come are coded now.
+
+        So what has been exact may be within the bounds of a code that was fitted since. Contents
+        that lie on lattices which that code has not stay as they are.
+
+        Args:
+            entries: As they were read.
+
+        Returns:
+            For each, whether it was stored: False when it is not here, or has changed.
+        """
+        return [False] * len(entries)
 
     @abstractmethod
     def release(self, keys: Iterable[EntryKey], at: float) -> None:

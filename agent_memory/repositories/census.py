@@ -30,25 +30,30 @@ class Census(NamedTuple):
     entries: int
     """How many there are: one or more."""
     oldest: float
-    """The earliest timestamp."""
+    """The earliest timestamp of those that are not pinned; of all, if all are."""
     newest: float
     """The latest timestamp."""
     first_step: int
-    """The lowest step."""
+    """The lowest step of those that are not pinned; of all, if all are."""
     newest_step: int
     """The step of the entry with the latest timestamp; of equals, the last by memory id."""
     ahead: Ahead | None = None
     """Since when there have been entries beyond the horizon; None if there are none."""
+    pinned: int = 0
+    """How many of them are pinned."""
 
     @classmethod
     def of(cls, entries: Sequence[MemoryEntry]) -> Census:
         """Count some entries, one or more, in the order of their timestamps."""
+        free = [entry for entry in entries if not entry.pinned]
+        may_leave = free or entries
         return cls(
             len(entries),
-            entries[0].timestamp,
+            may_leave[0].timestamp,
             entries[-1].timestamp,
-            min(entry.step_number for entry in entries),
+            min(entry.step_number for entry in may_leave),
             entries[-1].step_number,
+            pinned=len(entries) - len(free),
         )
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.contents import pack, unpack
-from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier
+from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.forking import after_fork
-from agent_memory.repositories.base import Added, LongTermMemory, answering
+from agent_memory.ordering import DESCENDING, SORT_KEYS
+from agent_memory.repositories.base import (
+    Added,
+    Gone,
+    LongTermMemory,
+    answering,
+    same_vector,
+)
 from agent_memory.repositories.census import Ahead, Census, still_ahead
 
 
@@ -100,15 +107,20 @@ class InMemoryRepository(LongTermMemory):
                 )
             return old is not None
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
-        return [self._reembed(entry) for entry in entries]
+        before = [None] * len(entries) if read is None else read
+        return [self._reembed(*pair) for pair in zip(entries, before, strict=True)]
 
-    def _reembed(self, entry: MemoryEntry) -> bool:
+    def _reembed(self, entry: MemoryEntry, read: MemoryEntry | None) -> bool:
         vector = None if entry.embedding is None else entry.embedding.copy()
         with self._lock:
             old = self._stored.get(entry.key)
             if old is None or old.fields.revision != entry.revision:
+                return False
+            if read is not None and not same_vector(old.fields, read):
                 return False
             self._stored[entry.key] = old.changed(
                 embedding=vector, encoder_version=entry.encoder_version
@@ -127,17 +139,16 @@ class InMemoryRepository(LongTermMemory):
         """Remove entries, whatever their revision; returns how many were there."""
         return sum(self.remove(key) for key in keys)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         return [self._remove_copied(entry) for entry in entries]
 
-    def _remove_copied(self, entry: MemoryEntry) -> bool:
+    def _remove_copied(self, entry: MemoryEntry) -> Gone:
         with self._lock:
             old = self._stored.get(entry.key)
             if old is not None and _age(old.fields) != _age(entry):
-                return False
-            self._pop(entry.key)
-            return True
+                return Gone.CHANGED
+            return Gone.REMOVED if self._pop(entry.key) else Gone.ABSENT
 
     def _pop(self, key: EntryKey) -> bool:
         there = self._stored.pop(key, None) is not None
@@ -188,7 +199,8 @@ class InMemoryRepository(LongTermMemory):
             raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
         with self._lock:
             found = [stored for stored in self._stored.values() if _answers(stored.fields, query)]
-        found.sort(key=_SORTED_BY[query.order], reverse=query.order in _DESCENDING)
+        sort_key = SORT_KEYS[query.order]
+        found.sort(key=lambda stored: sort_key(stored.fields), reverse=query.order in DESCENDING)
         return answering((snapshot.entry() for snapshot in found), query)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
@@ -290,17 +302,9 @@ def _answers(entry: MemoryEntry, query: Query) -> bool:
         and _within(entry.timestamp, query.times)
         and _within(entry.importance_score, query.importance)
         and query.memory_type in (None, entry.memory_type)
+        and query.pinned in (None, entry.pinned)
     )
 
 
 def _within(value: float, bounds: tuple[float, float] | None) -> bool:
     return bounds is None or bounds[0] <= value <= bounds[1]
-
-
-_SORTED_BY: Mapping[Order, Callable[[_Snapshot], tuple[float, str]]] = {
-    Order.OLDEST: lambda stored: (stored.fields.timestamp, stored.fields.memory_id),
-    Order.NEWEST: lambda stored: (stored.fields.timestamp, stored.fields.memory_id),
-    Order.STEP: lambda stored: (stored.fields.step_number, stored.fields.memory_id),
-    Order.IMPORTANCE: lambda stored: (stored.fields.importance_score, stored.fields.memory_id),
-}
-_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)

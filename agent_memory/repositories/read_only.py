@@ -11,6 +11,7 @@ from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import StoreReadOnly
 from agent_memory.repositories.base import (
     Added,
+    Gone,
     LongTermMemory,
     MemoryRepository,
     Neighbour,
@@ -43,7 +44,13 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
+        """Refused."""
+        return self._refuse()
+
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
         """Refused."""
         return self._refuse()
 
@@ -59,7 +66,7 @@ class ReadOnlyRepository(LongTermMemory):
         """Refused."""
         return self._refuse()
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Refused."""
         return self._refuse()
 

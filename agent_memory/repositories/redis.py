@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import Command, KeyedCommand, RedisChannel
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -28,15 +28,14 @@ from agent_memory.errors import (
     StoreUnavailable,
 )
 from agent_memory.models.redis import (
+    STORED,
     Value,
     agent_prefix,
     encode_id,
     entry_to_values,
-    hash_to_entry,
     memory_id_of,
-    name_of,
     readable_ids,
-    step_of,
+    values_to_entry,
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import lookup, spelled_attributes
@@ -44,12 +43,14 @@ from agent_memory.repositories import redis_scripts as scripts
 from agent_memory.repositories.base import (
     Added,
     Codec,
+    Gone,
     MemoryRepository,
     Neighbour,
     OpenMove,
     Probe,
     answering,
     run_of,
+    tell_unreadable,
 )
 from agent_memory.repositories.census import Census
 from agent_memory.repositories.redis_attributes import Call, DeclaredAttributes
@@ -64,6 +65,12 @@ from agent_memory.repositories.redis_vectors import MAX_BYTES, VectorCache
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
+_UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
+_GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
+_REPLACING_ANY: list[Value] = ["", "any"]
+_READ = KeyedCommand("HMGET", *STORED)
+_NAMES = [name.encode() for name in STORED]
+_STEP, _CONTENTS = STORED.index("step_number"), STORED.index("contents")
 
 
 class _Agent(NamedTuple):
@@ -174,12 +181,18 @@ class RedisRepository(MemoryRepository):
         found = self._scattered(groups, replies)
         return [key for key, there in zip(keys, found, strict=True) if not there]
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
         """Store entries' vectors and encoder versions in place of those they had."""
         groups = list(_batches([entry.key for entry in entries]))
+        wanted = [_REPLACING_ANY] * len(entries) if read is None else [*map(_vector_values, read)]
         calls = []
         for agent, places in groups:
-            changes = _flat(_embedding_values(entries[place]) for place in places)
+            changes = _flat(
+                [one.memory_id, one.revision, *_vector_values(one), *wanted[place]]
+                for place, one in ((place, entries[place]) for place in places)
+            )
             calls.append((self._keys(agent), [repr(self._clock()), *changes]))
         stored = self._scattered(groups, self._channel.run(scripts.REEMBED, calls))
         return [code == 1 for code in stored]
@@ -200,24 +213,31 @@ class RedisRepository(MemoryRepository):
         """Remove the entries that answer any of some queries; two requests for all of them."""
         if any(query.attributes for query in queries):
             return super().remove_answering(queries)
-        return self.remove_many(
-            dict.fromkeys(_flat(keys_answering(self._channel, self._namespace, queries)))
-        )
+        found = keys_answering(self._channel, self._namespace, queries)
+        expected: dict[EntryKey, tuple[Value, Value]] = {}
+        for query, keys in zip(queries, found, strict=True):
+            for key in keys:
+                if query.pinned is False:
+                    # One that is pinned this very moment stays.
+                    expected.setdefault(key, _UNPINNED)
+                else:
+                    expected[key] = "", ""
+        return self._remove(list(expected), list(expected.values())).count(1)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
         outcome = self._remove(
             [entry.key for entry in entries],
             [(entry.revision, entry.retrieval_count) for entry in entries],
         )
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def move_to(
         self,
         destination: MemoryRepository,
         copies: Sequence[MemoryEntry],
         read_at: float = -math.inf,
-    ) -> list[bool]:
+    ) -> list[Gone]:
         """Move entries to another tier; within one server and database in one transaction."""
         if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
             with self._noted({copy.key[:2] for copy in copies}):
@@ -235,7 +255,7 @@ class RedisRepository(MemoryRepository):
             ]
 
         outcome = self._scattered(groups, destination._declared.run(scripts.MOVE, calls))
-        return [code != _CHANGED for code in outcome]
+        return [_GONE[code] for code in outcome]
 
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash."""
@@ -288,9 +308,7 @@ class RedisRepository(MemoryRepository):
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
-        return self._load(
-            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
-        )
+        return self._load(self._names(keys))
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
@@ -310,8 +328,34 @@ class RedisRepository(MemoryRepository):
         """Return what answers each of some queries; two requests for all of them."""
         if any(query.attributes for query in queries):
             return super().find_each(queries)
+        return self._answers(queries, self.get_many)
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read."""
+        readable = []
+        for key, values in zip(keys, self._stored(self._names(keys)), strict=True):
+            if any(values):
+                try:
+                    readable.append(self._entry(values))
+                except EncodingError as error:
+                    # Damage may have reached what says whose it is.
+                    tell_unreadable(
+                        EncodingError(
+                            f"entry {key.memory_id} of agent {key.agent_id!r} in run "
+                            f"{key.run_id!r} in {self.tier.name}: {error}"
+                        )
+                    )
+        return readable
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read."""
+        return self._answers(queries, self.get_readable)
+
+    def _answers(
+        self, queries: Sequence[Query], read: Callable[[Sequence[EntryKey]], list[MemoryEntry]]
+    ) -> list[list[MemoryEntry]]:
         keys = keys_answering(self._channel, self._namespace, queries)
-        entries = {entry.key: entry for entry in self.get_many(_flat(keys))}
+        entries = {entry.key: entry for entry in read(_flat(keys))}
         return [[entries[key] for key in each if key in entries] for each in keys]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
@@ -319,11 +363,14 @@ class RedisRepository(MemoryRepository):
         prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
         if query.limit == 0:
             return []
-        if query.attributes:
+        if query.attributes or query.pinned is not None:
             return super().nearest(query, probe)
         proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
         if proposed is not None:
-            return [Neighbour(self._entry(stored), cosine) for stored, cosine in proposed]
+            return [
+                Neighbour(self._entry([*map(stored.get, _NAMES)]), cosine)
+                for stored, cosine in proposed
+            ]
         kept = self._vectors.of(prefix)
         with kept.lock:
             # What is kept is most often right, so it is ranked before the log is asked.
@@ -368,14 +415,14 @@ class RedisRepository(MemoryRepository):
         if query.limit == 0:
             return prefix, []
         if not query.attributes:
-            replies = self._channel.call_all(lookups(prefix, query))
-            return prefix, [memory_id_of(name) for name in chosen(replies, query.limit)]
+            (keys,) = keys_answering(self._channel, self._namespace, [query])
+            return prefix, [key.memory_id for key in keys]
         # Asked each time: the server may have lost everything, and this with it.
         places = {path: lookup(path, wanted) for path, wanted in query.attributes.items()}
         complete = self._declared.complete(self._channel.call(*self._declared.completeness))
         usable = [place for path, place in places.items() if path in complete]
         replies = self._channel.call_all(lookups(prefix, query, usable))
-        return prefix, [memory_id_of(name) for name in chosen(replies, query.limit)]
+        return prefix, [memory_id_of(name) for name in chosen(replies, query)]
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and index what is stored by all declared ones.
@@ -429,14 +476,16 @@ class RedisRepository(MemoryRepository):
         return {name: told for name, told in zip(names, found, strict=True) if told is not None}
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
-        """How important each entry of an agent in a run is, newest first."""
+        """How important each entry of an agent is that is not pinned, newest first."""
         prefix = agent_prefix(self._namespace, run_id, agent_id)
-        newest, scored = self._channel.call_all(
+        newest, scored, pinned = self._channel.call_all(
             [
                 ("ZREVRANGE", f"{prefix}times", 0, -1),
                 ("ZRANGE", f"{prefix}importance", 0, -1, "WITHSCORES"),
+                ("ZRANGE", f"{prefix}pinned", 0, -1),
             ]
         )
+        stays = set(pinned)
         try:
             scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
         except ValueError as error:
@@ -444,7 +493,7 @@ class RedisRepository(MemoryRepository):
         return [
             (EntryKey(run_id, agent_id, memory_id_of(name)), scores[name])
             for name in newest
-            if name in scores
+            if name in scores and name not in stays
         ]
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
@@ -525,22 +574,29 @@ class RedisRepository(MemoryRepository):
         return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
-        replies = self._channel.call_all(_reading("", names))
-        return self._entries(replies)
+        return self._entries(self._stored(names))
 
-    def _entries(self, replies: Iterable[Sequence[bytes]]) -> list[MemoryEntry]:
+    def _names(self, keys: Iterable[EntryKey]) -> list[str]:
         return [
-            self._entry(dict(zip(reply[::2], reply[1::2], strict=True)))
-            for reply in replies
-            if reply
+            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
         ]
 
-    def _entry(self, stored: Mapping[bytes, bytes]) -> MemoryEntry:
+    def _stored(self, names: Iterable[str]) -> list[Sequence[bytes | None]]:
+        """The values of ``STORED`` of each, none of one that is not there."""
+        return self._channel.call_all(_reading("", names))
+
+    def _entries(self, replies: Iterable[Sequence[bytes | None]]) -> list[MemoryEntry]:
+        return [self._entry(values) for values in replies if any(values)]
+
+    def _entry(self, values: Sequence[bytes | None]) -> MemoryEntry:
+        """The entry of the values of ``STORED``."""
         try:
-            contents = self._codec.decode(stored.get(b"contents", b""), step_of(stored))
-        except EncodingError as error:
-            raise EncodingError(f"entry {name_of(stored)} in {self.tier.name}: {error}") from error
-        return hash_to_entry(stored, contents)
+            step = int(values[_STEP] or "lacks")
+            contents = self._codec.decode(values[_CONTENTS] or b"", step)
+        except ValueError as error:  # an EncodingError is one
+            name = (values[0] or b"?").decode("ascii", "replace")
+            raise EncodingError(f"entry {name} in {self.tier.name}: {error}") from error
+        return values_to_entry(values, contents)
 
     @staticmethod
     def _scattered(
@@ -579,17 +635,12 @@ def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[_Agent, Sequence[int]]]
 
 
 def _reading(prefix: str, names: Iterable[str]) -> list[Command]:
-    return [("HGETALL", prefix + name) for name in names]
+    return [_READ(prefix + name) for name in names]
 
 
-def _embedding_values(entry: MemoryEntry) -> list[Value]:
+def _vector_values(entry: MemoryEntry) -> list[Value]:
     version = entry.encoder_version
-    return [
-        entry.memory_id,
-        entry.revision,
-        vector_bytes(entry.embedding),
-        "" if version is None else version,
-    ]
+    return [vector_bytes(entry.embedding), "" if version is None else version]
 
 
 def _version(stored: bytes | None) -> int | None:

@@ -10,9 +10,9 @@ from agent_memory.connections.redis_answers import are_texts
 from agent_memory.repositories.census import Ahead, Census
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
-_NUMBERS = 7  # that the script gives for each agent
+_NUMBERS = 8  # that the script gives for each agent
 
-# KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives seven
+# KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives eight
 # values an agent: those of a ``Census``, with two for what is ahead ('' for nothing). The note of
 # that is a string beside the agent's indexes, by the rule of ``census.still_ahead``.
 _CENSUS = Script(
@@ -37,17 +37,37 @@ local function ahead(prefix, newest)
   return {ARGV[1], newest}
 end
 
+-- The lowest score in an index of what is not pinned.
+local function first_free(prefix, index)
+  local from = 0
+  while true do
+    local scored = redis.call('ZRANGE', prefix .. index, from, from + 99, 'WITHSCORES')
+    for i = 1, #scored, 2 do
+      if not redis.call('ZSCORE', prefix .. 'pinned', scored[i]) then return scored[i + 1] end
+    end
+    if #scored == 0 then return nil end
+    from = from + 100
+  end
+end
+
 local found = {}
 for _, prefix in ipairs(KEYS) do
-  local numbers = {'0', '', '', '', '', '', ''}
+  local numbers = {'0', '', '', '', '', '', '', '0'}
   local first = redis.call('ZRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
   if first[1] then
     local last = redis.call('ZREVRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
     local noted = horizon and ahead(prefix, last[2]) or {'', ''}
+    local oldest, step = nil, nil
+    local held = redis.call('ZCARD', prefix .. 'times')
+    local pinned = redis.call('ZCARD', prefix .. 'pinned')
+    if pinned > 0 and pinned < held then
+      oldest, step = first_free(prefix, 'times'), first_free(prefix, 'steps')
+    end
+    oldest = oldest or first[2]
+    step = step or redis.call('ZRANGE', prefix .. 'steps', 0, 0, 'WITHSCORES')[2]
     numbers = {
-      tostring(redis.call('ZCARD', prefix .. 'times')), first[2], last[2],
-      redis.call('ZRANGE', prefix .. 'steps', 0, 0, 'WITHSCORES')[2],
-      redis.call('ZSCORE', prefix .. 'steps', last[1]), noted[1], noted[2]
+      tostring(held), oldest, last[2], step,
+      redis.call('ZSCORE', prefix .. 'steps', last[1]), noted[1], noted[2], tostring(pinned)
     }
   end
   for _, number in ipairs(numbers) do found[#found + 1] = number end
@@ -87,7 +107,7 @@ def census(
 
 
 def _census(reply: Sequence[Any]) -> Census | None:
-    entries, oldest, newest, first_step, newest_step, since, until = reply
+    entries, oldest, newest, first_step, newest_step, since, until, pinned = reply
     if not int(entries):
         return None
     return Census(
@@ -97,4 +117,5 @@ def _census(reply: Sequence[Any]) -> Census | None:
         int(float(first_step)),
         int(float(newest_step)),
         Ahead(float(since), float(until)) if since else None,
+        int(pinned),
     )

@@ -60,7 +60,10 @@ def server_bytes(channel: RedisChannel) -> int | None:
         raise channel.not_redis("INFO") from error
 
 
-_INDEXES = ("steps", "times", "importance", "changes", *(f"type:{kind}" for kind in MemoryType))
+_INDEXES = (
+    *("steps", "times", "importance", "pinned", "changes"),
+    *(f"type:{kind}" for kind in MemoryType),
+)
 
 
 def _usage(channel: RedisChannel, names: Sequence[str]) -> list[int]:

@@ -8,7 +8,7 @@ from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import EntryKey, Order, Query
 from agent_memory.models.redis import agent_prefix, memory_id_of
 from agent_memory.repositories.base import run_of
-from agent_memory.repositories.redis_indexes import chosen, lookups
+from agent_memory.repositories.redis_indexes import chosen, in_the_way, lookups
 
 
 def keys_answering(
@@ -21,18 +21,37 @@ def keys_answering(
         namespace: What every key begins with.
         queries: What is asked, without conditions on attributes.
     """
+    replies = _ask(channel, namespace, queries, [0] * len(queries))
+    more = [in_the_way(told, query) for told, query in zip(replies, queries, strict=True)]
+    if any(more):
+        short = [place for place, number in enumerate(more) if number]
+        again = _ask(
+            channel,
+            namespace,
+            [queries[place] for place in short],
+            [more[place] for place in short],
+        )
+        for place, told in zip(short, again, strict=True):
+            replies[place] = told
+    return [
+        [
+            EntryKey(run_of(query), query.agent_id, memory_id_of(name))
+            for name in (chosen(told, query) if told else [])
+        ]
+        for query, told in zip(queries, replies, strict=True)
+    ]
+
+
+def _ask(
+    channel: RedisChannel, namespace: str, queries: Sequence[Query], more: Sequence[int]
+) -> list[list[Sequence[bytes]]]:
+    """What the indexes say to each query; nothing where nothing is wanted."""
     asked = [
-        [] if query.limit == 0 else lookups(_prefix(namespace, query), query) for query in queries
+        [] if query.limit == 0 else lookups(_prefix(namespace, query), query, more=number)
+        for query, number in zip(queries, more, strict=True)
     ]
     replies = iter(channel.call_all([command for commands in asked for command in commands]))
-    found = []
-    for query, commands in zip(queries, asked, strict=True):
-        told = [next(replies) for _ in commands]
-        names = chosen(told, query.limit) if told else []
-        found.append(
-            [EntryKey(run_of(query), query.agent_id, memory_id_of(name)) for name in names]
-        )
-    return found
+    return [[next(replies) for _ in commands] for commands in asked]
 
 
 def all_keys(

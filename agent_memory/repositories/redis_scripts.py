@@ -83,6 +83,10 @@ local function write(prefix, i)
   end
   if ARGV[i + 15] ~= '' then redis.call('HSET', key, 'error_bounds', ARGV[i + 15]) end
   if ARGV[i + 16] ~= '' then set_attributes(prefix, id, ARGV[i + 16], ARGV[i + 4]) end
+  if ARGV[i + 17] ~= '' then
+    redis.call('HSET', key, 'pinned', ARGV[i + 17])
+    append(coming, prefix .. 'pinned', ARGV[i + 4], id)
+  end
   append(coming, prefix .. 'steps', ARGV[i + 3], id)
   append(coming, prefix .. 'times', ARGV[i + 4], id)
   append(coming, prefix .. 'type:' .. ARGV[i + 5], ARGV[i + 4], id)
@@ -93,6 +97,7 @@ local function unindex(prefix, id, type, attributes)
   append(going, prefix .. 'steps', id)
   append(going, prefix .. 'times', id)
   append(going, prefix .. 'importance', id)
+  append(going, prefix .. 'pinned', id)
   if type then append(going, prefix .. 'type:' .. type, id) end
   if attributes then
     each_attribute(attributes, function(index) append(going, prefix .. index, id) end)
@@ -211,15 +216,20 @@ return {old[3], old[4]}
     answers=_replaced,
 )
 
-# ARGV: now, then memory id, revision, vector and encoder version of each ('' for none). Gives 1
-# (stored) or 0 (absent, or of another revision) for each.
+# ARGV: now, then memory id, revision, vector and encoder version of each ('' for none), and the
+# vector and version it replaces (version 'any': whatever there is). Gives 1 (stored) or 0 (absent,
+# of another revision, or with another vector) for each.
 REEMBED = Script(
     _SHARED
     + """
 local outcome, ids = {}, {}
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 6 do
   local key = prefix .. ARGV[i]
   local stored = redis.call('HGET', key, 'revision') == ARGV[i + 1]
+  if stored and ARGV[i + 5] ~= 'any' then
+    local old = redis.call('HMGET', key, 'embedding', 'encoder_version')
+    stored = (old[1] or '') == ARGV[i + 4] and (old[2] or '') == ARGV[i + 5]
+  end
   if stored then
     if ARGV[i + 2] ~= '' and ARGV[i + 3] ~= '' then
       redis.call('HSET', key, 'embedding', ARGV[i + 2], 'encoder_version', ARGV[i + 3])
@@ -259,12 +269,19 @@ return outcome
     answers=are_codes,
 )
 
-# ARGV: agent, run, now, then memory id, revision and retrieval count of each ('' for any).
-# Gives 1 (removed), 0 (absent) or -1 (changed, and stays) for each.
+# ARGV: agent, run, now, then memory id, revision and retrieval count of each ('' for any;
+# 'unpinned' in place of the revision: unless it is pinned).
+# Gives 1 (removed), 0 (absent) or -1 (changed or pinned, and stays) for each.
 REMOVE = Script(
     _SHARED
     + """
 local outcome, gone = {}, {}
+local function drop(id, old)
+  redis.call('DEL', prefix .. id)
+  unindex(prefix, id, old[3], old[4])
+  gone[#gone + 1] = id
+  return 1
+end
 for i = 4, #ARGV, 3 do
   local id = ARGV[i]
   local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
@@ -272,14 +289,17 @@ for i = 4, #ARGV, 3 do
   if not old[1] then
     unindex(prefix, id, false)
     outcome[#outcome + 1] = 0
+  elseif ARGV[i + 1] == 'unpinned' then
+    if redis.call('ZSCORE', prefix .. 'pinned', id) then
+      outcome[#outcome + 1] = -1
+    else
+      outcome[#outcome + 1] = drop(id, old)
+    end
   elseif (ARGV[i + 1] ~= '' and ARGV[i + 1] ~= old[1])
       or (ARGV[i + 2] ~= '' and ARGV[i + 2] ~= old[2]) then
     outcome[#outcome + 1] = -1
   else
-    redis.call('DEL', prefix .. id)
-    unindex(prefix, id, old[3], old[4])
-    outcome[#outcome + 1] = 1
-    gone[#gone + 1] = id
+    outcome[#outcome + 1] = drop(id, old)
   end
 end
 flush()
@@ -292,8 +312,8 @@ return outcome
 
 # KEYS: the source's three, then the destination's, then the attributes declared there. ARGV: agent,
 # run, now, the attributes that the caller knows, then the fields of each entry as it shall stand
-# there. Gives 1 (it is there now), 0 (it is nowhere) or -1 (the source has
-# another revision or retrieval count, and stays).
+# there. Gives 1 (it has moved), 0 (the source has it no more) or -1 (the
+# source has another revision or retrieval count, and stays).
 MOVE = Script(
     _SHARED
     + f"""
@@ -307,7 +327,7 @@ for i = 5, #ARGV, {STRIDE} do
   local old = redis.call('HMGET', prefix .. id, 'revision', 'retrieval_count', 'memory_type',
                          'attributes')
   if not old[1] then
-    outcome[#outcome + 1] = redis.call('EXISTS', to .. id)
+    outcome[#outcome + 1] = 0
   elseif ARGV[i + 11] ~= old[1] or ARGV[i + 8] ~= old[2] then
     outcome[#outcome + 1] = -1
   else
@@ -377,7 +397,7 @@ for _, id in ipairs(ids) do
   end
   redis.call('DEL', prefix .. id)
 end
-redis.call('DEL', prefix .. 'steps', prefix .. 'times', prefix .. 'importance')
+redis.call('DEL', prefix .. 'steps', prefix .. 'times', prefix .. 'importance', prefix .. 'pinned')
 for i = 3, #ARGV do redis.call('DEL', prefix .. 'type:' .. ARGV[i]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return #ids

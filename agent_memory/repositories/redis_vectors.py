@@ -99,7 +99,9 @@ class AgentVectors:
         self.lock = threading.Lock()
         self._channel = channel
         self._prefix = prefix
-        self._seen: list[Any] | None = None  # the last record of the log that was heeded
+        # The last record of the log that was heeded, an empty one where there was no log; None:
+        # what is kept here is of no moment.
+        self._seen: list[Any] | None = None
         # In bytes; kept beside the groups, which another thread may be changing when it is read.
         self.size = 0
         self._empty()
@@ -118,7 +120,7 @@ class AgentVectors:
     def news(self) -> Command:
         """The command that reads the log from the last record that was heeded."""
         changes = f"{self._prefix}changes"
-        if self._seen is None:
+        if not self._seen:
             return ("XREVRANGE", changes, "+", "-", "COUNT", 1)
         return ("XRANGE", changes, self._seen[0], "+")
 
@@ -134,15 +136,19 @@ class AgentVectors:
         seen = self._seen
         if seen is not None and len(records) == 1 and records[0] == seen:
             return False
+        if seen == [] and not records and self._channel.call("EXISTS", f"{self._prefix}steps"):
+            # Stored before there were logs, and not changed since: any change leaves a record, but
+            # the removal of all.
+            return False
         # Whatever interrupts what follows, the next question does it again from the start.
         self._seen = None
-        if seen is not None and records and records[0] == seen:
+        if seen and records and records[0] == seen:
             self._follow({record for _, (_, record) in records[1:]})
         else:
             # The log does not reach back to what is kept here: there was none, it was cut, or it
             # was begun anew.
             self._load()
-        self._seen = records[-1] if records else None
+        self._seen = records[-1] if records else []
         self.size = _BARE + sum(group.size for group in self._groups.values())
         return True
 

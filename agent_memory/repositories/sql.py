@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from agent_memory.attributes import declared_attributes
+from agent_memory.contents import CodedContents, is_coded
 from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -23,12 +24,13 @@ from agent_memory.errors import (
 )
 from agent_memory.identity import checked_memory_id, checked_run_id
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
-from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
+from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories import sql_attributes, sql_many
 from agent_memory.repositories.base import (
     Added,
     Codec,
+    Gone,
     LongTermMemory,
     Vectors,
     answering,
@@ -182,9 +184,22 @@ class LtmRepository(LongTermMemory):
 
         return self._write(work_on)
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
-        """Store entries' vectors and encoder versions in place of those they had."""
-        return self._write(lambda work: work.reembed(entries))
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
+        """Store entries' vectors and encoder versions in place of those they had.
+
+        Contents that a fitted code has coded are coded again beside the new vector, with the
+        numbers that they have.
+        """
+        coded = iter(self._codec.encode_many([one for one in entries if _stands_on_vector(one)]))
+        contents = [next(coded) if _stands_on_vector(one) else None for one in entries]
+        return self._write(lambda work: work.reembed(entries, read, contents))
+
+    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+        """Code the contents of entries again, as those that come are coded now."""
+        contents = self._codec.encode_many(entries)
+        return self._write(lambda work: work.reembed(entries, entries, contents))
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one."""
@@ -206,7 +221,10 @@ class LtmRepository(LongTermMemory):
 
     def remove_answering(self, queries: Sequence[Query]) -> int:
         """Remove the entries that answer any of some queries, in one transaction."""
-        if any(query.attributes or query.limit is not None for query in queries):
+        if any(
+            query.attributes or query.limit is not None or query.pinned is not None
+            for query in queries
+        ):
             return super().remove_answering(queries)
         keys = [
             EntryKey(run_of(query), query.agent_id, memory_id)
@@ -216,18 +234,22 @@ class LtmRepository(LongTermMemory):
         ]
         return self.remove_many(keys)
 
-    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[bool]:
+    def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
         """Remove entries that have been copied elsewhere, unless they changed since."""
 
-        def work_on(work: UnitOfWork) -> list[bool]:
+        def work_on(work: UnitOfWork) -> list[Gone]:
             located = work.locate(entry.key for entry in entries)
             removed: dict[EntryKey, int] = {}
             gone = []
             for entry in entries:
                 place = located.get(entry.key)
-                if place is not None and place.age == age_of(entry):
+                if place is None or entry.key in removed:
+                    gone.append(Gone.ABSENT)
+                elif place.age == age_of(entry):
                     removed[entry.key] = place.row
-                gone.append(place is None or entry.key in removed)
+                    gone.append(Gone.REMOVED)
+                else:
+                    gone.append(Gone.CHANGED)
             work.delete_rows(removed.values())
             return gone
 
@@ -321,15 +343,15 @@ class LtmRepository(LongTermMemory):
         """Complete a batch of rows; the last of them, None if there was none."""
         rows = sql_attributes.rows_after(work.connection, self._models, row)
         changes = {}
-        for number, step, contents, attributes in rows:
+        for found in rows:
             try:
-                wanted = declared_attributes(self._codec.decode(contents, step), paths)
-            except (EncodingError, TypeError):
+                wanted = declared_attributes(self._contents(found), paths)
+            except EncodingError:
                 continue  # it answers no query, and says so when it is read
-            if wanted != (attributes or {}):
-                changes[number] = wanted
+            if wanted != (found.attributes or {}):
+                changes[found.id] = wanted
         sql_attributes.set_attributes(work.connection, self._models, changes)
-        return rows[-1][0] if rows else None
+        return rows[-1].id if rows else None
 
     def _rows(self, entries: Sequence[MemoryEntry]) -> list[Row]:
         """Code all that can be refused, before a transaction begins."""
@@ -463,14 +485,25 @@ class LtmRepository(LongTermMemory):
 
     def _entry(self, row: Any) -> MemoryEntry:
         try:
-            if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
-                raise EncodingError("contents or step are of another type than was stored")  # noqa: TRY301  # named below
-            contents = self._codec.decode(row.contents, row.step_number)
+            contents = self._contents(row)
         except EncodingError as error:
             raise EncodingError(
                 f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
             ) from error
         return row_to_entry(row, contents)
+
+    def _contents(self, row: Any) -> dict[str, Any]:
+        """The contents of a row, which may have been coded beside its vector."""
+        # SQLite keeps a value of any type in any column.
+        if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
+            raise EncodingError("contents or step are of another type than was stored")
+        vector = vector_of(row) if is_coded(row.contents) else None
+        return self._codec.decode(row.contents, row.step_number, vector)
+
+
+def _stands_on_vector(entry: MemoryEntry) -> bool:
+    """Whether the contents may have been coded beside the vector, and cannot be read without."""
+    return isinstance(entry.contents, CodedContents)
 
 
 def _vectors(version: int | None, rows: Sequence[Any]) -> Vectors:

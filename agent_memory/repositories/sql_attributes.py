@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     and_,
     bindparam,
     func,
@@ -73,22 +74,20 @@ def set_complete(connection: Connection, models: LtmModels, paths: Iterable[str]
     connection.execute(update(column).where(column.path.in_(list(paths))).values(is_complete=True))
 
 
-def rows_after(
-    connection: Connection, models: LtmModels, row: int
-) -> list[tuple[int, int, bytes, dict[str, Any] | None]]:
-    """A batch of entries in the order of their rows: id, step, contents, attributes; locks them."""
+def rows_after(connection: Connection, models: LtmModels, row: int) -> Sequence[Row[Any]]:
+    """A batch of entries in the order of their rows, with what tells their contents; locks them."""
     entry = models.LtmEntry
     statement = (
-        select(entry.id, entry.step_number, entry.contents, entry.attributes)
+        select(
+            *(entry.id, entry.step_number, entry.contents, entry.attributes),
+            *(entry.embedding, entry.embedding_coding.label("embedding_coding")),
+        )
         .where(entry.id > row)
         .order_by(entry.id)
         .limit(BATCH)
         .with_for_update()
     )
-    return [
-        (found.id, found.step_number, found.contents, found.attributes)
-        for found in connection.execute(statement)
-    ]
+    return connection.execute(statement).all()
 
 
 def set_attributes(

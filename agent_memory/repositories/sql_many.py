@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_columns import PINNED
 from agent_memory.repositories.census import Census
 from agent_memory.repositories.sql_statements import IN_LIST, chunked, run_ref_of, table_of
 
@@ -19,7 +20,8 @@ def census(
     wanted = [None] if agents is None else chunked(dict.fromkeys(agents), IN_LIST)
     for names in wanted:
         for row in connection.execute(_numbers(models, run_id, names)):
-            yield row.name, Census(*row[1:])
+            name, entries, oldest, newest, first_step, newest_step, pinned = row
+            yield name, Census(entries, oldest, newest, first_step, newest_step, pinned=pinned)
 
 
 def _numbers(
@@ -34,14 +36,21 @@ def _numbers(
         .limit(1)
         .scalar_subquery()
     )
+    is_pinned = entries.c.embedding_coding >= PINNED
+
+    def least(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        of_the_others = func.min(case((is_pinned, None), else_=column))
+        return func.coalesce(of_the_others, func.min(column))
+
     numbers = (
         select(
             agent.name,
             func.count(),
-            func.min(entries.c.timestamp),
+            least(entries.c.timestamp),
             func.max(entries.c.timestamp),
-            func.min(entries.c.step_number),
+            least(entries.c.step_number),
             newest_step,
+            func.count(case((is_pinned, 1))),
         )
         .join_from(agent, entries, entries.c.agent_ref == agent.id)
         .where(agent.run_id == run_ref_of(models, run_id))

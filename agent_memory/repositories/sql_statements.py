@@ -32,7 +32,7 @@ _READ = (
     *("memory_id", "run_id", "agent_id", "step_number", "timestamp", "memory_type", "contents"),
     *("importance_score", "compression_level", "retrieval_count", "creation_time"),
     *("last_access_time", "embedding", "embedding_coding", "encoder_version", "revision"),
-    "error_bounds",
+    *("error_bounds", "pinned"),
 )
 _LARGEST = 2**63 - 1
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -75,12 +75,13 @@ def vectors_answering(models: LtmModels, run_id: str, query: Query) -> Asked:
 
 
 class _Shape(NamedTuple):
-    """What a question filters by."""
+    """What a question filters by; of pins also which side."""
 
     steps: bool
     times: bool
     importance: bool
     memory_type: bool
+    pinned: bool | None
 
 
 def _shape(query: Query) -> _Shape:
@@ -89,6 +90,7 @@ def _shape(query: Query) -> _Shape:
         query.times is not None,
         query.importance is not None,
         query.memory_type is not None,
+        query.pinned,
     )
 
 
@@ -120,7 +122,8 @@ def _entries_shaped(
 @lru_cache(maxsize=64)
 def _vectors_shaped(models: LtmModels, shape: _Shape) -> Select[*tuple[Any, ...]]:
     entry = models.LtmEntry
-    columns = entry.memory_id, entry.embedding, entry.embedding_coding, entry.encoder_version
+    coding = entry.embedding_coding.label("embedding_coding")
+    columns = entry.memory_id, entry.embedding, coding, entry.encoder_version
     return _answering(models, select(*columns), shape)
 
 
@@ -142,6 +145,8 @@ def _answering(
             found = found.where(column >= least, column <= greatest)
     if shape.memory_type:
         found = found.where(entry.memory_type == _text_of("of_type"))
+    if shape.pinned is not None:
+        found = found.where(entry.pinned if shape.pinned else ~entry.pinned)
     return found
 
 

@@ -5,17 +5,31 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, case, delete, func, insert, update
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from agent_memory.entry import EntryKey, MemoryEntry
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_rows import code_embedding
-from agent_memory.repositories.base import Added
+from agent_memory.models.ltm_columns import PINNED
+from agent_memory.models.ltm_rows import bounds_of_row, code_embedding
+from agent_memory.models.ltm_vectors import decode_vector
+from agent_memory.repositories.base import Added, same_vector
 from agent_memory.repositories.sql_names import KnownNames, Names
 from agent_memory.repositories.sql_statements import (
     IN_LIST,
@@ -128,14 +142,30 @@ class UnitOfWork:
         )
         return changed.rowcount == 1
 
-    def reembed(self, entries: Sequence[MemoryEntry]) -> list[bool]:
-        """Store entries' vectors in place of those they had, where the revision is theirs."""
+    def reembed(
+        self,
+        entries: Sequence[MemoryEntry],
+        read: Sequence[MemoryEntry] | None,
+        contents: Sequence[bytes | None],
+    ) -> list[bool]:
+        """Store entries' vectors in place of those they had, where the revision is theirs.
+
+        Args:
+            entries: The entries.
+            read: As they were read; given, only the vector that one had is replaced.
+            contents: Their contents, coded, which may stand on their vectors; None: those that
+                are stored do not.
+        """
         self._names.note_versions({entry.encoder_version for entry in entries})
         located = self.locate(entry.key for entry in entries)
+        stored = {} if read is None else self._vectors(place.row for place in located.values())
         table, changes, outcome = self._entries, [], []
-        for entry in entries:
+        known: Sequence[MemoryEntry | None] = [None] * len(entries) if read is None else read
+        for entry, before, coded in zip(entries, known, contents, strict=True):
             place = located.get(entry.key)
             there = place is not None and place.age[0] == entry.revision
+            if there and place is not None and before is not None:
+                there = same_vector(replace(before, **stored[place.row]), before)
             outcome.append(there)
             if place is not None and there:
                 coding, vector = code_embedding(entry)
@@ -145,20 +175,46 @@ class UnitOfWork:
                         "vector": vector,
                         "coding": coding,
                         "version": entry.encoder_version,
+                        "coded": coded,
+                        "bounds": None if coded is None else bounds_of_row(entry, coded),
                     }
                 )
+        given = bindparam("coded", type_=table.c.contents.type)
+        bounds = bindparam("bounds", type_=table.c.error_bounds.type)
+        pinned = case((table.c.embedding_coding >= PINNED, PINNED), else_=0)
         statement = (
             update(table)
             .where(table.c.id == bindparam("row"))
             .values(
                 embedding=bindparam("vector"),
-                embedding_coding=bindparam("coding"),
+                embedding_coding=pinned + bindparam("coding"),
                 encoder_version=bindparam("version"),
+                contents=func.coalesce(given, table.c.contents),
+                # Bounds that stand beside exact contents stay.
+                error_bounds=case((given.is_(None), table.c.error_bounds), else_=bounds),
             )
         )
         if changes:
             self.connection.execute(statement, changes)
         return outcome
+
+    def _vectors(self, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """The vectors and versions of entries by the ids of their rows, as fields."""
+        table = self._entries
+        coding = (table.c.embedding_coding % PINNED).label("embedding_coding")
+        asked = (table.c.id, table.c.embedding, coding, table.c.encoder_version)
+        return {
+            row.id: {
+                "embedding": (
+                    None
+                    if row.embedding is None
+                    else decode_vector(row.embedding_coding, row.embedding)
+                ),
+                "encoder_version": row.encoder_version,
+            }
+            for chunk in chunked(rows, IN_LIST)
+            for row in self.connection.execute(select(*asked).where(table.c.id.in_(chunk)))
+        }
 
     def touch(self, counts: Mapping[int, int], at: float) -> None:
         """Count retrievals of entries, by the ids of their rows."""

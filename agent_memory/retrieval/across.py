@@ -6,18 +6,11 @@ of two copies the richer tier's is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from agent_memory.entry import EntryKey, Hit, MemoryEntry, Order, Query
+from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query
+from agent_memory.ordering import DESCENDING, SORT_KEYS
 from agent_memory.unexpired import Shown
-
-_SORT_KEYS: dict[Order, Callable[[Hit], tuple[float, str]]] = {
-    Order.OLDEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
-    Order.NEWEST: lambda hit: (hit.entry.timestamp, hit.entry.memory_id),
-    Order.STEP: lambda hit: (hit.entry.step_number, hit.entry.memory_id),
-    Order.IMPORTANCE: lambda hit: (hit.entry.importance_score, hit.entry.memory_id),
-}
-_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 
 
 def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
@@ -31,7 +24,8 @@ def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
         The entries in the query's order, each with the richest tier that holds it.
     """
     hits = _richest((repository, repository.find(query)) for repository in tiers)
-    hits.sort(key=_SORT_KEYS[query.order], reverse=query.order in _DESCENDING)
+    sort_key = SORT_KEYS[query.order]
+    hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.order in DESCENDING)
     return hits if query.limit is None else hits[: query.limit]
 
 

@@ -11,6 +11,11 @@ Both come with the ``dev`` extra. A repository of your own is held to the contra
 
 A long-term one, which also remembers what was forgotten, takes ``LongTermContract``; one
 that entries leave when they come of age takes ``ShortLivedContract``.
+
+To test with faults: ``IoPoints`` tells of each point between two I/O steps, so that a process or a
+server can be killed there; ``Acknowledgements`` notes what a process was told, and outlives it;
+``Memories.whole`` and ``orphans`` compare all that stands in the tiers with it; the plugin
+``agent_memory.testing.tally`` counts what was done and what was met.
 """
 
 import pytest
@@ -22,12 +27,15 @@ _PARTS = (
 )
 pytest.register_assert_rewrite(f"{__name__}.stateful", *(f"{__name__}.{part}" for part in _PARTS))
 
+from agent_memory.testing.acknowledged import Acknowledgements, Expected  # noqa: E402
 from agent_memory.testing.contract import (  # noqa: E402
     LongTermContract,
     RepositoryContract,
     ShortLivedContract,
 )
 from agent_memory.testing.exact import same  # noqa: E402
+from agent_memory.testing.points import IoPoints  # noqa: E402
+from agent_memory.testing.redis_keys import orphans  # noqa: E402
 from agent_memory.testing.samples import (  # noqa: E402
     HOSTILE_CONTENTS,
     HOSTILE_NAMES,
@@ -35,15 +43,22 @@ from agent_memory.testing.samples import (  # noqa: E402
     a_memory_id,
     an_entry,
 )
+from agent_memory.testing.wholeness import Findings, Memories  # noqa: E402
 
 __all__ = [
     "HOSTILE_CONTENTS",
     "HOSTILE_NAMES",
     "UNSTORABLE_CONTENTS",
+    "Acknowledgements",
+    "Expected",
+    "Findings",
+    "IoPoints",
     "LongTermContract",
+    "Memories",
     "RepositoryContract",
     "ShortLivedContract",
     "a_memory_id",
     "an_entry",
+    "orphans",
     "same",
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from agent_memory.entry import EntryKey
 from agent_memory.errors import EntryNotFound
-from agent_memory.repositories.base import Added, MemoryRepository
+from agent_memory.repositories.base import Added, Gone, MemoryRepository
 from agent_memory.testing.samples import HOSTILE_NAMES, HOSTILE_PAIRS, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 
@@ -39,7 +39,7 @@ class ApartContract:
         assert repository.runs() == sorted({name, "run"})
         assert repository.agents(name) == sorted({name, "ant"})
         assert len(everything(repository, name)) == 2
-        assert repository.remove_copied([stored]) == [True]
+        assert repository.remove_copied([stored]) == [Gone.REMOVED]
         repository.add(entry)
         assert repository.remove(entry.key, revision=0) is True
         repository.add(entry)

@@ -179,3 +179,26 @@ class ChangingContract:
         assert repository.reembed([late, an_entry(embedding=[1.0])]) == [False, False]
         assert everything(repository) == [entry]
         assert repository.reembed([]) == []
+
+    def test_only_the_vector_that_was_read_is_replaced(self, repository: MemoryRepository) -> None:
+        vectors: list[list[float] | None] = [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], None, None]
+        versions = [0, 0, 0, None, None]
+        read = [
+            an_entry(embedding=vector, encoder_version=version)
+            for vector, version in zip(vectors, versions, strict=True)
+        ]
+        # Stored anew under the same ids since then, but for the first and the fourth.
+        stored = [
+            read[0],
+            replace(read[1], embedding=_vector(2.0, 1.0)),
+            replace(read[2], encoder_version=1),
+            read[3],
+            replace(read[4], embedding=_vector(1.0), encoder_version=0),
+        ]
+        repository.add_many(stored)
+        new = [replace(one, embedding=_vector(5.0), encoder_version=2) for one in read]
+        assert repository.reembed(new, read) == [True, False, False, True, False]
+        assert repository.get_many([one.key for one in read]) == [
+            new[0], stored[1], stored[2], new[3], stored[4],
+        ]  # fmt: skip
+        assert repository.reembed([], []) == []

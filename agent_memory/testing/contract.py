@@ -9,6 +9,7 @@ from agent_memory.testing.forgetting import ForgettingContract
 from agent_memory.testing.keeping import KeepingContract
 from agent_memory.testing.many import AgeingContract, ManyContract
 from agent_memory.testing.moving import MovingContract
+from agent_memory.testing.pinning import PinningContract
 from agent_memory.testing.sharing import SharingContract
 from agent_memory.testing.stateful import OracleContract
 from agent_memory.testing.storing import StoringContract
@@ -22,6 +23,7 @@ class RepositoryContract(
     ApartContract,
     ManyContract,
     MovingContract,
+    PinningContract,
     SharingContract,
     OracleContract,
 ):

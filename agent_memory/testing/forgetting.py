@@ -10,7 +10,7 @@ import pytest
 
 from agent_memory.entry import EntryKey
 from agent_memory.errors import EntryNotFound
-from agent_memory.repositories.base import Added, LongTermMemory, clearing_marks
+from agent_memory.repositories.base import Added, Gone, LongTermMemory, clearing_marks
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 
@@ -98,7 +98,7 @@ class ForgettingContract:
             repository.get(entry.key)
         assert repository.touch({entry.key: 1}, at=6.0) == [entry.key]
         assert repository.remove(entry.key) is False
-        assert repository.remove_copied([entry]) == [True]
+        assert repository.remove_copied([entry]) == [Gone.ABSENT]
 
     def test_a_thousand_keys_are_forgotten_in_one_call(self, repository: LongTermMemory) -> None:
         entries = [an_entry(memory_id=a_memory_id(number)) for number in range(1_001)]

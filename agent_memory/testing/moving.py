@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agent_memory.entry import MemoryEntry, MemoryType, Tier
-from agent_memory.repositories.base import Added, LongTermMemory, MemoryRepository
+from agent_memory.repositories.base import Added, Gone, LongTermMemory, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import HOSTILE_NAMES, an_entry
 from agent_memory.testing.storing import everything
@@ -59,7 +59,7 @@ class MovingContract:
         stays = an_entry(agent_id="bee")
         repository.add_many([*entries, stays])
         copies = _copies(entries)
-        assert repository.move_to(next_tier, copies) == [True] * 6
+        assert repository.move_to(next_tier, copies) == [Gone.REMOVED] * 6
         assert everything(repository) == [stays]
         assert set(everything(next_tier)) == set(copies)
 
@@ -69,7 +69,7 @@ class MovingContract:
         entry = an_entry(embedding=[1.0], encoder_version=1, error_bounds={"energy": 0.5})
         repository.add(entry)
         copy = replace(entry, embedding=None, encoder_version=None, error_bounds=None)
-        assert repository.move_to(next_tier, [copy]) == [True]
+        assert repository.move_to(next_tier, [copy]) == [Gone.REMOVED]
         assert everything(next_tier) == [copy]
 
     def test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call(
@@ -79,10 +79,14 @@ class MovingContract:
         repository.add_many(entries)
         repository.replace(replace(replaced, importance_score=0.5))
         repository.touch({touched.key: 1}, at=2.0)
-        assert repository.move_to(next_tier, _copies(entries)) == [False, False, True]
+        assert repository.move_to(next_tier, _copies(entries)) == [
+            Gone.CHANGED,
+            Gone.CHANGED,
+            Gone.REMOVED,
+        ]
         left = everything(repository)
         assert {entry.memory_id for entry in left} == {replaced.memory_id, touched.memory_id}
-        assert repository.move_to(next_tier, _copies(left)) == [True, True]
+        assert repository.move_to(next_tier, _copies(left)) == [Gone.REMOVED] * 2
         assert everything(repository) == []
         assert set(everything(next_tier)) == {*_copies(left), *_copies([same])}
 
@@ -94,8 +98,8 @@ class MovingContract:
         repository.add_many(entries)
         next_tier.add_many(copies[:2])
         repository.remove(entries[0].key)
-        assert repository.move_to(next_tier, copies[:2]) == [True, True]
-        assert repository.move_to(next_tier, copies[:2]) == [True, True]
+        assert repository.move_to(next_tier, copies[:2]) == [Gone.ABSENT, Gone.REMOVED]
+        assert repository.move_to(next_tier, copies[:2]) == [Gone.ABSENT, Gone.ABSENT]
         assert everything(repository) == entries[2:]
         assert set(everything(next_tier)) == set(copies[:2])
 
@@ -108,7 +112,7 @@ class MovingContract:
         changed = repository.replace(
             replace(entry, memory_type=MemoryType.ACTION, step_number=9, timestamp=9.0)
         )
-        assert repository.move_to(next_tier, _copies([changed])) == [True]
+        assert repository.move_to(next_tier, _copies([changed])) == [Gone.REMOVED]
         assert everything(next_tier) == _copies([changed])
         assert next_tier.by_step("run", "ant", 1) == []
         assert everything(repository) == []
@@ -118,7 +122,7 @@ class MovingContract:
     ) -> None:
         entries = [an_entry(agent_id=f"agent {place % 7}") for place in range(1_001)]
         repository.add_many(entries)
-        assert repository.move_to(next_tier, _copies(entries)) == [True] * 1_001
+        assert repository.move_to(next_tier, _copies(entries)) == [Gone.REMOVED] * 1_001
         assert repository.runs() == []
         assert set(everything(next_tier)) == set(_copies(entries))
 
@@ -133,7 +137,7 @@ class MovingContract:
     ) -> None:
         entries = [an_entry(run_id=name, agent_id=name) for name in HOSTILE_NAMES]
         repository.add_many(entries)
-        assert set(repository.move_to(next_tier, _copies(entries))) == {True}
+        assert set(repository.move_to(next_tier, _copies(entries))) == {Gone.REMOVED}
         assert repository.runs() == []
         assert next_tier.runs() == sorted(HOSTILE_NAMES)
         assert next_tier.get_many([entry.key for entry in entries]) == _copies(entries)
@@ -146,7 +150,7 @@ class MovingContract:
         entry = an_entry()
         repository.add(entry)
         next_tier.forget([entry.key], at=5.0)
-        assert repository.move_to(next_tier, _copies([entry])) == [True]
+        assert repository.move_to(next_tier, _copies([entry])) == [Gone.REMOVED]
         assert everything(repository) == everything(next_tier) == []
         assert next_tier.add(entry) is Added.FORGOTTEN
 

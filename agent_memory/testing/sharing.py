@@ -89,7 +89,7 @@ class SharingContract:
 
         def work(number: int) -> list[bool]:
             if number == 0:
-                return repository.remove_copied(entries)
+                return [bool(gone) for gone in repository.remove_copied(entries)]
             return [not repository.touch({key: 1}, at=2.0) for key in keys]
 
         removed, touched = _at_once(work, threads=2)

@@ -48,6 +48,7 @@ _FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "encoder_version": st.sampled_from([None, 0, 1, 2]),
         "contents": st.dictionaries(st.text(max_size=2), st.none() | st.floats(), max_size=2)
         | st.dictionaries(_PATHS, _SCALARS | st.floats(), max_size=2),
+        "pinned": st.booleans(),
         "embedding": st.none() | st.lists(st.floats(width=32, allow_nan=False,
                                                     allow_infinity=False), min_size=1, max_size=3),
     }
@@ -62,6 +63,7 @@ _QUERIES = st.fixed_dictionaries(
         "importance": st.none() | st.tuples(_SCORES, _SCORES),
         "memory_type": st.none() | st.sampled_from(MemoryType),
         "attributes": st.just({}) | st.dictionaries(_PATHS, _CONDITIONS, max_size=2),
+        "pinned": st.none() | st.booleans(),
         "order": st.sampled_from(Order),
         "limit": st.none() | st.integers(0, 5),
     }

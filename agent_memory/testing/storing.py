@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent_memory.entry import EntryKey, MemoryEntry, MemoryType
+from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.base import Added, MemoryRepository
+from agent_memory.repositories.base import Added, Gone, MemoryRepository
 from agent_memory.testing.samples import UNSTORABLE_CONTENTS, a_memory_id, an_entry
 
 
@@ -30,6 +30,12 @@ def everything(repository: MemoryRepository, run_id: str = "run") -> list[Memory
         by_type = [repository.by_type(run_id, agent_id, kind) for kind in MemoryType]
         assert {entry for entries in by_type for entry in entries} == same
         assert sum(map(len, by_type)) == len(same)
+        by_pin = [
+            repository.find(Query(run_id=run_id, agent_id=agent_id, pinned=pinned))
+            for pinned in (True, False)
+        ]
+        assert set(by_pin[0]) == {entry for entry in entries if entry.pinned}
+        assert set(by_pin[1]) == same - {*by_pin[0]}
         assert repository.count(run_id, agent_id) == len(same)
         assert repository.get_many([entry.key for entry in entries]) == entries
         assert set(repository.keys(run_id, agent_id)) == {entry.key for entry in entries}
@@ -209,7 +215,7 @@ class StoringContract:
     def test_remove_copied_takes_what_was_copied(self, repository: MemoryRepository) -> None:
         entries = [an_entry(agent_id=name) for name in ("a", "a", "b")]
         repository.add_many(entries)
-        assert repository.remove_copied(entries[1:]) == [True, True]
+        assert repository.remove_copied(entries[1:]) == [Gone.REMOVED] * 2
         assert everything(repository) == entries[:1]
         assert repository.remove_copied([]) == []
 
@@ -219,18 +225,20 @@ class StoringContract:
         repository.replace(replaced)
         repository.touch({touched.key: 1}, at=2.0)
         repository.remove(gone.key)
-        assert repository.remove_copied(copies) == [False, False, True, True]
+        assert repository.remove_copied(copies) == [
+            Gone.CHANGED, Gone.CHANGED, Gone.REMOVED, Gone.ABSENT,
+        ]  # fmt: skip
         left = {entry.memory_id for entry in everything(repository)}
         assert left == {replaced.memory_id, touched.memory_id}
         again = repository.get_many([replaced.key, touched.key])
-        assert repository.remove_copied(again) == [True, True]
+        assert repository.remove_copied(again) == [Gone.REMOVED] * 2
 
     def test_remove_copied_of_a_key_given_twice_finds_it_gone(
         self, repository: MemoryRepository
     ) -> None:
         entry = an_entry()
         repository.add(entry)
-        assert repository.remove_copied([entry, entry]) == [True, True]
+        assert repository.remove_copied([entry, entry]) == [Gone.REMOVED, Gone.ABSENT]
 
     def test_clear_agent_takes_all_of_one_agent_in_one_run_and_nothing_else(
         self, repository: MemoryRepository

@@ -29,6 +29,8 @@ from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
 
+# {"energy": 3} in MessagePack, with the first byte of an array and a CRC-32 behind it.
+_SEALED = b"\x91\xa6energy\x03:\x7f=\x06"
 _STM, _IM = "agent_memory:stm", "agent_memory:im"
 _PREFIX = b"agent_memory:stm:{run/ant}:"
 _ID = a_memory_id(0xA1)
@@ -103,7 +105,7 @@ class TestRedisBeneath:
             b"creation_time": b"0.25",
             b"last_access_time": b"7.5",
             b"revision": b"2",
-            b"contents": msgpack.packb({"energy": 3}),
+            b"contents": _SEALED,
             b"embedding": struct.pack("<2f", 1.5, -0.0),
             b"encoder_version": b"4",
             b"error_bounds": stored[b"error_bounds"],
@@ -260,7 +262,7 @@ def _seed_by_hand(client: redis.Redis) -> None:
             "timestamp": "0.30000000000000004", "memory_type": "state",
             "importance_score": "0.3333333333333333", "compression_level": "0",
             "retrieval_count": "5", "creation_time": "0.25", "last_access_time": "7.5",
-            "revision": "2", "contents": b"\x81\xa6energy\x03", "encoder_version": "4",
+            "revision": "2", "contents": _SEALED, "encoder_version": "4",
             "embedding": b"\x00\x00\xc0\x3f\x00\x00\x00\x80", "error_bounds": '{"energy":0.5}',
         },
     )  # fmt: skip
@@ -379,7 +381,7 @@ class TestSqlBeneath:
         assert (row["run_ref"], row["agent_ref"]) == (run["id"], agent["id"])
         assert agent["run_id"] == run["id"]
         assert row["memory_id"] == bytes.fromhex(_ID)
-        assert row["contents"] == msgpack.packb({"energy": 3})
+        assert row["contents"] == _SEALED
         assert row["embedding"] == struct.pack("<2f", 1.5, -0.0)
         assert (row["step_number"], row["timestamp"]) == (3, 0.1 + 0.2)
         assert (row["importance_score"], row["compression_level"]) == (1 / 3, 2)

@@ -7,11 +7,15 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
+from agent_memory.testing.acknowledged import Expected
+from agent_memory.testing.tally import count
+from agent_memory.testing.wholeness import compared
 from tests.memories import standing
 
 ROOT = Path(__file__).parents[2]
@@ -66,15 +70,16 @@ def test_a_program_that_is_killed_while_it_makes_room_loses_and_doubles_nothing(
         time.sleep(chance.uniform(0, 0.2))
         process.kill()
         process.wait(20)
+        count("kills")
         with AgentMemorySystem(config) as system:
             system.maintain()
             moved = standing(system, *AGENTS)[2]
-            found = [
+            found = Counter(
                 (agent, hit.entry.step_number)
                 for agent in AGENTS
                 for hit in system.recall(Query(agent_id=agent), touch=False)
-            ]
-            assert len(found) == len(set(found))
-            assert acknowledged_in(log) <= set(found)
+            )
+            told = frozenset(acknowledged_in(log))
+            compared(found, Expected(told, frozenset(found), frozenset(), {})).told()
             assert len(found) <= len(acknowledged_in(log)) + kill + 1
     assert moved > 0

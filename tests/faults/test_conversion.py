@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from agent_memory.embedded import EmbeddedServer
+from agent_memory.testing.tally import count
 from tests import engines
 
 pytestmark = [
@@ -110,6 +111,7 @@ def test_kill_before_any_step_loses_nothing_and_leaves_nothing(
         if status == 0:
             break
         assert status == -signal.SIGKILL
+        count("kills")
         moments += 1
     assert moments > 10
     assert converted == {True, False}

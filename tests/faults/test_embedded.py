@@ -22,6 +22,7 @@ from redis.retry import Retry
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embedded_manifest import settled_manifest
 from agent_memory.errors import StoreUnavailable
+from agent_memory.testing.tally import count
 from tests import engines
 
 pytestmark = [
@@ -193,6 +194,7 @@ def kill(*pids: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+            count("kills")
 
 
 def test_threads_that_heal_at_once_start_one_server(folder: Path) -> None:

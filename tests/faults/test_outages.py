@@ -37,6 +37,7 @@ from agent_memory.connections import sql as sql_connecting
 from agent_memory.embedded import EmbeddedServer, server_binary
 from agent_memory.intake import LOOK_EVERY, SLICE
 from agent_memory.spool import Spool, spool_of
+from agent_memory.testing.tally import count
 from tests import engines
 
 pytestmark = pytest.mark.faults
@@ -229,6 +230,9 @@ def test_every_question_answers_as_configured_while_a_store_is_away(
         lambda api: api.retrieve_by_type("ant", "state"),
         lambda api: api.retrieve_by_importance("ant", 0.0),
         lambda api: api.retrieve_by_attributes("ant", {"step": 0}),
+        lambda api: api.set_importance("ant", memory_id, 0.5),
+        lambda api: api.pin("ant", memory_id),
+        lambda api: api.unpin("ant", memory_id),
     ]
     for configured in (config, raising):
         api = AgentMemoryAPI(configured)
@@ -650,6 +654,7 @@ def told_by(process: subprocess.Popen[bytes], least: int) -> list[int]:
     assert process.stdout is not None
     told = [int(process.stdout.readline()) for _ in range(least)]
     process.kill()
+    count("kills")
     told += [int(line) for line in process.stdout if line.endswith(b"\n")]
     process.communicate()
     return told
@@ -722,7 +727,8 @@ def test_killing_the_process_that_replays_loses_nothing(
                     system._resources.intake.replay()
                 finally:
                     os._exit(0)
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
+            count("kills", int(os.WIFSIGNALED(status)))
         system._resources.intake.replay()
         assert steps_of(system) == list(range(3 * SLICE))
         assert waiting(system) == 0
@@ -834,6 +840,7 @@ def test_killing_the_embedded_server_again_and_again_loses_nothing_acknowledged(
                     os.kill(server.pid, signal.SIGKILL)
                 except (StoreUnavailable, ProcessLookupError):
                     continue
+                count("kills")
 
         killer = threading.Thread(target=keep_killing)
         killer.start()

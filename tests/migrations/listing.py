@@ -33,8 +33,11 @@ def line(kind: str, *told: Any) -> str:
 
 
 def entry_line(entry: MemoryEntry) -> str:
-    """The line of an entry: all its fields."""
-    return line("entry", {known.name: getattr(entry, known.name) for known in fields(entry)})
+    """The line of an entry: all its fields, but a pin only if there is one."""
+    told = {known.name: getattr(entry, known.name) for known in fields(entry)}
+    if not entry.pinned:
+        del told["pinned"]  # of which the listings of the first revisions know nothing
+    return line("entry", told)
 
 
 def listing(engine: Engine, table_prefix: str = "agent_ltm") -> list[str]:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from agent_memory.coding import rans
 from agent_memory.coding.artifact import from_bytes, to_bytes
 from agent_memory.coding.code import ContentsCode
+from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, put_together, take_apart
 from agent_memory.coding.tolerances import EXACT, Tolerance
@@ -96,7 +98,7 @@ def check(original: Mapping[str, Any], decoded: Any, bounds: Mapping[str, float]
 def test_every_number_is_within_its_bound_and_all_else_exact(
     learned: list[dict[str, Any]], other: dict[str, Any], level: int
 ) -> None:
-    code = ContentsCode.fit([*learned, other])
+    code = fit_code([*learned, other])
     for step, contents in enumerate([*learned, other]):
         coded = code.encode(contents, step, level)
         if coded is None:
@@ -111,7 +113,7 @@ def test_every_number_is_within_its_bound_and_all_else_exact(
 def test_arbitrary_contents_keep_their_shapes_types_and_bounds(
     learned: list[dict[str, Any]], level: int
 ) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     for step, contents in enumerate(learned):
         coded = code.encode(contents, step, level)
         if coded is not None:
@@ -128,7 +130,7 @@ def test_arbitrary_contents_keep_their_shapes_types_and_bounds(
 def test_values_far_outside_the_fitted_range_are_kept(
     learned: list[float], wild: list[Any], level: int
 ) -> None:
-    code = ContentsCode.fit([{"x": value} for value in learned])
+    code = fit_code([{"x": value} for value in learned])
     for value in wild:
         coded = code.encode({"x": value}, 0, level)
         assert coded is not None
@@ -147,7 +149,7 @@ def test_tolerances_hold_whatever_they_are(
     values: list[float], fine: float, coarse: float, relative: bool
 ) -> None:
     tolerance = Tolerance(fine, coarse, relative)
-    code = ContentsCode.fit([{"x": value} for value in values], tolerances={"x": tolerance})
+    code = fit_code([{"x": value} for value in values], tolerances={"x": tolerance})
     allowed = tolerance.within(max(values) - min(values))
     for value in values:
         for level in (1, 2):
@@ -162,7 +164,7 @@ def test_tolerances_hold_whatever_they_are(
 def test_level_2_of_what_was_level_1_is_level_2_of_the_original(
     learned: list[dict[str, Any]],
 ) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     for step, contents in enumerate(learned):
         first = code.encode(contents, step, 1)
         assert first is not None
@@ -190,7 +192,7 @@ def test_many_at_once_are_the_same_bytes_and_the_same_contents(
     changes: list[tuple[int, Any]],
     level: int,
 ) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     asked = [*learned, *others]
     for place, value in changes:
         at = place % len(learned)
@@ -246,7 +248,7 @@ def a_code() -> tuple[ContentsCode, list[dict[str, Any]]]:
         {"a": float(rng.normal()), "b": [int(rng.integers(90)), "s"], "c": np.zeros(2), "d": None}
         for _ in range(300)
     ]
-    return ContentsCode.fit(learned), learned
+    return fit_code(learned), learned
 
 
 @MANY
@@ -278,7 +280,7 @@ def test_most_flipped_bits_are_told_and_none_does_harm() -> None:
 
 
 def test_an_announced_length_beyond_what_is_there_is_damage() -> None:
-    code = ContentsCode.fit([{"x": "a"}, {"x": "b"}])
+    code = fit_code([{"x": "a"}, {"x": "b"}])
     coded = code.encode({"x": "y" * 100_000}, 0, 2)
     assert coded is not None
     assert code.decode(coded, 0)[0] == {"x": "y" * 100_000}
@@ -293,7 +295,7 @@ def test_an_announced_length_beyond_what_is_there_is_damage() -> None:
 @MANY
 @given(st.lists(PLAIN | CONTENTS, min_size=1, max_size=25))
 def test_a_code_comes_back_from_its_bytes(learned: list[dict[str, Any]]) -> None:
-    code = ContentsCode.fit(learned)
+    code = fit_code(learned)
     again = from_bytes(to_bytes(code))
     assert to_bytes(again) == to_bytes(code)
     for step, contents in enumerate(learned):
@@ -335,6 +337,49 @@ HOSTILE: list[Any] = [
 ]  # fmt: skip
 
 
+_PREDICTION = {
+    "scale": 1.0,
+    "weights": np.zeros((2, 1), np.int32),
+    "offsets": np.zeros(1, np.int64),
+    "shapes": [[0]],
+    "places": [[0]],
+}
+_WRONG: list[dict[str, Any]] = [
+    {"scale": 0.0},
+    {"scale": float("nan")},
+    {"scale": 1},
+    {"weights": np.zeros((2, 1))},
+    {"weights": np.zeros((65, 1), np.int32)},
+    {"weights": np.full((2, 1), 2**30, np.int32)},
+    {"weights": [0, 0]},
+    {"offsets": np.full(1, 2**60, np.int64)},
+    {"offsets": np.zeros(2, np.int64)},
+    {"shapes": []},
+    {"shapes": [[7]]},
+    {"shapes": [[0, 0]]},
+    {"places": [[1]]},
+    {"places": [[-2]]},
+    {"places": [[True]]},
+]
+
+
+@pytest.mark.parametrize("wrong", _WRONG, ids=range(len(_WRONG)))
+def test_hostile_predictions_are_refused(wrong: dict[str, Any]) -> None:
+    from agent_memory.embeddings.framing import framed  # noqa: PLC0415  # to forge one
+
+    told = {
+        "columns": [["p", [], "i", [0, False], 0, 0, [rans.TOTAL - 1, 1]]],
+        "shapes": [[("d", ("p",), (0,)), [0]]],
+        "widths": [rans.TOTAL],
+    }
+    sound = from_bytes(framed(b"amcode\0\1", {}, pack({**told, "prediction": _PREDICTION})))
+    coded = sound.encode({"p": 0}, 0, 2, np.ones(2, np.float32))
+    assert coded is not None
+    assert sound.decode(coded, 0, np.ones(2, np.float32))[0] == {"p": 0}
+    with pytest.raises(EncodingError):
+        from_bytes(framed(b"amcode\0\1", {}, pack({**told, "prediction": _PREDICTION | wrong})))
+
+
 @pytest.mark.parametrize("told", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
     from agent_memory.embeddings.framing import framed  # noqa: PLC0415  # to forge one
@@ -347,12 +392,89 @@ def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
         from_bytes(raw)
 
 
+# -- prediction from vectors ---------------------------------------------------------------------
+
+TOLD_BY_VECTORS = st.lists(st.tuples(PLAIN, st.floats(-3, 3, width=32)), min_size=40, max_size=80)
+
+
+def with_vectors(
+    told: list[tuple[dict[str, Any], float]],
+) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
+    """Contents, and vectors that tell much about them and something else."""
+    contents = [one for one, _ in told]
+    vectors = [[one["position"][0] / 5, one["steps"] / 1e4, other] for one, other in told]
+    return contents, np.array(vectors, np.float32)
+
+
+@MANY
+@given(TOLD_BY_VECTORS, CONTENTS)
+def test_beside_a_vector_numbers_keep_their_bounds_one_at_a_time_and_many(
+    told: list[tuple[dict[str, Any], float]], other: dict[str, Any]
+) -> None:
+    contents, vectors = with_vectors(told)
+    code = from_bytes(to_bytes(fit_code(contents, vectors=vectors)))
+    asked, steps = [*contents, other], [*range(len(contents) + 1)]
+    beside = np.vstack([vectors, np.full((1, 3), 1e30, np.float32)])
+    coded = encode_many(code, asked, steps, 2, beside)
+    told_one_by_one = zip(asked, steps, beside, strict=True)
+    assert coded == [code.encode(one, step, 2, row) for one, step, row in told_one_by_one]
+    known = [place for place, one in enumerate(coded) if one is not None]
+    messages = [one for one in coded if one is not None]
+    decoded = decode_many(code, messages, known, beside[known])
+    for place, message, found in zip(known, messages, decoded, strict=True):
+        assert not isinstance(found, EncodingError)
+        assert code.decode(message, place, beside[place]) == found
+        check(asked[place], found[0], code.bounds(found[1], 2))
+
+
+def test_what_vectors_tell_is_not_told_again_and_cannot_be_read_without() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((600, 4)).astype(np.float32)
+    contents = [
+        {"x": [float(row[place] - row[0]) for place in range(4)], "n": int(row[2] * 100)}
+        for row in vectors
+    ]
+    plain, code = fit_code(contents), fit_code(contents, vectors=vectors)
+    alone = sum(len(plain.encode(one, 0, 2) or b"") for one in contents)
+    beside = [
+        code.encode(one, 0, 2, row) or b"" for one, row in zip(contents, vectors, strict=True)
+    ]
+    assert 3 * sum(map(len, beside)) < 2 * alone
+    for missing in (None, vectors[0][:3]):
+        with pytest.raises(EncodingError, match="vector"):
+            code.decode(beside[0], 0, missing)
+        (error,) = decode_many(code, beside[:1], [0], None if missing is None else missing[None])
+        assert isinstance(error, EncodingError)
+    # Level 1, and contents without a vector, are coded as if there were none.
+    for level, vector in ((1, vectors[0]), (2, None)):
+        coded = code.encode(contents[0], 0, level, vector)
+        assert coded is not None
+        check(contents[0], code.decode(coded, 0)[0], code.bounds(0, level))
+
+
+def test_a_code_that_follows_keeps_the_lattices_that_serve() -> None:
+    rng = np.random.default_rng(0)
+    first = [{"x": float(x), "y": float(x)} for x in rng.uniform(0, 100, 300)]
+    later = [{"x": float(x), "y": float(x) * 1000} for x in rng.uniform(-10, 120, 300)]
+    parent = fit_code(first)
+    code = fit_code(later, parent=parent)
+    assert code.lattices["x"] == parent.lattices["x"]
+    assert code.lattices["y"] != parent.lattices["y"]  # a thousand times too fine by now
+    for level in (1, 2):
+        coded = parent.encode(first[0], 0, level)
+        assert coded is not None
+        once = parent.decode(coded, 0)[0]
+        again = code.encode(once, 0, level)
+        assert again is not None
+        assert code.decode(again, 0)[0]["x"] == once["x"]
+
+
 # -- what is fitted on ---------------------------------------------------------------------------
 
 
 def test_nothing_to_fit_on_is_refused() -> None:
     with pytest.raises(InvalidEntry):
-        ContentsCode.fit([])
+        fit_code([])
 
 
 @pytest.mark.parametrize(
@@ -376,7 +498,7 @@ def test_nothing_to_fit_on_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_odd_contents_are_fitted_and_kept(contents: list[dict[str, Any]]) -> None:
-    code = ContentsCode.fit(contents)
+    code = fit_code(contents)
     assert len(to_bytes(code)) < 2_000_000
     for step, one in [*enumerate(contents)][:200]:
         for level in (1, 2):
@@ -388,7 +510,7 @@ def test_odd_contents_are_fitted_and_kept(contents: list[dict[str, Any]]) -> Non
 
 
 def test_a_counter_that_grows_with_the_step_stays_small_for_ever() -> None:
-    code = ContentsCode.fit([{"age": 17 + step} for step in range(200)])
+    code = fit_code([{"age": 17 + step} for step in range(200)])
     for step in (10**4, 10**9):
         coded = code.encode({"age": 17 + step}, step, 2)
         assert coded is not None
@@ -399,7 +521,7 @@ def test_a_counter_that_grows_with_the_step_stays_small_for_ever() -> None:
 def test_exact_paths_are_exact() -> None:
     rng = np.random.default_rng(2)
     contents = [{"x": float(value), "y": float(value)} for value in rng.normal(size=500)]
-    code = ContentsCode.fit(contents, tolerances={"x": EXACT})
+    code = fit_code(contents, tolerances={"x": EXACT})
     for one in contents[:50]:
         coded = code.encode(one, 0, 2)
         assert coded is not None
@@ -427,7 +549,7 @@ def test_contents_are_put_together_as_they_were_taken_apart(contents: dict[str, 
 def test_single_precision_is_bounded_too() -> None:
     rng = np.random.default_rng(3)
     values = rng.normal(size=(400, 3)).astype(np.float32)
-    code = ContentsCode.fit([{"x": row, "y": row[0]} for row in values])
+    code = fit_code([{"x": row, "y": row[0]} for row in values])
     for row in values[:100]:
         for level in (1, 2):
             coded = code.encode({"x": row, "y": row[0]}, 0, level)

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 from agent_memory.attributes import declared_attributes
 from agent_memory.entry import MAX_STEP, MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
 
 _TIMES = st.floats(allow_nan=False, allow_infinity=False)
@@ -40,6 +41,7 @@ _ENTRIES = st.builds(
     encoder_version=st.none() | _COUNTS,
     revision=_COUNTS,
     error_bounds=st.none() | st.dictionaries(st.text(max_size=5), st.floats(0), max_size=3),
+    pinned=st.booleans(),
 )
 
 
@@ -52,6 +54,8 @@ def _read_back(entry: MemoryEntry, row: dict[str, Any]) -> SimpleNamespace:
             "run_id": entry.run_id,
             "agent_id": entry.agent_id,
             "memory_type": entry.memory_type.value,
+            "embedding_coding": row["embedding_coding"] % PINNED,
+            "pinned": row["embedding_coding"] >= PINNED,
         }
         | {
             name: row["timestamp"] if row[name] is None else row[name]
@@ -62,8 +66,8 @@ def _read_back(entry: MemoryEntry, row: dict[str, Any]) -> SimpleNamespace:
 
 @given(_ENTRIES)
 def test_an_entry_becomes_a_row_and_the_row_the_same_entry(entry: MemoryEntry) -> None:
-    row = entry_to_row(entry, b"coded")
-    assert row["contents"] == b"coded"
+    row = entry_to_row(entry, b"\x80coded")
+    assert row["contents"] == b"\x80coded"
     again = row_to_entry(_read_back(entry, row), entry.contents)
     assert again == entry
     if again.embedding is not None:

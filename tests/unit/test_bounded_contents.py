@@ -240,6 +240,24 @@ def test_a_changed_entry_is_kept_within_bounds_of_its_change(system: AgentMemory
     assert tier.get(stored.key).contents == changed
 
 
+def test_changing_importance_or_pin_leaves_coded_contents_and_bounds_as_they_are(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 200)
+    system.train_encoder(network=False)
+    fill(system, 200, 260)
+    known = entries(system)
+    coded = {tier.tier: tier.recent("default", "ant", 1)[0] for tier in (system.im, system.ltm)}
+    system.train_encoder(network=False)  # by whose code nothing that is coded shall be coded again
+    for tier, entry in coded.items():
+        assert entry.error_bounds == known[entry.step_number].error_bounds is not None
+        for importance in (0.1, 0.2, 0.3):
+            system.set_importance("ant", entry.memory_id, importance)
+        changed = system.pin("ant", entry.memory_id)
+        assert changed == replace(entry, importance_score=0.3, pinned=True, revision=4), tier
+        assert entries(system)[entry.step_number] == changed
+
+
 def test_a_damaged_code_is_told_by_the_entry_and_others_stay_readable(
     tmp_path: Path,
 ) -> None:

@@ -274,6 +274,23 @@ def test_the_engine_is_settled_from_code_then_environment_then_default(
     assert (settled.engine, settled.redis_url) == (engine, redis_url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["redis://there/2", f"rediss://me:{_SECRET}@there:7/2", "redis://there?db=2", "unix:///a?db=2"],
+)
+def test_a_database_that_the_url_would_overrule_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="redis_url names database 2") as refusal:
+        MemoryConfig(redis_url=url, stm_config={"db": 3})
+    assert _SECRET not in str(refusal.value)
+    with pytest.raises(ConfigError, match=r"\$AGENT_MEMORY_REDIS_URL names database 2"):
+        deployment(MemoryConfig(im_config={"db": 3}), {_REDIS: url})
+    deployment(MemoryConfig(engine="embedded", im_config={"db": 3}), {_REDIS: url})
+    for fine in ({"db": 2}, {}):
+        MemoryConfig(redis_url=url, stm_config=fine)
+    MemoryConfig(redis_url="unix:///a/2", stm_config={"db": 3})
+    MemoryConfig(redis_url="redis://there/", stm_config={"db": 3})
+
+
 @pytest.mark.parametrize("url", ["localhost:6379", "http://there", f"me:{_SECRET}@there"])
 def test_a_bad_url_in_the_environment_is_refused_by_the_variables_name(url: str) -> None:
     with pytest.raises(ConfigError, match=r"\$AGENT_MEMORY_REDIS_URL") as refusal:

@@ -129,6 +129,7 @@ _OTHERWISE: dict[str, Any] = {
     "encoder_version": 1,
     "revision": 1,
     "error_bounds": {"energy": 0.5},
+    "pinned": True,
 }
 
 
@@ -140,6 +141,24 @@ def test_entries_are_equal_when_every_field_is_and_only_then() -> None:
     for field, value in _OTHERWISE.items():
         assert entry != dataclasses.replace(entry, **{field: value}), field
     assert entry != entry.to_dict()
+
+
+def test_only_a_pinned_entry_says_so_in_its_dict_and_the_dict_gives_it_back() -> None:
+    entry, pinned = an_entry(), an_entry(pinned=True)
+    assert "pinned" not in entry.to_dict()["metadata"]
+    assert pinned.to_dict()["metadata"]["pinned"] is True
+    assert MemoryEntry.from_dict(pinned.to_dict()) == pinned
+    assert MemoryEntry.from_dict(entry.to_dict()) == entry
+
+
+@pytest.mark.parametrize("bad", [1, 0, "yes", None, np.int64(1)])
+def test_a_pin_is_true_or_false(bad: Any) -> None:
+    with pytest.raises(InvalidEntry, match="pinned: True or False"):
+        an_entry(pinned=bad)
+    if bad is not None:
+        with pytest.raises(InvalidEntry, match="pinned: True or False"):
+            Query(agent_id="ant", pinned=bad)
+    assert an_entry(pinned=np.bool_(True)).pinned is True
 
 
 def test_an_entry_as_a_dict_has_the_promised_shape() -> None:

@@ -351,7 +351,7 @@ class _Ready:
     def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
         return [self.encode(entry) for entry in entries]
 
-    def decode(self, encoded: bytes, step: int) -> dict[str, Any]:
+    def decode(self, encoded: bytes, step: int, vector: object = None) -> dict[str, Any]:
         return {"coded": encoded}
 
 
