@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from importlib import import_module
 
-from hypothesis import HealthCheck, settings
+from agent_memory.testing.tally import count
 
 _USUAL_KILLS = 20
-_TALLY = "agent_memory.testing.tally"
 
 
 def cases(usual: int) -> int:
@@ -21,17 +18,6 @@ def cases(usual: int) -> int:
     return max(1, usual * asked // _USUAL_KILLS)
 
 
-def fuzzed(usual: int) -> settings:
-    """Settings of Hypothesis for a test that tries so many cases usually."""
-    return settings(
-        max_examples=cases(usual),
-        deadline=None,
-        derandomize="AGENT_MEMORY_TEST_KILLS" not in os.environ,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 def count_case() -> None:
-    """Count a case that was fuzzed, where cases are counted."""
-    if importlib.util.find_spec(_TALLY) is not None:
-        import_module(_TALLY).count("fuzzed cases")
+    """Count a case that was fuzzed; ``make faults`` tells how many."""
+    count("fuzzed cases")

@@ -169,6 +169,7 @@ def test_a_row_that_claims_gigabytes_is_refused_before_they_are_taken() -> None:
             codec.decode(claimed + bytes(20), 0)
 
 
+@pytest.mark.faults
 def test_contents_of_any_bytes_are_read_or_refused_by_a_typed_error() -> None:
     codec, chance = ContentsCodec(), random.Random(0)
     entry = an_entry(contents={"a": [1, (2.5, None)], "b": {"c": {3}}, "text": "x" * 300})
@@ -180,6 +181,7 @@ def test_contents_of_any_bytes_are_read_or_refused_by_a_typed_error() -> None:
             count_case()
 
 
+@pytest.mark.faults
 def test_an_entry_of_the_spool_of_any_bytes_is_read_or_refused_by_a_typed_error() -> None:
     chance = random.Random(0)
     stored = coded(an_entry(contents={"a": [1, (2.5, None)]}))
@@ -189,6 +191,7 @@ def test_an_entry_of_the_spool_of_any_bytes_is_read_or_refused_by_a_typed_error(
         count_case()
 
 
+@pytest.mark.faults
 def test_a_spool_file_of_any_bytes_is_read_or_refused_by_a_typed_error(tmp_path: Path) -> None:
     chance = random.Random(0)
     made = Spool(tmp_path / "made", "store", 10**7)

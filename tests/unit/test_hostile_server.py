@@ -137,6 +137,7 @@ def test_whatever_a_server_answers_is_a_typed_error(name: str, tmp_path: Path) -
         opened(url, tmp_path)
 
 
+@pytest.mark.faults
 def test_a_server_that_lies_now_and_then_is_told_and_nothing_crashes(
     tcp_port: int, tmp_path: Path
 ) -> None:
