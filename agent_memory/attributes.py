@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from agent_memory.errors import InvalidEntry
+from agent_memory.quoting import quoted
 
 Scalar = str | int | float | bool | None
 Condition = Scalar | tuple[float, float]
@@ -58,12 +59,12 @@ def checked_path(path: object) -> str:
     ):
         raise InvalidEntry(
             f"attributes: a path of keys joined by dots is needed, of {MAX_PATH_BYTES} bytes at "
-            f"most, not {path!r:.80}"
+            f"most, not {quoted(path)}"
         )
     try:
         path.encode()
     except UnicodeEncodeError as error:
-        raise InvalidEntry(f"attributes: {path!r:.80} is no text that can be stored") from error
+        raise InvalidEntry(f"attributes: {quoted(path)} is no text that can be stored") from error
     return path
 
 
@@ -73,9 +74,16 @@ def checked_conditions(conditions: object) -> dict[str, Condition]:
     Raises:
         InvalidEntry: They are no mapping, or one of them has no meaning.
     """
-    if not isinstance(conditions, Mapping):
-        raise InvalidEntry(f"attributes: a dict by path is needed, not {conditions!r:.80}")
-    return {checked_path(path): _checked(path, value) for path, value in conditions.items()}
+    try:
+        if isinstance(conditions, Mapping):
+            return {checked_path(path): _checked(path, value) for path, value in conditions.items()}
+    except InvalidEntry:
+        raise
+    except Exception as error:
+        raise InvalidEntry(
+            f"attributes: a condition's own code fails ({type(error).__name__})"
+        ) from error
+    raise InvalidEntry(f"attributes: a dict by path is needed, not {quoted(conditions)}")
 
 
 def _checked(path: str, condition: object) -> Condition:
@@ -84,14 +92,14 @@ def _checked(path: str, condition: object) -> Condition:
         if len(bounds) != 2 or not all(_is_number(bound) and bound == bound for bound in bounds):  # noqa: PLR0124 - NaN
             raise InvalidEntry(
                 f"attributes: {path}: a pair of numbers (least, greatest) is needed, "
-                f"not {condition!r:.80}"
+                f"not {quoted(condition)}"
             )
         return bounds[0], bounds[1]
     value = plain(condition)
     if not is_scalar(value):
         raise InvalidEntry(
             f"attributes: {path}: text, a finite number, a bool, None or a pair of numbers is "
-            f"needed, not {condition!r:.80}"
+            f"needed, not {quoted(condition)}"
         )
     scalar: Scalar = value
     return scalar

@@ -38,7 +38,10 @@ _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
 _EFFORT = {1: 3, 2: 9}  # zstd levels
 _WORTH_TRYING = 256  # bytes; a state of 200 shrinks by 4 % and takes 20 us to
-_MAX_UNPACKED = 2**31 - 1  # bytes
+
+MOST_UNSQUEEZED = 64 * 1024 * 1024
+"""How many bytes squeezed contents may have, unless the configuration lets larger ones in: a row of
+a few bytes could claim any number."""
 
 
 class ContentsCodec:
@@ -47,6 +50,8 @@ class ContentsCodec:
     Args:
         max_entry_bytes: Refuse contents that need more bytes than this, unsqueezed.
         codes: The codes that were fitted; None: all is coded exactly.
+        most_read: How many bytes contents that are read may have, if that is more than
+            ``MOST_UNSQUEEZED``.
         beside_vectors: Whether an entry's vector rests unchanged beside its contents as long as
             those do, and is there when they are read: then what it tells is not told again.
     """
@@ -55,10 +60,12 @@ class ContentsCodec:
         self,
         max_entry_bytes: int | None = None,
         codes: Codes | None = None,
+        most_read: int = MOST_UNSQUEEZED,
         *,
         beside_vectors: bool = False,
     ) -> None:
         self._max_entry_bytes = max_entry_bytes
+        self._most_read = max(most_read, max_entry_bytes or 0, MOST_UNSQUEEZED)
         self._codes = codes or Codes()
         self._beside_vectors = beside_vectors
 
@@ -100,10 +107,7 @@ class ContentsCodec:
             return self._codes.decode(encoded, step, vector)
         if encoded[:1] != bytes([_SQUEEZED]):
             raise EncodingError("stored contents cannot be read (unknown coding)")
-        try:
-            return unpack(zstandard.ZstdDecompressor().decompress(encoded[1:], _MAX_UNPACKED))
-        except zstandard.ZstdError as error:
-            raise EncodingError(f"stored contents cannot be read ({error})") from error
+        return unpack(_unsqueezed(encoded[1:], self._most_read))
 
     def _uncoded(self, entry: MemoryEntry) -> Uncoded:
         vector = entry.embedding if self._beside_vectors else None
@@ -127,6 +131,21 @@ def _squeezed(packed: bytes, level: int) -> bytes:
     effort = zstandard.ZstdCompressor(level=_EFFORT[min(level, 2)], write_checksum=True)
     squeezed = bytes([_SQUEEZED]) + effort.compress(packed)
     return squeezed if len(squeezed) < len(packed) + SEAL_BYTES else sealed(packed)
+
+
+def _unsqueezed(frame: bytes, most: int) -> bytes:
+    try:
+        # What the frame claims is allocated at once; it always claims something.
+        size = zstandard.frame_content_size(frame)
+        if not 0 <= size <= most:
+            raise EncodingError(
+                f"stored contents cannot be read ({size} bytes claimed, {most} at most; if they "
+                "are that large, set max_entry_bytes as where they were stored)"
+            )
+        unsqueezed: bytes = zstandard.ZstdDecompressor().decompress(frame, most)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise EncodingError(f"stored contents cannot be read ({error})") from error
+    return unsqueezed
 
 
 def _may_be_coded(entry: MemoryEntry) -> bool:

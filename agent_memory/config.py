@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.errors import ConfigError, InvalidEntry, MemoryStoreError
 from agent_memory.identity import checked_run_id
 
 PATH_VARIABLE = "AGENT_MEMORY_PATH"
@@ -33,11 +33,18 @@ LTM_URL_VARIABLE = "AGENT_MEMORY_LTM_URL"
 DEFAULT_FOLDER = "agent_memory_data"
 _DEFAULT_DB_PATH = "agent_memory.db"
 
-_PASSWORD_IN_QUERY = re.compile(r"((?:password|passwd)=)[^&\s]*")
+# Names of options whose values are secrets, or may hold some (a whole connection string).
+_PASSWORD_IN_QUERY = re.compile(
+    r"((?:^|[?&;\s])[^=&?\s]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&\s]*=)"
+    r"[^&\s]*",
+    re.IGNORECASE,
+)
+_PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
+_LARGEST = 2**63 - 1
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Level = Annotated[int, Field(ge=0, le=2)]
-_Positive = Annotated[int, Field(gt=0)]
+_Positive = Annotated[int, Field(gt=0, le=_LARGEST)]
 _Namespace = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^{}\s\x00]+$")]
 _TablePrefix = Annotated[
     str, Field(min_length=1, max_length=30, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -50,10 +57,18 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     def __init__(self, **values: Any) -> None:
+        complaint = None
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_complaint(type(self).__name__, error)) from None
+            complaint = _complaint(type(self).__name__, error)
+        except MemoryStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a value's own code, which may raise anything
+            complaint = f"{type(self).__name__}: a value cannot be read ({type(error).__name__})"
+        if complaint is not None:
+            # Not where the error is at hand, which holds what was given, passwords among it.
+            raise ConfigError(complaint)
 
 
 def _complaint(name: str, error: ValidationError) -> str:
@@ -70,7 +85,7 @@ def _complaint(name: str, error: ValidationError) -> str:
 class _RedisConfig(_Part):
     host: str = Field(default="localhost", min_length=1)
     port: _Port = 6379
-    db: Annotated[int, Field(ge=0)] = 0
+    db: Annotated[int, Field(ge=0, lt=2**31)] = 0
     password: str | None = Field(default=None, repr=False)
     max_age_steps: _Positive | None = None
 
@@ -133,6 +148,13 @@ class SQLiteLTMConfig(_Part):
     table_prefix: _TablePrefix = "agent_ltm"
 
 
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 class AutoencoderConfig(_Part):
     """The encoder of vectors: widths of its levels and how it is trained.
 
@@ -169,8 +191,8 @@ class AutoencoderConfig(_Part):
 
     @model_validator(mode="after")
     def _model_file_exists(self) -> Self:
-        if self.model_path is not None and not Path(self.model_path).is_file():
-            raise ConfigError(f"model_path: there is no file {self.model_path}")
+        if self.model_path is not None and not _is_file(self.model_path):
+            raise ConfigError(f"model_path: there is no file {self.model_path:.200}")
         return self
 
 
@@ -287,7 +309,7 @@ class MemoryConfig(_Part):
     indexed_attributes: tuple[str, ...] = ()
     tolerances: Annotated[tuple[PathTolerance, ...], BeforeValidator(_by_path)] = ()
     max_entry_bytes: _Positive = 16 * 1024 * 1024
-    spool_max_bytes: Annotated[int, Field(ge=0)] = 1024 * 1024 * 1024
+    spool_max_bytes: Annotated[int, Field(ge=0, le=_LARGEST)] = 1024 * 1024 * 1024
     similarity: Literal["process", "server"] = "process"
     vector_cache_bytes: _Positive = 256 * 1024 * 1024
 
@@ -301,6 +323,9 @@ class MemoryConfig(_Part):
             checked_run_id(self.run_id)
         except InvalidEntry as error:
             raise ConfigError(str(error)) from None
+        for name, text in (("path", str(self.path)), ("db_path", self.ltm_config.db_path)):
+            if "\0" in text:
+                raise ConfigError(f"{name}: no file has a name with a NUL in it")
         if self.logging_level.upper() not in logging.getLevelNamesMapping():
             raise ConfigError(f"logging_level: {self.logging_level!r} is no level of logging")
         self._check_redis()
@@ -387,16 +412,23 @@ def without_password(url: str) -> str:
 
     A URL that cannot be read is shown without anything that might be meant as a password.
     """
-    url = _PASSWORD_IN_QUERY.sub(r"\1***", url)
     scheme, separator, rest = url.partition("://")
-    if not separator:
-        return re.sub(r"^[^\s/]+@", "***@", url)
     credentials, at, place = rest.rpartition("@")
-    if not at or scheme.startswith("sqlite"):
-        return url
+    if not separator:
+        # Of what is meant as a URL the scheme may lack, or a part of what stands after it.
+        return re.sub(r"^\S+@", "***@", url)
+    if not at:
+        return _PASSWORD_IN_QUERY.sub(r"\1***", url if _shows_no_secret(url) else f"{scheme}://***")
+    if scheme == "sqlite":
+        return _PASSWORD_IN_QUERY.sub(r"\1***", url)
     # To the last '@', since a password may hold one, and a '/' too, if it was not encoded.
     user = credentials.partition(":")[0] if ":" in credentials else ""
-    return f"{scheme}://{user}:***@{place}"
+    return _PASSWORD_IN_QUERY.sub(r"\1***", f"{scheme}://{user}:***@{place}")
+
+
+def _shows_no_secret(url: str) -> bool:
+    """Whether a URL without '@' is one: else what stands for its port may be a password."""
+    return url.startswith(("unix://", "sqlite")) or _PLACE_IN_URL.fullmatch(url) is not None
 
 
 def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
@@ -439,7 +471,9 @@ def _names_a_server(part: _RedisConfig) -> bool:
 
 
 def _url_of_parts(part: _RedisConfig) -> str:
-    from_password = "" if part.password is None else f":{quote(part.password, safe='')}@"
+    from_password = (
+        "" if part.password is None else f":{quote(part.password, safe='', errors='replace')}@"
+    )
     host = f"[{part.host}]" if ":" in part.host else part.host  # an IPv6 address
     return f"redis://{from_password}{host}:{part.port}"
 

@@ -24,9 +24,16 @@ import msgpack
 import numpy as np
 
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.extent import TooDeep, TooMuch, measure
 
 MAX_DEPTH = 500
-"""How deep lists and dicts may be nested, in levels (MessagePack's own limit is 511)."""
+"""How deep lists and dicts may be nested, in levels.
+
+MessagePack's own limits differ by version, and one version packed what it would not unpack.
+"""
+
+MOST_BYTES = 2**30
+"""How many bytes contents may need where no other limit is given."""
 
 _MAX_EXTENSION_DEPTH = 100  # tuples and sets within each other: each level is a Python call
 
@@ -139,20 +146,53 @@ def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
     Raises:
         InvalidEntry: A value cannot be stored; the message names its path.
     """
+    check_extent(contents, max_bytes)
     packer = _Packer()
     try:
         packed = packer.pack(contents if type(contents) is dict else dict(contents))
+        merged = next(_merged_keys(contents, "contents"), None) if packer.changed else None
     except _REFUSALS as error:
         raise InvalidEntry(_complaint(contents)) from error
-    if packer.changed:
-        for complaint in _merged_keys(contents, "contents"):
-            raise InvalidEntry(f"{complaint}; use keys that stay distinct")
+    except Exception as error:
+        raise InvalidEntry(_own_fault(error)) from error
+    if merged is not None:
+        raise InvalidEntry(f"{merged}; use keys that stay distinct")
     if max_bytes is not None and len(packed) > max_bytes:
-        raise InvalidEntry(
-            f"contents: {len(packed)} bytes exceed max_entry_bytes={max_bytes}; "
-            "store less, or raise the limit in MemoryConfig"
-        )
+        raise _too_much(len(packed), max_bytes)
     return packed
+
+
+def check_extent(contents: object, max_bytes: int | None = None) -> None:
+    """See that contents are not too large or too deep, before any of them is copied.
+
+    Args:
+        contents: A mapping, dataclass or pydantic model.
+        max_bytes: How many bytes they may need; None: ``MOST_BYTES``.
+
+    Raises:
+        InvalidEntry: They are, or their own code fails.
+    """
+    most = MOST_BYTES if max_bytes is None else max_bytes
+    try:
+        measure(contents, most, MAX_DEPTH)
+    except TooMuch as error:
+        raise _too_much(None, most) from error
+    except TooDeep as error:
+        raise InvalidEntry(_complaint(contents)) from error
+    except Exception as error:
+        raise InvalidEntry(_own_fault(error)) from error
+
+
+def _too_much(size: int | None, most: int) -> InvalidEntry:
+    told = "more bytes than allowed" if size is None else f"{size} bytes"
+    return InvalidEntry(
+        f"contents: {told} exceed max_entry_bytes={most}; "
+        "store less, or raise the limit in MemoryConfig"
+    )
+
+
+def _own_fault(error: Exception) -> str:
+    return f"contents: a value's own code fails when it is read ({type(error).__name__})"
 
 
 def unpack(packed: bytes) -> dict[str, Any]:
@@ -177,9 +217,14 @@ def as_contents(value: object) -> Mapping[str, Any]:
         InvalidEntry: It is none of these.
     """
     # The exact type first: asking for an abstract base class takes ten times as long.
-    if type(value) is dict or isinstance(value, Mapping):
+    if type(value) is dict:
         return value
-    fields = _fields_of(value)
+    try:
+        if isinstance(value, Mapping):
+            return value
+        fields = _fields_of(value)
+    except Exception as error:
+        raise InvalidEntry(_own_fault(error)) from error
     if fields is None:
         raise InvalidEntry(
             f"contents: a dict, dataclass or pydantic model is needed, not {_type_name(value)}"
@@ -455,9 +500,12 @@ def _load(code: int, body: bytes) -> Any:
 
 def _complaint(contents: object) -> str:
     """Say which value cannot be stored: a second, slow pass that only a failure pays for."""
-    if not isinstance(contents, Mapping):
-        return f"contents: a dict is needed, not {_type_name(contents)}"
-    found = next(_unstorable(contents, "contents", 0, 0), None)
+    try:
+        if not isinstance(contents, Mapping):
+            return f"contents: a dict is needed, not {_type_name(contents)}"
+        found = next(_unstorable(contents, "contents", 0, 0), None)
+    except Exception as error:  # noqa: BLE001  # is told, in place of the path
+        return _own_fault(error)
     return found or "contents: cannot be stored"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -44,6 +45,7 @@ from agent_memory.identity import checked_agent_id, checked_memory_id, checked_r
 from agent_memory.memory_agent import MemoryAgent, RunMemory
 from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
+from agent_memory.quoting import quoted
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository, run_of
 from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
@@ -144,12 +146,16 @@ class AgentMemorySystem:
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
             upkeep: False leaves moving entries down to others, at opening and closing too.
         """
+        given: object = path
+        if not isinstance(given, (str, os.PathLike)) or "\0" in str(path):
+            raise ConfigError(f"path: the name of a folder is needed, not {quoted(path)}")
         folder = Path(path).expanduser().absolute()
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
         return cls(config, read_only=read_only, upkeep=upkeep)
 
     def run(self, name: str) -> AgentMemorySystem:
         """The same memory, bound to a run; closed with this one."""
+        name = checked_run_id(name)
         if name == self.config.run_id:
             return self
         if name not in self._runs:
@@ -271,7 +277,7 @@ class AgentMemorySystem:
     def get_memory_agent(self, agent_id: str | int) -> MemoryAgent:
         """The agent's way into memory; the same object for the same id."""
         # An int finds nothing, and becomes text below.
-        agent = self._agents.get(agent_id) if isinstance(agent_id, str) else None
+        agent = self._agents.get(agent_id) if type(agent_id) is str else None
         if agent is None:
             agent = MemoryAgent(agent_id, run=self._run)
             agent = self._agents.setdefault(agent.agent_id, agent)
@@ -336,7 +342,9 @@ class AgentMemorySystem:
         if isinstance(near, (Sequence, np.ndarray)):
             return Likeness.to_vector(encoders, checked_embedding(near))
         state = as_contents(near)
-        pack(state)  # tells by its path what is no value of a state, and would be like nothing
+        pack(
+            state, max_bytes=self.config.max_entry_bytes
+        )  # tells by its path what is no value of a state, and would be like nothing
         return Likeness.to_state(encoders, state)
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:

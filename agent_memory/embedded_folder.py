@@ -47,7 +47,8 @@ def prepare(folder: Path) -> None:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    (folder / keeper.SERVER_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / keeper.SERVER_DIR).mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager

@@ -116,7 +116,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         found = json.loads(recorded)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ConfigError(f"{path} is not the record of an embedded server: {problem}") from problem
     for modules in ((), SEARCH_MODULES):
         for appended in APPENDED:
@@ -124,8 +124,9 @@ def read_manifest(folder: Path) -> Manifest | None:
             if found == json.loads(manifest.text()):
                 return manifest
     raise ConfigError(
-        f"{path} says that its server was made with {found}, and this installation serves format "
-        f"{_FORMAT} without modules or, with the `search` extra, with {list(SEARCH_MODULES)}: "
+        f"{path} says that its server was made with {found!r:.200}, and this installation "
+        f"serves format {_FORMAT} without modules or, with the `search` extra, with "
+        f"{list(SEARCH_MODULES)}: "
         "upgrade the package with: pip install --upgrade 'agent-memory[search]'"
     )
 

@@ -17,6 +17,10 @@ from agent_memory.attributes import Condition, checked_conditions
 from agent_memory.contents import CodeBounds, as_contents, pack
 from agent_memory.errors import InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.quoting import quoted
+
+MAX_COUNT = 2**63 - 1
+"""Counts and revisions beyond this fit no engine."""
 
 MAX_STEP = 2**53
 """Steps beyond this have no exact double, which sorted sets in Redis score by."""
@@ -218,8 +222,8 @@ class MemoryEntry:
         Raises:
             InvalidEntry: A field is missing, unknown or has no meaning.
         """
-        if not isinstance(values, Mapping):
-            raise InvalidEntry(f"entry: a dict is needed, not {values!r:.80}")
+        if not _is(values, Mapping):
+            raise InvalidEntry(f"entry: a dict is needed, not {quoted(values)}")
         flat = {name: value for name, value in values.items() if name not in _NESTED}
         metadata, vectors = (values.get(name) or {} for name in _NESTED)
         if not isinstance(metadata, Mapping) or not isinstance(vectors, Mapping):
@@ -412,22 +416,42 @@ def _checked_number(name: str, value: object) -> float:
     # asking for an abstract base class takes ten times as long.
     if type(value) is float:
         return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InvalidEntry(f"{name}: a number is needed, not {value!r:.80}")
+    if type(value) is bool or not _is(value, numbers.Real):
+        raise InvalidEntry(f"{name}: a number is needed, not {quoted(value)}")
     try:
-        return float(value)
+        return float(value)  # type: ignore[arg-type]  # asked above
     except OverflowError as error:
         raise InvalidEntry(f"{name}: an integer beyond any double") from error
+    except Exception as error:
+        raise InvalidEntry(f"{name}: {quoted(value)} is no number") from error
+
+
+def _is(value: object, kind: Any) -> bool:
+    """Whether a value is of a kind; one that does not tell its class is of none."""
+    try:
+        return isinstance(value, kind)
+    except Exception:  # noqa: BLE001  # its own code, which may raise anything
+        return False
 
 
 def _checked_count(name: str, value: object) -> int:
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value <= MAX_COUNT:
         return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise InvalidEntry(f"{name}: an integer is needed, not {value!r:.80}")
-    if value < 0:
-        raise InvalidEntry(f"{name}: {value} is negative")
-    return int(value)
+    number = _as_int(name, value)
+    if number < 0:
+        raise InvalidEntry(f"{name}: {quoted(number)} is negative")
+    if number > MAX_COUNT and name != "limit":
+        raise InvalidEntry(f"{name}: {quoted(number)} is beyond {MAX_COUNT}")
+    return min(number, MAX_COUNT)
+
+
+def _as_int(name: str, value: object) -> int:
+    if type(value) is bool or not _is(value, numbers.Integral):
+        raise InvalidEntry(f"{name}: an integer is needed, not {quoted(value)}")
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return]  # asked above
+    except Exception as error:
+        raise InvalidEntry(f"{name}: {quoted(value)} is no integer") from error
 
 
 def _checked_time(name: str, value: object) -> float:
@@ -443,32 +467,30 @@ def _checked_type(value: object) -> MemoryType:
         return value
     try:
         return MemoryType(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
-    except ValueError as error:
+    except Exception as error:
         known = ", ".join(MemoryType)
-        raise InvalidEntry(f"memory_type: {value!r:.80} is none of {known}") from error
+        raise InvalidEntry(f"memory_type: {quoted(value)} is none of {known}") from error
 
 
 def _checked_order(value: object) -> Order:
     try:
         return Order(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
-    except ValueError as error:
-        raise InvalidEntry(f"order: {value!r:.80} is none of {', '.join(Order)}") from error
+    except Exception as error:
+        raise InvalidEntry(f"order: {quoted(value)} is none of {', '.join(Order)}") from error
 
 
 def _checked_range(name: str, value: object) -> tuple[float, float] | None:
     if value is None:
         return None
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise InvalidEntry(f"{name}: a pair (first, last) is needed, not {value!r:.80}")
-    first, last = (_bound(name, bound) for bound in value)
+    if not _is(value, (tuple, list)) or len(value) != 2:  # type: ignore[arg-type]  # asked first
+        raise InvalidEntry(f"{name}: a pair (first, last) is needed, not {quoted(value)}")
+    first, last = (_bound(name, bound) for bound in value)  # type: ignore[attr-defined]  # above
     return first, last
 
 
 def _bound(name: str, value: object) -> float:
     if name == "steps":
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise InvalidEntry(f"steps: integers are needed, not {value!r:.80}")
-        return int(value)
+        return _as_int("steps", value)
     number = _checked_number(name, value)
     if math.isnan(number):
         raise InvalidEntry(f"{name}: NaN is no bound")
@@ -478,22 +500,30 @@ def _bound(name: str, value: object) -> float:
 def _checked_bounds(value: object) -> dict[str, float]:
     if type(value) is CodeBounds:
         return value
-    if not isinstance(value, Mapping):
-        raise InvalidEntry(f"error_bounds: a dict by path is needed, not {value!r:.80}")
+    if not _is(value, Mapping):
+        raise InvalidEntry(f"error_bounds: a dict by path is needed, not {quoted(value)}")
     bounds = {}
-    for path, bound in value.items():
+    for path, bound in value.items():  # type: ignore[attr-defined]  # asked above
         bounds[path] = _checked_number("error_bounds", bound)
         if not isinstance(path, str) or not bounds[path] >= 0.0:
-            raise InvalidEntry(f"error_bounds: {path!r:.80}: {bound!r:.80} is no bound of a path")
+            raise InvalidEntry(
+                f"error_bounds: {quoted(path)}: {quoted(bound)} is no bound of a path"
+            )
     return bounds
 
 
 def _as_vector(value: object) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            # Item by item: of a list within itself asarray would try all ways through it.
+            if isinstance(value, (list, tuple)):
+                return np.fromiter(value, np.float32)
             return np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InvalidEntry(f"embedding: numbers of shape (dim,) are needed ({error})") from error
+    except Exception as error:
+        # A number beyond any double, a ragged list, or what a value's own code raises.
+        raise InvalidEntry(
+            f"embedding: numbers of shape (dim,) are needed ({type(error).__name__})"
+        ) from error
 
 
 def _is_finite(vector: NDArray[np.float32]) -> bool:

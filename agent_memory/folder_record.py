@@ -90,9 +90,9 @@ def _read(folder: Path) -> dict[str, str] | None:
         made = json.loads((folder / FILE_NAME).read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None  # what is wrong with the folder is told by those who open it
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EncodingError(f"{folder / FILE_NAME} cannot be read ({error})") from error
-    if not isinstance(made, dict):
+    if not isinstance(made, dict) or not all(isinstance(value, str) for value in made.values()):
         raise EncodingError(f"{folder / FILE_NAME} is no record of a memory")
     return made
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.forking import after_fork
+from agent_memory.quoting import quoted
 
 MAX_NAME_LENGTH = 1024
 """How long the id of an agent or run may be, in characters."""
@@ -117,13 +118,13 @@ def checked_memory_id(memory_id: object) -> str:
     Raises:
         InvalidEntry: It is no UUID.
     """
-    if isinstance(memory_id, str) and len(memory_id) == 32 and _HEX_DIGITS.issuperset(memory_id):
+    if type(memory_id) is str and len(memory_id) == 32 and _HEX_DIGITS.issuperset(memory_id):
         return memory_id
     try:
         return uuid.UUID(str(memory_id)).hex
-    except ValueError as error:
+    except Exception as error:
         raise InvalidEntry(
-            f"memory_id: {memory_id!r:.80} is not a UUID; leave it out to have one made"
+            f"memory_id: {quoted(memory_id)} is not a UUID; leave it out to have one made"
         ) from error
 
 
@@ -133,11 +134,19 @@ def checked_agent_id(agent_id: object) -> str:
     Raises:
         InvalidEntry: It is empty, too long, neither text nor int, or not encodable as UTF-8.
     """
-    if isinstance(agent_id, bool):
+    if type(agent_id) is bool:
         raise InvalidEntry("agent_id: text or an int is needed, not bool")
-    if not isinstance(agent_id, str) and isinstance(agent_id, numbers.Integral):
-        return str(int(agent_id))
+    try:
+        if not isinstance(agent_id, str) and isinstance(agent_id, numbers.Integral):
+            agent_id = _decimal(int(agent_id))
+    except Exception as error:
+        raise InvalidEntry(f"agent_id: {quoted(agent_id)} is no id") from error
     return _checked_name("agent_id", agent_id)
+
+
+def _decimal(number: int) -> str:
+    # Python refuses to write one of more than 4,300 digits, and takes long for somewhat fewer.
+    return str(number) if number.bit_length() < 4 * MAX_NAME_LENGTH else "9" * 2 * MAX_NAME_LENGTH
 
 
 def checked_run_id(run_id: object) -> str:
@@ -165,13 +174,13 @@ def checked_run_ids(runs: object) -> list[str]:
         InvalidEntry: They are no list of ids: one text, which has letters, is none.
     """
     if isinstance(runs, str) or not isinstance(runs, Iterable):
-        raise InvalidEntry(f"runs: a list of run ids is needed, not {runs!r:.80}")
+        raise InvalidEntry(f"runs: a list of run ids is needed, not {quoted(runs)}")
     return list(dict.fromkeys(checked_run_id(run_id) for run_id in runs))
 
 
 def _checked_name(what: str, name: object) -> str:
-    if not isinstance(name, str):
-        raise InvalidEntry(f"{what}: text is needed, not {type(name).__name__}")
+    if type(name) is not str:
+        name = _plain_text(what, name)
     if not name:
         raise InvalidEntry(f"{what}: must not be empty")
     if len(name) > MAX_NAME_LENGTH:
@@ -180,5 +189,12 @@ def _checked_name(what: str, name: object) -> str:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise InvalidEntry(f"{what}: {name!r:.80} has a lone surrogate in it") from error
-    return str(name)
+            raise InvalidEntry(f"{what}: {quoted(name)} has a lone surrogate in it") from error
+    return name
+
+
+def _plain_text(what: str, name: object) -> str:
+    """The text that an object of a class derived from text is, whatever that class makes of it."""
+    if not issubclass(type(name), str):
+        raise InvalidEntry(f"{what}: text is needed, not {type(name).__name__}")
+    return str.__str__(name)

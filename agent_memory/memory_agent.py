@@ -17,7 +17,7 @@ from agent_memory.changing import Changing
 from agent_memory.compression import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.consolidation import Consolidation, Moves
-from agent_memory.contents import as_contents
+from agent_memory.contents import as_contents, check_extent
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.entry import MemoryEntry, MemoryType, checked_step
@@ -239,6 +239,8 @@ class MemoryAgent:
             timestamp = run.resources.clock()
             memory_id = run.resources.ids()
         contents = as_contents(data)
+        # Before they are encoded to a vector: that too would go through all of what is endless.
+        check_extent(contents, run.resources.config.max_entry_bytes)
         current = run.resources.encoders.current
         return MemoryEntry(
             memory_id=memory_id,

@@ -279,8 +279,11 @@ class Resources:
         # Opened first: an outdated schema is to be told before a server is started.
         self._open_database(opened)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
-        codec = ContentsCodec(codes=self.codes)
-        ltm = self._ltm_repository(ContentsCodec(codes=self.codes, beside_vectors=True))
+        most = self.config.max_entry_bytes
+        codec = ContentsCodec(codes=self.codes, most_read=most)
+        ltm = self._ltm_repository(
+            ContentsCodec(codes=self.codes, most_read=most, beside_vectors=True)
+        )
         stm, im = self._open_redis_tiers(opened, codec)
         self._code_copies = CodeCopies(self.channels[-1], self.config.im_config.namespace)
         self.codes.also_from(self._code_copies)

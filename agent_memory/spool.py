@@ -22,7 +22,7 @@ import msgpack
 from agent_memory.config import Deployment, MemoryConfig, without_password
 from agent_memory.contents import pack, unpack
 from agent_memory.entry import MemoryEntry
-from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
+from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.forking import ForkGate
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
 from agent_memory.sealing import sealed, unsealed
@@ -119,7 +119,7 @@ class Spool:
                 " WHERE store = ? AND refused IS NULL ORDER BY number LIMIT ?",
                 (self._store, limit),
             )
-            return [Waiting(*row) for row in rows]
+            return [_waiting(*row) for row in rows]
 
     def done(self, numbers: Iterable[int]) -> None:
         """Remove what has been stored, or was forgotten meanwhile."""
@@ -141,7 +141,7 @@ class Spool:
             if not rows:
                 return
             last = rows[-1][0]
-            yield from (Waiting(*row) for row in rows)
+            yield from (_waiting(*row) for row in rows)
 
     def rewrite_file(self) -> None:
         """Have the file written anew without the bytes of what was removed from it."""
@@ -245,7 +245,7 @@ class Spool:
                 raise
 
     def _opened(self) -> sqlite3.Connection:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.file, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
@@ -384,10 +384,18 @@ def decoded(waiting: Waiting) -> MemoryEntry:
             if value != b""
         }
         return hash_to_entry(stored, unpack(unsealed(stored[b"contents"])))
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidEntry) as error:
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
+        *(msgpack.UnpackException,),
+    ) as error:
         raise EncodingError(
             f"entry {waiting.number} of the spool cannot be read ({error!r})"
         ) from error
+
+
+def _waiting(number: int, spooled_at: object, entry: bytes) -> Waiting:
+    # SQLite keeps a value of any type: one that is no time is before all clearings of its agent.
+    return Waiting(number, spooled_at if isinstance(spooled_at, float) else 0.0, entry)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -213,5 +213,7 @@ def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
         case SQLiteLTMConfig():
             return MemoryConfig(ltm_config=config)
         case Mapping():
+            if not all(isinstance(name, str) for name in config):
+                raise ConfigError("config: names of settings are texts")
             return MemoryConfig(**config)
     raise ConfigError(f"config: a MemoryConfig is needed, not {type(config).__name__}")

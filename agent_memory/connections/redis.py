@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,9 +24,12 @@ from redis.retry import Retry
 
 from agent_memory.absence import Absence
 from agent_memory.config import without_password
+from agent_memory.connections.redis_answers import Check, anything, is_sound, name_of
 from agent_memory.connections.redis_commands import packed_command
 from agent_memory.connections.redis_engine import EngineKind, RedisEngine, probe
-from agent_memory.errors import CommandRefused, ConfigError, StoreUnavailable, WritesRefused
+from agent_memory.connections.redis_errors import translating_redis_errors
+from agent_memory.connections.redis_reading import BoundedParser
+from agent_memory.errors import ConfigError, StoreUnavailable
 from agent_memory.forking import ForkGate, after_fork
 
 REPLY_TIMEOUT = 30.0
@@ -38,15 +40,6 @@ LOOK_TIMEOUT = 0.5
 """How long a server that was away may take to connect and to answer, in seconds."""
 LONGEST_PAUSE = 60.0
 """How long a server that kept its callers waiting is left alone at most, in seconds."""
-
-# What a server says that would take no entry at all, and may take them later. redis-py cuts off
-# the words it has classes for; older servers put a script's error into a sentence.
-_NO_WRITES = re.compile(r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|BUSY|LOADING) ")
-_NO_WRITES_CLASSES = tuple(
-    getattr(redis.exceptions, name)
-    for name in ("OutOfMemoryError", "ReadOnlyError", "NoPermissionError", "MasterDownError",
-                 "ClusterDownError")
-)  # fmt: skip
 
 # How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
 # server come within it, and being woken takes 80 us.
@@ -67,29 +60,50 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     Raises:
         ConfigError: The URL cannot be read.
     """
+    _check_place(url)
     try:
-        client: redis.Redis = redis.Redis.from_url(
+        client: Any = redis.Redis.from_url(
             url,
             db=db,
             protocol=2,
             socket_timeout=REPLY_TIMEOUT,
             socket_connect_timeout=CONNECT_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
+            parser_class=BoundedParser,
         )
+        # Made and dropped: it tells of options that no connection knows.
+        client.connection_pool.make_connection()
     except (ValueError, TypeError, redis.exceptions.RedisError):
-        # Not chained: what the driver says may quote the password.
+        client = None
+    if client is None:
+        # Not chained, and not raised where the driver's error is at hand: that may quote the
+        # password.
         raise ConfigError(
             f"redis_url: {without_password(url)!r} cannot be read; it must be like "
             "redis://user:password@host:6379/0, with special characters percent-encoded"
-        ) from None
-    return client
+        )
+    opened: redis.Redis = client
+    return opened
+
+
+def _check_place(url: str) -> None:
+    """Refuse a URL whose password ends its place: its beginning would pass for a name or a port."""
+    place, _, options = url.partition("://")[2].partition("?")
+    if not url.startswith("unix://") and (
+        "@" in options or "@" in place.partition("/")[2] or "#" in url
+    ):
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} has an '@' after its place, or a '#': special "
+            "characters in user and password must be percent-encoded, '/' as %2F"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script and the digest that Redis knows it by."""
+    """A Lua script, what it may answer, and the digest that Redis knows it by."""
 
     source: str
+    answers: Check = anything
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,15 +175,18 @@ class RedisChannel:
         # Whoever loses the connection meanwhile leaves what is found here out of date.
         while self._engine is None or self._engine[0] != self._losses:
             losses = self._losses
-            with self._translated():
-                found = probe(self._kind, lambda commands: self._exchange(commands, True))
+            with translating_redis_errors(self.where):
+                try:
+                    found = probe(self._kind, lambda commands: self._exchange(commands, True))
+                except (TypeError, ValueError, KeyError, AttributeError) as error:
+                    raise self.not_redis("MODULE LIST or INFO") from error
             self._engine = losses, found
         return self._engine[1]
 
     @cached_property
     def measures_memory(self) -> bool:
         """Whether the server knows MEMORY USAGE (fakeredis does not)."""
-        with self._translated():
+        with translating_redis_errors(self.where):
             (reply,) = self._exchange([("MEMORY", "USAGE", "nothing")], True)
             return not isinstance(reply, redis.exceptions.ResponseError)
 
@@ -179,9 +196,9 @@ class RedisChannel:
         Raises:
             StoreUnavailable: The server does not answer, or cannot serve.
         """
-        with self._translated():
+        with translating_redis_errors(self.where):
             (reply,) = self._exchange([command], repeatable)
-            return _answer(reply)
+            return self._sound(command, reply)
 
     def call_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one go and return their answers in order.
@@ -191,8 +208,12 @@ class RedisChannel:
         """
         if not commands:
             return []
-        with self._translated():
-            return [_answer(reply) for reply in self._exchange(commands, True)]
+        with translating_redis_errors(self.where):
+            replies = self._exchange(commands, True)
+            return [
+                self._sound(command, reply)
+                for command, reply in zip(commands, replies, strict=True)
+            ]
 
     def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
             repeatable: bool = True) -> list[Any]:  # fmt: skip
@@ -202,7 +223,7 @@ class RedisChannel:
             StoreUnavailable: The server does not answer, or cannot serve.
         """
         commands = [("EVALSHA", script.digest, len(keys), *keys, *args) for keys, args in calls]
-        with self._translated():
+        with translating_redis_errors(self.where):
             replies = self._exchange(commands, repeatable)
             # A server that was restarted has no scripts: load it, and run what was refused.
             refused = [
@@ -217,7 +238,22 @@ class RedisChannel:
                 _answer(again[0])
                 for place, reply in zip(refused, again[1:], strict=True):
                     replies[place] = reply
-            return [_answer(reply) for reply in replies]
+            for reply in replies:
+                if not script.answers(_answer(reply)):
+                    raise self.not_redis("EVALSHA")
+            return replies
+
+    def not_redis(self, command: str) -> StoreUnavailable:
+        """What to raise of an answer that no Redis server gives."""
+        return StoreUnavailable(
+            f"{self.where} answers {command} as no Redis server does; correct host and port or "
+            "redis_url, or see what is between here and the server"
+        )
+
+    def _sound(self, command: Command, reply: Any) -> Any:
+        if not is_sound(command, _answer(reply)):
+            raise self.not_redis(name_of(command))
+        return reply
 
     def is_worth_asking(self) -> bool:
         """Look in a short time whether the server may answer by now, on a connection of its own.
@@ -312,6 +348,7 @@ class RedisChannel:
             if self._gate is None:
                 _watch(connection)
             replies = [_read(connection) for _ in commands]
+            _check_end(connection)
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
             connection.disconnect()
@@ -351,24 +388,6 @@ class RedisChannel:
             )
         )
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.exceptions.AuthenticationError as error:
-            raise StoreUnavailable(
-                f"{self.where} refuses the password ({error}); check redis_url or password"
-            ) from error
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-            raise StoreUnavailable(
-                f"{self.where} does not answer ({error}); start it, or correct host and port or "
-                "redis_url; without them the embedded server is used"
-            ) from error
-        except redis.exceptions.ResponseError as error:
-            takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
-            kind = WritesRefused if takes_none else CommandRefused
-            raise kind(f"{self.where} refuses: {error}") from error
-
 
 def describe(url: str) -> str:
     """What to call a server in messages."""
@@ -390,6 +409,12 @@ def _read(connection: Any) -> Any:
         return connection.read_response()
     except redis.exceptions.ResponseError as error:
         return error
+
+
+def _check_end(connection: Any) -> None:
+    """See that nothing more has come: it would be taken for the answer to the next request."""
+    if getattr(connection._parser, "has_more", False):  # noqa: SLF001  # its own name for it
+        raise redis.exceptions.InvalidResponse("more answers than commands")
 
 
 def _answer(reply: Any) -> Any:

@@ -66,6 +66,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """
     try:
         parsed = make_url(url)
+        if "@" in (parsed.host or ""):
+            raise ValueError("an '@' in the password is not encoded")  # noqa: TRY301  # as the others
         if parsed.get_backend_name() == "sqlite":
             return _with_gate(_open_sqlite(parsed, read_only))
         options = {_READ_ONLY: read_only, "postgresql_readonly": read_only}
@@ -73,12 +75,12 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
             parsed, hide_parameters=True, pool_pre_ping=True, execution_options=options
         )
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
-        # Not chained: what is said of a URL that cannot be read may quote the password.
-        raise ConfigError(
-            f"ltm_url: {without_password(url)!r} cannot be opened ({type(error).__name__}); "
-            f"{_url_remedy(error)}"
-        ) from None
-    return _with_gate(engine)
+        complaint = f"({type(error).__name__}); {_url_remedy(error)}"
+    else:
+        return _with_gate(engine)
+    # Not chained, and not raised where the error is at hand: what is said of a URL that cannot be
+    # read may quote the password.
+    raise ConfigError(f"ltm_url: {without_password(url)!r} cannot be opened {complaint}")
 
 
 def _url_remedy(error: Exception) -> str:
@@ -112,7 +114,7 @@ def place_of(engine: Engine) -> str:
     if file.startswith("file:"):
         # As the file that is read-only here can be named to someone who may write to it.
         return f"sqlite:///{unquote(file.removeprefix('file:'))}"
-    return engine.url.render_as_string(hide_password=True)
+    return without_password(engine.url.render_as_string(hide_password=True))
 
 
 @contextmanager
@@ -301,7 +303,8 @@ def _file_url(url: URL, read_only: bool) -> URL:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # What agents remember is its user's alone, unless the user made the folder otherwise.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(
             f"long-term memory: the folder {folder} cannot be made ({error.strerror}); "

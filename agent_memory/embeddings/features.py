@@ -29,8 +29,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.contents import as_contents
+from agent_memory.contents import MAX_DEPTH, as_contents
 from agent_memory.errors import InvalidEntry
+from agent_memory.extent import TooDeep, TooMuch, measure
+from agent_memory.quoting import quoted
 
 Value = float | bool | str
 """A number, a truth, or a category."""
@@ -38,9 +40,14 @@ Value = float | bool | str
 MAX_ELEMENTS = 64
 """How many elements of a list have a feature of their own."""
 
+MAX_LEVELS = 100
+"""How many levels of lists and dicts have features; what lies deeper has none."""
+
 MAX_CATEGORY_LENGTH = 200
 """How many characters of a text tell categories apart."""
 
+_MOST_BELOW = 2**20  # bytes
+_MOST_FEATURES = 1_000_000
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the origin of times without a zone
 _ADDRESS: object = object.__repr__
 _NUMERIC_KINDS = "biuf"
@@ -63,8 +70,14 @@ def flatten(state: object) -> dict[str, Value]:
     try:
         for key, value in as_contents(state).items():
             _add(flat, key_path("", key), value)
-    except RecursionError as error:
-        raise InvalidEntry("state: nested too deep to be encoded") from error
+    except InvalidEntry:
+        raise
+    except (TooDeep, TooMuch, RecursionError, MemoryError) as error:
+        raise InvalidEntry("state: nested too deep to be encoded, or too large") from error
+    except Exception as error:
+        raise InvalidEntry(
+            f"state: a value's own code fails when it is read ({type(error).__name__})"
+        ) from error
     return flat
 
 
@@ -92,8 +105,8 @@ def _odd_key(key: object) -> str:
     if isinstance(key, str):
         return _escaped(str.__str__(key))
     if isinstance(key, numbers.Integral):
-        return f"#{int(key)}"
-    return "#" + f"{type(key).__name__} {key!r:.200}".translate(_SPECIAL)
+        return f"#{quoted(int(key), MAX_CATEGORY_LENGTH)}"
+    return "#" + f"{type(key).__name__} {quoted(key, 200)}".translate(_SPECIAL)
 
 
 @lru_cache(maxsize=16_384)
@@ -102,7 +115,7 @@ def element_paths(parent: str) -> tuple[str, ...]:
     return tuple(f"{parent}[{place}]" for place in range(MAX_ELEMENTS))
 
 
-def _add(flat: dict[str, Value], path: str, value: Any) -> None:
+def _add(flat: dict[str, Value], path: str, value: Any, level: int = 0) -> None:
     """Add the features of one value; the commonest types are asked for first."""
     kind = type(value)
     if kind is float:
@@ -115,26 +128,29 @@ def _add(flat: dict[str, Value], path: str, value: Any) -> None:
     elif kind is str:
         flat[path] = value if len(value) <= MAX_CATEGORY_LENGTH else value[:MAX_CATEGORY_LENGTH]
     elif kind is tuple or kind is list:
-        _add_elements(flat, path, value)
+        _add_elements(flat, path, value, level)
     elif value is not None:
-        _add_other(flat, path, value)
+        _add_other(flat, path, value, level)
 
 
-def _add_other(flat: dict[str, Value], path: str, value: Any) -> None:
+def _add_other(flat: dict[str, Value], path: str, value: Any, level: int) -> None:
+    if level > MAX_LEVELS:
+        measure(value, _MOST_BELOW, MAX_DEPTH)  # of what contains itself there is no end
+        return
     as_plain = _as_plain(cast(Hashable, type(value)))
     if as_plain is not None:
-        _add(flat, path, as_plain(value))
+        _add(flat, path, as_plain(value), level + 1)
     elif isinstance(value, np.ndarray):
-        _add_array(flat, path, value)
+        _add_array(flat, path, value, level)
     elif isinstance(value, (set, frozenset)):
         _add_members(flat, path, value)
     elif isinstance(value, Mapping) or _has_fields(value):
         for key, inner in as_contents(value).items():
-            _add(flat, key_path(path, key), inner)
+            _add(flat, key_path(path, key), inner, level + 1)
     else:
         # What is left (bytes, ids, time zones) can be told apart by how it is shown. One with a
         # default repr would show its address, another in every process.
-        shown = "" if getattr(type(value), "__repr__", None) is _ADDRESS else repr(value)
+        shown = "" if getattr(type(value), "__repr__", None) is _ADDRESS else quoted(value, 200)
         flat[path] = f"{type(value).__name__} {shown}"[:MAX_CATEGORY_LENGTH]
 
 
@@ -150,7 +166,12 @@ def _has_fields(value: object) -> bool:
     return dataclasses.is_dataclass(value) or hasattr(type(value), "__pydantic_fields__")
 
 
-def _add_elements(flat: dict[str, Value], path: str, values: Any) -> None:
+def _add_elements(flat: dict[str, Value], path: str, values: Any, level: int) -> None:
+    if level > MAX_LEVELS:
+        measure(values, _MOST_BELOW, MAX_DEPTH)  # of what contains itself there is no end
+        return
+    if len(flat) > _MOST_FEATURES:
+        raise TooMuch("more features than can be told apart")
     length = len(values)
     flat[f"{path}[]"] = float(length)
     if length > MAX_ELEMENTS:
@@ -163,20 +184,20 @@ def _add_elements(flat: dict[str, Value], path: str, values: Any) -> None:
         if type(value) is float and value == value:  # noqa: PLR0124 - as above
             flat[place] = value
         else:
-            _add(flat, place, value)
+            _add(flat, place, value, level + 1)
 
 
-def _add_array(flat: dict[str, Value], path: str, array: NDArray[Any]) -> None:
+def _add_array(flat: dict[str, Value], path: str, array: NDArray[Any], level: int) -> None:
     if array.ndim == 0:
         _add(flat, path, array.item())
     elif array.dtype.kind not in _NUMERIC_KINDS:
-        _add_elements(flat, path, array.ravel().tolist())
+        _add_elements(flat, path, array.ravel().tolist(), level)
     else:
         flattened = array.ravel()
         if array.size > MAX_ELEMENTS or array.dtype.kind == "f":
             flattened = flattened.astype(np.float64)
         values = _stretches(flattened) if array.size > MAX_ELEMENTS else flattened
-        _add_elements(flat, path, values.tolist())
+        _add_elements(flat, path, values.tolist(), level)
         flat[f"{path}[]"] = float(array.size)
 
 
@@ -197,7 +218,7 @@ def _add_members(flat: dict[str, Value], path: str, members: Iterable[object]) -
     inner: dict[str, Value] = {}
     for member in members:
         _add(inner, "", member)
-        name = str(inner.pop("", None)) if "" in inner else repr(member)
+        name = str(inner.pop("", None)) if "" in inner else quoted(member, MAX_CATEGORY_LENGTH)
         inner.clear()
         flat[f"{path}{{{name[:MAX_CATEGORY_LENGTH]}}}"] = True
 

@@ -10,6 +10,7 @@ from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.resting import VectorDtype
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
+from agent_memory.quoting import quoted
 
 Progress = Callable[[int, int, dict[str, float]], object]
 """Called after each epoch with its number from 1, how many there are, and its losses."""
@@ -52,7 +53,7 @@ class Plan:
         if any(type(number) is not int or number < 1 for number in whole):
             raise ConfigError("epochs, batch_size, input_dim, hidden_layers: whole, above 0")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: {self.seed!r:.80} is no whole number from 0 to 2**63 - 1")
+            raise ConfigError(f"seed: {quoted(self.seed)} is no whole number from 0 to 2**63 - 1")
         if not 0.0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate: {self.learning_rate!r} is not above 0")
 

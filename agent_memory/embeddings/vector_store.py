@@ -151,8 +151,14 @@ class VectorStore:
 
     def _as_units(self, vectors: object) -> NDArray[np.float32]:
         try:
+            # Row by row: of a list within itself asarray would try all ways through it.
+            if isinstance(vectors, (list, tuple)):
+                vectors = [
+                    np.fromiter(row, np.float64) if isinstance(row, (list, tuple)) else row
+                    for row in vectors
+                ]
             rows = np.asarray(vectors, np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InvalidEntry(
                 f"vectors: numbers of shape (n, dim) are needed ({error})"
             ) from error

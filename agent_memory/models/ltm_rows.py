@@ -95,7 +95,8 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
             error_bounds=bounds_of(contents, None if bounds is None else unpack(bounds)),
             pinned=row.pinned,
         )
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        # SQLite keeps a value of any type in any column.
         raise EncodingError(
             f"entry {row.memory_id} of run {row.run_id!r} cannot be read ({error})"
         ) from error

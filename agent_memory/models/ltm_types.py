@@ -20,6 +20,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator
 
 from agent_memory.identity import checked_memory_id
+from agent_memory.quoting import quoted
 
 # SQLite gives numbers of its own only to a column that is declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -40,9 +41,11 @@ class MemoryIdBytes(TypeDecorator[str]):
             return value
         return bytes.fromhex(checked_memory_id(value))
 
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Give the id of stored bytes."""
-        return None if value is None else value.hex()
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Give the id of stored bytes; of what is damaged a text that is no id."""
+        if value is None:
+            return None
+        return value.hex() if isinstance(value, bytes) else f"damaged {quoted(value, 20)}"
 
 
 class DecimalInt(TypeDecorator[int]):
@@ -57,7 +60,10 @@ class DecimalInt(TypeDecorator[int]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the int of a stored text."""
-        return None if value is None else int(value)
+        try:
+            return None if value is None else int(value)
+        except ValueError:  # damaged: nothing hangs on it
+            return None
 
 
 class InternedName(ColumnProperty.Comparator[str]):

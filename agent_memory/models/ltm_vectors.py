@@ -68,6 +68,8 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
     Raises:
         EncodingError: The coding was made by a newer version, or the bytes are damaged.
     """
+    if not all(isinstance(one, bytes) for one in stored):
+        raise EncodingError("embedding: of another type than was stored")
     length = len(stored[0])
     rows = np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), length)
     if coding == INT8 and length > _SCALE_BYTES:

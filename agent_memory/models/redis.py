@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from agent_memory.contents import bounds_of, is_coded
 from agent_memory.entry import MemoryEntry, MemoryType
-from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.errors import EncodingError
 
 FIELDS = (
     "memory_id",
@@ -89,6 +89,20 @@ def decode_id(spelled: bytes) -> str:
     if b"_" in spelled:
         spelled = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), spelled)
     return spelled.decode()
+
+
+def readable_ids(spelled: Iterable[bytes]) -> Iterator[str]:
+    """Give back what was spelled; what is damaged names nothing and is left out."""
+    for one in spelled:
+        try:
+            yield decode_id(one)
+        except ValueError:
+            continue
+
+
+def memory_id_of(member: bytes) -> str:
+    """The memory id that a member of an index is; a damaged one names no entry."""
+    return member.decode("ascii", "backslashreplace")
 
 
 def agent_prefix(namespace: str, run_id: str, agent_id: str) -> str:
@@ -179,8 +193,14 @@ def values_to_entry(values: Sequence[bytes | None], contents: Mapping[str, Any])
             bounds_of(contents, None if bounds is None else json.loads(bounds)),
             pinned == b"1",
         )
-    except (AttributeError, TypeError, ValueError, InvalidEntry) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(values, error) from error
+
+
+def name_of(stored: Mapping[bytes, bytes]) -> str:
+    """What to call a stored hash in messages, whatever stands in it."""
+    name = stored.get(b"memory_id")
+    return name.decode("ascii", "replace") if isinstance(name, bytes) else "?"
 
 
 def step_of(stored: Mapping[bytes, bytes]) -> int:
@@ -191,7 +211,7 @@ def step_of(stored: Mapping[bytes, bytes]) -> int:
     """
     try:
         return int(stored[b"step_number"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise EncodingError(f"the stored hash is damaged ({error!r})") from error
 
 

@@ -25,6 +25,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.identity import checked_agent_id, checked_run_id
 from agent_memory.models.redis import encode_id
 from agent_memory.models.redis_attributes import engine_names, number_field, value_field
+from agent_memory.quoting import quoted
 
 TAGS = ("run_id", "agent_id", "memory_type")
 """What can be asked for by equality."""
@@ -191,7 +192,7 @@ def type_tag(given: object) -> str:
         return MemoryType(given).value  # type: ignore[arg-type]  # the enum refuses what it does not know
     except ValueError as error:
         known = ", ".join(MemoryType)
-        raise InvalidEntry(f"memory_type: {given!r:.80} is none of {known}") from error
+        raise InvalidEntry(f"memory_type: {quoted(given)} is none of {known}") from error
 
 
 def number(what: str, given: object) -> str:
@@ -201,7 +202,7 @@ def number(what: str, given: object) -> str:
         InvalidEntry: It is none, or NaN.
     """
     if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise InvalidEntry(f"{what}: compare it with a number, not {given!r:.80}")
+        raise InvalidEntry(f"{what}: compare it with a number, not {quoted(given)}")
     # Some ints beyond what a step may be have no double.
     if isinstance(given, numbers.Integral) and abs(int(given)) > MAX_STEP:
         return "inf" if int(given) > 0 else "-inf"

@@ -20,6 +20,7 @@ from agent_memory.contents import is_coded
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_attributes import engine_names, spelled_value
 from agent_memory.models.redis_index import NO_TAG, NUMBERS, TAGS, id_tag, number, type_tag
+from agent_memory.quoting import quoted
 
 if TYPE_CHECKING:
     from agent_memory.models.redis_om import RedisEntry
@@ -198,7 +199,7 @@ def _attribute_clause(path: str, op: Operators, values: Sequence[Any]) -> str:
         elif is_scalar(value):
             clauses.append(f"(@{others}:{{{spelled_value(value)}}})")
         else:
-            raise InvalidEntry(f"{path}: compare it with a scalar, not {value!r:.80}")
+            raise InvalidEntry(f"{path}: compare it with a scalar, not {quoted(value)}")
     return f"({'|'.join(clauses)})" if clauses else f"@{numbers}:[inf -inf]"
 
 
@@ -226,7 +227,9 @@ def _tag_clause(name: str, op: Operators, values: Sequence[Any]) -> str:
 
 def _several(name: str, values: Any) -> Iterable[Any]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise QueryNotSupportedError(f"{name}: << and >> take a list of values, not {values!r:.80}")
+        raise QueryNotSupportedError(
+            f"{name}: << and >> take a list of values, not {quoted(values)}"
+        )
     return values
 
 

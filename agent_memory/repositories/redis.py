@@ -27,14 +27,16 @@ from agent_memory.errors import (
     EntryConflict,
     EntryNotFound,
     InvalidEntry,
+    StoreUnavailable,
 )
 from agent_memory.models.redis import (
     STORED,
     Value,
     agent_prefix,
-    decode_id,
     encode_id,
     entry_to_values,
+    memory_id_of,
+    readable_ids,
     values_to_entry,
     vector_bytes,
 )
@@ -155,12 +157,17 @@ class RedisRepository(MemoryRepository):
         if reply == _CHANGED:
             raise _conflict(entry.memory_id, entry.revision)
         count, accessed = reply
-        return replace(
-            entry,
-            revision=entry.revision + 1,
-            retrieval_count=int(count),
-            last_access_time=float(accessed),
-        )
+        try:
+            return replace(
+                entry,
+                revision=entry.revision + 1,
+                retrieval_count=int(count),
+                last_access_time=float(accessed),
+            )
+        except ValueError as error:
+            raise EncodingError(
+                f"entry {entry.memory_id} in {self.tier.name}: its hash was damaged ({error!r})"
+            ) from error
 
     def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
         """Count retrievals; not sent again after a lost answer, which might count them twice."""
@@ -255,10 +262,8 @@ class RedisRepository(MemoryRepository):
     def open_moves(self) -> list[OpenMove]:
         """The moves out of here that were begun and not finished, be it by a crash."""
         noted = self._channel.call("HGETALL", self._moving_key)
-        return [
-            OpenMove(token.decode(), tuple((run, agent) for run, agent in json.loads(agents)))
-            for token, agents in zip(noted[::2], noted[1::2], strict=True)
-        ]
+        notes = zip(noted[::2], noted[1::2], strict=True)
+        return [move for note in notes if (move := _open_move(*note)) is not None]
 
     def close_move(self, move: OpenMove) -> None:
         """Note that an open move was settled; one that may still be under way stays noted."""
@@ -395,7 +400,8 @@ class RedisRepository(MemoryRepository):
             for agent_id in self.agents(run_id)
             for _, version in self._versions(run_id, agent_id)
         )
-        return {int(version): count for version, count in counts.items() if version is not None}
+        numbers = {_version(version): count for version, count in counts.items()}
+        return {version: count for version, count in numbers.items() if version is not None}
 
     def code_versions(self) -> dict[int, int]:
         """How many entries have contents coded by the code of each version."""
@@ -432,7 +438,7 @@ class RedisRepository(MemoryRepository):
         complete = self._declared.complete(self._channel.call(*self._declared.completeness))
         usable = [place for path, place in places.items() if path in complete]
         replies = self._channel.call_all(lookups(prefix, query, usable))
-        return prefix, [name.decode() for name in chosen(replies, query)]
+        return prefix, [memory_id_of(name) for name in chosen(replies, query)]
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and index what is stored by all declared ones.
@@ -470,7 +476,7 @@ class RedisRepository(MemoryRepository):
         """The keys of all entries of an agent in a run, by step."""
         prefix = agent_prefix(self._namespace, run_id, agent_id)
         names = self._channel.call("ZRANGE", f"{prefix}steps", 0, -1)
-        return [EntryKey(run_id, agent_id, name.decode()) for name in names]
+        return [EntryKey(run_id, agent_id, memory_id_of(name)) for name in names]
 
     def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
         """The keys of all entries of some agents in a run; one request for all of them."""
@@ -496,9 +502,12 @@ class RedisRepository(MemoryRepository):
             ]
         )
         stays = set(pinned)
-        scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
+        try:
+            scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
+        except ValueError as error:
+            raise self._channel.not_redis("ZRANGE") from error
         return [
-            (EntryKey(run_id, agent_id, name.decode()), scores[name])
+            (EntryKey(run_id, agent_id, memory_id_of(name)), scores[name])
             for name in newest
             if name in scores and name not in stays
         ]
@@ -512,11 +521,11 @@ class RedisRepository(MemoryRepository):
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, sorted."""
         names = self._channel.call("ZRANGE", self._agents_key(run_id), 0, -1)
-        return sorted(decode_id(name) for name in names)
+        return sorted(readable_ids(names))
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
-        return sorted(decode_id(name) for name in self._channel.call("SMEMBERS", self._runs_key))
+        return sorted(readable_ids(self._channel.call("SMEMBERS", self._runs_key)))
 
     def stored_bytes(self) -> int:
         """How many bytes the server uses for all entries here, estimated from a sample."""
@@ -612,6 +621,8 @@ class RedisRepository(MemoryRepository):
         """Put the answers of script calls back in the order the entries were given."""
         outcome = [0] * sum(len(places) for _, places in groups)
         for (_, places), reply in zip(groups, replies, strict=True):
+            if len(reply) != len(places):
+                raise StoreUnavailable("the Redis server answers for other entries than asked")
             for place, code in zip(places, reply, strict=True):
                 outcome[place] = code
         return outcome
@@ -646,6 +657,20 @@ def _reading(prefix: str, names: Iterable[str]) -> list[Command]:
 def _vector_values(entry: MemoryEntry) -> list[Value]:
     version = entry.encoder_version
     return [vector_bytes(entry.embedding), "" if version is None else version]
+
+
+def _version(stored: bytes | None) -> int | None:
+    """The version that an entry names; None of none, and of one that is damaged."""
+    return int(stored) if stored is not None and stored.isdigit() and len(stored) < 20 else None
+
+
+def _open_move(token: bytes, agents: bytes) -> OpenMove | None:
+    """The move that a note tells of; None of one that is damaged, which nothing is settled by."""
+    try:
+        owners = tuple((str(run), str(agent)) for run, agent in json.loads(agents))
+        return OpenMove(token.decode(), owners)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:

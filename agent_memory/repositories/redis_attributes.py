@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from agent_memory.connections.redis import RedisChannel, Script
+from agent_memory.connections.redis_answers import is_text
 from agent_memory.errors import StoreUnavailable
-from agent_memory.models.redis import decode_id, encode_id
+from agent_memory.models.redis import encode_id, readable_ids
 
 _ATTEMPTS = 5
 
@@ -26,7 +27,8 @@ for _, path in ipairs(ARGV) do
 end
 redis.call('SET', KEYS[1], declared)
 return declared
-"""
+""",
+    answers=is_text,
 )
 
 Call = tuple[Sequence[str], Sequence[Any]]
@@ -59,7 +61,7 @@ class DeclaredAttributes:
 
     def _know(self, declared: str) -> None:
         # A line begins and ends with a blank, lest a path be found within another.
-        paths = tuple(decode_id(line.strip().encode()) for line in declared.splitlines())
+        paths = tuple(readable_ids(line.strip().encode() for line in declared.splitlines()))
         self._known = declared, paths
 
     @property
@@ -69,7 +71,7 @@ class DeclaredAttributes:
 
     def complete(self, reply: Iterable[bytes]) -> set[str]:
         """The paths that ``completeness`` answered."""
-        return {decode_id(line) for line in reply}
+        return set(readable_ids(reply))
 
     def declare(self, index_all: Callable[[], None]) -> None:
         """Declare what this process wants, and see that all that is declared is indexed.
@@ -117,7 +119,7 @@ class DeclaredAttributes:
         )
 
     def _learn(self, declared: bytes) -> None:
-        self._know(declared.decode())
+        self._know(_text(declared))
         # The server may have lost everything, and the declaration with it.
         if set(self._wanted) - set(self.paths):
             self._declare()
@@ -129,4 +131,4 @@ class DeclaredAttributes:
 
 
 def _text(reply: bytes | None) -> str:
-    return "" if reply is None else reply.decode()
+    return "" if reply is None else reply.decode(errors="backslashreplace")

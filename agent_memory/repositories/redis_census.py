@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent_memory.connections.redis import RedisChannel, Script
+from agent_memory.connections.redis_answers import are_texts
 from agent_memory.repositories.census import Ahead, Census
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
@@ -72,7 +73,8 @@ for _, prefix in ipairs(KEYS) do
   for _, number in ipairs(numbers) do found[#found + 1] = number end
 end
 return found
-"""
+""",
+    answers=are_texts,
 )
 
 
@@ -93,9 +95,15 @@ def census(
     calls = [
         (prefixes[first : first + _AT_ONCE], [at]) for first in range(0, len(prefixes), _AT_ONCE)
     ]
-    for reply in channel.run(_CENSUS, calls):
+    for (asked, _), reply in zip(calls, channel.run(_CENSUS, calls), strict=True):
+        if len(reply) != _NUMBERS * len(asked):
+            raise channel.not_redis("EVALSHA")
         for first in range(0, len(reply), _NUMBERS):
-            yield _census(reply[first : first + _NUMBERS])
+            try:
+                found = _census(reply[first : first + _NUMBERS])
+            except ValueError as error:
+                raise channel.not_redis("EVALSHA") from error
+            yield found
 
 
 def _census(reply: Sequence[Any]) -> Census | None:

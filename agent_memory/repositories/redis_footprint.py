@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import MemoryType
+from agent_memory.models.redis import memory_id_of
 
 _AGENTS = 25  # sampled
 _ENTRIES = 8  # sampled of each
@@ -28,7 +29,9 @@ def stored_bytes(channel: RedisChannel, prefixes: Sequence[str]) -> int:
     counts = channel.call_all([("ZCARD", f"{prefix}steps") for prefix in prefixes])
     ids = channel.call_all([("ZRANGE", f"{prefix}steps", 0, _ENTRIES - 1) for prefix in sampled])
     entries = [
-        prefix + name.decode() for prefix, names in zip(sampled, ids, strict=True) for name in names
+        prefix + memory_id_of(name)
+        for prefix, names in zip(sampled, ids, strict=True)
+        for name in names
     ]
     indexes = [prefix + name for prefix in sampled for name in _INDEXES]
     an_entry = sum(_usage(channel, entries)) / max(len(entries), 1)
@@ -47,11 +50,14 @@ def server_bytes(channel: RedisChannel) -> int | None:
         return None
     told = dict(
         line.split(":", 1)
-        for line in channel.call("INFO", "memory").decode().splitlines()
+        for line in channel.call("INFO", "memory").decode(errors="replace").splitlines()
         if ":" in line
     )
     # What replicas and the append-only file are still to be sent is not counted either.
-    return int(told["used_memory"]) - int(told.get("mem_not_counted_for_evict", 0))
+    try:
+        return int(told["used_memory"]) - int(told.get("mem_not_counted_for_evict", 0))
+    except (KeyError, ValueError) as error:
+        raise channel.not_redis("INFO") from error
 
 
 _INDEXES = (

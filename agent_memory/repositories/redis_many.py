@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.entry import EntryKey, Order, Query
-from agent_memory.models.redis import agent_prefix
+from agent_memory.models.redis import agent_prefix, memory_id_of
 from agent_memory.repositories.base import run_of
 from agent_memory.repositories.redis_indexes import chosen, in_the_way, lookups
 
@@ -35,7 +35,7 @@ def keys_answering(
             replies[place] = told
     return [
         [
-            EntryKey(run_of(query), query.agent_id, name.decode())
+            EntryKey(run_of(query), query.agent_id, memory_id_of(name))
             for name in (chosen(told, query) if told else [])
         ]
         for query, told in zip(queries, replies, strict=True)

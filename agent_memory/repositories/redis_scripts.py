@@ -19,7 +19,10 @@ only those that are not. A call of many entries is one record without their ids.
 
 from __future__ import annotations
 
+from typing import Any
+
 from agent_memory.connections.redis import Script
+from agent_memory.connections.redis_answers import are_codes, are_texts, is_number
 from agent_memory.models.redis import FIELDS
 
 # How many arguments an entry takes: one a field.
@@ -152,6 +155,22 @@ local function unregister(prefix, agents, runs, agent, run)
 end
 """
 
+
+def _written(reply: Any) -> bool:
+    """What became of each entry; or the declaration that the caller did not know."""
+    return type(reply) is bytes or (are_codes(reply) and not {0, -1}.intersection(reply))
+
+
+def _moved(reply: Any) -> bool:
+    return type(reply) is bytes or are_codes(reply)
+
+
+def _replaced(reply: Any) -> bool:
+    if type(reply) in (bytes, int):
+        return True
+    return are_texts(reply) and len(reply) == 2
+
+
 # KEYS: also the declared attributes. ARGV: agent, run, now, the attributes that the caller knows,
 # then the fields of each entry. Gives an ``Added`` for each.
 ADD = Script(
@@ -168,7 +187,8 @@ flush()
 if #ids > 0 then register(agents, runs, ARGV[1], ARGV[2], ARGV[3]) end
 log(prefix, ARGV[3], ids, rewritten and '!' or '+')
 return outcome
-"""
+""",
+    answers=_written,
 )
 
 # KEYS: also the declared attributes. ARGV: the fields of one entry, its revision being the one it
@@ -192,7 +212,8 @@ write(prefix, 1)
 flush()
 log(prefix, ARGV[#ARGV], {ARGV[1]}, '!')
 return {old[3], old[4]}
-"""
+""",
+    answers=_replaced,
 )
 
 # ARGV: now, then memory id, revision, vector and encoder version of each ('' for none), and the
@@ -223,7 +244,8 @@ for i = 2, #ARGV, 6 do
 end
 log(prefix, ARGV[1], ids, '!')
 return outcome
-"""
+""",
+    answers=are_codes,
 )
 
 # ARGV: the time, then memory id and count of each. Gives 1 or 0 (absent) for each.
@@ -243,7 +265,8 @@ for i = 2, #ARGV, 2 do
   outcome[#outcome + 1] = last and 1 or 0
 end
 return outcome
-"""
+""",
+    answers=are_codes,
 )
 
 # ARGV: agent, run, now, then memory id, revision and retrieval count of each ('' for any;
@@ -283,7 +306,8 @@ flush()
 log(prefix, ARGV[3], gone, '-')
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
-"""
+""",
+    answers=are_codes,
 )
 
 # KEYS: the source's three, then the destination's, then the attributes declared there. ARGV: agent,
@@ -320,7 +344,8 @@ log(to, ARGV[3], moved, rewritten and '!' or '+')
 if #moved > 0 then register(to_agents, to_runs, ARGV[1], ARGV[2], ARGV[3]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return outcome
-"""
+""",
+    answers=_moved,
 )
 
 # KEYS: the open moves. ARGV: a token to take out, one to put in, and what of it to note.
@@ -376,5 +401,6 @@ redis.call('DEL', prefix .. 'steps', prefix .. 'times', prefix .. 'importance', 
 for i = 3, #ARGV do redis.call('DEL', prefix .. 'type:' .. ARGV[i]) end
 unregister(prefix, agents, runs, ARGV[1], ARGV[2])
 return #ids
-"""
+""",
+    answers=is_number,
 )

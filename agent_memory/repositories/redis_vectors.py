@@ -20,6 +20,7 @@ from agent_memory.connections.redis import Command, RedisChannel
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import MemoryType, Query
 from agent_memory.forking import after_fork
+from agent_memory.models.redis import memory_id_of
 from agent_memory.repositories.base import Probe
 
 MAX_BYTES = 256 * 1024**2
@@ -181,7 +182,7 @@ class AgentVectors:
     def _take(self, names: Sequence[bytes], replies: Sequence[Any]) -> None:
         groups: dict[_GroupKey, list[tuple[str, NDArray[np.float32], list[float]]]] = {}
         for raw, reply in zip(names, replies, strict=True):
-            name = raw.decode()
+            name = memory_id_of(raw)
             if any(field is not None for field in reply):
                 vector = _vector(reply[0])
                 version = None if reply[1] is None else _number(reply[1], int)

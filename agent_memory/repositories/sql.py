@@ -510,6 +510,9 @@ class LtmRepository(LongTermMemory):
 
     def _contents(self, row: Any) -> dict[str, Any]:
         """The contents of a row, which may have been coded beside its vector."""
+        # SQLite keeps a value of any type in any column.
+        if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
+            raise EncodingError("contents or step are of another type than was stored")
         vector = vector_of(row) if is_coded(row.contents) else None
         return self._codec.decode(row.contents, row.step_number, vector)
 
@@ -526,7 +529,7 @@ def _vectors(version: int | None, rows: Sequence[Any]) -> Vectors:
         return Vectors(version, ids, np.zeros((len(ids), 0), np.float32))
     try:
         matrix = decode_vectors(rows[0].embedding_coding, [row.embedding for row in rows])
-    except EncodingError as error:
+    except (EncodingError, TypeError, ValueError) as error:
         raise EncodingError(f"entry {ids[0]}: {error}") from error
     return Vectors(version, ids, matrix)
 

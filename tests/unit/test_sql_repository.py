@@ -170,7 +170,7 @@ def test_what_cannot_be_stored_is_refused_before_any_batch(engine: Engine) -> No
     for bad in (
         an_entry(contents={"a": "x" * 60}),
         an_entry(contents={"a": print}),
-        an_entry(retrieval_count=2**63),
+        an_entry(revision=2**63 - 1),
     ):
         with pytest.raises(InvalidEntry):
             repository.add_many([an_entry(), bad])

@@ -1,0 +1,113 @@
+"""What a server may answer: anything else comes from what is no Redis, or from one that lies.
+
+An answer of another kind would end as a TypeError somewhere in the code that reads it. So each is
+looked at where it comes in, by the name of its command; scripts bring a check of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Check = Callable[[Any], bool]
+
+_TEXT = frozenset({bytes, str})
+
+
+def is_number(reply: Any) -> bool:
+    """Whether an answer is an integer."""
+    return type(reply) is int
+
+
+def is_text(reply: Any) -> bool:
+    """Whether an answer is text, as servers give it."""
+    return type(reply) in _TEXT
+
+
+def is_text_or_nothing(reply: Any) -> bool:
+    """Whether an answer is text or nil."""
+    return reply is None or type(reply) is bytes
+
+
+def are_texts(reply: Any) -> bool:
+    """Whether an answer is a list of texts."""
+    return type(reply) in (list, set) and {bytes}.issuperset(map(type, reply))
+
+
+def are_numbers(reply: Any) -> bool:
+    """Whether an answer is a list of integers."""
+    return type(reply) is list and {int}.issuperset(map(type, reply))
+
+
+def are_codes(reply: Any) -> bool:
+    """Whether an answer is a list of codes from -1 to 2, as the scripts that write give."""
+    return are_numbers(reply) and (not reply or (min(reply) >= -1 and max(reply) <= 2))
+
+
+def anything(_reply: Any) -> bool:
+    """What whoever asks looks at itself."""
+    return True
+
+
+def _are_texts_or_nothing(reply: Any) -> bool:
+    return type(reply) is list and {bytes, type(None)}.issuperset(map(type, reply))
+
+
+def _are_pairs(reply: Any) -> bool:
+    # What the fields hold is looked at by those who make entries of them.
+    return type(reply) is list and len(reply) % 2 == 0
+
+
+def _is_log(reply: Any) -> bool:
+    return type(reply) is list and all(
+        type(record) in (list, tuple)
+        and len(record) == 2
+        and type(record[0]) is bytes
+        and are_texts(record[1])
+        and len(record[1]) == 2
+        for record in reply
+    )
+
+
+_CHECKS: Mapping[str, Check] = {
+    "PING": is_text,
+    "GET": is_text_or_nothing,
+    "HGET": is_text_or_nothing,
+    "DUMP": is_text_or_nothing,
+    "INFO": lambda reply: type(reply) is bytes,
+    "TYPE": lambda reply: type(reply) is bytes,
+    "HGETALL": _are_pairs,
+    "SMEMBERS": are_texts,
+    "ZRANGEBYSCORE": are_texts,
+    "ZREVRANGEBYSCORE": are_texts,
+    "ZRANGE": are_texts,
+    "ZREVRANGE": are_texts,
+    "XRANGE": _is_log,
+    "XREVRANGE": _is_log,
+    "ZCARD": is_number,
+    "HDEL": is_number,
+    "SADD": is_number,
+    "MEMORY": lambda reply: reply is None or type(reply) is int,
+}
+
+
+def name_of(command: Sequence[Any] | bytes) -> str:
+    """The name of a command, be it packed already."""
+    if isinstance(command, bytes):
+        return command.split(b"\r\n", 3)[2].decode()
+    return str(command[0])
+
+
+def is_sound(command: Sequence[Any] | bytes, reply: Any) -> bool:
+    """Whether an answer is of a kind that a Redis server gives to a command.
+
+    Args:
+        command: The command; one that is not known here may be answered with anything.
+        reply: The answer, no error.
+    """
+    name = name_of(command)
+    if name == "HMGET":
+        packed = isinstance(command, bytes)
+        words = int(command[1 : command.index(b"\r\n")]) if packed else len(command)  # type: ignore[arg-type]
+        return _are_texts_or_nothing(reply) and len(reply) == words - 2
+    return _CHECKS.get(name, anything)(reply)

@@ -1,0 +1,52 @@
+"""Translates what goes wrong with a Redis server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from agent_memory.errors import CommandRefused, StoreUnavailable, WritesRefused
+
+# What a server says that would take no entry at all, and may take them later. redis-py cuts off
+# the words it has classes for; older servers put a script's error into a sentence.
+_NO_WRITES = re.compile(r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|BUSY|LOADING) ")
+_NO_WRITES_CLASSES = tuple(
+    getattr(redis.exceptions, name)
+    for name in ("OutOfMemoryError", "ReadOnlyError", "NoPermissionError", "MasterDownError",
+                 "ClusterDownError")
+)  # fmt: skip
+
+
+@contextmanager
+def translating_redis_errors(where: str) -> Iterator[None]:
+    """Raise this package's errors for redis-py's, chained.
+
+    Args:
+        where: The server, as messages shall call it. No secrets.
+
+    Raises:
+        StoreUnavailable: The server does not answer, refuses, or is none.
+    """
+    try:
+        yield
+    except redis.exceptions.AuthenticationError as error:
+        raise StoreUnavailable(
+            f"{where} refuses the password ({error}); check redis_url or password"
+        ) from error
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+        raise StoreUnavailable(
+            f"{where} does not answer ({error}); start it, or correct host and port or "
+            "redis_url; without them the embedded server is used"
+        ) from error
+    except redis.exceptions.ResponseError as error:
+        takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
+        kind = WritesRefused if takes_none else CommandRefused
+        raise kind(f"{where} refuses: {error}") from error
+    except redis.exceptions.RedisError as error:
+        raise StoreUnavailable(
+            f"{where} does not answer as a Redis server does ({error}); correct host and "
+            "port or redis_url"
+        ) from error

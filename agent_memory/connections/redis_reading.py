@@ -1,0 +1,76 @@
+"""Reads answers of a Redis server within bounds, whatever it sends.
+
+hiredis takes in an answer for as long as there is more of it, and a socket's timeout begins anew
+with each byte. So both are bounded here: how large one answer may be, and how slowly it may come.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import redis
+from redis.connection import DefaultParser
+
+LARGEST_ANSWER = 544 * 1024 * 1024
+"""How many bytes an answer may have: the largest value of a Redis server, and what is around it."""
+
+LONGEST_LINE = 1024 * 1024
+"""How many bytes an error, a number or a status may have."""
+
+LEAST_SPEED = 256 * 1024
+"""How many bytes a second have to come of an answer that takes longer than the patience."""
+
+PATIENCE = 30.0
+"""How long an answer may take whatever its speed, in seconds."""
+
+_BULKS = b"$*"
+
+
+class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes without types here
+    """redis-py's parser, which gives up an answer that is too large or too slow."""
+
+    _taken = 0
+    _begun = 0.0
+    _is_line = False
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read one answer.
+
+        Raises:
+            redis.exceptions.InvalidResponse: It is none, or too large.
+            redis.exceptions.TimeoutError: It comes too slowly.
+        """
+        self._taken = 0
+        try:
+            return super().read_response(*args, **kwargs)
+        except (TypeError, ValueError, MemoryError) as error:
+            # A map by what is no key, a text that is none, a length beyond any memory.
+            raise redis.exceptions.InvalidResponse(
+                f"an answer that cannot be read ({type(error).__name__})"
+            ) from error
+
+    def read_from_socket(self, *args: Any, **kwargs: Any) -> Any:
+        """Read what has come of an answer."""
+        if self._taken:
+            self._check()
+        reader = self._reader
+        before = 0 if reader is None else reader.len()
+        is_first = not self._taken and not self.has_more
+        answer = super().read_from_socket(*args, **kwargs)
+        if not self._taken:
+            self._begun = time.monotonic()
+            self._is_line = is_first and self._buffer[0] not in _BULKS
+        self._taken += max(0 if self._reader is None else self._reader.len() - before, 1)
+        return answer
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more has come than the answers that were read."""
+        return self._reader is not None and bool(self._reader.has_data())
+
+    def _check(self) -> None:
+        if self._taken > (LONGEST_LINE if self._is_line else LARGEST_ANSWER):
+            raise redis.exceptions.InvalidResponse(f"an answer of more than {self._taken} bytes")
+        if time.monotonic() > self._begun + PATIENCE + self._taken / LEAST_SPEED:
+            raise redis.exceptions.TimeoutError("its answer comes too slowly, or never ends")

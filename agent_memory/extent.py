@@ -1,0 +1,112 @@
+"""How much contents would need, told before any of it is copied.
+
+What looks small may be endless: a list within itself, lists that share their parts (forty levels of
+two are a billion), an array that repeats one number along an axis. Encoding such would take the
+memory first and find the limit afterwards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+_SCALARS = frozenset(
+    {int, float, bool, complex, type(None), np.bool_, *np.sctypeDict.values()}
+    - {np.str_, np.bytes_, np.void, np.object_}
+)
+_STR = frozenset({str})
+_SIZED = frozenset({str, bytes, bytearray})
+_LISTS = frozenset({list, tuple, set, frozenset})
+
+
+class TooDeep(ValueError):
+    """Contents are nested too deep, or within themselves."""
+
+
+class TooMuch(ValueError):
+    """Contents need more bytes than are allowed."""
+
+
+def measure(contents: object, most: int, deepest: int) -> None:
+    """See that contents are no larger and no deeper than is allowed.
+
+    What is counted is never more than the encoded contents need; an array of elements without
+    bytes counts one for each.
+
+    Args:
+        contents: A mapping, dataclass or pydantic model of anything.
+        most: Bytes.
+        deepest: Levels of lists and mappings within each other.
+
+    Raises:
+        TooDeep: They are deeper.
+        TooMuch: They are larger.
+    """
+    left = most
+    pending: list[tuple[Any, int]] = [(contents, 0)]
+    while pending:
+        value, depth = pending.pop()
+        if depth > deepest:
+            raise TooDeep("nested too deep, or within itself")
+        parts, weight = _taken_apart(value)
+        if not hasattr(parts, "__len__"):  # it may be endless
+            parts = tuple(islice(parts, left + 1))
+        left -= weight + len(parts)  # type: ignore[arg-type]  # asked above
+        for part in parts if left >= 0 else ():
+            kind = type(part)
+            if kind in _SIZED:
+                left -= len(part)
+            elif kind not in _SCALARS:
+                pending.append((part, depth + 1))
+        if left < 0:
+            raise TooMuch(f"more than {most} bytes")
+
+
+def _taken_apart(value: Any) -> tuple[Iterable[Any], int]:
+    """What a value holds, and how many bytes it needs besides."""
+    kind = type(value)
+    if kind is dict:
+        if not _STR.issuperset(map(type, value)):
+            return _keys_and_values(value), 0
+        return value.values(), len("".join(value))
+    if kind in _LISTS:
+        # The common long list, of numbers, is gone through in a fraction of the time.
+        if len(value) > 16 and _SCALARS.issuperset(map(type, value)):
+            return (), len(value)
+        return value, 0
+    return _odd_one_apart(value)
+
+
+def _odd_one_apart(value: Any) -> tuple[Iterable[Any], int]:
+    """The same of what is met more rarely."""
+    if isinstance(value, np.ndarray):
+        return (), max(value.nbytes, value.size)
+    sized: Any = next((kind for kind in (str, bytes, bytearray) if isinstance(value, kind)), None)
+    if sized is not None:
+        return (), sized.__len__(value)  # not what a class derived from it makes of it
+    if isinstance(value, Mapping):
+        return _keys_and_values(value), 0
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return iter(value), 0
+    if isinstance(value, enum.Enum):
+        return (value.value,), 0
+    return _fields(value), 0
+
+
+def _keys_and_values(value: Mapping[Any, Any]) -> Iterable[Any]:
+    for key, part in value.items():
+        yield key
+        yield part
+
+
+def _fields(value: Any) -> Iterable[Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return (getattr(value, field.name) for field in dataclasses.fields(value))
+    names = getattr(type(value), "__pydantic_fields__", None) or ()
+    more = (getattr(value, "__pydantic_extra__", None) or {}) if names else {}
+    return (*(getattr(value, name) for name in names), *more.values())
