@@ -35,8 +35,13 @@ types: install
 contracts: install
 	$(BIN)/lint-imports
 
-bench: install
+bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[bench]'
+	@touch $@
 
 # 300 kills and more; prints how many there were, and what was met that must not be.
 faults: install

@@ -48,7 +48,9 @@ class Sizes(NamedTuple):
     """The same without what vectors tell."""
     level_1: float
     inside: float
-    """The share of numbers within their bounds."""
+    """The share of values within their bounds, exact where they have none."""
+    values: int
+    """How many were compared at each level."""
 
 
 class Coded(NamedTuple):
@@ -105,14 +107,16 @@ def sizes(of: Coded) -> Sizes:
     # Beside, alone, level 1.
     each = [MARK_BYTES + sum(len(one or b"") for one in coded) / len(coded)
             for coded in (beside, alone, finer)]  # fmt: skip
-    return Sizes(of.name, each[0], each[1], each[2], min(inside))
+    within = [one for all_of_them in inside for one in all_of_them]
+    share = sum(within) / len(within)
+    return Sizes(of.name, each[0], each[1], each[2], share, len(inside[0]))
 
 
 def _inside(
     code: ContentsCode,
     contents: Sequence[Mapping[str, Any]],
     found: Sequence[tuple[dict[str, Any], int, int] | EncodingError],
-) -> float:
+) -> list[bool]:
     within: list[bool] = []
     for original, one in zip(contents, found, strict=True):
         if isinstance(one, EncodingError):
@@ -125,7 +129,7 @@ def _inside(
         assert before[0] == after[0]
         for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True):
             within.append(bool(was == is_now or abs(was - is_now) <= bounds[path]))
-    return sum(within) / len(within)
+    return within
 
 
 def _size(of: Coded) -> Figure:

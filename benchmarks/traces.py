@@ -30,8 +30,8 @@ def traces(steps: int = STEPS) -> Iterator[Trace]:
         steps: How many entries each has, about.
     """
     yield from gymnasium_traces(steps)
-    yield _sugarscape(steps)
-    yield _boids(steps)
+    yield sugarscape(steps)
+    yield boids(steps)
 
 
 def gymnasium_traces(steps: int = STEPS) -> Iterator[Trace]:
@@ -64,7 +64,8 @@ def _gymnasium(name: str, steps: int) -> Trace:
     return Trace(name, contents, list(range(steps)))
 
 
-def _sugarscape(steps: int) -> Trace:
+def sugarscape(steps: int) -> Trace:
+    """Mesa's traders, who gather and trade."""
     from mesa.examples import SugarscapeG1mt  # noqa: PLC0415  # half a second
 
     contents: list[dict[str, Any]] = []
@@ -95,7 +96,8 @@ def _trader(trader: Any) -> dict[str, Any]:
     }
 
 
-def _boids(steps: int) -> Trace:
+def boids(steps: int) -> Trace:
+    """Mesa's birds, who fly in flocks."""
     from mesa.examples import BoidFlockers  # noqa: PLC0415  # half a second
 
     contents: list[dict[str, Any]] = []

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from agent_memory import EncodingError
+from agent_memory.coding.artifact import to_bytes
+from agent_memory.coding.codes import Codes, Uncoded
 from agent_memory.coding.fitted import fit_code
 from agent_memory.compression import ContentsCodec
 from agent_memory.contents import pack
@@ -38,22 +43,49 @@ def test_no_flipped_bit_of_stored_contents_is_taken_for_another_value(
     assert told >= 8 * len(stored) - 8
 
 
-def test_a_fitted_code_refuses_most_flipped_bits_by_itself() -> None:
-    states = [{"a": RANDOM.gauss(0, 1), "b": RANDOM.choice("xyz"), "c": n} for n in range(600)]
-    code = fit_code(states[:500], range(500))
-    told = flipped = 0
-    for step in range(500, 520):
-        message = code.encode(states[step], step, 2)
-        assert message is not None
-        for bit in range(8 * len(message)):
-            damaged = bytearray(message)
-            damaged[bit // 8] ^= 1 << bit % 8
+class _One:
+    """The code of version 1."""
+
+    def __init__(self, code: bytes) -> None:
+        self._code = code
+
+    def code(self, version: int) -> bytes | None:
+        return self._code if version == 1 else None
+
+
+def test_coded_contents_tell_flipped_bits_of_themselves_and_of_what_they_are_read_with() -> None:
+    numbers = np.random.default_rng(5)
+    vectors = numbers.standard_normal((600, 8)).astype(np.float32)
+    states = [
+        {"a": float(row[0] + row[1]), "b": RANDOM.choice("xyz"), "c": n, "d": float(row[2])}
+        for n, row in enumerate(vectors)
+    ]
+    codes = Codes(_One(to_bytes(fit_code(states[:500], range(500), vectors=vectors[:500]))))
+    codes.use(1)
+    missed = flipped = 0
+    for step in range(500, 540):
+        vector = vectors[step]
+        stored = codes.encode(Uncoded(states[step], step, 2, vector, 1))
+        assert stored is not None
+        right = codes.decode(stored, step, vector)
+        damaged = [(one, step, vector) for one in _flipped(stored)]
+        beside = [np.frombuffer(one, np.float32) for one in _flipped(vector.tobytes())]
+        damaged += [(stored, step, one) for one in beside]
+        damaged += [(stored, step ^ 1 << bit, vector) for bit in range(20)]
+        for one in damaged:
             flipped += 1
-            try:
-                code.decode(bytes(damaged), step)
-            except EncodingError:
-                told += 1
-    assert told > 0.9 * flipped
+            with suppress(EncodingError):
+                missed += codes.decode(*one) != right
+    assert flipped > 10_000
+    assert missed < flipped / 500
+
+
+def _flipped(stored: bytes) -> Iterator[bytes]:
+    # All but the first byte's, which name another version.
+    for bit in range(8, 8 * len(stored)):
+        damaged = bytearray(stored)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield bytes(damaged)
 
 
 @pytest.mark.parametrize("contents", CONTENTS)
