@@ -307,6 +307,8 @@ class Encoders:
     def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
         """Decode the vector of a memory to a state, and tell how far to trust it.
 
+        Beside it stands what is kept of an entry's contents, with its bounds.
+
         Args:
             given: An entry, whose vector says which version made it; or a vector of any tier,
                 made by the current version.
@@ -329,7 +331,10 @@ class Encoders:
                 f"vectors of version {version} cannot be decoded; train an encoder "
                 "(train_encoder) and encode what is stored anew (encoders.reencode)"
             )
-        return encoder.reconstruct(vector)
+        rebuilt = encoder.reconstruct(vector)
+        if not isinstance(given, MemoryEntry):
+            return rebuilt
+        return replace(rebuilt, contents=given.contents, bounds=given.error_bounds or {})
 
     def _check_activation(self) -> None:
         config = self._resources.config.autoencoder_config

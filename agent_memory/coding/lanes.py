@@ -19,6 +19,7 @@ from agent_memory.errors import EncodingError
 
 _AT_ONCE = 2_000  # messages; more fit no cache
 _FEWEST = 8  # messages that are worth it
+_FURTHEST = 2**61  # from the first cell of a column of integers
 
 Marks = NDArray[np.bool_]
 
@@ -216,13 +217,12 @@ def _cells(
     if isinstance(numbers, Lattice):
         cells, sound = numbers.cells(np.array(plain, np.float64))
         return cells, sound & right
-    try:
-        integers = np.array(plain, np.int64)
-        integers = integers - numbers.base
-    except OverflowError:
-        small = [value if -(2**62) < value < 2**62 else 0 for value in plain]
-        right &= np.array([a == b for a, b in zip(small, plain, strict=True)], np.bool_)
-        integers = np.array(small, np.int64) - numbers.base
+    # In Python's own integers, which have no end; those that lie far beyond are no cells.
+    beyond = [int(value) - numbers.base for value in plain]
+    near = [-_FURTHEST < value < _FURTHEST for value in beyond]
+    right &= np.array(near, np.bool_)
+    integers = np.array([value if fits else 0 for value, fits in zip(beyond, near, strict=True)],
+                        np.int64)  # fmt: skip
     if numbers.with_step:
         integers = integers - steps
     return integers, right
@@ -313,8 +313,10 @@ def _gets(
     if predicted is not None:
         cells += np.where(numeric, predicted, 0)
     if not isinstance(numbers, Lattice):
-        integers = cells + numbers.base + (steps if numbers.with_step else 0)
-        return _mixed(column, _typed(column, integers.tolist()), choices, numeric)
+        base, told = numbers.base, steps.tolist() if numbers.with_step else repeat(0)
+        # In Python's own integers, as they are coded.
+        integers = [base + cell + step for cell, step in zip(cells.tolist(), told)]  # noqa: B905  # repeat has no end
+        return _mixed(column, _typed(column, integers), choices, numeric)
     cells = cells * numbers.ratio
     if level == 1 and numbers.ratio > 1:
         width = TOTAL // numbers.ratio

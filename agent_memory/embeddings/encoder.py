@@ -71,10 +71,15 @@ class Reconstruction:
         state: Nested dicts and lists; see ``FeatureSchema.states``.
         errors: By path, as measured on states that were held out of the training, at the width
             of the vector.
+        contents: Of an entry what is kept of its contents, in the shape and types of the
+            original; None of a vector alone.
+        bounds: By path, how far numbers of the contents may be off; the others are exact.
     """
 
     state: dict[Any, Any]
     errors: Mapping[str, FieldError]
+    contents: Mapping[str, Any] | None = None
+    bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
 from agent_memory.cli.commands import app
+from agent_memory.coding.structure import leaf_paths, take_apart
 from agent_memory.contents import code_named_by
-from agent_memory.errors import EncoderInUse, EncoderNotFound, StoreReadOnly
+from agent_memory.errors import EncoderInUse, EncoderNotFound, InvalidEntry, StoreReadOnly
 
 LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 40},
@@ -210,6 +211,27 @@ def test_fidelity_is_measured_and_drift_is_advised(
     assert any("shape" in advice for advice in system.encoders.fidelity().advice)
 
 
+def test_a_memory_of_any_tier_is_reconstructed_beside_what_is_kept_of_it(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 300)
+    system.train_encoder(network=False)
+    system.encoders.reencode()
+    system.encoders.recode()
+    for tier in (system.stm, system.im, system.ltm):
+        entry = tier.find(Query(run_id="default", agent_id="ant", limit=1))[0]
+        rebuilt, original = system.reconstruct(entry), state(entry.step_number)
+        assert rebuilt.contents is not None
+        assert [*rebuilt.contents] == [*original]
+        assert type(rebuilt.contents["sum"]) is float
+        assert abs(rebuilt.contents["sum"] - original["sum"]) <= rebuilt.bounds.get("sum", 0.0)
+        assert rebuilt.state["mood"] == original["mood"]
+        assert abs(rebuilt.state["sum"] - original["sum"]) < 20 * rebuilt.errors["sum"].typical
+    vector = system.stm.oldest("default", "ant", 1)[0].embedding
+    assert vector is not None
+    assert system.reconstruct(vector).contents is None
+
+
 def test_an_untrained_version_has_nothing_to_measure(system: AgentMemorySystem) -> None:
     fill(system, 0, 50)
     found = system.encoders.fidelity()
@@ -229,3 +251,90 @@ def test_versions_are_looked_after_on_the_command_line(
     told = runner.invoke(app, ["encoder", "remove", str(first), *where])
     assert told.exit_code != 0
     assert "activate another first" in " ".join(told.output.split())
+
+
+def _names(count: int) -> list[dict[str, Any]]:
+    return [{"name": f"n{place}", "at": float(place)} for place in range(count)]
+
+
+HARD: dict[str, list[dict[str, Any]]] = {
+    "one": [{"x": 1.5, "y": [1, 2]}],
+    "constant": [{"x": 2.5, "y": "a", "z": None}] * 50,
+    "missing": [{"x": None, "y": None}] * 30,
+    "no numbers": [{"x": math.nan, "y": math.inf}, {"x": -math.inf, "y": math.nan}] * 20,
+    "numbers and none": [
+        {"x": math.nan if place % 3 else place / 7, "y": -math.inf if place % 5 else place / 3}
+        for place in range(60)
+    ],
+    "many keys": [{f"k{place}-{step}": step / 3 for place in range(100)} for step in range(50)],
+    "keys in one": [{f"k{place}": place / 3 + step for place in range(5_000)} for step in range(3)],
+    "names": _names(3_000),
+    "changing": [
+        {"x": step / 3} if step < 40 else {"x": [step / 3, "b"], "other": {"y": step}}
+        for step in range(80)
+    ],
+    "empty": [{}] * 20,
+    "huge": [{"x": 1e308 * (-1) ** step, "n": 10**30 + step} for step in range(40)],
+    "tiny": [{"x": 5e-324 * step} for step in range(40)],
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_whatever_was_trained_on_is_kept_within_bounds(
+    name: str, system: AgentMemorySystem
+) -> None:
+    states = HARD[name]
+    system.train_encoder(states, network=False)
+    told = states[:150]
+    for step, one in enumerate(told):
+        assert system.store_agent_state("ant", one, step)
+    system.maintain()
+    found = entries(system)
+    assert len(found) == len(told)
+    for entry in found:
+        before, after = take_apart(told[entry.step_number]), take_apart(entry.contents)
+        if before is None or after is None:  # too many leaves: exact
+            assert entry.contents == told[entry.step_number]
+            continue
+        assert before[0] == after[0]
+        bounds = entry.error_bounds or {}
+        for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True):
+            assert type(was) is type(is_now)
+            exact = was == is_now or (was != was and is_now != is_now)  # noqa: PLR0124  # NaN
+            assert exact or abs(was - is_now) <= bounds[path]
+
+
+def test_nothing_to_train_on_is_refused(system: AgentMemorySystem) -> None:
+    with pytest.raises(InvalidEntry):
+        system.train_encoder([])
+    with pytest.raises(InvalidEntry):
+        system.train_encoder()
+    assert [record.version for record in system.encoders.versions()] == [0]
+
+
+def test_a_tolerance_of_zero_is_exact(tmp_path: Path) -> None:
+    told = {"place[0]": {"level_1": 0.0, "level_2": 0.0}, "sum": {"level_1": 0.0}}
+    with AgentMemorySystem(config_of(tmp_path, tolerances=told)) as system:
+        fill(system, 0, 300)
+        system.train_encoder(network=False)
+        fill(system, 300, 450)
+        for entry in entries(system):
+            assert entry.contents["place"][0] == state(entry.step_number)["place"][0]
+            assert entry.contents["sum"] == state(entry.step_number)["sum"]
+        check_bounds(system, 450)
+
+
+def test_a_training_that_is_interrupted_leaves_codes_as_they_were(
+    system: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    fill(system, 0, 200)
+    with monkeypatch.context() as patched:
+        patched.setattr("agent_memory.encoders.fit_contents", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            system.train_encoder(network=False)
+    assert [record.version for record in system.encoders.versions()] == [0]
+    fill(system, 200, 300)
+    assert not any(entry.error_bounds for entry in entries(system))
