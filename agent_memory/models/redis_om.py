@@ -244,7 +244,8 @@ class RedisEntry(HashModel):
         """One field of a stored hash, of which the rest need not be there; None if it lacks."""
         value = stored.get(name.encode())
         if value is None:
-            return None
+            # That of an entry which is not pinned is absent.
+            return False if name == "pinned" else None
         if name == "contents":
             return cls.backend().decode(value, step_of(stored) if is_coded(value) else 0)
         return _READERS[name](value)

@@ -382,7 +382,8 @@ class TestSqlBeneath:
         assert agent["run_id"] == run["id"]
         assert row["memory_id"] == bytes.fromhex(_ID)
         assert row["contents"] == _SEALED
-        assert row["embedding"] == struct.pack("<2f", 1.5, -0.0)
+        # Both are numbers of half precision, and rest so.
+        assert row["embedding"] == struct.pack("<2e", 1.5, -0.0)
         assert (row["step_number"], row["timestamp"]) == (3, 0.1 + 0.2)
         assert (row["importance_score"], row["compression_level"]) == (1 / 3, 2)
         assert (row["retrieval_count"], row["revision"]) == (5, 2)

@@ -62,7 +62,7 @@ def _beneath(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
 
 def test_the_row_holds_what_the_entry_says(repository: LtmRepository, path: Path) -> None:
     entry = an_entry(
-        embedding=np.array([1.5, -2.0], np.float32), importance_score=0.25, revision=4,
+        embedding=np.array([0.1, -2.0], np.float32), importance_score=0.25, revision=4,
         retrieval_count=2, compression_level=2, step_number=7, timestamp=8.5, encoder_version=6,
     )  # fmt: skip
     repository.add(entry)
@@ -77,7 +77,7 @@ def test_the_row_holds_what_the_entry_says(repository: LtmRepository, path: Path
     assert row[:11] == (
         *("run", "ant", "state", entry.memory_id.upper(), 7, 8.5, 0.25, 4, 2, 2, 6),
     )  # fmt: skip
-    assert row[11] == np.array([1.5, -2.0], "<f4").tobytes()
+    assert row[11] == np.array([0.1, -2.0], "<f4").tobytes()
     assert ContentsCodec().decode(row[12], 7) == entry.contents
 
 
