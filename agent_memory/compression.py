@@ -276,6 +276,8 @@ class CompressionEngine:
             InvalidEntry: One cannot be encoded.
         """
         vectors = encoder.encode(states)
+        if not len(vectors):
+            return np.zeros((0, encoder.widths.ltm), np.float32)
         return np.stack([self._at_level(encoder, vector, 2) for vector in vectors])
 
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:

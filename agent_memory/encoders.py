@@ -297,12 +297,10 @@ class Encoders:
         version = self.current if version is None else checked_version(version)
         encoder = resources.encoders.sought(version)
         wanted = [self._run_id] if runs is None else checked_run_ids(runs)
-        return measure(
-            version,
-            remembered([resources.stm], wanted, most),
-            encoder if isinstance(encoder, FittedEncoder) else None,
-            resources.codes.found(version),
-        )
+        entries = remembered([resources.stm], wanted, most)
+        vectors = resources.compression.resting(encoder, [one.contents for one in entries])
+        fitted = encoder if isinstance(encoder, FittedEncoder) else None
+        return measure(version, entries, fitted, vectors, resources.codes.found(version))
 
     def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
         """Decode the vector of a memory to a state, and tell how far to trust it.

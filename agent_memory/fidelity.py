@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, take_apart
@@ -87,6 +90,7 @@ def measure(
     version: int,
     entries: Sequence[MemoryEntry],
     encoder: FittedEncoder | None,
+    vectors: NDArray[np.float32],
     code: ContentsCode | None,
 ) -> Fidelity:
     """Measure a version on memories that are exact.
@@ -95,10 +99,11 @@ def measure(
         version: Its number.
         entries: The memories.
         encoder: The version's encoder; None: it cannot be decoded.
+        vectors: What it makes of the memories, as that rests in long-term memory: (n, dim).
         code: Its code of contents; None: it has none.
     """
     kept = {} if code is None else _kept(code, entries)
-    decoded = {} if encoder is None else _decoded(encoder, entries)
+    decoded = {} if encoder is None else _decoded(encoder, entries, vectors)
     paths = {
         path: _path(kept.get(path, _NOTHING), decoded.get(path, (None, None)))
         for path in sorted({*kept, *decoded})
@@ -170,13 +175,11 @@ def _numbers(
     ]
 
 
-def _decoded(encoder: FittedEncoder, entries: Sequence[MemoryEntry]) -> dict[str, _Expected]:
+def _decoded(
+    encoder: FittedEncoder, entries: Sequence[MemoryEntry], vectors: NDArray[np.float32]
+) -> dict[str, _Expected]:
     """The errors of numbers decoded from long-term vectors: expected, and measured, by path."""
-    if not entries:
-        return {}
-    width = encoder.widths.ltm
-    vectors = encoder.carry(encoder.encode([one.contents for one in entries]), width)
-    expected = encoder.errors.get(width, {})
+    expected = encoder.errors.get(encoder.widths.ltm, {})
     off: defaultdict[str, list[float]] = defaultdict(list)
     for one, vector in zip(entries, vectors, strict=True):
         rebuilt = flatten(encoder.reconstruct(vector).state)
