@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
+
 from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import leaf_paths, take_apart
@@ -166,7 +168,7 @@ def _numbers(
         for path, was, is_now, column in zip(
             leaf_paths(before[0]), before[1], after[1], columns, strict=True
         )
-        if path in bounds and isinstance(was, (int, float)) and math.isfinite(was)
+        if path in bounds and isinstance(was, (float, np.floating)) and math.isfinite(was)
     ]
 
 

@@ -173,6 +173,6 @@ def _differences(
         return []
     found = []
     for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True):
-        if path in bounds and isinstance(was, (float, int)) and math.isfinite(was):
+        if path in bounds and isinstance(was, (float, np.floating)) and math.isfinite(was):
             found.append((path, abs(float(was) - float(is_now))))
     return found

@@ -140,7 +140,7 @@ class Codes:
             InvalidEntry: A value cannot be stored.
             StoreUnavailable: The place where codes are registered does not answer.
         """
-        contents, step, level = asked[:3]
+        contents, step, level = asked.contents, asked.step, _level_of(asked)
         version = self._version_for(contents)
         if version is None or level == 0:
             return None
@@ -157,9 +157,10 @@ class Codes:
         groups: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
         for place, one in enumerate(asked):
             version = self._version_for(one.contents)
-            if version is not None and one.level:
+            level = _level_of(one)
+            if version is not None and level:
                 beside = _predicts(self.code(version), version, one)
-                groups[version, one.level, beside].append(place)
+                groups[version, level, beside].append(place)
         for (version, level, beside), places in groups.items():
             vectors = [asked[place].vector for place in places] if beside else None
             messages = encode_many(
@@ -264,10 +265,19 @@ def _checksum(message: bytes, step: int, vector: NDArray[np.float32] | None) -> 
     return bytes([told & 0xFF])
 
 
+def _level_of(asked: Uncoded) -> int:
+    """The level to code contents at: what was at level 2 is known no better at level 1."""
+    contents = asked.contents
+    if asked.level == 0 or not isinstance(contents, CodedContents):
+        return asked.level
+    return max(asked.level, contents.level)
+
+
 def _predicts(code: ContentsCode, version: int, asked: Uncoded) -> bool:
-    """Whether the vector beside contents is one that their code predicts from."""
+    """Whether the vector beside contents is one that their code predicts from, at level 2 only."""
     prediction = code.prediction
-    if prediction is None or asked.encoder_version != version:
+    lowest = _level_of(asked) == 2
+    if prediction is None or not lowest or asked.encoder_version != version:
         return False
     return prediction.predictor.reads(asked.vector)
 

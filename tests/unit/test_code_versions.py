@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
@@ -176,6 +178,24 @@ def test_contents_outlive_the_loss_of_their_code_s_row(tmp_path: Path) -> None:
         file.unlink()
     with AgentMemorySystem(config_of(tmp_path), upkeep=False) as system:
         assert system.im.find(Query(run_id="default", agent_id="ant")) == kept
+
+
+def test_contents_that_another_coded_anew_meanwhile_do_not_lose_their_vector(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 200)
+    version = system.train_encoder(network=False).version
+    system.encoders.reencode()
+    keys = system.ltm.keys("default", "ant")
+    read = system.ltm.get_many(keys)  # exact
+    others = [replace(one, embedding=np.ones(2, np.float32), encoder_version=0) for one in read]
+    assert system.encoders.recode().done == len(keys)
+    for known in (read, None):  # as one that encodes anew, and as a check that mends
+        assert system.ltm.reembed(others, known) == [False] * len(keys)
+    assert {entry.encoder_version for entry in system.ltm.get_many(keys)} == {version}
+    check_bounds(system, 200)
+    assert system.encoders.reencode(0).left == 0
+    check_bounds(system, 200)
 
 
 def test_fidelity_is_measured_and_drift_is_advised(
