@@ -180,6 +180,25 @@ def test_contents_outlive_the_loss_of_their_code_s_row(tmp_path: Path) -> None:
         assert system.im.find(Query(run_id="default", agent_id="ant")) == kept
 
 
+def test_a_number_that_contents_name_is_not_given_again_when_its_row_is_lost(
+    tmp_path: Path,
+) -> None:
+    with AgentMemorySystem(config_of(tmp_path)) as system:
+        fill(system, 0, 200)
+        first = system.train_encoder(network=False).version
+        fill(system, 200, 230)
+        system.encoders.reencode(0)  # no vector names it any more
+        kept = system.im.find(Query(run_id="default", agent_id="ant"))
+        assert any(entry.error_bounds for entry in kept)
+    for file in (tmp_path / "memory").glob("agent_memory.db*"):
+        file.unlink()
+    with AgentMemorySystem(config_of(tmp_path), upkeep=False) as system:
+        others = [{"place": [step / 3], "sum": 1.0} for step in range(100)]
+        assert system.train_encoder(others, network=False).version > first
+    with AgentMemorySystem(config_of(tmp_path), upkeep=False) as system:
+        assert system.im.find(Query(run_id="default", agent_id="ant")) == kept
+
+
 def test_contents_that_another_coded_anew_meanwhile_do_not_lose_their_vector(
     system: AgentMemorySystem,
 ) -> None:
