@@ -210,6 +210,8 @@ class Resources:
         code = None if self.read_only else self.versions.code(version)
         if code is not None:
             self._code_copies.keep(version, code)
+            # Other processes may have declared more since the code was fitted.
+            self.codes.keep_exact(self.declared_paths())
         self.codes.use(version)
 
     def declared_paths(self) -> list[str]:

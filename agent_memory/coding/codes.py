@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from agent_memory.coding.artifact import from_bytes
 from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import encode_many
+from agent_memory.coding.structure import path_of_keys
 from agent_memory.contents import CodedContents, marked, unmarked
 from agent_memory.errors import EncodingError
 from agent_memory.forking import after_fork
@@ -57,7 +58,8 @@ class Codes:
 
     Args:
         source: Where they are registered; None: there are none.
-        exact: Paths that must stay exact; a code that would not keep one so is not used.
+        exact: Attributes, keys joined by dots, that must stay exact; a code that would not keep one
+            so is not used.
         clock: Gives a time in seconds that never goes back.
     """
 
@@ -68,7 +70,7 @@ class Codes:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sources = [] if source is None else [source]
-        self._exact = frozenset(exact)
+        self._exact = frozenset(map(path_of_keys, exact))
         self._clock = clock
         self._loaded: dict[int, ContentsCode] = {}
         self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
@@ -99,6 +101,10 @@ class Codes:
             StoreUnavailable: The place where it is registered does not answer.
         """
         return self.code(version) if self._raw(version) is not None else None
+
+    def keep_exact(self, attributes: Iterable[str]) -> None:
+        """Keep these attributes exact too from now on; ``use`` looks at them."""
+        self._exact |= {*map(path_of_keys, attributes)}
 
     def use(self, version: int) -> None:
         """Code contents with the code of a version from now on, if it has one that keeps enough.

@@ -77,6 +77,17 @@ def leaf_paths(signature: Signature, path: str = "") -> Iterator[str]:
             yield from leaf_paths(part, f"{path}[{place}]")
 
 
+def path_of_keys(attribute: str) -> str:
+    """The path of a leaf that an attribute names by its keys, joined by dots.
+
+    They differ where keys have marks in them that have a meaning in paths.
+    """
+    path = ""
+    for key in attribute.split("."):
+        path = key_path(path, key)
+    return path
+
+
 def leaf_types(signature: Signature) -> Iterator[str]:
     """For each leaf the dtype of the array that it is an element of; "" of none."""
     if signature == LEAF:

@@ -16,7 +16,7 @@ from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
 from agent_memory.coding.structure import MAX_LEAVES, take_apart
 from agent_memory.errors import EncodingError
-from agent_memory.fitting_contents import fit_contents
+from agent_memory.fitting_contents import fit_contents, tolerances_of
 
 RNG = random.Random(0)
 STATES = [{"x": RNG.uniform(0.0, 1000.0)} for _ in range(300)]
@@ -113,6 +113,27 @@ def test_contents_with_more_leaves_than_are_told_apart_spoil_no_code() -> None:
     code = from_bytes(to_bytes(fit_code([wide, nested, arrays, most, *STATES])))
     assert code.encode(most, 0, 2) is not None
     assert code.encode(wide, 0, 2) is None
+
+
+def test_attributes_whose_keys_have_marks_of_paths_stay_exact() -> None:
+    contents = [{"home": {"at[m]": one["x"], "#": one["x"]}} for one in STATES]
+    tolerances, default = tolerances_of([], ["home.at[m]", "home.#"])
+    code, _ = fit_contents(contents, [*range(len(contents))], tolerances, default)
+    assert not code.lattices
+    code, _ = fit_contents(contents, [*range(len(contents))], {})
+    assert len(code.lattices) == 2
+    codes = Codes(Registered(v1=code), exact=["home.at[m]"])
+    codes.use(1)
+    assert codes.current is None
+
+
+def test_a_code_is_not_used_that_does_not_keep_what_others_declared_since() -> None:
+    codes = using(fit_code(STATES))
+    coded = decoded(codes, Uncoded(STATES[0], 0, 1))
+    codes.keep_exact(["x"])
+    codes.use(1)
+    assert codes.current is None
+    assert codes.encode(Uncoded(coded, 0, 2)) is None
 
 
 def test_integers_of_any_size_among_floats_are_no_error_of_a_training() -> None:
