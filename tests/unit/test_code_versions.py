@@ -275,6 +275,11 @@ def test_an_untrained_version_has_nothing_to_measure(system: AgentMemorySystem) 
     fill(system, 0, 50)
     found = system.encoders.fidelity()
     assert (found.known, found.outside, found.worse, found.advice) == (None, None, None, ())
+    assert system.encoders.fidelity(runs=["another"]).entries == 0
+    wrong: Any
+    for wrong in (0, -1, 1.5, "2"):
+        with pytest.raises(InvalidEntry, match="most"):
+            system.encoders.fidelity(most=wrong)
 
 
 def test_versions_are_looked_after_on_the_command_line(
