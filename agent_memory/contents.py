@@ -124,8 +124,13 @@ def unmarked(stored: bytes) -> tuple[int, bytes]:
 
 
 def code_named_by(stored: bytes) -> int | None:
-    """The version whose code stored contents, or their first bytes, name; None: they are exact."""
-    return unmarked(stored)[0] if is_coded(stored) else None
+    """The version whose code stored contents, or their first bytes, name.
+
+    Returns:
+        None: they are exact, or too short to tell.
+    """
+    whole = is_coded(stored) and (stored[:1] != _LONG or len(stored) >= CODED_MARK)
+    return unmarked(stored)[0] if whole else None
 
 
 def bounds_of(contents: object, stored: Mapping[str, float] | None) -> Mapping[str, float] | None:

@@ -293,6 +293,8 @@ class Encoders:
             EncodingError: What is registered is damaged.
             StoreUnavailable: A tier does not answer.
         """
+        if type(most) is not int or most < 1:
+            raise InvalidEntry(f"most: a number of memories from 1 on is needed, not {most!r:.80}")
         resources = self._resources
         version = self.current if version is None else checked_version(version)
         encoder = resources.encoders.sought(version)

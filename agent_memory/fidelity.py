@@ -171,7 +171,7 @@ def _numbers(
         for path, was, is_now, column in zip(
             leaf_paths(before[0]), before[1], after[1], columns, strict=True
         )
-        if path in bounds and isinstance(was, (int, float)) and math.isfinite(was)
+        if path in bounds and isinstance(was, (float, np.floating)) and math.isfinite(was)
     ]
 
 

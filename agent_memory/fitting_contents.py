@@ -15,7 +15,7 @@ from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.codes import MARK_BYTES
 from agent_memory.coding.fitted import fit_code
 from agent_memory.coding.lanes import decode_many, encode_many
-from agent_memory.coding.structure import leaf_paths, take_apart
+from agent_memory.coding.structure import leaf_paths, path_of_keys, take_apart
 from agent_memory.coding.tolerances import DEFAULT, EXACT, Tolerance
 from agent_memory.compression import exact_bytes
 from agent_memory.config import PathTolerance
@@ -75,10 +75,15 @@ class ContentsReport:
 def tolerances_of(
     told: Sequence[PathTolerance], exact: Sequence[str]
 ) -> tuple[dict[str, Tolerance], Tolerance]:
-    """The tolerances of a configuration by path, and that of all other paths."""
+    """The tolerances of a configuration by path, and that of all other paths.
+
+    Args:
+        told: As configured.
+        exact: Attributes that stay exact, keys joined by dots.
+    """
     named = {one.path: Tolerance(one.level_1, one.level_2, one.relative) for one in told}
     default = named.pop(EVERY_PATH, DEFAULT)
-    return named | dict.fromkeys(exact, EXACT), default
+    return named | dict.fromkeys(map(path_of_keys, exact), EXACT), default
 
 
 def fit_contents(
@@ -173,6 +178,6 @@ def _differences(
         return []
     found = []
     for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True):
-        if path in bounds and isinstance(was, (float, int)) and math.isfinite(was):
+        if path in bounds and isinstance(was, (float, np.floating)) and math.isfinite(was):
             found.append((path, abs(float(was) - float(is_now))))
     return found

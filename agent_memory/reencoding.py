@@ -13,7 +13,7 @@ from typing import NamedTuple
 from agent_memory.compression import CompressionEngine
 from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import EncodingError, InvalidEntry
-from agent_memory.repositories.base import LongTermMemory, MemoryRepository
+from agent_memory.repositories.base import LongTermMemory, MemoryRepository, tell_unreadable
 
 Progress = Callable[[int, int], object]
 """Called with how many entries were dealt with so far, and how many there are."""
@@ -128,15 +128,19 @@ def _too_wide(
     """Entries that came down while their version was not there to carry their vectors down."""
     for run_id in runs:
         for agent_id in tier.agents(run_id):
-            yield (
-                tier,
-                [
-                    EntryKey(run_id, agent_id, memory_id)
-                    for group in tier.vectors(Query(run_id=run_id, agent_id=agent_id))
-                    if group.version == version and group.matrix.shape[1] > width
-                    for memory_id in group.memory_ids
-                ],
-            )
+            try:
+                groups = tier.vectors(Query(run_id=run_id, agent_id=agent_id))
+            except EncodingError as error:
+                # One of this agent's is damaged: that keeps nobody else's from being encoded anew.
+                tell_unreadable(error)
+                continue
+            wide = [
+                EntryKey(run_id, agent_id, memory_id)
+                for group in groups
+                if group.version == version and group.matrix.shape[1] > width
+                for memory_id in group.memory_ids
+            ]
+            yield tier, wide
 
 
 def _batches(keys: Sequence[EntryKey]) -> Iterator[Sequence[EntryKey]]:

@@ -210,6 +210,8 @@ class Resources:
         code = None if self.read_only else self.versions.code(version)
         if code is not None:
             self._code_copies.keep(version, code)
+            # Other processes may have declared more since the code was fitted.
+            self.codes.keep_exact(self.declared_paths())
         self.codes.use(version)
 
     def declared_paths(self) -> list[str]:
@@ -225,12 +227,13 @@ class Resources:
         return list(dict.fromkeys(declared))
 
     def highest_version_named(self) -> int:
-        """The highest version of the encoder that any entry names.
+        """The highest version of the encoder that any entry names, by its vector or its contents.
 
-        Redis may hold vectors of versions that a long-term database which was lost had
+        Redis may hold entries of versions that a long-term database which was lost had
         registered; their numbers are not to be given to others.
         """
-        return max((version for tier in self.tiers for version in tier.versions()), default=0)
+        vectors = (version for tier in self.tiers for version in tier.versions())
+        return max([*vectors, *self.im.code_versions()], default=0)
 
     def upkeep(self, work: Callable[[], bool]) -> None:
         """Do upkeep that no caller waits for, unless it would only keep the caller waiting.

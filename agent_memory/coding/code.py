@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import copysign
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.coding import rans
-from agent_memory.coding.column import Column
+from agent_memory.coding.column import Column, is_same
 from agent_memory.coding.numbers import Lattice
 from agent_memory.coding.prediction import Predictor
 from agent_memory.coding.rans import TOTAL, TOTAL_BITS, Reader, Share, narrowed
@@ -74,13 +73,13 @@ class Shape:
 
     def is_as_ever(self, leaves: Sequence[Any]) -> bool:
         """Whether all paths that have had one value have it."""
-        at, types, values, zeros = self._usual
+        at, types, values, doubtful = self._usual
         chosen = [leaves[place] for place in at]
         # All at once: of a wide entry each would cost a call of its own.
         return (
             [*map(type, chosen)] == types
             and chosen == values
-            and all(copysign(1.0, chosen[place]) == sign for place, sign in zeros)
+            and all(is_same(chosen[place], values[place]) for place in doubtful)
         )
 
     def floats_at_once(
@@ -95,15 +94,15 @@ class Shape:
         return found
 
     @cached_property
-    def _usual(self) -> tuple[tuple[int, ...], list[type], list[Any], list[tuple[int, float]]]:
-        """The fixed places, types and values there, and which are zeros of which sign."""
+    def _usual(self) -> tuple[tuple[int, ...], list[type], list[Any], list[int]]:
+        """The fixed places, types and values there, and which may be equal and not the same."""
         values = [self.columns[at].values[0] for at in self.fixed]
-        zeros = [
-            (place, copysign(1.0, value))
+        doubtful = [
+            place
             for place, value in enumerate(values)
-            if isinstance(value, float) and value == 0.0
+            if isinstance(value, np.generic) or (isinstance(value, float) and value == 0.0)
         ]
-        return self.fixed, [*map(type, values)], values, zeros
+        return self.fixed, [*map(type, values)], values, doubtful
 
     @cached_property
     def _wide(self) -> tuple[WideFloats, list[int]] | None:

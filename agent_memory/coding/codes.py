@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from agent_memory.coding.artifact import from_bytes
 from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import encode_many
+from agent_memory.coding.structure import path_of_keys
 from agent_memory.contents import CodedContents, marked, unmarked
 from agent_memory.errors import EncodingError
 from agent_memory.forking import after_fork
@@ -57,7 +58,8 @@ class Codes:
 
     Args:
         source: Where they are registered; None: there are none.
-        exact: Paths that must stay exact; a code that would not keep one so is not used.
+        exact: Attributes, keys joined by dots, that must stay exact; a code that would not keep one
+            so is not used.
         clock: Gives a time in seconds that never goes back.
     """
 
@@ -68,7 +70,7 @@ class Codes:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sources = [] if source is None else [source]
-        self._exact = frozenset(exact)
+        self._exact = frozenset(map(path_of_keys, exact))
         self._clock = clock
         self._loaded: dict[int, ContentsCode] = {}
         self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
@@ -99,6 +101,10 @@ class Codes:
             StoreUnavailable: The place where it is registered does not answer.
         """
         return self.code(version) if self._raw(version) is not None else None
+
+    def keep_exact(self, attributes: Iterable[str]) -> None:
+        """Keep these attributes exact too from now on; ``use`` looks at them."""
+        self._exact |= {*map(path_of_keys, attributes)}
 
     def use(self, version: int) -> None:
         """Code contents with the code of a version from now on, if it has one that keeps enough.
@@ -140,7 +146,7 @@ class Codes:
             InvalidEntry: A value cannot be stored.
             StoreUnavailable: The place where codes are registered does not answer.
         """
-        contents, step, level = asked[:3]
+        contents, step, level = asked.contents, asked.step, _level_of(asked)
         version = self._version_for(contents)
         if version is None or level == 0:
             return None
@@ -157,9 +163,10 @@ class Codes:
         groups: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
         for place, one in enumerate(asked):
             version = self._version_for(one.contents)
-            if version is not None and one.level:
+            level = _level_of(one)
+            if version is not None and level:
                 beside = _predicts(self.code(version), version, one)
-                groups[version, one.level, beside].append(place)
+                groups[version, level, beside].append(place)
         for (version, level, beside), places in groups.items():
             vectors = [asked[place].vector for place in places] if beside else None
             messages = encode_many(
@@ -264,10 +271,19 @@ def _checksum(message: bytes, step: int, vector: NDArray[np.float32] | None) -> 
     return bytes([told & 0xFF])
 
 
+def _level_of(asked: Uncoded) -> int:
+    """The level to code contents at: what was at level 2 is known no better at level 1."""
+    contents = asked.contents
+    if asked.level == 0 or not isinstance(contents, CodedContents):
+        return asked.level
+    return max(asked.level, contents.level)
+
+
 def _predicts(code: ContentsCode, version: int, asked: Uncoded) -> bool:
-    """Whether the vector beside contents is one that their code predicts from."""
+    """Whether the vector beside contents is one that their code predicts from, at level 2 only."""
     prediction = code.prediction
-    if prediction is None or asked.encoder_version != version:
+    lowest = _level_of(asked) == 2
+    if prediction is None or not lowest or asked.encoder_version != version:
         return False
     return prediction.predictor.reads(asked.vector)
 

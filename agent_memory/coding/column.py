@@ -25,6 +25,7 @@ MOST_CHOICES = 1024
 _CHUNK = 12  # bits that are coded at once within a bucket
 _BYTE: tuple[Share, ...] = tuple((byte, 1, 8) for byte in range(256))
 _LONG = 255  # a length of so many bytes or more is told in four further bytes
+_AS_THEY_SEEM = frozenset({int, str, bool, bytes, type(None)})  # equal is the same
 _BEFORE = len(pack({"": None})) - 1  # bytes of a map around its one value
 
 
@@ -156,10 +157,9 @@ class Column:
             found = self.index.get((type(value), value))
         except TypeError:  # a list, say, where none was expected
             return None
-        if found is None or value != 0 or not isinstance(value, float):
+        if found is None or type(value) in _AS_THEY_SEEM:
             return found
-        same_sign = copysign(1.0, value) == copysign(1.0, self.values[found])
-        return found if same_sign else None
+        return found if is_same(value, self.values[found]) else None
 
     def lies_outside(self, value: Any) -> bool:
         """Whether a float is none that the lattice holds, and comes with its own bytes."""
@@ -204,6 +204,16 @@ class Column:
             shares.append(_BYTE[_LONG])
             shares.extend(_BYTE[byte] for byte in len(own).to_bytes(4, "big"))
         shares.extend(_BYTE[byte] for byte in own)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values of a type that are equal are the same, as 0.0 and -0.0 are not.
+
+    Nor are NumPy's of different units.
+    """
+    if isinstance(one, np.generic):
+        return bool(one.dtype == other.dtype and one.tobytes() == other.tobytes())
+    return not isinstance(one, float) or copysign(1.0, one) == copysign(1.0, other)
 
 
 def chunks(bits: int) -> list[tuple[int, int]]:

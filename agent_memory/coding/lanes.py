@@ -149,7 +149,8 @@ def _same(share: Share, count: int) -> _Put:
 def _differs(column: Column, values: Sequence[Any]) -> Marks:
     """Where a leaf has not the one value of its column."""
     usual = column.values[0]
-    if usual and values.count(usual) == len(values) and set(map(type, values)) == {type(usual)}:
+    alike = usual and not isinstance(usual, np.generic)  # which may be equal and not the same
+    if alike and values.count(usual) == len(values) and set(map(type, values)) == {type(usual)}:
         return np.zeros(len(values), np.bool_)
     return np.array([column.known(value) is None for value in values], np.bool_)
 

@@ -35,7 +35,7 @@ def take_apart(contents: Mapping[str, Any]) -> tuple[Signature, list[Any]] | Non
         signature = _signature(dict(contents), leaves, 0)
     except _TooMuch:
         return None
-    return None if signature == LEAF else (signature, leaves)
+    return None if signature == LEAF or len(leaves) > MAX_LEAVES else (signature, leaves)
 
 
 def put_together(signature: Signature, leaves: Iterator[Any]) -> Any:
@@ -77,6 +77,17 @@ def leaf_paths(signature: Signature, path: str = "") -> Iterator[str]:
             yield from leaf_paths(part, f"{path}[{place}]")
 
 
+def path_of_keys(attribute: str) -> str:
+    """The path of a leaf that an attribute names by its keys, joined by dots.
+
+    They differ where keys have marks in them that have a meaning in paths.
+    """
+    path = ""
+    for key in attribute.split("."):
+        path = key_path(path, key)
+    return path
+
+
 def leaf_types(signature: Signature) -> Iterator[str]:
     """For each leaf the dtype of the array that it is an element of; "" of none."""
     if signature == LEAF:
@@ -109,7 +120,7 @@ def _signature(value: Any, leaves: list[Any], depth: int) -> Signature:
 
 
 def _of_dict(value: dict[Any, Any], leaves: list[Any], depth: int) -> Signature:
-    if depth > _MAX_DEPTH or len(leaves) > MAX_LEAVES:
+    if depth > _MAX_DEPTH or len(leaves) + len(value) > MAX_LEAVES:
         raise _TooMuch
     for key in value:
         if type(key) is not str:
@@ -129,9 +140,13 @@ def _of_list(value: Any, leaves: list[Any], depth: int, kind: str) -> Signature:
 
 
 def _of_array(value: np.ndarray[Any, Any], leaves: list[Any]) -> Signature:
-    # The elements of a long double are themselves.
-    if value.size > _MAX_ARRAY or value.dtype.itemsize > 8 or not value.ndim:
+    # The elements of a long double are themselves. Half precision would round what lies on a
+    # lattice once more, beyond its bound.
+    kept_whole = value.dtype.itemsize > 8 or value.dtype == np.float16
+    if kept_whole or value.size > _MAX_ARRAY or not value.ndim:
         leaves.append(value)
         return LEAF
+    if len(leaves) + value.size > MAX_LEAVES:
+        raise _TooMuch
     leaves.extend(value.ravel().tolist())
     return ("a", value.dtype.str, value.shape)

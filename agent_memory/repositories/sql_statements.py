@@ -220,10 +220,20 @@ def numbers_by_mark(models: LtmModels) -> Select[*tuple[Any, ...]]:
     """How many entries begin with each of the marks that name the code of their contents."""
     mark = func.substr(models.LtmEntry.contents, 1, CODED_MARK)
     first = func.substr(models.LtmEntry.contents, 1, 1)
-    coded = first.between(bytes([CODED_FROM]), bytes([CODED_BELOW - 1]))
     short = case((first < bytes([CODED_BELOW - 1]), first), else_=mark)
     numbers = select(short.label("mark"), func.count().label("number"))
-    return numbers.where(coded).group_by(short)
+    return numbers.where(_is_coded(models)).group_by(short)
+
+
+def rows_with_code(models: LtmModels, rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    """Those of some rows whose contents a fitted code has coded."""
+    entry = models.LtmEntry
+    return select(entry.id).where(entry.id.in_(rows), _is_coded(models))
+
+
+def _is_coded(models: LtmModels) -> ColumnElement[bool]:
+    first = func.substr(models.LtmEntry.contents, 1, 1)
+    return first.between(bytes([CODED_FROM]), bytes([CODED_BELOW - 1]))
 
 
 def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:

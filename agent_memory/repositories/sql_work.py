@@ -36,6 +36,7 @@ from agent_memory.repositories.sql_statements import (
     chunked,
     is_canonical,
     locations,
+    rows_with_code,
     runs_with_tombstones,
     table_of,
     tombstones,
@@ -154,11 +155,13 @@ class UnitOfWork:
             entries: The entries.
             read: As they were read; given, only the vector that one had is replaced.
             contents: Their contents, coded, which may stand on their vectors; None: those that
-                are stored do not.
+                were read do not. Where they do by now, as they were coded anew meanwhile, the
+                entry stays as it is: without its vector nobody could read it again.
         """
         self._names.note_versions({entry.encoder_version for entry in entries})
         located = self.locate(entry.key for entry in entries)
         stored = {} if read is None else self._vectors(place.row for place in located.values())
+        standing = self._standing_on_vectors(place.row for place in located.values())
         table, changes, outcome = self._entries, [], []
         known: Sequence[MemoryEntry | None] = [None] * len(entries) if read is None else read
         for entry, before, coded in zip(entries, known, contents, strict=True):
@@ -166,6 +169,8 @@ class UnitOfWork:
             there = place is not None and place.age[0] == entry.revision
             if there and place is not None and before is not None:
                 there = same_vector(replace(before, **stored[place.row]), before)
+            if place is not None and coded is None:
+                there = there and place.row not in standing
             outcome.append(there)
             if place is not None and there:
                 coding, vector = code_embedding(entry)
@@ -214,6 +219,14 @@ class UnitOfWork:
             }
             for chunk in chunked(rows, IN_LIST)
             for row in self.connection.execute(select(*asked).where(table.c.id.in_(chunk)))
+        }
+
+    def _standing_on_vectors(self, rows: Iterable[int]) -> set[int]:
+        """Those of some rows whose contents may have been coded beside their vectors."""
+        return {
+            row
+            for chunk in chunked(rows, IN_LIST)
+            for row in self.connection.scalars(rows_with_code(self._models, chunk))
         }
 
     def touch(self, counts: Mapping[int, int], at: float) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
@@ -178,6 +180,43 @@ def test_contents_outlive_the_loss_of_their_code_s_row(tmp_path: Path) -> None:
         assert system.im.find(Query(run_id="default", agent_id="ant")) == kept
 
 
+def test_a_number_that_contents_name_is_not_given_again_when_its_row_is_lost(
+    tmp_path: Path,
+) -> None:
+    with AgentMemorySystem(config_of(tmp_path)) as system:
+        fill(system, 0, 200)
+        first = system.train_encoder(network=False).version
+        fill(system, 200, 230)
+        system.encoders.reencode(0)  # no vector names it any more
+        kept = system.im.find(Query(run_id="default", agent_id="ant"))
+        assert any(entry.error_bounds for entry in kept)
+    for file in (tmp_path / "memory").glob("agent_memory.db*"):
+        file.unlink()
+    with AgentMemorySystem(config_of(tmp_path), upkeep=False) as system:
+        others = [{"place": [step / 3], "sum": 1.0} for step in range(100)]
+        assert system.train_encoder(others, network=False).version > first
+    with AgentMemorySystem(config_of(tmp_path), upkeep=False) as system:
+        assert system.im.find(Query(run_id="default", agent_id="ant")) == kept
+
+
+def test_contents_that_another_coded_anew_meanwhile_do_not_lose_their_vector(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 200)
+    version = system.train_encoder(network=False).version
+    system.encoders.reencode()
+    keys = system.ltm.keys("default", "ant")
+    read = system.ltm.get_many(keys)  # exact
+    others = [replace(one, embedding=np.ones(2, np.float32), encoder_version=0) for one in read]
+    assert system.encoders.recode().done == len(keys)
+    for known in (read, None):  # as one that encodes anew, and as a check that mends
+        assert system.ltm.reembed(others, known) == [False] * len(keys)
+    assert {entry.encoder_version for entry in system.ltm.get_many(keys)} == {version}
+    check_bounds(system, 200)
+    assert system.encoders.reencode(0).left == 0
+    check_bounds(system, 200)
+
+
 def test_fidelity_is_measured_and_drift_is_advised(
     system: AgentMemorySystem, tmp_path: Path
 ) -> None:
@@ -236,6 +275,11 @@ def test_an_untrained_version_has_nothing_to_measure(system: AgentMemorySystem) 
     fill(system, 0, 50)
     found = system.encoders.fidelity()
     assert (found.known, found.outside, found.worse, found.advice) == (None, None, None, ())
+    assert system.encoders.fidelity(runs=["another"]).entries == 0
+    wrong: Any
+    for wrong in (0, -1, 1.5, "2"):
+        with pytest.raises(InvalidEntry, match="most"):
+            system.encoders.fidelity(most=wrong)
 
 
 def test_versions_are_looked_after_on_the_command_line(
