@@ -60,7 +60,7 @@ class ContentsCodec:
         self,
         max_entry_bytes: int | None = None,
         codes: Codes | None = None,
-        most_read: int = MOST_UNSQUEEZED,
+        most_read: int = 0,
         *,
         beside_vectors: bool = False,
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -38,6 +37,7 @@ from agent_memory.entry import (
 )
 from agent_memory.erasing import Erasure, ForgettingReceipt
 from agent_memory.errors import ConfigError, EntryNotFound, InvalidEntry, StoreReadOnly
+from agent_memory.file_names import checked_path
 from agent_memory.folder_record import recorded_config
 from agent_memory.forgetting import forget_run
 from agent_memory.forking import after_fork
@@ -45,7 +45,6 @@ from agent_memory.identity import checked_agent_id, checked_memory_id, checked_r
 from agent_memory.memory_agent import MemoryAgent, RunMemory
 from agent_memory.models.system import SystemModels
 from agent_memory.outages import Outages
-from agent_memory.quoting import quoted
 from agent_memory.repositories.base import LongTermMemory, MemoryRepository, run_of
 from agent_memory.resources import Resources
 from agent_memory.retrieval.accesses import AccessLog
@@ -146,10 +145,7 @@ class AgentMemorySystem:
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
             upkeep: False leaves moving entries down to others, at opening and closing too.
         """
-        given: object = path
-        if not isinstance(given, (str, os.PathLike)) or "\0" in str(path):
-            raise ConfigError(f"path: the name of a folder is needed, not {quoted(path)}")
-        folder = Path(path).expanduser().absolute()
+        folder = checked_path(path).expanduser().absolute()
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
         return cls(config, read_only=read_only, upkeep=upkeep)
 
@@ -589,7 +585,7 @@ class AgentMemorySystem:
             StoreUnavailable: A store does not answer, or the file is not there.
         """
         with (
-            closing(Backup(Path(path).expanduser())) as saved,
+            closing(Backup(checked_path(path).expanduser())) as saved,
             cls(config, upkeep=False) as system,
         ):
             return restore(saved, system._resources, into_existing=into_existing, progress=progress)

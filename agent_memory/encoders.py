@@ -19,12 +19,14 @@ from agent_memory.errors import (
     EncoderInUse,
     EntryConflict,
     InvalidEntry,
+    MemoryStoreError,
     StoreReadOnly,
 )
 from agent_memory.fidelity import Fidelity, measure
 from agent_memory.fitting_contents import ContentsReport, fit_contents, tolerances_of
 from agent_memory.identity import checked_encoder_name, checked_run_ids
 from agent_memory.learning import agents_of, remembered
+from agent_memory.quoting import quoted
 from agent_memory.reencoding import Progress as ReencodingProgress
 from agent_memory.reencoding import Recoded, Reencoded, recode, reencode
 from agent_memory.repositories.sql_encoders import EncoderRecord
@@ -125,9 +127,14 @@ class Encoders:
             states = [entry.contents for entry in entries]
             steps = [entry.step_number for entry in entries]
         else:
-            if not isinstance(states, Iterable):
-                raise InvalidEntry(f"states: some are needed, not {states!r:.80}")
-            states = list(states)
+            try:
+                states = list(states)
+            except MemoryStoreError:
+                raise  # of what its caller reads them from
+            except Exception as error:
+                raise InvalidEntry(
+                    f"states: some are needed, not {quoted(states)} ({type(error).__name__})"
+                ) from error
             steps = [0] * len(states)
         plan = replace(Plan.of(resources.config.autoencoder_config, seed), network=network)
         if epochs is not None:

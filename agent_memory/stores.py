@@ -11,7 +11,7 @@ from agent_memory import resources as shared
 from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
 from agent_memory.contents import pack
 from agent_memory.entry import EntryKey, MemoryEntry, Order, Query, Tier, checked_step
-from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.errors import ConfigError, InvalidEntry, MemoryStoreError
 from agent_memory.identity import checked_agent_id, checked_memory_id
 from agent_memory.repositories.base import Added, MemoryRepository
 from agent_memory.resources import Resources
@@ -201,6 +201,17 @@ def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
     Raises:
         ConfigError: It is no configuration, or one that cannot be used.
     """
+    try:
+        return _whole(config)
+    except MemoryStoreError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"config: its own code fails when it is read ({type(error).__name__})"
+        ) from error
+
+
+def _whole(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
     match config:
         case None:
             return MemoryConfig()

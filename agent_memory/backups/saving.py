@@ -30,6 +30,7 @@ from agent_memory.checking.judging import Judge
 from agent_memory.checking.whole import inspections
 from agent_memory.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.errors import EncodingError
+from agent_memory.file_names import checked_path
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
 from agent_memory.quarantine import Quarantine
@@ -85,7 +86,7 @@ class BackupReceipt:
 
 def save(resources: Resources, path: str | Path, progress: Progress | None = None) -> BackupReceipt:
     """Save a memory in a file; see ``AgentMemorySystem.backup``."""
-    file = Path(path).expanduser().absolute()
+    file = checked_path(path).expanduser().absolute()
     begun = resources.clock()
     with being_written(file) as connection:
         saving = _Saving(resources, connection, progress)

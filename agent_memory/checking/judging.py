@@ -30,7 +30,10 @@ class Judge:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self.codec = ContentsCodec(codes=resources.codes)
+        # As the tiers read: what is readable there is no fault here.
+        self.codec = ContentsCodec(
+            codes=resources.codes, most_read=resources.config.max_entry_bytes
+        )
         self._in_use: set[int] = set()
         self.without_encoder: Counter[int] = Counter()
         """How many entries were met whose vector names a version that is not there."""

@@ -23,6 +23,10 @@ from agent_memory.errors import EncodingError
 MAX_BYTES = 256 * 1024 * 1024
 """The largest artifact that is read."""
 
+_FARTHEST = 1e30  # no number of a vector is beyond it, nor of a decoded row; float32 ends at 3.4e38
+_FAINTEST = 1e-12
+_MEMBERS = 1e6  # of a state that may meet in one bucket
+
 _MAGIC = b"AMENC\x00\x00\x01"
 
 
@@ -117,6 +121,7 @@ def _parts(head: dict[str, Any], body: bytes) -> Parts:
         layers[coder:],
     )
     _check_shapes(weights, schema.width, widths)
+    _check_reach(weights, schema)
     return Parts(widths, _whole(head["input_dim"], 1, 2**31), schema, weights,
                  _errors(head["errors"]))  # fmt: skip
 
@@ -170,6 +175,17 @@ def _check_shapes(weights: Weights, columns: int, widths: Widths) -> None:
             inputs = matrix.shape[1]  # noqa: PLW2901 - one layer's output is the next one's input
         if layers and inputs != outputs:
             raise ValueError("the last layer does not fit")
+
+
+def _check_reach(weights: Weights, schema: FeatureSchema) -> None:
+    """Refuse weights that could make of a state what is no finite number."""
+    if not _FAINTEST <= weights.faintness <= 1 / _FAINTEST or weights.constant < 1 / _FARTHEST:
+        raise ValueError("a constant is out of range")
+    ends = [max(abs(one.low), abs(one.high)) * one.weight for one in schema.numbers]
+    row = max([_MEMBERS, *ends]) + float(np.abs(schema.means).max(initial=0.0))
+    # The reach may be infinite, and is refused then.
+    if not weights.reach(row) * max(1.0, weights.faintness, 1 / weights.faintness) <= _FARTHEST:
+        raise ValueError("the weights make numbers that are too large")
 
 
 def _errors(given: dict[str, Any]) -> dict[str, dict[str, list[float]]]:

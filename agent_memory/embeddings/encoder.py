@@ -20,6 +20,7 @@ from agent_memory.embeddings.schema import FeatureSchema
 from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.file_names import checked_path
 
 _CHUNK = 512  # states; what lies between the layers of so many stays in the cache
 
@@ -199,7 +200,7 @@ class FittedEncoder:
 
     def save(self, path: str | Path) -> None:
         """Write the artifact to a file, replacing it as a whole or not at all."""
-        framing.write(Path(path), self.to_bytes())
+        framing.write(checked_path(path), self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -209,7 +210,7 @@ class FittedEncoder:
             ConfigError: There is no such file.
             EncodingError: It is damaged, too large, or made by a newer version.
         """
-        raw = framing.read(Path(path), artifact.MAX_BYTES)
+        raw = framing.read(checked_path(path), artifact.MAX_BYTES)
         with framing.named(path):
             return cls.from_bytes(raw)
 

@@ -12,6 +12,7 @@ from agent_memory.embeddings.training import TrainingReport, train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
+from agent_memory.file_names import checked_path
 
 LOSSES = ("loss", "stm_loss", "im_loss", "ltm_loss")
 
@@ -135,7 +136,7 @@ class AutoencoderEmbeddingEngine:
             self.encoder.save(path)
         else:
             raw = artifact.dump_untrained(self._plan.widths, self._plan.input_dim)
-            framing.write(Path(path), raw)
+            framing.write(checked_path(path), raw)
 
     def load_model(self, path: str | Path) -> None:
         """Encode by the encoder of a file from now on.
@@ -144,7 +145,7 @@ class AutoencoderEmbeddingEngine:
             ConfigError: There is no such file, or its widths are not this engine's.
             EncodingError: It is damaged, too large, or made by a newer version.
         """
-        raw = framing.read(Path(path), artifact.MAX_BYTES)
+        raw = framing.read(checked_path(path), artifact.MAX_BYTES)
         with framing.named(path):
             parts = artifact.load(raw)
         plan = self._plan

@@ -103,7 +103,8 @@ def read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            raw = file.read(limit + 1) if size <= limit else b""
+            # Room for all that is asked for is made at once; so no more than is there.
+            raw = file.read(size + 1) if size <= limit else b""
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror or error})") from error
     if size > limit or len(raw) > limit:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.framing import DAMAGES, framed, read, unframed, write
 from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
+from agent_memory.file_names import checked_path
 
 MAX_BYTES = 4 * 1024**3
 """The largest file that is loaded."""
@@ -118,7 +119,7 @@ class VectorStore:
         """
         head = {"dim": self.dim, "ids": self._ids}
         body = self._units[: len(self)].astype("<f4", copy=False).tobytes()
-        write(Path(path), framed(_MAGIC, head, body))
+        write(checked_path(path), framed(_MAGIC, head, body))
 
     def load(self, path: str | Path) -> Self:
         """Hold what a file holds, in place of what was here.
@@ -131,7 +132,7 @@ class VectorStore:
             EncodingError: It is damaged, too large, or made by a newer version; the store is as
                 it was.
         """
-        head, body = unframed(_MAGIC, read(Path(path), MAX_BYTES), "vector store")
+        head, body = unframed(_MAGIC, read(checked_path(path), MAX_BYTES), "vector store")
         if head.get("dim") != self.dim:
             raise ConfigError(f"{path}: vectors of {head.get('dim')!r:.20} numbers, not {self.dim}")
         loaded = VectorStore(self.dim)

@@ -17,6 +17,7 @@ A code is decoded to ``y = g B + MLP(g)``; where components are there too they a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,22 @@ class Weights:
             directions = self.directions[:, : components.shape[1]]
             rows += (components - rows @ directions) @ directions.T
         return rows
+
+    def reach(self, row: float) -> float:
+        """A bound of all numbers that come of rows whose numbers are at most so large."""
+        code = _reach(((self.code_in, None),), row) + _reach(self.coder, row)
+        components = _reach(((self.directions, None),), row)
+        rows = _reach(((self.code_out, None),), code) + _reach(self.decoder, code)
+        back = _reach(((self.directions.T, None),), components + rows)
+        return max(row, self.constant, code, components, rows, back)
+
+
+def _reach(layers: Sequence[tuple[Array, Array | None]], reach: float) -> float:
+    """A bound of the numbers that layers make of such as are at most so large; 0 of none."""
+    for matrix, bias in layers:
+        reach *= float(np.abs(matrix).sum(axis=0, dtype=np.float64).max(initial=0.0))
+        reach += 0.0 if bias is None else float(np.abs(bias).max(initial=0.0))
+    return reach if layers else 0.0
 
 
 def through(layers: Layers, x: Array) -> Array:

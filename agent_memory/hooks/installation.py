@@ -61,7 +61,7 @@ def install_memory_hooks(agent_class: C) -> C:
             (a coroutine or generator). Raised by the first call: the agent has no id, or names
             no memory.
     """
-    if not isinstance(agent_class, type):
+    if not issubclass(type(agent_class), type):
         raise ConfigError(
             f"install_memory_hooks: a class is needed, not {type(agent_class).__name__}; "
             "with_memory(agent) hooks a single agent"

@@ -13,6 +13,7 @@ from typing import Any, SupportsIndex, TypeVar
 
 from agent_memory.errors import ConfigError
 from agent_memory.hooks.installation import hook_class, is_hooked
+from agent_memory.quoting import quoted
 
 A = TypeVar("A")
 
@@ -34,14 +35,14 @@ def with_memory(agent: A) -> A:
     Raises:
         ConfigError: It has no ``act()`` that can be hooked, or is of a class written in C.
     """
-    if isinstance(agent, type):
+    if issubclass(type(agent), type):  # what an agent says of its class is its own code
         raise ConfigError(
-            f"with_memory: an agent is needed, not the class {agent.__qualname__}; "
+            f"with_memory: an agent is needed, not the class {quoted(agent)}; "
             "install_memory_hooks(agent_class) hooks all of its agents"
         )
     if not is_hooked(type(agent)):
-        twin = _twin(type(agent))
         try:
+            twin = _twin(type(agent))  # of some types there are no subclasses
             object.__setattr__(agent, "__class__", twin)
         except TypeError as error:
             raise ConfigError(

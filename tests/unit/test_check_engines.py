@@ -159,3 +159,19 @@ def test_vectors_of_another_configuration_are_no_fault(folder: dict[str, Any]) -
         before = remembered(system)
         assert kinds(system, repair=True) == set()
         assert remembered(system) == before
+
+
+def test_contents_larger_than_the_usual_that_the_memory_may_read_are_no_fault(
+    folder: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_memory.compression.MOST_UNSQUEEZED", 10_000)
+    limits = {"stm_config": {"memory_limit": 1}, "im_config": {"memory_limit": 1}}
+    config = MemoryConfig(**folder, **limits, cleanup_interval=1, max_entry_bytes=50_000)
+    with AgentMemorySystem(config) as system:
+        for step in range(4):
+            assert system.store_agent_state("ant", {"told": "x" * 20_000}, step)
+        before = remembered(system)
+        assert system.check(repair=True).sound
+        assert system.check().looked_at["set aside"] == 0
+        assert system.backup(folder["path"].with_suffix(".backup")).unreadable == 0
+        assert remembered(system) == before

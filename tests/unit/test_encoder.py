@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from agent_memory.config import AutoencoderConfig
+from agent_memory.embeddings import framing
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import flatten
 from agent_memory.embeddings.plan import Plan
@@ -225,6 +227,7 @@ class TestFile:
             {"widths": [384, 128]}, {"widths": [10**9, 128, 32]}, {"widths": [384, 128, 31]},
             {"widths": ["a", 1, 2]}, {"shapes": [[10**9, 10**9]]}, {"shapes": [[-1, -5]]},
             {"shapes": None}, {"constant": 0}, {"constant": 1e999}, {"faintness": -1},
+            {"constant": 1e300}, {"faintness": 1e300}, {"faintness": 1e-320},
             {"layers": [1, 0]}, {"layers": [-1, 1]}, {"numbers": [["a"]]}, {"numbers": 5},
             {"buckets": 10**12}, {"buckets": -1}, {"means": []}, {"means": ["x"]},
             {"categories": [["a", [1], True]]}, {"categories": [["a", "bc"]]},
@@ -241,6 +244,29 @@ class TestFile:
         raw = encoder.to_bytes()[:-36] + np.array([np.nan], "<f4").tobytes()
         with pytest.raises(EncodingError):
             FittedEncoder.from_bytes(raw + hashlib.sha256(raw).digest())
+
+    def test_weights_and_means_that_would_make_infinite_vectors_are_refused(
+        self, encoder: FittedEncoder
+    ) -> None:
+        means = [1e308] * encoder.schema.width
+        for raw in (
+            _forged(encoder.to_bytes(), {"means": means}),
+            _forged(encoder.to_bytes(), {}, np.float32(3.4e38)),
+        ):
+            with pytest.raises(EncodingError, match="too large"):
+                FittedEncoder.from_bytes(raw)
+
+    def test_a_file_is_read_in_as_much_room_as_it_has(
+        self, encoder: FittedEncoder, tmp_path: Path
+    ) -> None:
+        encoder.save(tmp_path / "model")
+        size = (tmp_path / "model").stat().st_size
+        tracemalloc.start()
+        try:
+            framing.read(tmp_path / "model", 2**32)
+            assert tracemalloc.get_traced_memory()[1] < 2 * size + 100_000
+        finally:
+            tracemalloc.stop()
 
     def test_a_file_that_is_not_there_or_too_large_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="nowhere"):
@@ -260,11 +286,14 @@ class TestFile:
         assert not list(tmp_path.iterdir())
 
 
-def _forged(raw: bytes, lie: dict[str, Any]) -> bytes:
-    """The file with parts of its head replaced, and a checksum that fits."""
+def _forged(raw: bytes, lie: dict[str, Any], weight: np.float32 | None = None) -> bytes:
+    """The file with parts of its head, or all weights, replaced, and a checksum that fits."""
     end = 12 + int.from_bytes(raw[8:12], "little")
     text = json.dumps(json.loads(raw[12:end]) | lie).encode()
-    forged = raw[:8] + len(text).to_bytes(4, "little") + text + raw[end:-32]
+    body = raw[end:-32]
+    if weight is not None:
+        body = np.full(len(body) // 4, weight, "<f4").tobytes()
+    forged = raw[:8] + len(text).to_bytes(4, "little") + text + body
     return forged + hashlib.sha256(forged).digest()
 
 

@@ -295,6 +295,20 @@ def test_agent_may_change_its_class(memory: AgentMemorySystem) -> None:
     assert actions(memory) == []
 
 
+class Fails:
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("name", ["none", "generator", "function", "fails"])
+def test_what_can_have_no_subclass_or_fails_when_it_is_looked_at_is_refused(name: str) -> None:
+    agent = {"none": None, "generator": iter(()), "function": len, "fails": Fails()}[name]
+    with pytest.raises(ConfigError):
+        with_memory(agent)
+    with pytest.raises(ConfigError):
+        install_memory_hooks(agent)  # type: ignore[type-var]
+
+
 @pytest.mark.parametrize(
     ("agent", "word"),
     [(Plain, "install_memory_hooks"), (object(), r"no method act\(\)"), (mesa, "act")],

@@ -7,13 +7,20 @@ import enum
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agent_memory import AgentMemorySystem, MemoryConfig, MemoryStoreError, Query
+from agent_memory import (
+    AgentMemorySystem,
+    AutoencoderEmbeddingEngine,
+    MemoryConfig,
+    MemoryStoreError,
+    Query,
+    VectorStore,
+)
 from agent_memory.contents import MAX_DEPTH, pack, unpack
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.quoting import quoted
@@ -230,6 +237,11 @@ def test_every_argument_is_taken_or_refused_by_a_typed_error(
         lambda: system.forget("nobody", memory_id=value),
         lambda: system.reconstruct(value),
         lambda: AgentMemorySystem.open(value, read_only=True),
+        lambda: AgentMemorySystem.restore(value, {"engine": "fake"}),
+        lambda: AgentMemorySystem.restore("there is none", value),
+        lambda: system.train_encoder(value, epochs=1, network=False, activate=False),
+        lambda: VectorStore(2).load(value),
+        lambda: AutoencoderEmbeddingEngine().load_model(value),
     ]
     calls += [
         lambda field=field: Query(**{"agent_id": "there", field: value})
@@ -288,6 +300,31 @@ def test_numbers_that_would_end_the_process_in_the_driver_never_get_there() -> N
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, "refused\nrefused\n"), done.stderr
+
+
+NO_FILES: dict[str, Any] = {
+    "none": None, "number": 5, "bytes": b"x", "NUL": "a\0b", "half a character": "\ud800",
+    "fails": Fails(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_file_that_no_system_has_and_what_is_no_configuration_are_refused(
+    system: AgentMemorySystem, name: str
+) -> None:
+    value = NO_FILES[name]
+    calls: list[Callable[[], object]] = [
+        lambda: VectorStore(2).save(value),
+        lambda: VectorStore(2).load(value),
+        lambda: AutoencoderEmbeddingEngine().save_model(value),
+        lambda: AutoencoderEmbeddingEngine().load_model(value),
+        lambda: system.backup(value),
+        lambda: AgentMemorySystem.restore(value, {"engine": "fake"}),
+        *([] if name == "none" else [lambda: AgentMemorySystem(value)]),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError):
+            call()
 
 
 def test_quoting_takes_anything() -> None:
