@@ -107,10 +107,16 @@ class Consolidation:
         with self._lock:
             self._moved += moved
 
-    def settle(self) -> None:
-        """Finish the moves that a crash cut short, so that each entry is in one tier only."""
-        for way in self._passages:
-            way.settle()
+    def settle(self) -> Moves:
+        """Finish the moves that a crash cut short, so that each entry is in one tier only.
+
+        Returns:
+            How many entries moved by this.
+        """
+        above, below = (way.settle() for way in self._passages)
+        moved = Moves(above, below)
+        self.count(moved)
+        return moved
 
     def _descend(
         self, way: Passage, run_id: str, agents: Iterable[str] | None, moment: Moment

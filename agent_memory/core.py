@@ -445,8 +445,7 @@ class AgentMemorySystem:
         self._resources.refresh_encoder()
         self._accesses.flush()
         consolidation = self._run.consolidation
-        consolidation.settle()
-        moved = Moves()
+        moved = consolidation.settle()
         for run_id in sorted({*self.stm.runs(), *self.im.runs()}):
             step = self._present_step(run_id)
             moved += consolidation.consolidate(run_id, None, self._resources.clock(), step)

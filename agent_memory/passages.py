@@ -115,9 +115,14 @@ class Passage:
             )
         return moved, changed
 
-    def settle(self) -> None:
-        """Finish the moves that a crash cut short, so that each entry is in one tier only."""
-        moves = self.source.open_moves()
+    def settle(self) -> int:
+        """Finish the moves that a crash cut short, so that each entry is in one tier only.
+
+        Returns:
+            How many have moved by this: also of a move that was only slow, whose mover then does
+            not count them.
+        """
+        moves, moved = self.source.open_moves(), 0
         # Once each: an outage may have left an agent in many of them.
         for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
             for keys in batches(self.source.keys(run_id, agent_id), self.batch):
@@ -125,12 +130,14 @@ class Passage:
                 if copied:
                     # Only what stands here as it was copied is removed; else the copy is.
                     gone = self.source.remove_copied(copied)
+                    moved += gone.count(Gone.REMOVED)
                     self.source.withdraw(
                         self.destination,
                         [copy for copy, left in zip(copied, gone, strict=True) if not left],
                     )
         for move in moves:
             self.source.close_move(move)
+        return moved
 
     def _readable(
         self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]

@@ -125,7 +125,8 @@ class RedisRepository(MemoryRepository):
             scripts.ADD,
             lambda: [(self._writing_keys(agent), [*self._writer(agent), *self._values(entry)])],
         )
-        return Added(reply[0])
+        (code,) = self._scattered([(agent, [0])], [reply])
+        return Added(code)
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries: one script call for each agent and 500 entries."""

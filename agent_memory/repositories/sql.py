@@ -412,7 +412,7 @@ class LtmRepository(LongTermMemory):
             rows = connection.execute(statement, asked).all()
         alike: dict[tuple[int | None, int, int], list[Any]] = {}
         for row in rows:
-            length = -1 if row.embedding is None else len(row.embedding)
+            length = _length(row)
             alike.setdefault((row.encoder_version, row.embedding_coding, length), []).append(row)
         # Those of one version and width rank together, however each rests in its row.
         groups: dict[tuple[int | None, int], list[Vectors]] = {}
@@ -520,6 +520,15 @@ class LtmRepository(LongTermMemory):
 def _stands_on_vector(entry: MemoryEntry) -> bool:
     """Whether the contents may have been coded beside the vector, and cannot be read without."""
     return isinstance(entry.contents, CodedContents)
+
+
+def _length(row: Any) -> int:
+    """How many bytes the vector of a row has; -1 without one."""
+    if row.embedding is None:
+        return -1
+    if not isinstance(row.embedding, bytes):
+        raise EncodingError(f"entry {row.memory_id}: the stored vector is damaged")
+    return len(row.embedding)
 
 
 def _vectors(version: int | None, rows: Sequence[Any]) -> Vectors:
