@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from agent_memory.coding.artifact import to_bytes
+from agent_memory.coding.code import ContentsCode
 from agent_memory.contents import as_contents
 from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
 from agent_memory.embeddings.plan import Plan, Progress
@@ -31,6 +32,15 @@ from agent_memory.reencoding import Progress as ReencodingProgress
 from agent_memory.reencoding import Recoded, Reencoded, recode, reencode
 from agent_memory.repositories.sql_encoders import EncoderRecord
 from agent_memory.resources import Resources
+
+
+class _Sample(NamedTuple):
+    """What is learned from, in the order of time."""
+
+    states: list[Any]
+    steps: list[int]
+    learned_from: dict[str, list[str]]
+    """Whose memories they are, by run; nobody noted whose given ones are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,39 +129,18 @@ class Encoders:
         self._check_untaken(name)
         if activate:
             self._check_activation()
-        learned_from: dict[str, Any] = {"runs": {}}
-        wanted = [self._run_id] if runs is None else checked_run_ids(runs)
-        if states is None:
-            learned_from["runs"] = {run: agents_of(resources.tiers, run) for run in wanted}
-            entries = remembered(resources.tiers, wanted, MOST_FITTED)
-            states = [entry.contents for entry in entries]
-            steps = [entry.step_number for entry in entries]
-        else:
-            try:
-                states = list(states)
-            except MemoryStoreError:
-                raise  # of what its caller reads them from
-            except Exception as error:
-                raise InvalidEntry(
-                    f"states: some are needed, not {quoted(states)} ({type(error).__name__})"
-                ) from error
-            steps = [0] * len(states)
+        sample = self._sample(states, runs)
         plan = replace(Plan.of(resources.config.autoencoder_config, seed), network=network)
         if epochs is not None:
             plan = replace(plan, epochs=epochs)
-        training = train(states, plan, progress)
-        code, contents_report, told = None, None, [*resources.config.tolerances]
-        metrics = {"report": training.report.to_dict(), "learned_from": learned_from}
+        training = train(sample.states, plan, progress)
+        metrics = {
+            "report": training.report.to_dict(),
+            "learned_from": {"runs": sample.learned_from},
+        }
+        code, contents_report = None, None
         if contents:
-            tolerances = tolerances_of(told, resources.declared_paths())
-            vectors = resources.compression.resting(training.encoder, states)
-            code, contents_report = fit_contents(
-                [*map(as_contents, states)],
-                steps,
-                *tolerances,
-                vectors=vectors,
-                parent=resources.codes.current_code,
-            )
+            code, contents_report = self._fitted_code(training.encoder, sample)
             metrics["contents"] = contents_report.to_dict()
         version = resources.versions.register(
             training.encoder.to_bytes(),
@@ -162,12 +151,43 @@ class Encoders:
             above=resources.highest_version_named(),
             metrics=metrics,
             code=None if code is None else to_bytes(code),
-            tolerances={one.path: one.model_dump(exclude={"path"}) for one in told},
+            tolerances={
+                one.path: one.model_dump(exclude={"path"}) for one in resources.config.tolerances
+            },
         )
         if activate:
             self.activate(version)
         active = self.current == version
         return TrainedEncoder(version, active, training.report, contents_report)
+
+    def _sample(self, states: Iterable[object] | None, runs: Sequence[str] | None) -> _Sample:
+        """What to learn from: given states, or what is remembered."""
+        if states is not None:
+            checked_run_ids([] if runs is None else runs)
+            given = _listed(states)
+            return _Sample(given, [0] * len(given), {})
+        tiers = self._resources.tiers
+        wanted = [self._run_id] if runs is None else checked_run_ids(runs)
+        agents = {run: agents_of(tiers, run) for run in wanted}
+        entries = remembered(tiers, wanted, MOST_FITTED)
+        return _Sample(
+            [entry.contents for entry in entries], [entry.step_number for entry in entries], agents
+        )
+
+    def _fitted_code(
+        self, encoder: FittedEncoder, sample: _Sample
+    ) -> tuple[ContentsCode, ContentsReport]:
+        """The code of contents that belongs to an encoder, and what it does to such contents."""
+        resources = self._resources
+        told, default = tolerances_of(resources.config.tolerances, resources.declared_paths())
+        return fit_contents(
+            [*map(as_contents, sample.states)],
+            sample.steps,
+            told,
+            default,
+            vectors=resources.compression.resting(encoder, sample.states),
+            parent=resources.codes.current_code,
+        )
 
     def activate(self, version: int) -> None:
         """Encode new entries with a version, here at once, in other processes at their upkeep.
@@ -362,3 +382,14 @@ class Encoders:
     def _check_writable(self, consequence: str) -> None:
         if self._resources.read_only:
             raise StoreReadOnly(f"the memory was opened read-only; {consequence}")
+
+
+def _listed(states: Iterable[object]) -> list[object]:
+    try:
+        return list(states)
+    except MemoryStoreError:
+        raise  # of what its caller reads them from
+    except Exception as error:
+        raise InvalidEntry(
+            f"states: some are needed, not {quoted(states)} ({type(error).__name__})"
+        ) from error

@@ -35,7 +35,7 @@ from agent_memory.connections.sql import open_engine, place_of, watch
 from agent_memory.embedded import EmbeddedServer
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
-from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.embeddings.registry import UNTRAINED, EncoderRegistry
 from agent_memory.embeddings.widths import Widths
 from agent_memory.entry import Tier
 from agent_memory.errors import (
@@ -112,6 +112,7 @@ class Resources:
         self.read_only = read_only
         self.clock = clock
         self._declared: list[DeclaredAttributes] = []
+        self._copied: set[int] = set()  # versions whose code lies beside the Redis tiers
         self.ids = MemoryIds(clock)
         self.ordinals = Ordinals()
         self.steps = PresentSteps(by_steps=config.clock == "steps")
@@ -207,12 +208,20 @@ class Resources:
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        code = None if self.read_only else self.versions.code(version)
-        if code is not None:
-            self._code_copies.keep(version, code)
+        if version != UNTRAINED:
+            self._copy_code(version)
             # Other processes may have declared more since the code was fitted.
             self.codes.keep_exact(self.declared_paths())
         self.codes.use(version)
+
+    def _copy_code(self, version: int) -> None:
+        """See that a version's code lies beside the Redis tiers too, once."""
+        if self.read_only or version in self._copied:
+            return
+        code = self.versions.code(version)
+        if code is not None:
+            self._code_copies.keep(version, code)
+            self._copied.add(version)
 
     def declared_paths(self) -> list[str]:
         """The attributes that any process has declared, whose values are to stay exact.

@@ -23,6 +23,7 @@ from agent_memory.coding.code import ContentsCode
 from agent_memory.coding.lanes import encode_many
 from agent_memory.coding.structure import path_of_keys
 from agent_memory.contents import CodedContents, marked, unmarked
+from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError
 from agent_memory.forking import after_fork
 
@@ -73,6 +74,7 @@ class Codes:
         self._exact = frozenset(map(path_of_keys, exact))
         self._clock = clock
         self._loaded: dict[int, ContentsCode] = {}
+        self._digests: dict[int, int] = {}  # of the bytes that codes were read from
         self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
         self._current: int | None = None
         self._in_common: dict[tuple[int, int], frozenset[str]] = {}
@@ -112,6 +114,9 @@ class Codes:
         Raises:
             StoreUnavailable: The place where it is registered does not answer.
         """
+        if version == UNTRAINED:
+            self._current = None
+            return
         self._missing.pop(version, None)
         try:
             code = self.code(version)
@@ -155,7 +160,7 @@ class Codes:
         message = code.encode(contents, step, level, vector)
         if message is None:
             return None
-        return marked(version, message + _checksum(message, step, vector))
+        return marked(version, message + self._checksum(version, message, step, vector))
 
     def encode_many(self, asked: Sequence[Uncoded]) -> list[bytes | None]:
         """The same for many."""
@@ -179,7 +184,8 @@ class Codes:
             for place, message in zip(places, messages, strict=True):
                 if message is not None:
                     one = asked[place]
-                    told = _checksum(message, one.step, one.vector if beside else None)
+                    vector = one.vector if beside else None
+                    told = self._checksum(version, message, one.step, vector)
                     coded[place] = marked(version, message + told)
         return coded
 
@@ -201,13 +207,26 @@ class Codes:
         code = self.code(version)
         message, told = message[:-_CHECKSUM_BYTES], message[-_CHECKSUM_BYTES:]
         beside = vector if code.is_beside_vector(message) else None
-        if told != _checksum(message, step, beside):
+        if told != self._checksum(version, message, step, beside):
             raise EncodingError(
-                "stored contents cannot be read (their checksum, which is also of step and "
-                "vector, differs)"
+                "stored contents cannot be read (their checksum, which is also of step, vector "
+                "and code, differs)"
             )
         contents, shape, level = code.decode(message, step, vector)
         return CodedContents(contents, version, level, code.bounds(shape, level))
+
+    def _checksum(
+        self, version: int, message: bytes, step: int, vector: NDArray[np.float32] | None
+    ) -> bytes:
+        """A byte of the CRC-32 of coded contents and of all that they are read with.
+
+        A code leaves little in its messages that could tell a flipped bit, and a whole sum of
+        four bytes would be a third of many.
+        """
+        told = zlib.crc32(b"%d" % step, zlib.crc32(message, self._digests[version]))
+        if vector is not None:
+            told = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), told)
+        return bytes([told & 0xFF])
 
     def _version_for(self, contents: Mapping[str, Any]) -> int | None:
         """The version to code contents with: the current one, if their bounds allow that.
@@ -240,11 +259,13 @@ class Codes:
         if looked is not None and self._clock() - looked[0] < _ASK_AGAIN:
             raise EncodingError(looked[1])
         try:
-            code = _read(version, self._raw(version))
+            raw = self._raw(version)
+            code = _read(version, raw)
         except EncodingError as error:
             self._missing[version] = self._clock(), str(error)
             raise
         self._missing.pop(version, None)
+        self._digests[version] = zlib.crc32(raw or b"")
         self._loaded[version] = code
         return code
 
@@ -257,18 +278,6 @@ class Codes:
 
     def _unlock(self) -> None:
         self._lock = threading.RLock()
-
-
-def _checksum(message: bytes, step: int, vector: NDArray[np.float32] | None) -> bytes:
-    """A byte of the CRC-32 of coded contents and of all that they are read with.
-
-    A code leaves little in its messages that could tell a flipped bit, and a whole sum of four
-    bytes would be a third of many.
-    """
-    told = zlib.crc32(b"%d" % step, zlib.crc32(message))
-    if vector is not None:
-        told = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), told)
-    return bytes([told & 0xFF])
 
 
 def _level_of(asked: Uncoded) -> int:
