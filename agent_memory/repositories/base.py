@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.attributes import meets
-from agent_memory.contents import CodedContents
+from agent_memory.contents import CodedContents, is_coded, pack
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
@@ -169,6 +169,19 @@ def nearest_ids(
         for place, cosine in nearest(as_units(matrix), unit, memory_ids, count):
             found[memory_ids[place]] = cosine
     return found
+
+
+def is_kept(codec: Codec, stored: bytes | None, entry: MemoryEntry) -> bool:
+    """Whether contents that are stored exactly are those of an entry which was changed otherwise.
+
+    They stay as they are then: a pin or another importance is no reason to be coded with a bound.
+    """
+    if stored is None or is_coded(stored) or isinstance(entry.contents, CodedContents):
+        return False
+    try:
+        return pack(codec.decode(stored, entry.step_number)) == pack(entry.contents)
+    except EncodingError:
+        return False
 
 
 def tell_unreadable(error: EncodingError) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from agent_memory.connections.redis import Command, RedisChannel
 from agent_memory.connections.redis_commands import KeyedCommand
-from agent_memory.contents import code_named_by
+from agent_memory.contents import code_named_by, is_coded
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
     EncodingError,
@@ -51,6 +51,7 @@ from agent_memory.repositories.base import (
     OpenMove,
     Probe,
     answering,
+    is_kept,
     run_of,
     tell_unreadable,
 )
@@ -149,9 +150,19 @@ class RedisRepository(MemoryRepository):
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
         keys = self._writing_keys(_Agent(entry.run_id, entry.agent_id))
+        contents = self._codec.encode(entry)
+        if is_coded(contents):
+            stored = self._channel.call("HGET", keys[0] + entry.memory_id, "contents")
+            # If they change meanwhile, so does the revision.
+            contents = stored if is_kept(self._codec, stored, entry) else contents
         (reply,) = self._declared.run(
             scripts.REPLACE,
-            lambda: [(keys, [*self._values(entry), self._declared.known, repr(self._clock())])],
+            lambda: [
+                (
+                    keys,
+                    [*self._values(entry, contents), self._declared.known, repr(self._clock())],
+                )
+            ],
         )
         if reply == 0:
             raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")

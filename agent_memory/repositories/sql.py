@@ -35,6 +35,7 @@ from agent_memory.repositories.base import (
     LongTermMemory,
     Vectors,
     answering,
+    is_kept,
     run_of,
 )
 from agent_memory.repositories.census import Census
@@ -161,9 +162,12 @@ class LtmRepository(LongTermMemory):
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
-        row = self._row(entry, self._codec.encode(entry))
+        coded = self._codec.encode(entry)
 
         def work_on(work: UnitOfWork) -> MemoryEntry:
+            kept = work.contents_of(entry.key) if is_coded(coded) else None
+            contents = kept if kept and is_kept(self._codec, kept, entry) else coded
+            row = self._row(entry, contents)
             replaced = work.replace(*self._declared(work, [row]))
             stored = self._read(work.connection, [entry.key])
             if not stored:

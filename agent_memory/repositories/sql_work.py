@@ -275,6 +275,15 @@ class UnitOfWork:
         }
         return {key: place for key, place in located.items() if key in wanted}
 
+    def contents_of(self, key: EntryKey) -> bytes | None:
+        """The contents of an entry as they are stored; None where it is not."""
+        place = self.locate([key]).get(key)
+        if place is None:
+            return None
+        column = self._entries.c
+        stored = self.connection.scalar(select(column.contents).where(column.id == place.row))
+        return stored if isinstance(stored, bytes) else None
+
     def delete_rows(self, rows: Iterable[int]) -> int:
         """Delete entries by the ids of their rows; returns how many were there."""
         table = self._entries

@@ -382,3 +382,20 @@ def test_a_training_that_is_interrupted_leaves_codes_as_they_were(
     assert [record.version for record in system.encoders.versions()] == [0]
     fill(system, 200, 300)
     assert not any(entry.error_bounds for entry in entries(system))
+
+
+def test_what_was_stored_exactly_stays_so_under_a_pin_or_another_importance(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 200)
+    system.train_encoder(network=False)
+    for tier in (system.im, system.ltm):
+        entry = tier.oldest("default", "ant", 1)[0]
+        assert entry.contents == state(entry.step_number)
+        system.pin("ant", entry.memory_id)
+        changed = system.set_importance("ant", entry.memory_id, 0.25)
+        assert tier.get(entry.key) == changed
+        assert changed.contents == state(entry.step_number)
+        assert changed.error_bounds is None
+        other = tier.replace(replace(changed, contents={**changed.contents, "sum": 0.125}))
+        assert abs(other.contents["sum"] - 0.125) <= (other.error_bounds or {"sum": 0.0})["sum"]
