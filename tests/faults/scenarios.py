@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import redis
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.connections.redis import RedisChannel
+from agent_memory.errors import StoreUnavailable
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.points import IoPoints
 from tests.faults.processes import killed, running, serve
@@ -138,7 +139,9 @@ def spool(world: World) -> None:
         world.store(system, 5)
         with world.points.operation("spool"), world.server_away():
             world.store(system, 4)
-        with world.points.operation("replay"):
+        # A server that is killed while it is away is not looked for again at once: what waits is
+        # stored with the next opening then.
+        with world.points.operation("replay"), suppress(StoreUnavailable):
             system.maintain()
 
 
