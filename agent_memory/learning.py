@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from agent_memory.entry import EntryKey, MemoryEntry
@@ -14,13 +14,6 @@ from agent_memory.retrieval.across import fetch
 _BATCH = 500  # entries read at once
 
 _logger = logging.getLogger(__name__)
-
-
-def remembered_states(
-    tiers: Sequence[MemoryRepository], runs: Iterable[str], most: int
-) -> list[Mapping[str, Any]]:
-    """The contents of what ``remembered`` gives."""
-    return [entry.contents for entry in remembered(tiers, runs, most)]
 
 
 def remembered(

@@ -35,7 +35,7 @@ from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
-from agent_memory.learning import remembered_states
+from agent_memory.learning import remembered
 
 STATES = 240
 QUERY = Query(agent_id="ant", limit=10)
@@ -111,10 +111,12 @@ def test_what_is_learned_from_is_in_the_order_of_time_and_evenly_spaced(
     memory: AgentMemorySystem,
 ) -> None:
     tiers = (memory.stm, memory.im, memory.ltm)
-    assert [one["age"] for one in remembered_states(tiers, ["default"], 10_000)] == [*range(STATES)]
-    fewer = [one["age"] for one in remembered_states(tiers, ["default"], 50)]
+    assert [one.contents["age"] for one in remembered(tiers, ["default"], 10_000)] == [
+        *range(STATES)
+    ]
+    fewer = [one.contents["age"] for one in remembered(tiers, ["default"], 50)]
     assert fewer == [*range(0, STATES, 5)]
-    assert remembered_states(tiers, ["nowhere"], 50) == []
+    assert remembered(tiers, ["nowhere"], 50) == []
 
 
 def test_new_entries_name_the_new_version_and_old_ones_keep_theirs(
