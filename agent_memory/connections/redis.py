@@ -25,10 +25,10 @@ from redis.retry import Retry
 from agent_memory.absence import Absence
 from agent_memory.config import without_password
 from agent_memory.connections.redis_answers import Check, anything, is_sound, name_of
-from agent_memory.connections.redis_commands import packed_command
+from agent_memory.connections.redis_commands import Command, packed_command
 from agent_memory.connections.redis_engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis_errors import translating_redis_errors
-from agent_memory.connections.redis_reading import BoundedParser
+from agent_memory.connections.redis_reading import BoundedParser, read_answers
 from agent_memory.errors import ConfigError, StoreUnavailable
 from agent_memory.forking import ForkGate, after_fork
 
@@ -45,8 +45,6 @@ LONGEST_PAUSE = 60.0
 # server come within it, and being woken takes 80 us.
 _AWAKE = 100e-6
 
-Command = tuple[Any, ...] | bytes
-"""A command's words; or its bytes, from ``redis_commands.KeyedCommand``."""
 RedisClient = redis.Redis
 
 
@@ -347,7 +345,7 @@ class RedisChannel:
             connection.send_packed_command([packed])
             if self._gate is None:
                 _watch(connection)
-            replies = [_read(connection) for _ in commands]
+            replies = read_answers(connection, len(commands))
             _check_end(connection)
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
@@ -401,14 +399,6 @@ def _watch(connection: Any) -> None:
     until = time.perf_counter() + _AWAKE
     while not arrival.poll(0) and time.perf_counter() < until:
         os.sched_yield()
-
-
-def _read(connection: Any) -> Any:
-    """Read one answer; an error the server answered with is returned, not raised."""
-    try:
-        return connection.read_response()
-    except redis.exceptions.ResponseError as error:
-        return error
 
 
 def _check_end(connection: Any) -> None:

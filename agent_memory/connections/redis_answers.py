@@ -6,12 +6,15 @@ looked at where it comes in, by the name of its command; scripts bring a check o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from agent_memory.connections.redis_commands import Command, PackedCommand
 
 Check = Callable[[Any], bool]
 
 _TEXT = frozenset({bytes, str})
+_TEXT_OR_NOTHING = frozenset({bytes, type(None)})
 
 
 def is_number(reply: Any) -> bool:
@@ -49,8 +52,13 @@ def anything(_reply: Any) -> bool:
     return True
 
 
-def _are_texts_or_nothing(reply: Any) -> bool:
-    return type(reply) is list and {bytes, type(None)}.issuperset(map(type, reply))
+def values_of(count: int) -> Check:
+    """What tells whether an answer is a list of so many values, each text or nil."""
+    return lambda reply: (
+        type(reply) is list
+        and len(reply) == count
+        and _TEXT_OR_NOTHING.issuperset(map(type, reply))
+    )
 
 
 def _are_pairs(reply: Any) -> bool:
@@ -91,23 +99,21 @@ _CHECKS: Mapping[str, Check] = {
 }
 
 
-def name_of(command: Sequence[Any] | bytes) -> str:
+def name_of(command: Command) -> str:
     """The name of a command, be it packed already."""
-    if isinstance(command, bytes):
-        return command.split(b"\r\n", 3)[2].decode()
-    return str(command[0])
+    return command.name if isinstance(command, PackedCommand) else str(command[0])
 
 
-def is_sound(command: Sequence[Any] | bytes, reply: Any) -> bool:
+def is_sound(command: Command, reply: Any) -> bool:
     """Whether an answer is of a kind that a Redis server gives to a command.
 
     Args:
         command: The command; one that is not known here may be answered with anything.
         reply: The answer, no error.
     """
+    if type(command) is PackedCommand:
+        return command.answers(reply)
     name = name_of(command)
     if name == "HMGET":
-        packed = isinstance(command, bytes)
-        words = int(command[1 : command.index(b"\r\n")]) if packed else len(command)  # type: ignore[arg-type]
-        return _are_texts_or_nothing(reply) and len(reply) == words - 2
+        return values_of(len(command) - 2)(reply)  # type: ignore[arg-type]  # not packed: words
     return _CHECKS.get(name, anything)(reply)

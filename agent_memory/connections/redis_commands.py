@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
 
 
-def packed_command(command: tuple[Any, ...] | bytes) -> bytes:
-    """The bytes of a command; those that are bytes already stay what they are."""
-    if isinstance(command, bytes):
-        return command
+class PackedCommand:
+    """A command that is packed already, and what may answer it.
+
+    Attributes:
+        name: Its first word.
+        packed: The bytes that are sent.
+        answers: Tells whether an answer is of a kind that a Redis server gives to it.
+    """
+
+    __slots__ = ("answers", "name", "packed")
+
+    def __init__(self, name: str, packed: bytes, answers: Callable[[Any], bool]) -> None:
+        self.name = name
+        self.packed = packed
+        self.answers = answers
+
+
+Command = tuple[Any, ...] | PackedCommand
+"""A command's words; or one that is packed, from ``KeyedCommand``."""
+
+
+def packed_command(command: Command) -> bytes:
+    """The bytes of a command."""
+    if type(command) is PackedCommand:
+        return command.packed
     words: Any = command  # the stub asks for tuples of one word
     packed: bytes = hiredis.pack_command(words)
     return packed
@@ -24,13 +46,17 @@ class KeyedCommand:
     Args:
         name: The command; its first argument is the key.
         arguments: Those after the key.
+        answers: Tells whether an answer is of a kind that a Redis server gives to it.
     """
 
-    def __init__(self, name: str, *arguments: str) -> None:
+    def __init__(self, name: str, *arguments: str, answers: Callable[[Any], bool]) -> None:
         key = b"$0\r\n\r\n"
+        self._name = name
+        self._answers = answers
         self._head, _, self._tail = packed_command((name, "", *arguments)).partition(key)
 
-    def __call__(self, key: str) -> bytes:
+    def __call__(self, key: str) -> PackedCommand:
         """The command for a key."""
         name = key.encode()
-        return b"%b$%d\r\n%b\r\n%b" % (self._head, len(name), name, self._tail)
+        packed = b"%b$%d\r\n%b\r\n%b" % (self._head, len(name), name, self._tail)
+        return PackedCommand(self._name, packed, self._answers)

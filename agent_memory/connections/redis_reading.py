@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import redis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA  # told apart by identity, and given nowhere else
 from redis.connection import DefaultParser
 
 LARGEST_ANSWER = 544 * 1024 * 1024
@@ -45,10 +46,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
         try:
             return super().read_response(*args, **kwargs)
         except (TypeError, ValueError, MemoryError) as error:
-            # A map by what is no key, a text that is none, a length beyond any memory.
-            raise redis.exceptions.InvalidResponse(
-                f"an answer that cannot be read ({type(error).__name__})"
-            ) from error
+            raise _unreadable(error) from error
 
     def read_from_socket(self, *args: Any, **kwargs: Any) -> Any:
         """Read what has come of an answer."""
@@ -64,6 +62,32 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
         self._taken += max(0 if self._reader is None else self._reader.len() - before, 1)
         return answer
 
+    def ready(self, most: int) -> list[Any]:
+        """Read answers as long as the whole of the next one has come.
+
+        What redis-py does for each answer takes longer than reading it.
+
+        Args:
+            most: How many at most.
+
+        Raises:
+            redis.exceptions.InvalidResponse: What has come is no answer.
+            redis.exceptions.ConnectionError: The server ends the connection.
+        """
+        reader = self._reader
+        found: list[Any] = []
+        try:
+            while reader is not None and len(found) < most:
+                answer = reader.gets()
+                if answer is NOT_ENOUGH_DATA:
+                    break
+                if isinstance(answer, redis.exceptions.ConnectionError):
+                    raise answer
+                found.append(answer)
+        except (TypeError, ValueError, MemoryError) as error:
+            raise _unreadable(error) from error
+        return found
+
     @property
     def has_more(self) -> bool:
         """Whether more has come than the answers that were read."""
@@ -74,3 +98,37 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
             raise redis.exceptions.InvalidResponse(f"an answer of more than {self._taken} bytes")
         if time.monotonic() > self._begun + PATIENCE + self._taken / LEAST_SPEED:
             raise redis.exceptions.TimeoutError("its answer comes too slowly, or never ends")
+
+
+def read_answers(connection: Any, count: int) -> list[Any]:
+    """Read the answers to a request; errors the server answered with are among them, not raised.
+
+    Args:
+        connection: redis-py's, of any parser.
+        count: How many commands the request has.
+
+    Raises:
+        redis.exceptions.RedisError: They cannot be read.
+        OSError: The same.
+    """
+    parser = connection._parser  # noqa: SLF001  # the library reads one at a time
+    answers: list[Any] = []
+    while len(answers) < count:
+        answers.append(_answer(connection))
+        if isinstance(parser, BoundedParser):
+            answers += parser.ready(count - len(answers))
+    return answers
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.exceptions.ResponseError as error:
+        return error
+
+
+def _unreadable(error: Exception) -> redis.exceptions.InvalidResponse:
+    # A map by what is no key, a text that is none, a length beyond any memory.
+    return redis.exceptions.InvalidResponse(
+        f"an answer that cannot be read ({type(error).__name__})"
+    )

@@ -114,8 +114,10 @@ class VersionZero:
         shares = codes["weights"] * _circle(values)[:, :, None]
         # Of fixed point, so that the order of the keys does not show in the last bit.
         shares = np.rint(shares * _FINEST) / _FINEST
-        rows = np.repeat(np.arange(len(flats)), [*map(len, flats)]) * self.widths.stm
-        places = codes["columns"] + rows[:, None, None]
+        places = codes["columns"]
+        if len(flats) > 1:
+            rows = np.repeat(np.arange(len(flats)), [*map(len, flats)]) * self.widths.stm
+            places = places + rows[:, None, None]
         size = len(flats) * self.widths.stm
         sums = np.bincount(places.ravel(), shares.ravel(), minlength=size)
         return sums.reshape(len(flats), -1).astype(np.float32)
@@ -169,7 +171,11 @@ def _circle(values: NDArray[np.float64]) -> NDArray[np.float64]:
     # Rational in the tangent of half the angle, because a sine differs between machines.
     tangents = _bounded(values)
     squares = tangents * tangents
-    return np.stack([1.0 - squares, 2.0 * tangents], axis=1) / (1.0 + squares)[:, None]
+    scale = 1.0 + squares
+    points = np.empty((len(values), 2))
+    np.divide(1.0 - squares, scale, out=points[:, 0])
+    np.divide(2.0 * tangents, scale, out=points[:, 1])
+    return points
 
 
 def _bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

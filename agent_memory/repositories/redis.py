@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from agent_memory.connections.redis import Command, RedisChannel
-from agent_memory.connections.redis_commands import KeyedCommand
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis_answers import values_of
+from agent_memory.connections.redis_commands import Command, KeyedCommand
 from agent_memory.contents import code_named_by, is_coded
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
 from agent_memory.errors import (
@@ -71,7 +72,7 @@ _CHANGED = -1
 _UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
 _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 _REPLACING_ANY: list[Value] = ["", "any"]
-_READ = KeyedCommand("HMGET", *STORED)
+_READ = KeyedCommand("HMGET", *STORED, answers=values_of(len(STORED)))
 _NAMES = [name.encode() for name in STORED]
 _STEP, _CONTENTS = STORED.index("step_number"), STORED.index("contents")
 

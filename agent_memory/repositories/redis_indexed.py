@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.connections.redis import Command
+from agent_memory.connections.redis_commands import Command
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import Query
 from agent_memory.forking import after_fork

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_memory.connections.redis import Command
+from agent_memory.connections.redis_commands import Command
 from agent_memory.entry import MAX_STEP, Order, Query
 from agent_memory.models.redis_attributes import Lookup
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis_commands import Command
 from agent_memory.entry import Query, checked_embedding
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_index import NO_TAG, TAGS, VECTOR, IndexDefinition, condition
@@ -181,7 +182,7 @@ class TierSearch:
         parameters: Sequence[str],
         vector: NDArray[np.float32],
         k: int,
-        returned: Command = ("RETURN", 1, "distance"),
+        returned: tuple[object, ...] = ("RETURN", 1, "distance"),
     ) -> Command:
         named = ("k", k, "vector", vector.astype("<f4").tobytes(), *parameters)
         # Hit by hit: of the engine's policies it is the one that a NaN does not lead astray.
@@ -222,7 +223,7 @@ class TierSearch:
         return [Near(key, float(far)) for key, far in zip(keys, distances, strict=True)]
 
 
-def _named(parameters: Sequence[str]) -> Command:
+def _named(parameters: Sequence[str]) -> tuple[object, ...]:
     return ("PARAMS", len(parameters), *parameters) if parameters else ()
 
 

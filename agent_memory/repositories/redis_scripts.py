@@ -30,6 +30,9 @@ STRIDE = len(FIELDS)
 
 _ALWAYS = ", ".join(f"'{name}', ARGV[i + {place}]" for place, name in enumerate(FIELDS[:13]))
 
+# How much of the log is kept.
+_LOG = "'MAXLEN', '~', 64, '*'"
+
 _SHARED = f"""
 local prefix, agents, runs = KEYS[1], KEYS[2], KEYS[3]
 
@@ -110,7 +113,7 @@ end
 local function log(prefix, call, ids, mark)
   if #ids == 0 then return end
   local record = #ids > 50 and mark or table.concat(ids, ' ')
-  redis.call('XADD', prefix .. 'changes', 'MAXLEN', '~', 64, '*', call, record)
+  redis.call('XADD', prefix .. 'changes', {_LOG}, call, record)
 end
 
 -- Whoever writes must know which attributes are declared, or the entry would be missing in their
@@ -171,10 +174,36 @@ def _replaced(reply: Any) -> bool:
     return are_texts(reply) and len(reply) == 2
 
 
+# The usual store, of one new entry with a vector and nothing else, which is worth a way of its own:
+# defining what the others share and collecting the changes of indexes takes a server 20 us of 95.
+_ADD_ONE = f"""
+if #ARGV == {STRIDE + 4} then
+  local prefix, i = KEYS[1], 5
+  local id = ARGV[i]
+  local key = prefix .. id
+  if ARGV[i + 13] ~= '' and ARGV[i + 14] ~= '' and ARGV[i + 15] == '' and ARGV[i + 16] == ''
+      and ARGV[i + 17] == '' and (redis.call('GET', KEYS[4]) or '') == ARGV[4]
+      and redis.call('EXISTS', key) == 0 then
+    redis.call('HSET', key, {_ALWAYS},
+               'embedding', ARGV[i + 13], 'encoder_version', ARGV[i + 14])
+    redis.call('ZADD', prefix .. 'steps', ARGV[i + 3], id)
+    redis.call('ZADD', prefix .. 'times', ARGV[i + 4], id)
+    redis.call('ZADD', prefix .. 'type:' .. ARGV[i + 5], ARGV[i + 4], id)
+    redis.call('ZADD', prefix .. 'importance', ARGV[i + 6], id)
+    if redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1]) == 1 then
+      redis.call('SADD', KEYS[3], ARGV[2])
+    end
+    redis.call('XADD', prefix .. 'changes', {_LOG}, ARGV[3], id)
+    return {{1}}
+  end
+end
+"""
+
 # KEYS: also the declared attributes. ARGV: agent, run, now, the attributes that the caller knows,
 # then the fields of each entry. Gives an ``Added`` for each.
 ADD = Script(
-    _SHARED
+    _ADD_ONE
+    + _SHARED
     + f"""
 local refusal = undeclared(KEYS[4], ARGV[4])
 if refusal then return refusal end

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis_commands import Command
 from agent_memory.errors import (
     CommandRefused,
     IndexBuilding,

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis_commands import Command
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import MemoryType, Query
 from agent_memory.forking import after_fork

@@ -15,7 +15,8 @@ from functools import wraps
 from typing import Any, Self
 from unittest.mock import patch
 
-from agent_memory.connections.redis import Command, RedisChannel, Script
+from agent_memory.connections.redis import RedisChannel, Script
+from agent_memory.connections.redis_commands import Command, PackedCommand
 from agent_memory.repositories import redis_attributes, redis_census, redis_many, redis_scripts
 from agent_memory.repositories.base import MemoryRepository
 from agent_memory.repositories.redis import RedisRepository
@@ -139,8 +140,8 @@ def _name_of(commands: Sequence[Command]) -> str:
 
 
 def _name_of_command(command: Command) -> str:
-    if isinstance(command, bytes):
-        return command.split(b"\r\n", 3)[2].decode()  # packed: its length, then its first word
+    if isinstance(command, PackedCommand):
+        return command.name
     if command[0] == "EVALSHA":
         return _SCRIPTS.get(str(command[1]), "script")
     return "SCRIPT LOAD" if command[0] == "SCRIPT" else str(command[0])

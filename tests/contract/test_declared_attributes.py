@@ -17,7 +17,9 @@ from sqlalchemy import Engine, select
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis_answers import name_of
+from agent_memory.connections.redis_commands import Command
 from agent_memory.entry import MemoryEntry, Order, Query
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories import sql_attributes
@@ -211,7 +213,7 @@ def test_only_what_an_index_gives_is_read(
     monkeypatch.setattr(channel, "call_all", noting)
     query = Query(run_id="run", agent_id="ant", attributes={"a": 7})
     assert len(repository.find(query)) == 10
-    assert sum(b"HMGET" in command for command in sent) == 10
+    assert sum(name_of(command) == "HMGET" for command in sent) == 10
 
 
 def test_what_was_stored_before_the_declaration_is_indexed(channel: RedisChannel) -> None:

@@ -13,7 +13,9 @@ import pytest
 import redis
 
 from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import Command, RedisChannel
+from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis_answers import name_of
+from agent_memory.connections.redis_commands import Command
 from agent_memory.entry import MemoryEntry, MemoryType, Query
 from agent_memory.errors import EncodingError
 from agent_memory.repositories.base import Neighbour
@@ -92,8 +94,8 @@ def test_what_is_kept_here_is_not_read_again(
     sent = counted(reader, monkeypatch)
     assert found(reader) == before
     assert len(before) == 10
-    assert sent[0][0] == "XRANGE"
-    assert [b"HMGET" in command for command in sent[1:]] == [True] * 10
+    assert name_of(sent[0]) == "XRANGE"
+    assert [name_of(command) == "HMGET" for command in sent[1:]] == [True] * 10
 
 
 def test_after_a_foreign_write_only_what_changed_is_read(

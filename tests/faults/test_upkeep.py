@@ -73,23 +73,31 @@ def found_in(folder: Path) -> list[tuple[str, MemoryEntry]]:
 def test_a_backup_beside_a_program_that_stores_and_moves_misses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:
-    log = tmp_path / "acknowledged"
+    # Of a memory that has grown for long each round would take as long as all before it.
+    for begun in range(0, ROUNDS, 5):
+        folder = tmp_path / f"{begun}"
+        folder.mkdir()
+        _back_up_beside_a_program(folder, min(ROUNDS - begun, 5))
+
+
+def _back_up_beside_a_program(folder: Path, rounds: int) -> None:
+    log = folder / "acknowledged"
     log.touch()
-    writer = run("upkeeping.py", "store", tmp_path / "memory", log, 0)
+    writer = run("upkeeping.py", "store", folder / "memory", log, 0)
     try:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             deadline = time.monotonic() + 60
             known = len(log.read_text().splitlines())
             while len(log.read_text().splitlines()) < known + 150 and time.monotonic() < deadline:
                 time.sleep(0.02)
             # The last line may be half written.
             before = log.read_text().rpartition("\n")[0].splitlines()
-            with AgentMemorySystem.open(tmp_path / "memory", read_only=True) as system:
-                system.backup(tmp_path / f"saved{number}")
+            with AgentMemorySystem.open(folder / "memory", read_only=True) as system:
+                system.backup(folder / f"saved{number}")
                 report = system.check()
                 assert report.findings == ()
             assert writer.poll() is None
-            found = restored(tmp_path / f"saved{number}", tmp_path / f"target{number}")
+            found = restored(folder / f"saved{number}", folder / f"target{number}")
             steps = [f"{entry.agent_id} {entry.step_number}" for _, entry in found]
             assert len(steps) == len(set(steps))
             assert set(before) <= set(steps)
