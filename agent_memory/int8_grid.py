@@ -1,8 +1,8 @@
 """The grids on which a vector needs a byte a number: a scale times whole numbers to 127.
 
 On the *led* grid the first number stays as it is, and the scale is that of the others. The
-vectors of a fitted encoder begin with a constant longer than most rows, which on the plain grid
-would set the scale for all.
+long-term vectors of some encoders begin with a constant longer than most rows (see
+``embeddings.weights``), which on the plain grid would set the scale for all.
 """
 
 from __future__ import annotations

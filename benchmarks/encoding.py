@@ -129,8 +129,7 @@ def _of_robots() -> Iterator[Figure]:
     """The code of what robots of Gymnasium feel, each number a field of its own."""
     robots = (
         ("Ant-v5", "32 numbers", 32, (0.95, 0.82)),
-        ("HalfCheetah-v5", "12 numbers and the constant (ltm_dim=13)", 13, (0.95, 0.68)),
-        ("HalfCheetah-v5", "12 numbers, one of them the constant (ltm_dim=12)", 12, (0.95, 0.68)),
+        ("HalfCheetah-v5", "12 numbers", 12, (0.95, 0.68)),
     )
     seen = {trace.name: [*map(_named, trace.contents)] for trace in gymnasium_traces()}
     for name, width, ltm_dim, (r2, recall) in robots:

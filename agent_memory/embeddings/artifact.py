@@ -161,9 +161,12 @@ def _layers(matrices: list[NDArray[np.float32]]) -> Layers:
 
 
 def _check_shapes(weights: Weights, columns: int, widths: Widths) -> None:
-    code = widths.ltm - 1
+    code = weights.code_in.shape[-1]
+    # Those of before have one number less, where the constant is kept.
+    if code not in (widths.ltm - 1, widths.code):
+        raise ValueError("the code does not fit the widths")
     shapes = [weights.code_in.shape, weights.code_out.shape, weights.directions.shape]
-    if shapes != [(columns, code), (code, columns), (columns, widths.stm - widths.ltm)]:
+    if shapes != [(columns, code), (code, columns), (columns, widths.stm - 1 - code)]:
         raise ValueError("the matrices do not fit the widths")
     for layers, inputs, outputs in (
         (weights.coder, columns, code),

@@ -49,7 +49,7 @@ class StateAutoencoder(nn.Module):
         input_dim: Numbers in a row.
         stm_dim: Width at level 0.
         im_dim: Width at level 1.
-        ltm_dim: Width at level 2; a vector's first number is a constant.
+        ltm_dim: Width at level 2.
         hidden_layers: Widths between a row and its code.
         seed: Of the first weights.
 
@@ -70,7 +70,8 @@ class StateAutoencoder(nn.Module):
         super().__init__()
         self.widths = Widths(stm_dim, im_dim, ltm_dim)
         self.input_dim = input_dim
-        sides = [input_dim, *hidden_layers, ltm_dim - 1]
+        width = self.widths.code
+        sides = [input_dim, *hidden_layers, width]
         if any(type(side) is not int or side < 1 for side in sides):
             raise ConfigError(f"input_dim, hidden_layers: whole numbers above 0, not {sides[:-1]}")
         # Of its own, so that the caller's random numbers are the same with and without training.
@@ -78,11 +79,11 @@ class StateAutoencoder(nn.Module):
         self.coder = nn.ParameterList(_layers(sides, random))
         self.decoder = nn.ParameterList(_layers(sides[::-1], random))
         axes = _orthonormal(input_dim, stm_dim - 1, random)
-        self.code_in = nn.Parameter(axes[:, : ltm_dim - 1].clone())
-        self.code_out = nn.Parameter(axes[:, : ltm_dim - 1].T.clone())
+        self.code_in = nn.Parameter(axes[:, :width].clone())
+        self.code_out = nn.Parameter(axes[:, :width].T.clone())
         self.directions: Tensor
-        self.register_buffer("directions", axes[:, ltm_dim - 1 :].clone())
-        self.constant, self.faintness, self.components = 1.0, 1.0, stm_dim - ltm_dim
+        self.register_buffer("directions", axes[:, width:].clone())
+        self.constant, self.faintness, self.components = 1.0, 1.0, stm_dim - 1 - width
 
     def start_from(self, weights: Weights) -> None:
         """Take over the linear part of weights whose rows are as wide as this input, or less."""
@@ -112,7 +113,7 @@ class StateAutoencoder(nn.Module):
         )
 
     def code(self, x: Tensor) -> Tensor:
-        """The code of rows of shape (n, input_dim): (n, ltm_dim - 1)."""
+        """The code of rows of shape (n, input_dim); how wide it is says ``Widths.code``."""
         return x @ self.code_in + _through(self.coder, x)
 
     def encode_stm(self, x: Tensor) -> Tensor:
@@ -155,21 +156,29 @@ class StateAutoencoder(nn.Module):
         width = self.widths.at(level)
         _check_width(x, self.input_dim, "row")
         code = self.code(x)
+        if width == code.shape[-1]:
+            return code
         # As wide as the code alone is a long-term vector, whatever its level.
         faintness = 1.0 if width == self.widths.ltm else self.faintness
-        components = x @ self.directions[:, : width - self.widths.ltm]
+        components = x @ self.directions[:, : self.components_at(width)]
         constant = torch.full_like(x[..., :1], self.constant)
         return torch.cat([constant, code * faintness, components], dim=-1)
 
     def _decode(self, z: Tensor, level: int) -> Tensor:
         width = self.widths.at(level)
         _check_width(z, width, "vector")
+        if width == self.widths.code:
+            return self.decode_code(z)
         faintness = 1.0 if width == self.widths.ltm else self.faintness
-        rows = self.decode_code(z[..., 1 : self.widths.ltm] / faintness)
-        return self.corrected(rows, z[..., self.widths.ltm :])
+        code, components = z[..., 1 : 1 + self.widths.code], z[..., 1 + self.widths.code :]
+        return self.corrected(self.decode_code(code / faintness), components)
+
+    def components_at(self, width: int) -> int:
+        """How many principal components a vector of some width has besides its code."""
+        return max(width - 1 - self.widths.code, 0)
 
     def decode_code(self, code: Tensor) -> Tensor:
-        """Rows that codes of shape (n, ltm_dim - 1) stand for."""
+        """Rows that codes of shape (n, widths.code) stand for."""
         return code @ self.code_out + _through(self.decoder, code)
 
     def corrected(self, rows: Tensor, components: Tensor) -> Tensor:
@@ -323,7 +332,7 @@ def _losses(
     # Where there are components too what they say is right: they are orthonormal, or zero.
     right = (wrong @ model.directions[:, : model.components]).square()
     lost = [
-        (whole - right[:, : width - model.widths.ltm].sum(dim=1)).clamp_min(0.0).mean() / variance
+        (whole - right[:, : model.components_at(width)].sum(dim=1)).clamp_min(0.0).mean() / variance
         for width in (model.widths.stm, model.widths.im, model.widths.ltm)
     ]
     stress = _stress(rows, code, others)

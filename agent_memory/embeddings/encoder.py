@@ -34,7 +34,10 @@ class Encoder(Protocol):
 
     @property
     def led(self) -> bool:
-        """Whether the first number of each vector is a constant; see ``int8_grid``."""
+        """Whether the first number of a long-term vector is a constant; see ``int8_grid``."""
+
+    def lead(self, width: int) -> float:
+        """What is to be put before vectors of a width to compare them; 0.0 for nothing."""
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states to short-term vectors of shape (n, widths.stm)."""
@@ -103,8 +106,12 @@ class FittedEncoder:
 
     @property
     def led(self) -> bool:
-        """Whether the first number of each vector is a constant: it is."""
-        return True
+        """Whether the first number of a long-term vector is a constant."""
+        return not self.lead(self.widths.ltm)
+
+    def lead(self, width: int) -> float:
+        """What is to be put before vectors of a width to compare them; see ``weights``."""
+        return self.weights.lead(width, self.widths)
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states.

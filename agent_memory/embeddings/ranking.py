@@ -14,6 +14,21 @@ from numpy.typing import NDArray
 _DOUBT = 1e-4
 
 
+def with_lead(rows: NDArray[Any], lead: float) -> NDArray[Any]:
+    """Vectors of shape (n, dim) with the number before them that they are compared with.
+
+    Args:
+        rows: Of shape (n, dim).
+        lead: The number; 0.0 for none.
+
+    Returns:
+        Of shape (n, 1 + dim), or the vectors themselves.
+    """
+    if not lead:
+        return rows
+    return np.hstack([np.full((len(rows), 1), lead, rows.dtype), rows])
+
+
 def as_units(rows: NDArray[Any]) -> NDArray[np.float32]:
     """Vectors of shape (n, dim) brought to length 1; those of zeros stay zeros.
 

@@ -34,9 +34,9 @@ MOST_FITTED = 50_000
 
 _MOST_MEASURED = 5_000
 _LOSSLESS = 0.999
-_SLACK = 0.005  # by which an upper tier may fall short: there the code takes 31 components' place
+_SLACK = 0.0005  # by which an upper tier may fall short: five of 10,000 neighbours asked for
 _BYTES: tuple[VectorDtype, ...] = ("int8",) * 3
-_FAINT = (0.01, 0.1, 0.5, 1.0)
+_FAINT = (0.001, 0.01, 0.1, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _learned(
             "PCA alone does without it (network=False)"
         ) from error
     # The code takes the place of the first components, whose room the others take.
-    room = plan.widths.stm - plan.widths.ltm
+    room = plan.widths.stm - 1 - plan.widths.code
     parts = np.hstack([pca.code_in, pca.directions])[:, :room]
     start = replace(pca, directions=np.ascontiguousarray(parts))
     weights, losses = autoencoder.fit_autoencoder(rows, start, plan, progress)

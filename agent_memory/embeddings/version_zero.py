@@ -42,7 +42,7 @@ class VersionZero:
     """
 
     led = False
-    """Whether the first number of each vector is a constant: it is not."""
+    """Whether the first number of a long-term vector is a constant: it is not."""
 
     def __init__(self, widths: Widths | None = None) -> None:
         self.widths = widths or Widths()
@@ -82,6 +82,10 @@ class VersionZero:
         for narrower in self.widths.steps(carried.shape[-1], width):
             carried = _folded(carried, narrower)
         return carried
+
+    def lead(self, width: int) -> float:  # noqa: ARG002 - as the other versions are asked
+        """What is to be put before vectors to compare them: nothing."""
+        return 0.0
 
     def likeness(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
         """How alike a state and others are: the cosine of their scaled features, exactly.

@@ -1,14 +1,16 @@
 """What a fitted encoder has learned besides its schema: matrices, and what is done with them.
 
-A state's centred row ``x`` has a *code* of ltm - 1 numbers, ``g = x C + MLP(x)``, and principal
-components ``p = x V``. The vectors of the tiers are the beginnings of one another::
+A state's centred row ``x`` has a *code* of ltm numbers, ``g = x C + MLP(x)``, and principal
+components ``p = x V``. Each tier's vector is linear in that of the tier above::
 
     short-term    [c, e g, p]        all of p
-    intermediate  [c, e g, p']       the first im - ltm of p
-    long-term     [c, g]
+    intermediate  [c, e g, p']       the first im - ltm - 1 of p
+    long-term     [g]
 
-so that each is linear in the one above. The constant ``c`` is longer than most rows: it makes the
-cosine of two vectors order them by distance, which among centred rows alone it would not do.
+The constant ``c`` is longer than most rows: it makes the cosine of two vectors order them by
+distance, which among centred rows alone it would not do. A long-term vector has no room to spare,
+so that its *lead* is not kept, but put before it when vectors are compared. (Encoders of before
+keep it there too, and have codes of ltm - 1 numbers; so has one whose tiers are all as narrow.)
 ``e`` is small where the components say all, that the code does not disturb them.
 
 A code is decoded to ``y = g B + MLP(g)``; where components are there too they are exact, and
@@ -36,11 +38,11 @@ class Weights:
     """The matrices of an encoder of rows of ``d`` columns; all float32.
 
     Attributes:
-        constant: The first number of every vector, above 0.
+        constant: Leads every vector, above 0.
         faintness: What the code is multiplied with in the two upper tiers, above 0.
-        code_in: ``C``, of shape (d, ltm - 1).
-        code_out: ``B``, of shape (ltm - 1, d).
-        directions: ``V``, orthonormal columns (or zeros), of shape (d, stm - ltm).
+        code_in: ``C``, of shape (d, code).
+        code_out: ``B``, of shape (code, d).
+        directions: ``V``, orthonormal columns (or zeros), of shape (d, stm - 1 - code).
         coder: The MLP from row to code; empty in a PCA version.
         decoder: The MLP from code to row; empty in a PCA version.
     """
@@ -52,6 +54,15 @@ class Weights:
     directions: Array
     coder: Layers = ()
     decoder: Layers = ()
+
+    @property
+    def code(self) -> int:
+        """How many numbers a code has."""
+        return int(self.code_in.shape[1])
+
+    def lead(self, width: int, widths: Widths) -> float:
+        """What is to be put before vectors of a width to compare them; 0.0 where it is there."""
+        return self.constant if width == widths.ltm == self.code else 0.0
 
     def encode(self, rows: NDArray[Any]) -> Array:
         """Encode rows of shape (n, d) to short-term vectors of shape (n, stm)."""
@@ -67,18 +78,18 @@ class Weights:
 
     def carry(self, vectors: Array, width: int, widths: Widths) -> Array:
         """Bring vectors of shape (n, from) to a lower tier's width."""
-        carried = vectors[:, :width].copy()
-        if width == widths.ltm < vectors.shape[1]:
-            carried[:, 1:] /= np.float32(self.faintness)
-        return carried
+        if width == vectors.shape[1] or width > widths.ltm:
+            return vectors[:, :width].copy()
+        code = vectors[:, 1 : 1 + self.code] / np.float32(self.faintness)
+        return code if width == self.code else np.hstack([vectors[:, :1], code])
 
     def decode(self, vectors: Array, widths: Widths) -> Array:
         """Decode vectors of any tier, of shape (n, width), to rows of shape (n, d)."""
-        code = self.carry(vectors, widths.ltm, widths)[:, 1:]
+        code = self.carry(vectors, widths.ltm, widths)[:, -self.code :]
         rows: Array = code @ self.code_out
         if self.decoder:
             rows += through(self.decoder, code)
-        components = vectors[:, widths.ltm :]
+        components = vectors[:, 1 + self.code :]
         if components.shape[1]:
             directions = self.directions[:, : components.shape[1]]
             rows += (components - rows @ directions) @ directions.T
@@ -132,7 +143,7 @@ def principal_weights(rows: NDArray[Any], widths: Widths, lift: float) -> Weight
     padded = np.zeros((columns, widths.stm - 1), np.float32)
     kept = min(axes.shape[1], widths.stm - 1)
     padded[:, :kept] = axes[:, :kept]
-    code = np.ascontiguousarray(padded[:, : widths.ltm - 1])
-    rest = np.ascontiguousarray(padded[:, widths.ltm - 1 :])
+    code = np.ascontiguousarray(padded[:, : widths.code])
+    rest = np.ascontiguousarray(padded[:, widths.code :])
     length = float(np.sqrt(max(variances.sum(), 0.0))) or 1.0
     return Weights(lift * length, 1.0, code, np.ascontiguousarray(code.T), rest)

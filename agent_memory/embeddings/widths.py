@@ -28,7 +28,7 @@ class Widths:
 
     def __post_init__(self) -> None:
         whole = all(type(width) is int for width in self)
-        # Two, because a fitted vector begins with a constant.
+        # Two, because a fitted vector may begin with a constant.
         if not whole or not 65_536 >= self.stm >= self.im >= self.ltm >= 2:
             raise ConfigError(
                 f"stm_dim, im_dim and ltm_dim: {self.stm}, {self.im}, {self.ltm} must be whole, "
@@ -42,6 +42,14 @@ class Widths:
     def of(cls, config: AutoencoderConfig) -> Widths:
         """The widths that a configuration asks for."""
         return cls(config.stm_dim, config.im_dim, config.ltm_dim)
+
+    @property
+    def code(self) -> int:
+        """The numbers of a fitted code: all of a long-term vector.
+
+        Where an intermediate vector is no wider its constant is one of them.
+        """
+        return self.ltm if self.im > self.ltm else self.ltm - 1
 
     def at(self, level: int) -> int:
         """The width at a level: 0 is short-term, 1 intermediate, 2 long-term."""

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from agent_memory.attributes import meets
 from agent_memory.contents import CodedContents, is_coded, pack
-from agent_memory.embeddings.ranking import as_unit, as_units, nearest
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_lead
 from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.census import Census
@@ -113,6 +113,9 @@ class Probe(Protocol):
             None if those do not compare.
         """
 
+    def lead(self, version: int | None, width: int) -> float:
+        """The number that both are led by when they are compared; 0.0 for none."""
+
 
 class Neighbour(NamedTuple):
     """An entry, and how near its vector is to a probe."""
@@ -165,8 +168,10 @@ def nearest_ids(
         if asked is None:
             found |= dict.fromkeys(memory_ids)
             continue
-        unit = as_unit(asked)
-        for place, cosine in nearest(as_units(matrix), unit, memory_ids, count):
+        lead = probe.lead(version, matrix.shape[1])
+        unit = as_unit(with_lead(asked[None], lead)[0])
+        units = as_units(with_lead(matrix, lead))
+        for place, cosine in nearest(units, unit, memory_ids, count):
             found[memory_ids[place]] = cosine
     return found
 

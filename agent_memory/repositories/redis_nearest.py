@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.connections.redis import RedisChannel
-from agent_memory.connections.redis_commands import Command
 from agent_memory.entry import Query, checked_embedding
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_index import NO_TAG, TAGS, VECTOR, IndexDefinition, condition
@@ -154,11 +153,11 @@ class TierSearch:
 
     def documents(
         self, condition: str, parameters: Sequence[str], vector: NDArray[np.float32], k: int
-    ) -> Command:
+    ) -> tuple[object, ...]:
         """The command that gives whole entries near to a vector, and ``distance`` with each."""
         return self._nearest_command(condition, parameters, vector, k, returned=())
 
-    def versions(self, condition: str, parameters: Sequence[str]) -> Command:
+    def versions(self, condition: str, parameters: Sequence[str]) -> tuple[object, ...]:
         """The command that gives the versions of vectors, and as ``n`` how many there are."""
         return (
             *("FT.AGGREGATE", self.vectors.alias, condition, *_named(parameters)),
@@ -183,7 +182,7 @@ class TierSearch:
         vector: NDArray[np.float32],
         k: int,
         returned: tuple[object, ...] = ("RETURN", 1, "distance"),
-    ) -> Command:
+    ) -> tuple[object, ...]:
         named = ("k", k, "vector", vector.astype("<f4").tobytes(), *parameters)
         # Hit by hit: of the engine's policies it is the one that a NaN does not lead astray.
         text = f"({condition})=>[KNN $k @{VECTOR} $vector HYBRID_POLICY ADHOC_BF AS distance]"

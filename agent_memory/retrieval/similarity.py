@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.embeddings.ranking import with_lead
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.entry import EntryKey, Hit, MemoryEntry, Query, Tier
 from agent_memory.retrieval.across import left_behind
@@ -82,14 +83,21 @@ class Likeness:
             return None
         return encoder.carry(vector, width)
 
+    def lead(self, version: int | None, width: int) -> float:
+        """The number that vectors of a version and width are led by when they are compared."""
+        encoder = self._encoders.encoder(version)
+        return 0.0 if encoder is None else encoder.lead(width)
+
     def scores(self, contents: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """How alike states are, from -1 to 1, of shape (n,)."""
         encoder = self._current.encoder
         if self._state is not None:
             return encoder.likeness(self._state, contents)
         narrowest = encoder.widths.ltm
-        vectors = encoder.carry(encoder.encode(contents), narrowest)
-        return cosines(vectors, encoder.carry(self._vectors[self._current.version], narrowest))
+        asked = encoder.carry(self._vectors[self._current.version], narrowest)
+        vectors = np.vstack([asked, encoder.carry(encoder.encode(contents), narrowest)])
+        compared = with_lead(vectors, encoder.lead(narrowest))
+        return cosines(compared[1:], compared[0])
 
 
 def recall_alike(

@@ -130,8 +130,9 @@ def test_a_restore_that_is_killed_is_begun_again_and_ends_the_same(
 ) -> None:
     file, entries = saved
     target = tmp_path / "target"
-    for point in _points(12, 4):
+    for point in _points(11, 4):
         assert run("upkeeping.py", "restore", target, file, point).wait(60) == -signal.SIGKILL
+    assert list(target.glob("*-restoring"))
     assert run("upkeeping.py", "restore", target, file, 0).wait(60) == 0
     assert found_in(target) == entries
     assert not [path for path in target.iterdir() if path.name.endswith("-restoring")]

@@ -63,7 +63,7 @@ class TestStateAutoencoder:
 
     def test_hidden_layers_are_honoured(self) -> None:
         shapes = [tuple(p.shape) for p in StateAutoencoder(20, hidden_layers=(50, 9)).parameters()]
-        assert {(20, 50), (50, 9), (9, 31), (31, 9), (9, 50), (50, 20)} <= set(shapes)
+        assert {(20, 50), (50, 9), (9, 32), (32, 9), (9, 50), (50, 20)} <= set(shapes)
 
     def test_seeds_decide_and_the_callers_random_numbers_stay(self) -> None:
         before = torch.random.get_rng_state()
@@ -155,7 +155,7 @@ def _room(weights: Any) -> Any:
     """As ``training`` does: the code takes the place of the first components."""
     from dataclasses import replace  # noqa: PLC0415
 
-    axes = np.hstack([weights.code_in, weights.directions])[:, : SMALL.stm - SMALL.ltm]
+    axes = np.hstack([weights.code_in, weights.directions])[:, : SMALL.stm - 1 - SMALL.code]
     return replace(weights, directions=np.ascontiguousarray(axes), faintness=0.1)
 
 

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from agent_memory.embeddings import framing
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import flatten
 from agent_memory.embeddings.plan import Plan
+from agent_memory.embeddings.ranking import as_units, with_lead
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.schema import OTHER
 from agent_memory.embeddings.schema_fitting import BUCKETS, MAX_CATEGORIES, MAX_COLUMNS, fit_schema
@@ -155,7 +157,7 @@ class TestVectors:
     ) -> None:
         states = _states(200)
         vectors = encoder.carry(encoder.encode(states), 32)
-        rebuilt = [encoder.reconstruct(at_rest(vector, led=True)) for vector in vectors]
+        rebuilt = [encoder.reconstruct(at_rest(vector)) for vector in vectors]
         off = [
             abs(one.state["energy"] - state["energy"])
             for one, state in zip(rebuilt, states, strict=True)
@@ -185,6 +187,69 @@ class TestVectors:
         assert likeness[7] == pytest.approx(1.0)
         assert likeness.max() == pytest.approx(1.0)
         assert likeness.shape == (50,)
+
+
+def as_before(encoder: FittedEncoder) -> FittedEncoder:
+    """An encoder as they were: its long-term vectors begin with the constant, as the others do."""
+    weights, width = encoder.weights, encoder.widths.ltm - 1
+    axes = np.hstack([weights.code_in, weights.directions])
+    code = np.ascontiguousarray(axes[:, :width])
+    rest = np.ascontiguousarray(axes[:, width:])
+    older = replace(weights, code_in=code, code_out=code.T.copy(), directions=rest)
+    return replace(encoder, weights=older)
+
+
+class TestLead:
+    """The constant that makes cosines order by distance, kept in long-term vectors or not."""
+
+    def test_long_term_vectors_led_by_it_are_as_alike_as_their_states(
+        self, encoder: FittedEncoder
+    ) -> None:
+        states = _states(50)
+        vectors = encoder.carry(encoder.encode(states), 32)
+        assert not encoder.led
+        led = as_units(with_lead(vectors, encoder.lead(32)))
+        assert np.allclose(led @ led[7], encoder.likeness(states[7], states), atol=1e-5)
+        bare = as_units(vectors)
+        assert not np.allclose(bare @ bare[7], encoder.likeness(states[7], states), atol=0.1)
+
+    def test_wider_vectors_have_it_already(self, encoder: FittedEncoder) -> None:
+        assert [encoder.lead(width) for width in (384, 128)] == [0.0, 0.0]
+        lead = np.float32(encoder.lead(32))
+        assert np.array_equal(encoder.encode(_states(5))[:, 0], [lead] * 5)
+
+    def test_an_encoder_that_keeps_it_everywhere_is_read_and_used_as_ever(
+        self, encoder: FittedEncoder
+    ) -> None:
+        older = as_before(encoder)
+        again = FittedEncoder.from_bytes(older.to_bytes())
+        states = _states(50)
+        vectors = again.encode(states)
+        assert np.array_equal(vectors, older.encode(states))
+        assert np.allclose(vectors, encoder.encode(states), atol=1e-5)
+        narrow = again.carry(vectors, 32)
+        assert again.led
+        assert again.lead(32) == 0.0
+        assert np.array_equal(narrow, again.carry(again.carry(vectors, 128), 32))
+        units = as_units(narrow)
+        assert np.allclose(units @ units[7], again.likeness(states[7], states), atol=1e-5)
+        for width in (384, 128, 32):
+            told = again.reconstruct(again.carry(vectors[0], width)).state
+            assert told["energy"] == pytest.approx(states[0]["energy"], abs=1e-3)
+
+    @pytest.mark.parametrize(
+        "widths", [(64, 32, 32), (32, 32, 32), (2, 2, 2), (3, 3, 2), (3, 2, 2)]
+    )
+    def test_tiers_as_narrow_as_each_other_have_it_too(self, widths: tuple[int, int, int]) -> None:
+        small = train(_states(), Plan(Widths(*widths), epochs=2)).encoder
+        vectors = small.encode(_states(9))
+        assert small.led == (widths[1] == widths[2])
+        assert FittedEncoder.from_bytes(small.to_bytes()).weights.code == small.widths.code
+        for width in widths:
+            carried = small.carry(vectors, width)
+            assert carried.shape == (9, width)
+            assert np.isfinite(carried).all()
+            assert "mood" in small.reconstruct(carried[3]).state
 
 
 class TestFile:
