@@ -148,7 +148,7 @@ class MemoryEntry:
             put(self, "pinned", _checked_flag("pinned", self.pinned))
 
     @classmethod
-    def restored(cls, *values: Any) -> MemoryEntry:
+    def restored(cls, *values: Any, is_finite: bool = False) -> MemoryEntry:
         """Make an entry of what was read from a store, each value of its field's own type.
 
         Every field was checked when it was stored; here only their ranges are, since checking
@@ -156,6 +156,7 @@ class MemoryEntry:
 
         Args:
             values: All fields in their order, as the constructor takes them; ``contents`` a dict.
+            is_finite: Whether the embedding is known to be of finite numbers.
 
         Raises:
             InvalidEntry: A field has no meaning.
@@ -175,7 +176,7 @@ class MemoryEntry:
             and (it.encoder_version is None or 0 <= it.encoder_version <= MAX_STEP)
             and (it.error_bounds is None or type(it.error_bounds) is CodeBounds)
             and math.isfinite(it.timestamp + it.creation_time + it.last_access_time)
-            and (it.embedding is None or _is_finite(it.embedding))
+            and (is_finite or it.embedding is None or _is_finite(it.embedding))
         )
         if not sound:
             # It may be sound all the same: it has bounds that were stored beside it (those of a

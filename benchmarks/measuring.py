@@ -121,6 +121,32 @@ def many_seconds(works: Iterable[Work], between: Work | None = None) -> list[flo
     return times
 
 
+def alternately(
+    pairs: Iterable[tuple[Work, Work]], before: Work | None = None
+) -> list[tuple[float, float]]:
+    """How long each of two short pieces of work takes, one after the other, in seconds.
+
+    Args:
+        pairs: The pieces of work.
+        before: Unmeasured, before the first of each two.
+    """
+    gc.collect()
+    gc.disable()
+    times = []
+    try:
+        for first, second in pairs:
+            if before is not None:
+                before()
+            begin = time.perf_counter()
+            first()
+            middle = time.perf_counter()
+            second()
+            times.append((middle - begin, time.perf_counter() - middle))
+    finally:
+        gc.enable()
+    return times
+
+
 def compare(
     prepare_ours: Callable[[], Work], prepare_plain: Callable[[], Work], rounds: int = 7
 ) -> Ratio:

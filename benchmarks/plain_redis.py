@@ -10,11 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgpack
+import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from agent_memory.compression import ContentsCodec
 from agent_memory.entry import MemoryEntry
 from agent_memory.models.redis import FIELDS, agent_prefix, entry_to_values
+from agent_memory.sealing import unsealed
 
 NAMESPACE = "plain"
 
@@ -58,3 +62,46 @@ def store_grouped(
         )
         pipe.zadd(f"{namespace}:agents:{first['run_id']}", {first["agent_id"]: time.time()})
         pipe.execute()
+
+
+class PlainNearest:
+    """The nearest of an agent's vectors, which are all in this process, and their hashes.
+
+    One pipeline reads the last record of the log and the hashes; nothing is checked.
+
+    Args:
+        client: The server.
+        prefix: What the keys of the agent begin with.
+        entries: What is stored there.
+        count: How many are asked for.
+    """
+
+    def __init__(
+        self, client: redis.Redis, prefix: str, entries: Sequence[MemoryEntry], count: int
+    ) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._names = [entry.memory_id for entry in entries]
+        rows = np.array([entry.embedding for entry in entries], np.float32)
+        self._units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        self._count = count
+
+    def ask(self, vector: NDArray[np.float32]) -> list[tuple[Any, ...]]:
+        """Hash, contents, vector and cosine of each of the nearest."""
+        cosines = self._units @ (vector / np.linalg.norm(vector))
+        best = np.argpartition(-cosines, self._count)[: self._count]
+        best = best[np.argsort(-cosines[best])]
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.xrevrange(f"{self._prefix}changes", count=1)
+            for place in best:
+                pipe.hgetall(self._prefix + self._names[place])
+            _, *hashes = pipe.execute()
+        return [
+            (
+                stored,
+                msgpack.unpackb(unsealed(stored[b"contents"])),
+                np.frombuffer(stored[b"embedding"], "<f4"),
+                float(cosines[place]),
+            )
+            for stored, place in zip(hashes, best, strict=True)
+        ]

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 # place is summed again.
 _DOUBT = 1e-4
 
+_FEW = 4  # times as many as are asked for, which are summed at once
+
 
 def with_lead(rows: NDArray[Any], lead: float) -> NDArray[Any]:
     """Vectors of shape (n, dim) with the number before them that they are compared with.
@@ -75,22 +77,30 @@ def nearest(
     """
     if count == 0:
         return []
-    chosen = units if among is None else units[among]
-    rough = chosen @ unit
-    if count is not None and len(rough) > count:
-        least = np.partition(rough, len(rough) - count)[len(rough) - count]
-        near = (rough >= least - _DOUBT).nonzero()[0]
+    if among is None or (count is not None and len(among) > _FEW * count):
+        chosen = units if among is None else units[among]
+        near = _roughly_nearest(chosen @ unit, count)
+        chosen = chosen if near is None else chosen[near]
+        found = near if among is None else among if near is None else among[near]
     else:
-        near = np.arange(len(rough))
+        chosen, found = units[among], among
     # Row by row and in double precision: in a product of matrices the last bits of a row depend
     # on its place, so that twins would not tie.
-    products = np.multiply(chosen.take(near, axis=0), unit, dtype=np.float64)
-    sure = products.sum(axis=1).clip(-1.0, 1.0)
-    found = near if among is None else among[near]
+    sure = np.multiply(chosen, unit, dtype=np.float64).sum(axis=1).clip(-1.0, 1.0)
+    places = range(len(sure)) if found is None else found.tolist()
     ranked = sorted(
-        zip(found.tolist(), sure.tolist(), strict=True), key=lambda hit: (-hit[1], names[hit[0]])
+        zip(places, sure.tolist(), strict=True), key=lambda hit: (-hit[1], names[hit[0]])
     )
     return ranked[:count]
+
+
+def _roughly_nearest(cosines: NDArray[np.float32], count: int | None) -> NDArray[np.intp] | None:
+    """The places of those that may be the greatest; None for all."""
+    if count is None or len(cosines) <= count:
+        return None
+    least = np.partition(cosines, len(cosines) - count)[len(cosines) - count]
+    near: NDArray[np.intp] = (cosines >= least - _DOUBT).nonzero()[0]
+    return near
 
 
 def _not_zero(lengths: NDArray[np.float64]) -> NDArray[np.float64]:

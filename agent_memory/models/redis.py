@@ -73,6 +73,7 @@ Value = str | bytes | int | float
 
 _STORED = [name.encode() for name in STORED]
 _VECTOR = np.dtype("<f4")
+_TOGETHER = 64  # vectors: whoever keeps one entry keeps their numbers, 100 kB of the widest
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
 
 
@@ -147,6 +148,29 @@ def vector_bytes(vector: NDArray[np.float32] | None) -> bytes:
     return b"" if vector is None else vector.astype("<f4", copy=False).tobytes()
 
 
+def read_vectors(stored: Sequence[bytes | None]) -> list[NDArray[np.float32] | None]:
+    """Read the vectors of entries together, which takes a third of the time of one by one.
+
+    Args:
+        stored: As ``vector_bytes`` gives them; None where there is none.
+
+    Returns:
+        Vectors of finite numbers; None where there is none, and where one of those read together
+        is no such vector: ``values_to_entry`` tells then.
+    """
+    vectors: list[NDArray[np.float32] | None] = []
+    for first in range(0, len(stored), _TOGETHER):
+        some: Any = stored[first : first + _TOGETHER]
+        size = len(some[0] or b"")
+        if size and size % _VECTOR.itemsize == 0 and all(one and len(one) == size for one in some):
+            rows = np.frombuffer(b"".join(some), _VECTOR).reshape(len(some), -1)
+            if np.isfinite(rows).all():
+                vectors += list(rows.astype(np.float32))
+                continue
+        vectors += [None] * len(some)
+    return vectors
+
+
 def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) -> MemoryEntry:
     """Make an entry of a stored hash.
 
@@ -160,12 +184,17 @@ def hash_to_entry(stored: Mapping[bytes, bytes], contents: Mapping[str, Any]) ->
     return values_to_entry([*map(stored.get, _STORED)], contents)
 
 
-def values_to_entry(values: Sequence[bytes | None], contents: Mapping[str, Any]) -> MemoryEntry:
+def values_to_entry(
+    values: Sequence[bytes | None],
+    contents: Mapping[str, Any],
+    read: NDArray[np.float32] | None = None,
+) -> MemoryEntry:
     """Make an entry of the values of a stored hash.
 
     Args:
         values: Of ``STORED``, in that order; None for those that lack.
         contents: Its contents, decoded.
+        read: Its vector, where ``read_vectors`` gave it.
 
     Raises:
         EncodingError: A field is missing or cannot be read.
@@ -187,11 +216,12 @@ def values_to_entry(values: Sequence[bytes | None], contents: Mapping[str, Any])
             int(count),
             float(created),
             float(accessed),
-            None if vector is None else np.frombuffer(vector, _VECTOR).astype(np.float32),
+            _vector(vector) if read is None else read,
             None if version is None else int(version),
             int(revision),
             bounds_of(contents, None if bounds is None else json.loads(bounds)),
             pinned == b"1",
+            is_finite=read is not None,
         )
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(values, error) from error
@@ -220,6 +250,10 @@ def _damaged(values: Sequence[bytes | None], error: Exception) -> EncodingError:
     wrong = f"without {', '.join(lacking)}" if lacking else repr(error)
     name = (values[0] or b"?").decode("ascii", "replace")
     return EncodingError(f"entry {name}: the stored hash is damaged ({wrong})")
+
+
+def _vector(stored: bytes | None) -> NDArray[np.float32] | None:
+    return None if stored is None else np.frombuffer(stored, _VECTOR).astype(np.float32)
 
 
 def _unknown_type(stored: bytes) -> MemoryType:

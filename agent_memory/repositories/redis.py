@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.connections.redis_answers import values_of
 from agent_memory.connections.redis_commands import Command, KeyedCommand
@@ -37,6 +40,7 @@ from agent_memory.models.redis import (
     encode_id,
     entry_to_values,
     memory_id_of,
+    read_vectors,
     readable_ids,
     values_to_entry,
     vector_bytes,
@@ -74,7 +78,7 @@ _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 _REPLACING_ANY: list[Value] = ["", "any"]
 _READ = KeyedCommand("HMGET", *STORED, answers=values_of(len(STORED)))
 _NAMES = [name.encode() for name in STORED]
-_STEP, _CONTENTS = STORED.index("step_number"), STORED.index("contents")
+_STEP, _CONTENTS, _EMBEDDING = map(STORED.index, ("step_number", "contents", "embedding"))
 
 
 class _Agent(NamedTuple):
@@ -615,17 +619,21 @@ class RedisRepository(MemoryRepository):
         return self._channel.call_all(_reading("", names))
 
     def _entries(self, replies: Iterable[Sequence[bytes | None]]) -> list[MemoryEntry]:
-        return [self._entry(values) for values in replies if any(values)]
+        there = [values for values in replies if any(values)]
+        vectors = read_vectors([values[_EMBEDDING] for values in there])
+        return [self._entry(*one) for one in zip(there, vectors, strict=True)]
 
-    def _entry(self, values: Sequence[bytes | None]) -> MemoryEntry:
-        """The entry of the values of ``STORED``."""
+    def _entry(
+        self, values: Sequence[bytes | None], vector: NDArray[np.float32] | None = None
+    ) -> MemoryEntry:
+        """The entry of the values of ``STORED``, and of its vector if that was read already."""
         try:
             step = int(values[_STEP] or "lacks")
             contents = self._codec.decode(values[_CONTENTS] or b"", step)
         except ValueError as error:  # an EncodingError is one
             name = (values[0] or b"?").decode("ascii", "replace")
             raise EncodingError(f"entry {name} in {self.tier.name}: {error}") from error
-        return values_to_entry(values, contents)
+        return values_to_entry(values, contents, vector)
 
     @staticmethod
     def _scattered(
