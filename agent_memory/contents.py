@@ -86,17 +86,26 @@ class CodedContents(dict[str, Any]):
         version: Whose code it was.
         level: The level they were coded at: 1 or 2.
         bounds: By path, how far a number may be from the original; others are exact.
+        beside_vector: Whether the vector that rests beside them told a part, and so is of the same
+            version.
     """
 
-    __slots__ = ("bounds", "level", "version")
+    __slots__ = ("beside_vector", "bounds", "level", "version")
 
     def __init__(
-        self, contents: Mapping[str, Any], version: int, level: int, bounds: CodeBounds
+        self,
+        contents: Mapping[str, Any],
+        version: int,
+        level: int,
+        bounds: CodeBounds,
+        *,
+        beside_vector: bool = False,
     ) -> None:
         super().__init__(contents)
         self.version = version
         self.level = level
         self.bounds = bounds
+        self.beside_vector = beside_vector
 
 
 def is_coded(stored: bytes) -> bool:

@@ -275,10 +275,11 @@ class Encoders:
 
         Raises:
             EncoderNotFound: It is not registered.
-            EncoderInUse: New entries are encoded with it, or entries in some tier have its
-                vectors or contents in its code; the message says how many, and what to do.
+            EncoderInUse: New entries are encoded with it, or entries in some tier or the spool
+                have its vectors or contents in its code; the message says how many, and what to
+                do.
             StoreReadOnly: The memory was opened read-only.
-            StoreUnavailable: A tier does not answer.
+            StoreUnavailable: A tier or the spool does not answer.
         """
         self._check_writable("nothing was removed")
         version = checked_version(version)
@@ -291,6 +292,8 @@ class Encoders:
             )
             for repository in self._resources.tiers
         }
+        waiting = (entry.encoder_version for _, entry in self._resources.intake.spooled())
+        needed["spool"] = sum(found == version for found in waiting), 0
         if any(map(any, needed.values())):
             told = "; ".join(
                 f"{name}: {vectors} vectors, contents of {contents}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,24 +68,34 @@ class Judge:
         self._note_widths(entries)
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for place, entry in enumerate(entries):
-            if entry.embedding is not None and entry.encoder_version is not None:
+            told = _version_told(entry)
+            if told != entry.encoder_version:
+                wrong[place] = f"one of version {told}, as its contents tell, but named another"
+            elif entry.embedding is not None and entry.encoder_version is not None:
                 groups[entry.encoder_version].append(place)
         for version, places in groups.items():
             encoder = self._resources.encoders.encoder(version)
             if encoder is None:
                 self.without_encoder[version] += len(places)
-                continue
-            comparable = []
-            for place in places:
-                fault = self._width_fault(entries[place], encoder)
-                if fault:
-                    wrong[place] = fault
-                elif fault is None and _is_exact(entries[place]):
-                    comparable.append(place)
-            made = _made(encoder, [entries[place] for place in comparable])
-            for place, vector in zip(comparable, made, strict=True):
-                if vector is not None and not _alike(entries[place], vector):
-                    wrong[place] = "not what its encoder makes of its contents"
+            else:
+                wrong |= self._of_encoder(encoder, entries, places)
+        return wrong
+
+    def _of_encoder(
+        self, encoder: Encoder, entries: Sequence[MemoryEntry], places: Sequence[int]
+    ) -> dict[int, str]:
+        wrong: dict[int, str] = {}
+        comparable = []
+        for place in places:
+            fault = self._width_fault(entries[place], encoder)
+            if fault:
+                wrong[place] = fault
+            elif fault is None and _is_exact(entries[place]):
+                comparable.append(place)
+        made = _made(encoder, [entries[place] for place in comparable])
+        for place, vector in zip(comparable, made, strict=True):
+            if vector is not None and not _alike(entries[place], vector):
+                wrong[place] = "not what its encoder makes of its contents"
         return wrong
 
     def _note_widths(self, entries: Sequence[MemoryEntry]) -> None:
@@ -110,9 +121,12 @@ class Judge:
     def with_new_vector(self, entry: MemoryEntry) -> MemoryEntry | None:
         """The entry with a vector made anew; None if it cannot be.
 
-        Of the version it names, if that is there, else of the one that is used now.
+        Of the version it names, if that is there, else of the one that is used now. Where it is
+        only named wrong, it is named right.
         """
-        version = entry.encoder_version
+        version = _version_told(entry)
+        if version != entry.encoder_version:
+            return replace(entry, encoder_version=version)
         if version is None or self._resources.encoders.encoder(version) is None:
             version = self._resources.encoders.current.version
         try:
@@ -120,6 +134,14 @@ class Judge:
         except MemoryStoreError:
             return None
         return made
+
+
+def _version_told(entry: MemoryEntry) -> int | None:
+    """The version of an entry's vector, as its contents tell, or else as the entry says."""
+    contents = entry.contents
+    if isinstance(contents, CodedContents) and contents.beside_vector:
+        return contents.version
+    return entry.encoder_version
 
 
 def _is_exact(entry: MemoryEntry) -> bool:

@@ -213,7 +213,8 @@ class Codes:
                 "and code, differs)"
             )
         contents, shape, level = code.decode(message, step, vector)
-        return CodedContents(contents, version, level, code.bounds(shape, level))
+        bounds = code.bounds(shape, level)
+        return CodedContents(contents, version, level, bounds, beside_vector=beside is not None)
 
     def _checksum(
         self, version: int, message: bytes, step: int, vector: NDArray[np.float32] | None

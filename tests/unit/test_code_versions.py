@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
@@ -19,6 +19,7 @@ from agent_memory.cli.commands import app
 from agent_memory.coding.structure import leaf_paths, take_apart
 from agent_memory.contents import code_named_by
 from agent_memory.errors import EncoderInUse, EncoderNotFound, InvalidEntry, StoreReadOnly
+from agent_memory.soundness import Kind
 
 LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 40},
@@ -147,6 +148,43 @@ def test_a_version_is_removed_once_nothing_needs_it(
         pytest.raises(StoreReadOnly),
     ):
         reader.encoders.remove(second)
+
+
+def test_a_version_that_entries_in_the_spool_have_vectors_of_is_not_removed(
+    system: AgentMemorySystem,
+) -> None:
+    fill(system, 0, 60)
+    first = system.train_encoder(network=False).version
+    fill(system, 60, 61)
+    (entry,) = system.stm.recent("default", "ant", 1)
+    spool = system._resources.intake._spool
+    assert spool is not None
+    assert entry.encoder_version == first
+    spool.put(entry, 0.0)
+    system.encoders.activate(0)
+    with pytest.raises(EncoderInUse, match="spool: 1 vectors"):
+        system.encoders.remove(first)
+
+
+@pytest.mark.parametrize("wrong", [0, None])
+def test_a_vector_whose_version_is_named_wrong_is_told_by_the_contents_beside_it(
+    system: AgentMemorySystem, wrong: int | None
+) -> None:
+    fill(system, 0, 300)
+    version = system.train_encoder(network=False).version
+    fill(system, 300, 500)
+    before = entries(system)
+    rows = system.models.LtmEntry.__table__
+    with system.sql_engine.begin() as connection:
+        last = select(rows.c.id).order_by(rows.c.step_number.desc()).limit(1)
+        number = connection.scalars(last).one()
+        changed = update(rows).where(rows.c.id == number).values(encoder_version=wrong)
+        assert connection.execute(changed).rowcount == 1
+    (found,) = system.check().findings
+    assert (found.kind, f"of version {version}" in found.means) == (Kind.VECTOR, True)
+    assert system.check(repair=True).left == 0
+    assert system.check().findings == ()
+    assert entries(system) == before
 
 
 def test_what_a_process_that_has_not_heard_of_the_removal_codes_is_not_lost(
