@@ -23,7 +23,7 @@ from agent_memory.contents import pack
 from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import train
 from agent_memory.errors import EncodingError
-from benchmarks.measuring import Figure, in_own_process, tell
+from benchmarks.measuring import Figure, in_own_process, pace, tell
 from benchmarks.traces import Trace, traces
 
 TARGETS = {
@@ -148,21 +148,25 @@ def _size(of: Coded) -> Figure:
 def _speed(of: Coded) -> Figure:
     code, unseen, steps, vectors = of.code, of.unseen, of.steps, of.vectors
     coded = [one or b"" for one in encode_many(code, unseen, steps, 2, vectors)]
+    few = list(zip(unseen, steps, vectors, coded, strict=True))[:500]
+    before = pace()
     encode = _rate(lambda: encode_many(code, unseen, steps, 2, vectors), len(unseen))
     decode = _rate(lambda: decode_many(code, coded, steps, vectors), len(unseen))
-    few = list(zip(unseen, steps, vectors, coded, strict=True))[:500]
     alone = 1 / _rate(
         lambda: [code.encode(one, step, 2, vector) for one, step, vector, _ in few], len(few)
     )
     back = 1 / _rate(
         lambda: [code.decode(message, step, vector) for _, step, vector, message in few], len(few)
     )
+    slower = (before + pace()) / 2
+    met = encode * slower >= ENCODED and decode * slower >= DECODED and alone <= ALONE * slower
     return Figure(
         f"{of.name}: contents coded and read in batches, a second of one core",
         f"{ENCODED:,} and {DECODED:,} or more; one alone {ALONE * 1e6:.0f} us",
         f"{encode:,.0f} and {decode:,.0f}; {alone * 1e6:.0f} us",
-        encode >= ENCODED and decode >= DECODED and alone <= ALONE,
-        f"one alone is read in {back * 1e6:.0f} us",
+        met,
+        f"one alone is read in {back * 1e6:.0f} us; the core took {slower:.2f} times its usual "
+        "time for other work meanwhile, which is allowed for",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from itertools import chain, groupby, zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,19 @@ AS_EVER: Share = (0, TOTAL - 8, TOTAL_BITS)
 """The share of all paths with one value only having that value."""
 NOT_SO: Share = (TOTAL - 8, 8, TOTAL_BITS)
 """The share of one of them having another."""
+
+
+class _Usual(NamedTuple):
+    """The leaves of a shape that have had one value each."""
+
+    types: list[type]
+    values: list[Any]
+    zeros: list[int]
+    """Which are 0.0 or -0.0, which are equal."""
+    signs: bytes
+    """The bytes of those, which are not."""
+    doubtful: list[int]
+    """Which of the others may be equal and not the same."""
 
 
 @dataclass(frozen=True)
@@ -73,44 +88,68 @@ class Shape:
 
     def is_as_ever(self, leaves: Sequence[Any]) -> bool:
         """Whether all paths that have had one value have it."""
-        at, types, values, doubtful = self._usual
-        chosen = [leaves[place] for place in at]
+        usual = self._usual
+        chosen = [leaves[place] for place in self.fixed]
         # All at once: of a wide entry each would cost a call of its own.
         return (
-            [*map(type, chosen)] == types
-            and chosen == values
-            and all(is_same(chosen[place], values[place]) for place in doubtful)
+            [*map(type, chosen)] == usual.types
+            and chosen == usual.values
+            and array("d", [chosen[place] for place in usual.zeros]).tobytes() == usual.signs
+            and all(is_same(chosen[place], usual.values[place]) for place in usual.doubtful)
         )
 
-    def floats_at_once(
-        self, leaves: Sequence[Any], level: int, predicted: NDArray[np.int64] | None
-    ) -> list[tuple[Share, ...] | None]:
-        """The choices of those varying leaves that are found faster together than one by one."""
-        found: list[tuple[Share, ...] | None] = [None] * len(self.varying)
+    def put_varying(
+        self,
+        leaves: Sequence[Any],
+        step: int,
+        level: int,
+        shares: list[Share],
+        predicted: NDArray[np.int64] | None,
+        offsets: Sequence[int],
+    ) -> None:
+        """Add the choices of the varying leaves, those of many floats found all together."""
+        found: Sequence[tuple[Share, ...] | None] = ()
         if self._wide is not None:
-            wide, places = self._wide
-            for place, shares in zip(places, wide.shares(leaves, level, predicted), strict=True):
-                found[place] = shares
-        return found
+            found = self._wide.shares(leaves, level, predicted)
+        for first, places in self._stretches:
+            known = found[first : first + len(places)]
+            if known and None not in known:
+                shares.extend(chain.from_iterable(known))  # type: ignore[arg-type]  # none is None
+                continue
+            for at, one in zip_longest(places, known):
+                if one is None:
+                    self.columns[at].put(leaves[at], step, level, shares, offsets[at])
+                else:
+                    shares += one
 
     @cached_property
-    def _usual(self) -> tuple[tuple[int, ...], list[type], list[Any], list[int]]:
-        """The fixed places, types and values there, and which may be equal and not the same."""
+    def _usual(self) -> _Usual:
         values = [self.columns[at].values[0] for at in self.fixed]
-        doubtful = [
-            place
-            for place, value in enumerate(values)
-            if isinstance(value, np.generic) or (isinstance(value, float) and value == 0.0)
+        zeros = [
+            place for place, value in enumerate(values) if type(value) is float and value == 0.0
         ]
-        return self.fixed, [*map(type, values)], values, doubtful
+        doubtful = [place for place, value in enumerate(values) if isinstance(value, np.generic)]
+        signs = array("d", [values[place] for place in zeros]).tobytes()
+        return _Usual([*map(type, values)], values, zeros, signs, doubtful)
 
     @cached_property
-    def _wide(self) -> tuple[WideFloats, list[int]] | None:
-        """What finds them, and their places among the varying."""
-        plain = [place for place, at in enumerate(self.varying) if is_plain(self.columns[at])]
-        if len(plain) < FEWEST:
-            return None
-        return WideFloats(self.columns, [self.varying[place] for place in plain]), plain
+    def _wide(self) -> WideFloats | None:
+        """What finds the choices of many floats at once."""
+        plain = [at for at in self.varying if is_plain(self.columns[at])]
+        return WideFloats(self.columns, plain) if len(plain) >= FEWEST else None
+
+    @cached_property
+    def _stretches(self) -> list[tuple[int, tuple[int, ...]]]:
+        """The varying leaves in stretches, all of which ``_wide`` finds or none.
+
+        With each where it begins among those that are found; beyond them if it is not.
+        """
+        stretches, before = [], 0
+        for plain, some in groupby(self.varying, lambda at: is_plain(self.columns[at])):
+            places = tuple(some)
+            stretches.append((before if plain else len(self.varying), places))
+            before += len(places) if plain else 0
+        return stretches
 
     def bounds(self, level: int) -> dict[str, float]:
         """How far decoded numbers may be off, by path; those that are exact are absent."""
@@ -258,12 +297,7 @@ class ContentsCode:
             shares.append(NOT_SO)
             for at in shape.fixed:
                 columns[at].put(leaves[at], step, level, shares)
-        at_once = shape.floats_at_once(leaves, level, predicted)
-        for at, known in zip(shape.varying, at_once, strict=True):
-            if known is None:
-                columns[at].put(leaves[at], step, level, shares, offsets[at])
-            else:
-                shares += known
+        shape.put_varying(leaves, step, level, shares, predicted, offsets)
         return rans.encode(shares)
 
     def decode(

@@ -120,13 +120,17 @@ class Column:
             EncodingError: The bytes are damaged.
         """
         choice = reader.choose(self.begins, self.widths, self.total_bits)
-        if choice < len(self.values):
+        bucket = choice - len(self.values)
+        if bucket < 0:
             return self.values[choice]
-        if choice == self.other:
+        if choice == len(self.widths) - 1:  # ``other``
             return _own(reader)
-        if level == 2 and self.bits == 0 and not predicted and isinstance(self.numbers, Lattice):
-            return self._coarse_values[choice - len(self.values)]
-        coarse = self.first + predicted + ((choice - len(self.values)) << self.bits)
+        if level == 2 and (lattice := self._lowest) is not None:
+            if not predicted:
+                return self._coarse_values[bucket]
+            kind = TYPES[self.kind]
+            return kind(lattice.value((self.first + predicted + bucket) * lattice.ratio))
+        coarse = self.first + predicted + (bucket << self.bits)
         for shift, bits in chunks(self.bits):
             part = reader.peek(bits)
             reader.take(part, 1, bits)
@@ -179,6 +183,11 @@ class Column:
             return None
         bucket = (coarse - predicted - self.first) >> self.bits
         return cell if 0 <= bucket < self.buckets else None
+
+    @cached_property
+    def _lowest(self) -> Lattice | None:
+        """The lattice, where its cells at level 2 are the buckets."""
+        return self.numbers if self.bits == 0 and isinstance(self.numbers, Lattice) else None
 
     @cached_property
     def _coarse_values(self) -> list[Any]:

@@ -19,6 +19,7 @@ from agent_memory.errors import EncodingError
 
 _AT_ONCE = 2_000  # messages; more fit no cache
 _FEWEST = 8  # messages that are worth it
+_FEW_VALUES = 16  # of a column, which are looked for one after the other in all messages at once
 _FURTHEST = 2**61  # from the first cell of a column of integers
 
 Marks = NDArray[np.bool_]
@@ -149,10 +150,18 @@ def _same(share: Share, count: int) -> _Put:
 def _differs(column: Column, values: Sequence[Any]) -> Marks:
     """Where a leaf has not the one value of its column."""
     usual = column.values[0]
+    if type(usual) is float and set(map(type, values)) == {float}:
+        return ~_are(np.array(values), usual)
     alike = usual and not isinstance(usual, np.generic)  # which may be equal and not the same
     if alike and values.count(usual) == len(values) and set(map(type, values)) == {type(usual)}:
         return np.zeros(len(values), np.bool_)
     return np.array([column.known(value) is None for value in values], np.bool_)
+
+
+def _are(floats: NDArray[np.float64], value: float) -> Marks:
+    """Where floats are the same as one, as 0.0 and -0.0 are not, and NaN never is."""
+    found: Marks = (floats == value) & (np.signbit(floats) == np.signbit(value))
+    return found
 
 
 def _puts(
@@ -198,6 +207,13 @@ def _known(column: Column, values: Sequence[Any]) -> Cells:
     """The choice of each value that has one of its own; -1 for the others."""
     if not column.index:
         return np.full(len(values), -1, np.int64)
+    if len(column.values) <= _FEW_VALUES and set(map(type, values)) == {float}:
+        floats = np.array(values)
+        choices = np.full(len(values), -1, np.int64)
+        for choice, value in enumerate(column.values):
+            if type(value) is float:
+                choices[_are(floats, value)] = choice
+        return choices
     known = (column.known(value) for value in values)
     return np.array([-1 if choice is None else choice for choice in known], np.int64)
 

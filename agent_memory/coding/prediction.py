@@ -102,7 +102,9 @@ def _fitted(told: NDArray[np.float64], cells: Cells) -> tuple[NDArray[np.float64
 
 
 def _whole(vectors: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
-    return np.rint(vectors.astype(np.float64) * scale).clip(-_CLIPPED, _CLIPPED)
+    whole: NDArray[np.float64] = np.rint(vectors.astype(np.float64) * scale)
+    # In a third of the time of ``clip``.
+    return np.minimum(np.maximum(whole, -_CLIPPED), _CLIPPED)
 
 
 def _rounded(sums: NDArray[np.float64]) -> Cells:

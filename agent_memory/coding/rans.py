@@ -37,8 +37,8 @@ def encode(shares: Sequence[Share]) -> bytes:
         while state >= limit:
             given.append(state & 0xFF)
             state >>= 8
-        times, rest = divmod(state, width)
-        state = (times << bits) + begin + rest
+        # The quotient by the width, times the whole, and the rest.
+        state += begin + state // width * ((1 << bits) - width)
     given.reverse()
     return state.to_bytes((state.bit_length() + 7) // 8, "big") + bytes(given)
 

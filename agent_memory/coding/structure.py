@@ -8,6 +8,7 @@ is no dict with text keys, list, tuple or numeric array is a leaf.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -44,16 +45,17 @@ def put_together(signature: Signature, leaves: Iterator[Any]) -> Any:
         return next(leaves)
     kind, what, parts = signature
     if kind == "d":
+        if not any(parts):
+            return dict(zip(what, leaves, strict=False))  # which takes no more than there are keys
         return {
             key: next(leaves) if part == LEAF else put_together(part, leaves)
             for key, part in zip(what, parts, strict=True)
         }
     if kind == "a":
         count = int(np.prod(parts, dtype=np.int64))
-        values = [next(leaves) for _ in range(count)]
-        return np.array(values, np.dtype(what)).reshape(parts)
+        return np.array([*islice(leaves, count)], np.dtype(what)).reshape(parts)
     if parts is None:
-        items = [next(leaves) for _ in range(what)]
+        items = [*islice(leaves, what)]
     else:
         items = [put_together(part, leaves) for part in parts]
     return tuple(items) if kind == "t" else items

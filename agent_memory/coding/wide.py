@@ -37,12 +37,14 @@ class WideFloats:
         self._bound_1 = np.array([one.bound_1 for one in lattices])
         self._bound_2 = np.array([one.bound_2 for one in lattices])
         self._first = np.array([one.first for one in chosen], np.int64)
-        self._buckets = np.array([one.buckets for one in chosen], np.int64)
-        lengths = [len(one.widths) for one in chosen]
-        self._offset = np.cumsum([0, *lengths[:-1]])
-        self._begins = np.concatenate([np.array(one.begins, np.int64) for one in chosen])
-        self._widths = np.concatenate([np.array(one.widths, np.int64) for one in chosen])
-        self._bits = [one.total_bits for one in chosen]
+        self._buckets = np.array([one.buckets for one in chosen], np.uint64)
+        self._offset = np.cumsum([0, *(len(one.widths) for one in chosen[:-1])])
+        # Made once: making them anew takes longer than all that finds them.
+        self._shares: list[tuple[Share, ...]] = [
+            ((begin, width, one.total_bits),)
+            for one in chosen
+            for begin, width in zip(one.begins, one.widths, strict=True)
+        ]
 
     def shares(
         self, leaves: Sequence[Any], level: int, predicted: NDArray[np.int64] | None
@@ -59,30 +61,29 @@ class WideFloats:
             return [None] * len(values)
         given = np.array(values)
         with np.errstate(all="ignore"):
-            places = (given - self._origin) / self._fine
-            sound = np.abs(places) < 2**52
-            cells = np.rint(np.where(sound, places, 0.0)).astype(np.int64)
+            places = np.rint((given - self._origin) / self._fine)
+            if not (np.abs(places) < 2**52).all():
+                return [None] * len(values)
+            cells = places.astype(np.int64)
             coarse = (cells + self._half) // self._ratio
             whole = coarse * self._ratio
-            sound &= np.abs(self._origin + cells * self._fine - given) <= self._bound_1
+            sound = np.abs(self._origin + places * self._fine - given) <= self._bound_1
             sound &= np.abs(self._origin + whole * self._fine - given) <= self._bound_2
         bucket = coarse - self._first
         if predicted is not None:
             bucket -= predicted[self._places]
-        sound &= (bucket >= 0) & (bucket < self._buckets)
-        at = self._offset + np.where(sound, bucket, 0)
-        choices = zip(self._begins[at].tolist(), self._widths[at].tolist(), self._bits, strict=True)
-        found: list[tuple[Share, ...]]
-        if level == 2:  # the lowest
-            found = [*zip(choices)]
-        else:
+        sound &= bucket.view(np.uint64) < self._buckets  # one below 0 is beyond all of them
+        all_sound = bool(sound.all())
+        at = self._offset + (bucket if all_sound else np.where(sound, bucket, 0))
+        found = [self._shares[choice] for choice in at.tolist()]
+        if level == 1:
             width = TOTAL // self._ratio
             rest = ((cells - whole + self._half) * width).tolist()
             found = [
-                (choice, (begin, wide, TOTAL_BITS)) if wide < TOTAL else (choice,)
-                for choice, begin, wide in zip(choices, rest, width.tolist(), strict=True)
+                (*choice, (begin, wide, TOTAL_BITS)) if wide < TOTAL else choice
+                for choice, begin, wide in zip(found, rest, width.tolist(), strict=True)
             ]
-        if sound.all():
+        if all_sound:
             return found
         return [one if fits else None for one, fits in zip(found, sound.tolist(), strict=True)]
 
