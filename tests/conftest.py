@@ -96,6 +96,27 @@ def sqlite_memory() -> Iterator[engines.SqlDatabase]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database of a PostgreSQL server that tests share."""
+    with engines.postgresql_server(tmp_path_factory.mktemp("postgresql")) as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_database(postgresql_url: str) -> Iterator[str]:
+    """A database of its own on that server, without any table; gives its URL."""
+    with engines.new_database(postgresql_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_url: str) -> Iterator[engines.SqlDatabase]:
+    """Long-term memory on a server."""
+    with engines.SqlDatabase(postgresql_url) as database:
+        yield database
+
+
 @pytest.fixture(params=engines.SQL_ENGINES)
 def ltm_engine(request: pytest.FixtureRequest) -> Engine:
     """An engine over each database for long-term memory, empty."""

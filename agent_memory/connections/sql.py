@@ -85,8 +85,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
 
 def _url_remedy(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
-        # By itself psycopg needs PostgreSQL's own library on the machine.
-        package = "'psycopg[binary]'" if error.name == "psycopg" else error.name
+        package = "'agent-memory[postgresql]'" if error.name == "psycopg" else error.name
         return f"its driver is missing: pip install {package}"
     return (
         "it must be a SQLAlchemy URL whose driver is installed, such as "

@@ -33,6 +33,7 @@ from agent_memory.models.ltm_types import (
     InternedName,
     InternedRun,
     MemoryIdBytes,
+    Name,
 )
 
 PINNED = 128
@@ -77,7 +78,7 @@ class RunColumns(Prefixed):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str] = mapped_column(String, unique=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
     fork_step: Mapped[int | None] = mapped_column(BigInteger)
     seed: Mapped[int | None] = mapped_column(DecimalInt)
     status: Mapped[str] = mapped_column(String)
@@ -100,7 +101,7 @@ class AgentColumns(Prefixed):
     __table_suffix__ = "agents"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str] = mapped_column(String)
+    name: Mapped[str] = mapped_column(Name)
 
     @declared_attr
     def run_id(cls) -> Mapped[int]:
@@ -148,7 +149,7 @@ class EncoderVersionColumns(Prefixed):
     UNREGISTERED: ClassVar[str] = "unregistered"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str | None] = mapped_column(String, unique=True)
+    name: Mapped[str | None] = mapped_column(Name, unique=True)
     kind: Mapped[str | None] = mapped_column(String)
     status: Mapped[str] = mapped_column(String)
     format: Mapped[int] = mapped_column(SmallInteger)
@@ -198,7 +199,7 @@ class DeclaredAttributeColumns(Prefixed):
     __table_suffix__ = "attributes"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    path: Mapped[str] = mapped_column(String, primary_key=True)
+    path: Mapped[str] = mapped_column(Name, primary_key=True)
     is_complete: Mapped[bool] = mapped_column(Boolean(create_constraint=False))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import (
@@ -46,6 +47,32 @@ class MemoryIdBytes(TypeDecorator[str]):
         if value is None:
             return None
         return value.hex() if isinstance(value, bytes) else f"damaged {quoted(value, 20)}"
+
+
+class Name(TypeDecorator[str]):
+    r"""A text that may hold any character; PostgreSQL has no place for NUL, so that it is escaped.
+
+    There ``\x01\x01`` stands for NUL, and ``\x01\x02`` for ``\x01``.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Give the text as it is stored."""
+        if value is None or dialect.name != "postgresql":
+            return value
+        return value.replace("\x01", "\x01\x02").replace("\0", "\x01\x01")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Give a stored text back."""
+        if value is None or dialect.name != "postgresql" or "\x01" not in value:
+            return value
+        return _ESCAPED.sub(lambda found: _UNESCAPED[found[0]], value)
+
+
+_ESCAPED = re.compile("\x01[\x01\x02]")
+_UNESCAPED = {"\x01\x01": "\0", "\x01\x02": "\x01"}
 
 
 class DecimalInt(TypeDecorator[int]):

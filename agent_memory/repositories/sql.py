@@ -402,10 +402,11 @@ class LtmRepository(LongTermMemory):
             if not query.attributes:
                 return [self._entry(row) for row in connection.execute(statement, asked).all()]
             told = sql_attributes.conditions(connection, self._models, query.attributes)
-            rows = connection.execute(
+            # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
+            with connection.execute(
                 statement.where(*told), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
-            )
-            return answering((self._entry(row) for row in rows), query)
+            ) as rows:
+                return answering((self._entry(row) for row in rows), query)
 
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit."""

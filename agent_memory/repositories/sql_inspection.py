@@ -191,9 +191,10 @@ class LongTermInspection:
             connection: In a transaction, which holds that moment.
         """
         with _any_text(connection):
-            found = connection.execution_options(yield_per=AT_ONCE).execute(self._statement(None))
-            for rows in found.partitions(AT_ONCE):
-                yield [self._stored(row) for row in rows]
+            asked = connection.execution_options(yield_per=AT_ONCE)
+            with asked.execute(self._statement(None)) as found:
+                for rows in found.partitions(AT_ONCE):
+                    yield [self._stored(row) for row in rows]
 
     def row(self, number: int) -> StoredRow | None:
         """One entry by its row."""

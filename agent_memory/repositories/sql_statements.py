@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
     Select,
-    String,
     Table,
     bindparam,
     case,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from agent_memory.contents import CODED_BELOW, CODED_FROM, CODED_MARK
 from agent_memory.entry import EntryKey, Order, Query
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_types import Name
 
 IN_LIST = 500
 """How many values one statement lists; SQLite's older builds take 999 of all sorts."""
@@ -153,7 +153,7 @@ def _answering(
 
 
 def _text_of(name: str) -> BindParameter[str]:
-    return bindparam(name, type_=String)
+    return bindparam(name, type_=Name)
 
 
 def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*tuple[Any, ...]]:

@@ -88,8 +88,9 @@ class LongTermTables:
             tombstone.forgotten_at,
             tombstone.released_at,
         ).join(run, run.id == tombstone.run_ref)
-        for row in connection.execution_options(yield_per=1_000).execute(asked).mappings():
-            yield dict(row)
+        with connection.execution_options(yield_per=1_000).execute(asked) as found:
+            for row in found.mappings():
+                yield dict(row)
 
     def attributes(self, connection: Connection) -> list[str]:
         """The paths of declared attributes."""

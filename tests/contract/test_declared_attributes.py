@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.compression import ContentsCodec
@@ -26,7 +26,7 @@ from agent_memory.repositories import sql_attributes
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis import ImRepository, StmRepository
 from agent_memory.repositories.sql import LtmRepository
-from agent_memory.repositories.sql_statements import entries_answering
+from agent_memory.repositories.sql_statements import entries_answering, table_of
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.stateful import OracleContract
 
@@ -142,6 +142,8 @@ class TestSql:
             assert repository.find(query) == entries[:1], path
 
     def test_a_query_uses_the_index(self, ltm_engine: Engine) -> None:
+        if ltm_engine.dialect.name != "sqlite":
+            pytest.skip("elsewhere contents are looked at")
         repository = declaring_in_sql(ltm_engine, "a")
         repository.add_many([an_entry(contents={"a": f"v{n % 100}"}) for n in range(2_000)])
         with ltm_engine.connect() as connection:
@@ -188,9 +190,9 @@ class TestSql:
         entries = entries_of(30)
         declaring_in_sql(ltm_engine).add_many(entries)
         with ltm_engine.begin() as connection:
-            connection.exec_driver_sql(
-                "UPDATE agent_ltm_entries SET contents = x'c1' WHERE step_number = 4"
-            )
+            rows = table_of(ltm_models().LtmEntry)
+            damaged = update(rows).where(rows.c.step_number == 4).values(contents=b"\xc1")
+            connection.execute(damaged)
         repository = declaring_in_sql(ltm_engine, "a")
         sound = [entry for entry in entries if entry is not entries[4]]
         steps = {"steps": (5, 100)}

@@ -69,14 +69,20 @@ def whole(system: AgentMemorySystem, expected: Expected) -> Findings:
     findings = memories.whole((system.stm, system.im, system.ltm), expected)
     parts: tuple[Any, ...] = (system.config.stm_config, system.config.im_config)
     findings += orphans(system._resources.channels[0].client, [part.namespace for part in parts])
+    return findings + Findings(ghosts=tuple(_complaints(system)))
+
+
+def _complaints(system: AgentMemorySystem) -> list[str]:
+    """What the database says of itself, where it can be asked."""
+    if system.sql_engine.dialect.name != "sqlite":
+        return []
     with system.sql_engine.connect() as connection:
-        ghosts = [
+        return [
             str(row)
             for check in ("integrity_check", "foreign_key_check")
             for row in connection.exec_driver_sql(f"PRAGMA {check}")
             if row[0] != "ok"
         ]
-    return findings + Findings(ghosts=tuple(ghosts))
 
 
 def _vectors_of(system: AgentMemorySystem) -> Callable[[MemoryEntry], NDArray[np.float32] | None]:

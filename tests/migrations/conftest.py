@@ -12,8 +12,15 @@ from agent_memory.connections.sql import open_engine
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without any table: SQLite's, unless the parameter says "postgresql"."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        made: str = request.getfixturevalue("postgresql_database")
+        return made
     return f"sqlite:///{tmp_path}/ltm.db"
+
+
+on_every_engine = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +21,7 @@ from agent_memory.compression import ContentsCodec
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.testing import an_entry
+from tests.migrations.conftest import on_every_engine
 
 
 def _shape(engine: Engine, prefix: str) -> dict[str, Any]:
@@ -53,18 +52,22 @@ def test_there_is_one_head_and_the_code_names_it(
     assert tuple(reversed(newest_first)) == schema.REVISIONS
 
 
+@on_every_engine
 def test_upgrading_from_nothing_works(alembic_runner: Runner) -> None:
     upgrade_from_base(alembic_runner)
 
 
+@on_every_engine
 def test_every_step_goes_up_and_down(alembic_runner: Runner) -> None:
     up_down_consistency(alembic_runner)
 
 
+@on_every_engine
 def test_the_models_match_the_tables(alembic_runner: Runner) -> None:
     model_definitions_match_ddl(alembic_runner)
 
 
+@on_every_engine
 @pytest.mark.parametrize("prefix", ["agent_ltm", "other", "a" * 30])
 def test_the_models_match_the_tables_of_any_prefix(engine: Engine, prefix: str) -> None:
     schema.upgrade(engine, prefix)
@@ -82,6 +85,7 @@ def test_the_models_match_the_tables_of_any_prefix(engine: Engine, prefix: str) 
     assert len(migrated) == 7
 
 
+@on_every_engine
 def test_a_difference_between_models_and_tables_would_be_seen(engine: Engine) -> None:
     schema.upgrade(engine)
     with engine.begin() as connection:
@@ -94,8 +98,9 @@ def test_a_difference_between_models_and_tables_would_be_seen(engine: Engine) ->
     assert {difference[0] for difference in differences} == {"add_index", "add_column"}
 
 
+@on_every_engine
 def test_what_is_stored_survives_an_upgrade_and_goes_with_the_last_downgrade(
-    engine: Engine, alembic_runner: Runner, tmp_path: Path
+    engine: Engine, alembic_runner: Runner
 ) -> None:
     schema.upgrade(engine)
     repository = LtmRepository(engine, ContentsCodec())
@@ -105,10 +110,7 @@ def test_what_is_stored_survives_an_upgrade_and_goes_with_the_last_downgrade(
     alembic_runner.migrate_up_to("heads")
     assert repository.get_many([entry.key for entry in entries]) == entries
     schema.downgrade(engine, revision="base", delete_everything=True)
-    beneath = sqlite3.connect(tmp_path / "ltm.db")
-    tables = beneath.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    beneath.close()
-    assert {name for (name,) in tables} == {"agent_ltm_alembic_version", "sqlite_sequence"}
+    assert inspect(engine).get_table_names() == ["agent_ltm_alembic_version"]
 
 
 def test_names_fit_into_what_postgresql_allows(engine: Engine) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from agent_memory import schema
 from agent_memory.compression import ContentsCodec
@@ -16,6 +16,7 @@ from agent_memory.connections.sql import open_engine, writing
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.testing import an_entry
+from tests.migrations.conftest import on_every_engine
 
 PROJECT = Path(__file__).parents[2]
 
@@ -38,6 +39,7 @@ def _python(code: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
+@on_every_engine
 @pytest.mark.parametrize("prefix", ["agent_ltm", "other"])
 def test_a_new_database_is_brought_to_head(engine: Engine, prefix: str) -> None:
     schema.ensure(engine, prefix)
@@ -49,6 +51,7 @@ def test_a_new_database_is_brought_to_head(engine: Engine, prefix: str) -> None:
     assert repository.get(entry.key) == entry
 
 
+@on_every_engine
 def test_two_prefixes_live_in_one_database_and_know_nothing_of_each_other(engine: Engine) -> None:
     for prefix in ("a", "a_b"):
         schema.ensure(engine, prefix)
@@ -121,6 +124,7 @@ def test_the_command_mends_a_database_left_without_tables(
     engine.dispose()
 
 
+@on_every_engine
 @pytest.mark.parametrize("revision", ["9999", "unheard-of"])
 def test_a_newer_schema_is_refused_and_left_alone(engine: Engine, revision: str) -> None:
     schema.ensure(engine)
@@ -138,18 +142,18 @@ def test_a_reader_of_a_database_without_tables_is_told_so(url: str, tmp_path: Pa
     reader.dispose()
 
 
+@on_every_engine
 def test_a_failed_migration_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"no revision '9999'.*0001, 0002"):
         schema.upgrade(engine, revision="9999")
     with writing(engine).begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE agent_ltm_tombstones (a)")
+        connection.exec_driver_sql("CREATE TABLE agent_ltm_tombstones (a integer)")
     with pytest.raises(Exception, match="already exists"):
         schema.upgrade(engine)
-    with engine.connect() as connection:
-        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all()
-    assert tables == ["agent_ltm_tombstones"]
+    assert inspect(engine).get_table_names() == ["agent_ltm_tombstones"]
 
 
+@on_every_engine
 def test_opening_a_current_schema_loads_no_alembic(engine: Engine, url: str) -> None:
     schema.ensure(engine)
     child = _python(
@@ -162,7 +166,8 @@ def test_opening_a_current_schema_loads_no_alembic(engine: Engine, url: str) -> 
     assert (child.returncode, output) == (0, "False\n")
 
 
-def test_several_processes_may_open_a_new_database_at_once(url: str, tmp_path: Path) -> None:
+@on_every_engine
+def test_several_processes_may_open_a_new_database_at_once(url: str, engine: Engine) -> None:
     code = (
         "import sys, time; from agent_memory import schema\n"
         "from agent_memory.compression import ContentsCodec\n"
@@ -192,6 +197,6 @@ def test_several_processes_may_open_a_new_database_at_once(url: str, tmp_path: P
     assert [
         (child.returncode, output) for child, output in zip(children, outputs, strict=True)
     ] == [(0, "")] * len(children)
-    beneath = sqlite3.connect(tmp_path / "ltm.db")
-    assert beneath.execute("SELECT count(*) FROM agent_ltm_entries").fetchone() == (5,)
-    beneath.close()
+    with engine.connect() as connection:
+        count = connection.exec_driver_sql("SELECT count(*) FROM agent_ltm_entries").scalar_one()
+    assert count == 5

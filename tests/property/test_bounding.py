@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,6 +26,7 @@ def units_of(seed: int, rows: int, rank: int, noise: float, twins: bool) -> NDAr
     return as_units(found.astype(np.float32))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     seed=st.integers(0, 2**32),
     rows=st.integers(FEWEST, 3 * FEWEST),

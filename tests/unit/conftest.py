@@ -19,7 +19,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=engines.REDIS_ENGINES)
+@pytest.fixture(params=[*engines.REDIS_ENGINES, "tcp and postgresql"])
 def memory_config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """The configuration of a memory on each engine, empty."""
     match request.param:
@@ -31,11 +31,14 @@ def memory_config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, A
                 engines.require_modules()
             return {"engine": "embedded", "path": tmp_path / "memory", "search": search}
     port = request.getfixturevalue(
-        "tcp_port" if request.param == "tcp" else "redis_port_with_modules"
+        "redis_port_with_modules" if request.param == "redis+modules" else "tcp_port"
     )
     engines.tcp_client(port).flushall()
     password = quote(engines.PASSWORD, safe="")
-    return {"redis_url": f"redis://:{password}@127.0.0.1:{port}", "path": tmp_path}
+    config = {"redis_url": f"redis://:{password}@127.0.0.1:{port}", "path": tmp_path}
+    if request.param == "tcp and postgresql":
+        config["ltm_url"] = request.getfixturevalue("postgresql_database")
+    return config
 
 
 @pytest.fixture

@@ -45,9 +45,13 @@ with AgentMemorySystem(config, upkeep=False) as system:
 """
 
 
-@pytest.fixture(params=["fake", "embedded"])
+@pytest.fixture(params=["fake", "embedded", "postgresql"])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
-    return MemoryConfig(path=tmp_path / "memory", engine=request.param, **LIMITS)
+    where: dict[str, Any] = {"engine": request.param}
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_database")
+        where = {"engine": "embedded", "ltm_url": url}
+    return MemoryConfig(path=tmp_path / "memory", **where, **LIMITS)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -158,6 +159,14 @@ def test_a_url_that_cannot_be_opened_is_refused_without_its_password(url: str) -
     with pytest.raises(ConfigError, match="ltm_url") as refusal:
         open_engine(url)
     assert "geheim" not in str(refusal.value)
+
+
+def test_a_driver_that_is_missing_is_told_by_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"pip install 'agent-memory\[postgresql\]'"):
+        open_engine("postgresql+psycopg://u:geheim@h/db")
 
 
 def test_errors_name_the_place_without_its_password_and_keep_their_cause() -> None:

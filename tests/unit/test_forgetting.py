@@ -40,9 +40,13 @@ ALL = 12  # steps, of which each tier holds four
 TIERS = {"stm": 4, "im": 4, "ltm": 4}
 
 
-@pytest.fixture(params=["embedded", "fake"])
+@pytest.fixture(params=["embedded", "fake", "postgresql"])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
-    return MemoryConfig(path=tmp_path / "memory", engine=request.param, **SMALL)
+    where: dict[str, Any] = {"engine": request.param}
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_database")
+        where = {"engine": "embedded", "ltm_url": url}
+    return MemoryConfig(path=tmp_path / "memory", **where, **SMALL)
 
 
 @pytest.fixture
