@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         AutoencoderConfig,
         MemoryConfig,
         RedisIMConfig,
+        RedisMemoryConfig,
         RedisSTMConfig,
         SQLiteLTMConfig,
     )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         WritesRefused,
     )
     from agent_memory.hooks import install_memory_hooks, with_memory
+    from agent_memory.legacy import AgentMemory, AgentMemoryManager
     from agent_memory.memory_agent import MemoryAgent
     from agent_memory.repositories.redis import ImRepository, StmRepository
     from agent_memory.repositories.sql import LtmRepository
@@ -57,7 +59,9 @@ if TYPE_CHECKING:
     from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
 
 _HOMES = {
+    "AgentMemory": "legacy",
     "AgentMemoryAPI": "api",
+    "AgentMemoryManager": "legacy",
     "AgentMemorySystem": "core",
     "AutoencoderConfig": "config",
     "AutoencoderEmbeddingEngine": "embeddings.engine",
@@ -92,6 +96,7 @@ _HOMES = {
     "QueryEngineMissing": "errors",
     "RedisIMConfig": "config",
     "RedisIMStore": "stores",
+    "RedisMemoryConfig": "config",
     "RedisSTMConfig": "config",
     "RedisSTMStore": "stores",
     "RestoreReceipt": "backups.restoring",
@@ -114,7 +119,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentMemory",
     "AgentMemoryAPI",
+    "AgentMemoryManager",
     "AgentMemorySystem",
     "AutoencoderConfig",
     "AutoencoderEmbeddingEngine",
@@ -149,6 +156,7 @@ __all__ = [
     "QueryEngineMissing",
     "RedisIMConfig",
     "RedisIMStore",
+    "RedisMemoryConfig",
     "RedisSTMConfig",
     "RedisSTMStore",
     "RestoreReceipt",

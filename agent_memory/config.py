@@ -41,6 +41,7 @@ _PASSWORD_IN_QUERY = re.compile(
 )
 _PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
 _LARGEST = 2**63 - 1
+_LONGEST_TTL = 10**11  # seconds; a server refuses times that end beyond its calendar
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Level = Annotated[int, Field(ge=0, le=2)]
@@ -129,6 +130,49 @@ class RedisIMConfig(_RedisConfig):
     memory_limit: _Positive = 10_000
     namespace: _Namespace = "agent_memory:im"
     compression_level: _Level = 1
+
+
+class RedisMemoryConfig(_Part):
+    """The memory of states by step: ``AgentMemory`` and ``AgentMemoryManager``.
+
+    Args:
+        host: Server name. With host, port and password at their defaults the embedded server
+            serves, as for ``MemoryConfig``.
+        port: Server port.
+        db: Redis database.
+        password: Server password; shown nowhere.
+        memory_limit: How many states an agent may hold; the least worth keeping leave first.
+        ttl: How long a state is kept, in seconds.
+        enable_semantic_search: Kept for those who set it: likeness is ``AgentMemorySystem``'s.
+        embedding_dimension: The same.
+        memory_priority_decay: What a priority is multiplied by for every ``cleanup_interval``
+            later states, when those least worth keeping leave.
+        cleanup_interval: An agent's states are tidied every so many of its stores.
+        namespace: What every key begins with.
+    """
+
+    host: str = Field(default="localhost", min_length=1)
+    port: _Port = 6379
+    db: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    password: str | None = Field(default=None, repr=False)
+    memory_limit: _Positive = 1_000
+    ttl: Annotated[int, Field(gt=0, le=_LONGEST_TTL)] = 3_600
+    enable_semantic_search: bool = True
+    embedding_dimension: _Positive = 128
+    memory_priority_decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    cleanup_interval: _Positive = 100
+    namespace: _Namespace = "agent_memory"
+
+    @property
+    def connection_params(self) -> dict[str, Any]:
+        """What a Redis client needs: host, port, db, password and ``decode_responses``."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "db": self.db,
+            "password": self.password,
+            "decode_responses": True,
+        }
 
 
 class SQLiteLTMConfig(_Part):

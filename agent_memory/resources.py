@@ -22,17 +22,10 @@ from agent_memory.absence import Absence
 from agent_memory.ageing import Ages, Moment, PresentSteps
 from agent_memory.coding.codes import Codes
 from agent_memory.compression import CompressionEngine, ContentsCodec
-from agent_memory.config import Deployment, MemoryConfig, deployment
-from agent_memory.connections.redis import (
-    RedisChannel,
-    RedisClient,
-    describe,
-    fake_server,
-    open_redis,
-)
+from agent_memory.config import MemoryConfig, deployment
+from agent_memory.connections.redis import RedisChannel
 from agent_memory.connections.redis_engine import RedisEngine
 from agent_memory.connections.sql import open_engine, place_of, watch
-from agent_memory.embedded import EmbeddedServer
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.embeddings.registry import UNTRAINED, EncoderRegistry
@@ -62,6 +55,7 @@ from agent_memory.repositories.redis_models import ModelBackend
 from agent_memory.repositories.redis_nearest import TierSearch
 from agent_memory.repositories.sql import LtmRepository
 from agent_memory.repositories.sql_encoders import EncoderVersions
+from agent_memory.serving import connector
 from agent_memory.spool import spool_of
 from agent_memory.status import MemoryStatus
 from agent_memory.unexpired import Shown, Unexpired
@@ -387,7 +381,9 @@ class Resources:
         self, opened: ExitStack, codec: ContentsCodec
     ) -> tuple[StmRepository, ImRepository]:
         stm, im = self.config.stm_config, self.config.im_config
-        connect = self._connector(opened)
+        connect = connector(
+            opened, self.deployment, self.config.durability, search=self.config.search
+        )
         stm_channel = connect(stm.db)
         # One channel for both, where one database holds both: then a move is one transaction.
         im_channel = stm_channel if im.db == stm.db else connect(im.db)
@@ -445,55 +441,6 @@ class Resources:
                 "with the extra (pip install 'agent-memory[search]'), or leave search and "
                 "similarity out"
             )
-
-    def _connector(self, opened: ExitStack) -> Callable[[int], RedisChannel]:
-        """What opens a channel to a database of this deployment's server."""
-        where: Deployment = self.deployment
-        if where.engine == "fake":
-            return _fake_connector(opened)
-        if where.engine == "embedded":
-            server = EmbeddedServer.open(
-                where.path, self.config.durability, search=self.config.search
-            )
-            opened.callback(server.close)
-            return _embedded_connector(opened, server, f"the embedded server in {where.path}")
-        url = where.redis_url or ""
-
-        def connect(db: int) -> RedisChannel:
-            channel = RedisChannel(open_redis(url, db), describe(url))
-            opened.callback(channel.close)
-            return channel
-
-        return connect
-
-
-def _embedded_connector(
-    opened: ExitStack, server: EmbeddedServer, name: str
-) -> Callable[[int], RedisChannel]:
-    def connect(db: int) -> RedisChannel:
-        def heal() -> RedisClient:
-            server.ensure_running()
-            # Its socket may have a new name by now.
-            return open_redis(f"unix://{server.socket_path}", db)
-
-        channel = RedisChannel(
-            open_redis(f"unix://{server.socket_path}", db), name, heal, kind="embedded"
-        )
-        opened.callback(channel.close)
-        return channel
-
-    return connect
-
-
-def _fake_connector(opened: ExitStack) -> Callable[[int], RedisChannel]:
-    open_client = fake_server()
-
-    def connect(db: int) -> RedisChannel:
-        channel = RedisChannel(open_client(db), "the fake server", in_process=True)
-        opened.callback(channel.close)
-        return channel
-
-    return connect
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import redis
@@ -97,9 +98,14 @@ def sqlite_memory() -> Iterator[engines.SqlDatabase]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
     """A database of a PostgreSQL server that tests share."""
-    with engines.postgresql_server(tmp_path_factory.mktemp("postgresql")) as url:
+    # Not beneath pytest's folder, which the next session of root closes to all others: PostgreSQL
+    # never runs as root.
+    with (
+        TemporaryDirectory(prefix="agent-memory-pg-") as folder,
+        engines.postgresql_server(Path(folder)) as url,
+    ):
         yield url
 
 

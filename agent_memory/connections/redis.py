@@ -387,6 +387,35 @@ class RedisChannel:
         )
 
 
+def channel_of(client: Any) -> RedisChannel:
+    """A channel to the server of somebody's client, with connections of its own.
+
+    Args:
+        client: Of redis-py or fakeredis, whatever it decodes; it stays as it is.
+
+    Raises:
+        ConfigError: It is no such client.
+    """
+    if not isinstance(client, redis.Redis):
+        raise ConfigError("redis_client: a client of redis-py or fakeredis is needed")
+    pool: Any = client.connection_pool
+    kind = pool.connection_class
+    is_fake = kind.__module__.partition(".")[0] == "fakeredis"
+    # Without what protocol 3 alone has, whose handlers hang on the client's own pool.
+    options = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if not name.startswith(("maint_notifications", "oss_cluster_maint"))
+    }
+    options |= {"decode_responses": False, "protocol": 2}
+    if not is_fake:
+        options |= {"parser_class": BoundedParser, "retry": Retry(NoBackoff(), 0)}
+    own = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+    place = options.get("path") or f"{options.get('host')}:{options.get('port')}"
+    where = "the fake server" if is_fake else f"the Redis server at {place}"
+    return RedisChannel(own, where, in_process=is_fake)
+
+
 def describe(url: str) -> str:
     """What to call a server in messages."""
     return f"the Redis server at {without_password(url)}"

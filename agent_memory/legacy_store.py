@@ -1,0 +1,169 @@
+"""Where states by step lie in Redis: one hash for each agent and step; see ``legacy``.
+
+<namespace>:{<agent>}:<step>    hash    one state
+<namespace>:{<agent>}:steps     sorted  steps that were stored, by step
+<namespace>:remembering         set     agents
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from agent_memory.config import MemoryConfig, RedisMemoryConfig, deployment
+from agent_memory.connections.redis import RedisChannel, Script, channel_of
+from agent_memory.connections.redis_answers import is_number
+from agent_memory.outages import Outages
+from agent_memory.serving import connector
+
+_BATCH = 200  # states a request
+
+# KEYS: the state, the agent's steps, the agents. ARGV: step, priority, contents, ttl, agent.
+_STORE = Script(
+    """
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'step', ARGV[1], 'priority', ARGV[2], 'contents', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('ZADD', KEYS[2], ARGV[1], ARGV[1])
+redis.call('SADD', KEYS[3], ARGV[5])
+return 1
+""",
+    answers=is_number,
+)
+
+# KEYS: the agent's steps, the agents. ARGV: what its keys begin with, agent, 'gone' or 'any', then
+# steps. 'gone': only those whose state is there no more, which somebody may be storing anew.
+_DROP = Script(
+    """
+for i = 4, #ARGV do
+  if ARGV[3] == 'any' or redis.call('EXISTS', ARGV[1] .. ARGV[i]) == 0 then
+    redis.call('DEL', ARGV[1] .. ARGV[i])
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[2]) end
+return #ARGV - 3
+""",
+    answers=is_number,
+)
+
+
+class StepStore:
+    """Where the states of a configuration lie, opened; agents may share one, and so may threads.
+
+    Args:
+        config: The configuration.
+        client: A client of the server to use; None: the one that the configuration names.
+    """
+
+    def __init__(self, config: RedisMemoryConfig, client: Any = None) -> None:
+        self.config = config
+        self.outages = Outages()
+        with ExitStack() as opened:
+            self.channel = self._open(opened, client)
+            self.channel.call("PING")
+            self._close = opened.pop_all().close
+        self.close: Callable[[], object] = weakref.finalize(self, self._close)
+
+    def _open(self, opened: ExitStack, client: Any) -> RedisChannel:
+        if client is not None:
+            channel = channel_of(client)
+            opened.callback(channel.close)
+            return channel
+        given = self.config
+        parts = {
+            "host": given.host, "port": given.port, "db": given.db, "password": given.password,
+        }  # fmt: skip
+        where = deployment(MemoryConfig(stm_config=parts, im_config=parts))
+        return connector(opened, where)(given.db)
+
+    def put(self, agent: str, step: int, priority: float, contents: bytes, ttl: int) -> bool:
+        """Store a state, in place of any that there is of the step.
+
+        Args:
+            agent: The agent, as it is spelled.
+            step: The step.
+            priority: Its priority.
+            contents: The state, packed.
+            ttl: How long it is kept, in seconds.
+        """
+        keys = [f"{self._prefix(agent)}{step}", self._steps(agent), self._agents]
+        self.channel.run(_STORE, [(keys, [step, repr(priority), contents, ttl, agent])])
+        return True
+
+    def steps(self, agent: str, first: int, last: int) -> list[bytes]:
+        """The steps of an agent from one to another, in order, be their states there or not."""
+        found: list[bytes] = self.channel.call("ZRANGEBYSCORE", self._steps(agent), first, last)
+        return found
+
+    def newest_first(self, agent: str) -> list[bytes]:
+        """All steps of an agent, the latest first, be their states there or not."""
+        found: list[bytes] = self.channel.call("ZREVRANGE", self._steps(agent), 0, -1)
+        return found
+
+    def states(self, agent: str, steps: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Steps whose states are there, and these, packed; read as they are asked for."""
+        for first in range(0, len(steps), _BATCH):
+            some = steps[first : first + _BATCH]
+            for step, packed in zip(some, self._fields(agent, some, "contents"), strict=True):
+                if packed is not None:
+                    yield step, packed
+
+    def tidy(self, agent: str) -> None:
+        """Take out what has expired, and beyond the limit the states least worth keeping."""
+        steps = self.newest_first(agent)
+        found = list(zip(steps, self._fields(agent, steps, "priority"), strict=True))
+        self._drop(agent, [step for step, priority in found if priority is None], "gone")
+        there = [
+            (_worth(priority, later, self.config), step)
+            for later, (step, priority) in enumerate(found)
+            if priority is not None
+        ]
+        there.sort(key=lambda one: one[0])
+        over = there[: max(len(there) - self.config.memory_limit, 0)]
+        self._drop(agent, [step for _, step in over], "any")
+
+    def agents(self) -> list[str]:
+        """The agents, as they are spelled, that have states."""
+        names = self.channel.call("SMEMBERS", self._agents)
+        return sorted(name.decode("ascii", "replace") for name in names)
+
+    @property
+    def _agents(self) -> str:
+        return f"{self.config.namespace}:remembering"
+
+    def _prefix(self, agent: str) -> str:
+        return f"{self.config.namespace}:{{{agent}}}:"
+
+    def _steps(self, agent: str) -> str:
+        return f"{self._prefix(agent)}steps"
+
+    def _fields(self, agent: str, steps: Sequence[bytes], field: str) -> list[bytes | None]:
+        prefix = self._prefix(agent)
+        asked = [("HGET", f"{prefix}{step.decode('ascii', 'replace')}", field) for step in steps]
+        return self.channel.call_all(asked)
+
+    def clear(self, agent: str) -> bool:
+        """Forget all states of an agent, as it is spelled."""
+        self._drop(agent, self.newest_first(agent), "any")
+        return True
+
+    def _drop(self, agent: str, steps: Sequence[bytes], which: str) -> None:
+        prefix = self._prefix(agent)
+        keys = [self._steps(agent), self._agents]
+        for first in range(0, len(steps), _BATCH):
+            some = steps[first : first + _BATCH]
+            self.channel.run(_DROP, [(keys, [prefix, agent, which, *some])])
+
+
+def _worth(priority: bytes, later: int, config: RedisMemoryConfig) -> float:
+    """How much a state is worth keeping, as a logarithm: priorities fade with later states."""
+    try:
+        told = float(priority)
+    except ValueError:  # damaged
+        told = 0.0
+    faded = later / config.cleanup_interval * math.log(config.memory_priority_decay)
+    return faded + (math.log(told) if told > 0.0 else -math.inf)
