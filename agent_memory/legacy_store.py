@@ -28,6 +28,8 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'step', ARGV[1], 'priority', ARGV[2], 'contents', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], ARGV[1], ARGV[1])
+-- The index goes with the last of its states.
+if redis.call('TTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
 redis.call('SADD', KEYS[3], ARGV[5])
 return 1
 """,
@@ -154,7 +156,8 @@ class StepStore:
     def _drop(self, agent: str, steps: Sequence[bytes], which: str) -> None:
         prefix = self._prefix(agent)
         keys = [self._steps(agent), self._agents]
-        for first in range(0, len(steps), _BATCH):
+        # Once at least: an agent all of whose states have expired is taken out too.
+        for first in range(0, max(len(steps), 1), _BATCH):
             some = steps[first : first + _BATCH]
             self.channel.run(_DROP, [(keys, [prefix, agent, which, *some])])
 

@@ -121,6 +121,18 @@ def test_what_has_expired_is_not_there_any_more_nor_in_the_index(
     assert redis_client.zscore("agent_memory:{ant}:steps", "3") is None
 
 
+def test_the_index_lives_as_long_as_the_longest_of_its_states(
+    memory: AgentMemory, redis_client: redis.Redis
+) -> None:
+    for step, ttl in enumerate((50, 5_000, 60)):
+        assert memory.remember_state(step, {}, ttl=ttl)
+    assert 4_900 < redis_client.ttl("agent_memory:{ant}:steps") <= 5_000
+    redis_client.delete(*redis_client.keys("agent_memory:{ant}:*"))  # as its server does in time
+    assert memory.retrieve_recent_states() == []
+    assert memory.clear_memory()
+    assert redis_client.keys("*") == []
+
+
 def test_clearing_leaves_nothing_of_one_agent_and_all_of_others(
     memory: AgentMemory, redis_client: redis.Redis
 ) -> None:
