@@ -285,15 +285,15 @@ class Encoders:
         version = checked_version(version)
         # First told what can be mended at once; whether it is so still is looked at once more.
         self._resources.versions.check_removable(version)
-        needed = {
+        # In the direction that entries move, lest one on its way be missed.
+        waiting = [entry.encoder_version for _, entry in self._resources.intake.spooled()]
+        needed = {"spool": (waiting.count(version), 0)} | {
             repository.tier.name: (
                 repository.versions().get(version, 0),
                 repository.code_versions().get(version, 0),
             )
             for repository in self._resources.tiers
         }
-        waiting = (entry.encoder_version for _, entry in self._resources.intake.spooled())
-        needed["spool"] = sum(found == version for found in waiting), 0
         if any(map(any, needed.values())):
             told = "; ".join(
                 f"{name}: {vectors} vectors, contents of {contents}"
@@ -302,8 +302,9 @@ class Encoders:
             )
             raise EncoderInUse(
                 f"version {version} of the encoder is needed by entries ({told}): encode them anew "
-                "first (encoders.reencode(), encoders.recode()); contents that lie on lattices of "
-                "its own need it for as long as they are kept"
+                "first (encoders.reencode(), encoders.recode()), those in the spool once they are "
+                "stored (maintain()); contents that lie on lattices of its own need it for as long "
+                "as they are kept"
             )
         self._resources.versions.remove(version)
 

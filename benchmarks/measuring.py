@@ -90,6 +90,9 @@ _TOLD = {f"o{place:03d}": 1.0 / (place + 3.0) for place in range(107)}
 _USUAL = 69e-6  # seconds that telling it as JSON takes a core of the measured machine that is idle
 
 
+_SLOWEST = 1.8  # times its usual time: what is slower is no noise of the machine
+
+
 def pace() -> float:
     """How many times its usual time the processor takes for a fixed piece of work just now.
 
@@ -102,7 +105,7 @@ def pace() -> float:
         for _ in range(100):
             json.dumps(_TOLD)
         best = min(best, (time.process_time() - begin) / 100)
-    return max(best / _USUAL, 1.0)
+    return min(max(best / _USUAL, 1.0), _SLOWEST)
 
 
 def seconds(work: Work) -> float:

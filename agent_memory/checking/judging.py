@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.compression import ContentsCodec
 from agent_memory.contents import CodedContents, code_named_by
 from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.ranking import with_lead
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
@@ -94,7 +95,7 @@ class Judge:
                 comparable.append(place)
         made = _made(encoder, [entries[place] for place in comparable])
         for place, vector in zip(comparable, made, strict=True):
-            if vector is not None and not _alike(entries[place], vector):
+            if vector is not None and not _alike(encoder, entries[place], vector):
                 wrong[place] = "not what its encoder makes of its contents"
         return wrong
 
@@ -169,9 +170,13 @@ def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDAr
     return on_int8_grid(carried) if level == 2 else carried
 
 
-def _alike(entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
+def _alike(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
+    """Whether a vector is the one that was made, as far as likeness can tell."""
     if entry.embedding is None:
         return True
-    one, other = entry.embedding.astype(np.float64), made.astype(np.float64)
+    both = np.stack([entry.embedding, made]).astype(np.float64)
+    one, other = with_lead(both, encoder.lead(len(made)))
     lengths = float(np.sqrt(one @ one) * np.sqrt(other @ other))
-    return bool(lengths == 0.0 or one @ other >= _ALIKE * lengths)
+    if not lengths:
+        return not one.any() and not other.any()
+    return bool(one @ other >= _ALIKE * lengths)

@@ -81,8 +81,9 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
                 answer = reader.gets()
                 if answer is NOT_ENOUGH_DATA:
                     break
-                if isinstance(answer, redis.exceptions.ConnectionError):
-                    raise answer
+                first = answer[0] if type(answer) is list and answer else answer
+                if isinstance(first, redis.exceptions.ConnectionError):
+                    raise first
                 found.append(answer)
         except (TypeError, ValueError, MemoryError) as error:
             raise _unreadable(error) from error

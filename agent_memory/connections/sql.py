@@ -198,7 +198,7 @@ def translating_sql_errors(where: str) -> Iterator[None]:
 
     Raises:
         EntryConflict: A constraint was violated.
-        InvalidEntry: A text has no encoding.
+        InvalidEntry: A text has no encoding, or is too long for an index.
         SchemaOutOfDate: A table or column is missing.
         StoreUnavailable: Anything else the database or its driver complains about.
     """
@@ -215,6 +215,11 @@ def translating_sql_errors(where: str) -> Iterator[None]:
             "close sessions and transactions that are left open"
         ) from error
     except exc.DBAPIError as error:
+        if "index row size" in str(error.orig):
+            raise InvalidEntry(
+                f"{without_password(where)}: a name of some thousand bytes is too long for the "
+                "indexes of PostgreSQL; shorten the id of the run or agent, or the path"
+            ) from error
         raise _translated(str(error.orig), without_password(where)) from error
     except UnicodeEncodeError as error:
         raise InvalidEntry(f"{error.object!r:.80} has a lone surrogate in it") from error

@@ -158,7 +158,7 @@ class StateAutoencoder(nn.Module):
         code = self.code(x)
         if width == code.shape[-1]:
             return code
-        # As wide as the code alone is a long-term vector, whatever its level.
+        # A long-term vector too, if the intermediate ones are as narrow.
         faintness = 1.0 if width == self.widths.ltm else self.faintness
         components = x @ self.directions[:, : self.components_at(width)]
         constant = torch.full_like(x[..., :1], self.constant)

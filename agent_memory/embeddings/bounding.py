@@ -24,6 +24,9 @@ FEWEST = 256
 NARROWEST = 2 * DIMENSIONS
 """How many numbers in a vector are."""
 
+WIDEST = 4_096
+"""How many numbers a vector may have: sums of more are less exact than is allowed for here."""
+
 _SAMPLE = 1_024
 _OVERSAMPLED = 8
 _SEED = 0
@@ -92,7 +95,7 @@ class CosineBounds:
         heads, rests = self._heads[:rows], self._rests[:rows]
         if among is not None:
             heads, rests = heads[among], rests[among]
-        if len(rests) <= _USEFUL * count:
+        if not count or len(rests) <= _USEFUL * count:
             return among
         head = unit @ self._basis
         middle = heads @ head

@@ -38,7 +38,7 @@ class Weights:
     """The matrices of an encoder of rows of ``d`` columns; all float32.
 
     Attributes:
-        constant: Leads every vector, above 0.
+        constant: Leads every vector, in it or when it is compared; above 0.
         faintness: What the code is multiplied with in the two upper tiers, above 0.
         code_in: ``C``, of shape (d, code).
         code_out: ``B``, of shape (code, d).

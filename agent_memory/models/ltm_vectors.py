@@ -74,7 +74,9 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
     rows = np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), length)
     if coding == INT8 and length > _SCALE_BYTES:
         scales = _read(rows[:, :_SCALE_BYTES], "<f4")
-        return np.asarray(rows[:, _SCALE_BYTES:].view(np.int8) * scales, np.float32)
+        # A damaged scale may be infinite or none, here and below, which whoever takes it refuses.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(rows[:, _SCALE_BYTES:].view(np.int8) * scales, np.float32)
     if coding == LED_INT8 and length > _LED_BYTES:
         return _led(rows)
     # A copy, because an array over the stored bytes could not be written to.
@@ -89,7 +91,6 @@ def _led(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
     vectors = np.empty((len(rows), rows.shape[1] - _LED_BYTES + 1), np.float32)
     vectors[:, :1] = _read(rows[:, :4], "<f4")
     scales = (_read(rows[:, 4:_LED_BYTES], "<u2").astype(np.uint32) << _LED_SHIFT).view(np.float32)
-    # A damaged scale may be infinite or none, which whoever takes the vector refuses.
     with np.errstate(over="ignore", invalid="ignore"):
         np.multiply(rows[:, _LED_BYTES:].view(np.int8), scales, out=vectors[:, 1:])
     return vectors

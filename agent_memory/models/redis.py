@@ -73,7 +73,7 @@ Value = str | bytes | int | float
 
 _STORED = [name.encode() for name in STORED]
 _VECTOR = np.dtype("<f4")
-_TOGETHER = 64  # vectors: whoever keeps one entry keeps their numbers, 100 kB of the widest
+_TOGETHER = 64  # vectors: whoever keeps one entry keeps their numbers, 100 kB of 384 each
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
 
 

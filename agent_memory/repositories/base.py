@@ -114,7 +114,11 @@ class Probe(Protocol):
         """
 
     def lead(self, version: int | None, width: int) -> float:
-        """The number that both are led by when they are compared; 0.0 for none."""
+        """The number that both are led by when they are compared; 0.0 for none.
+
+        Long-term vectors alone have one; where others of that width and version stand higher, they
+        do not compare.
+        """
 
 
 class Neighbour(NamedTuple):

@@ -391,6 +391,7 @@ class RedisRepository(MemoryRepository):
                 for stored, cosine in proposed
             ]
         kept = self._vectors.of(prefix)
+        size = kept.size
         with kept.lock:
             # What is kept is most often right, so it is ranked before the log is asked.
             found = kept.nearest(query, probe)
@@ -399,7 +400,7 @@ class RedisRepository(MemoryRepository):
             if changed:
                 found = kept.nearest(query, probe)
                 replies = self._channel.call_all(_reading(prefix, found))
-        if changed:
+        if kept.size > size:
             self._vectors.make_room()
         entries = self._entries(replies)
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]

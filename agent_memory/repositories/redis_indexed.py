@@ -97,7 +97,8 @@ class IndexedNearest:
         """For each version the log's last record at that moment, and the nearest."""
         found = []
         for version in known.versions:
-            asked = probe.at(version, self._search.width)
+            width = self._search.width
+            asked = None if probe.lead(version, width) else probe.at(version, width)
             answer = None if asked is None else self._of_version(prefix, query, version, asked)
             if answer is None:
                 return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from agent_memory.connections.redis import RedisChannel
 from agent_memory.connections.redis_commands import Command
-from agent_memory.embeddings.bounding import FEWEST, NARROWEST, CosineBounds
+from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBounds
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.entry import MemoryType, Query
 from agent_memory.forking import after_fork
@@ -116,8 +116,13 @@ class AgentVectors:
         """
         found: dict[str, float | None] = {}
         for (version, width), group in self._groups.items():
-            found |= group.nearest(query, probe.at(version, width))
+            leads = probe.lead(version, width) != 0.0
+            found |= group.nearest(query, None if leads else probe.at(version, width))
+        self._measure()
         return found
+
+    def _measure(self) -> None:
+        self.size = _BARE + sum(group.size for group in self._groups.values())
 
     def news(self) -> Command:
         """The command that reads the log from the last record that was heeded."""
@@ -151,7 +156,7 @@ class AgentVectors:
             # was begun anew.
             self._load()
         self._seen = records[-1] if records else []
-        self.size = _BARE + sum(group.size for group in self._groups.values())
+        self._measure()
         return True
 
     def _follow(self, records: set[bytes]) -> None:
@@ -269,7 +274,7 @@ class _Group:
         """Bounds of the cosines of all rows; none of few, nor for who asks but once."""
         count, width = len(self.names), self._units.shape[1]
         due = self._was_asked and count >= max(FEWEST, 2 * self._bounded)
-        if due and width >= NARROWEST:
+        if due and NARROWEST <= width <= WIDEST:
             bounds = CosineBounds(self._units[:count])
             self._bounds, self._bounded = bounds if bounds.is_tight else None, count
         self._was_asked = True

@@ -217,6 +217,34 @@ def test_bounds_of_cosines_are_kept_up_with_what_others_change(
             change(tier, some)
 
 
+class Led(Directions):
+    """Directions whose vectors are led by a number when they are compared."""
+
+    def lead(self, _version: int | None, _width: int) -> float:
+        return 2.0
+
+
+def test_vectors_that_are_to_be_led_do_not_compare_here(
+    reader: StmRepository, writer: StmRepository
+) -> None:
+    writer.add_many(stored := near_a_plane(300, 0))
+    hits = reader.nearest(QUERY, Led())
+    assert {hit.entry.key for hit in hits} == {entry.key for entry in stored}
+    assert {hit.cosine for hit in hits} == {None}
+
+
+def test_bounds_count_among_the_bytes_that_are_kept(
+    reader: StmRepository, writer: StmRepository
+) -> None:
+    writer.add_many(near_a_plane(300, 0))
+    sizes = []
+    for _ in range(3):
+        found(reader)
+        sizes.append(reader._vectors.of(PREFIX).size)
+    assert sizes[0] < sizes[1] + 1
+    assert sizes[2] >= sizes[0] + 300 * 48 * 4
+
+
 def test_an_interrupted_refreshing_is_done_again(
     reader: StmRepository, writer: StmRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def take_away(folder: Path) -> None:
     deadline = time.monotonic() + 20
     while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.01)
     assert not folder.exists()
 
 

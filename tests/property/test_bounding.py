@@ -33,7 +33,7 @@ def units_of(seed: int, rows: int, rank: int, noise: float, twins: bool) -> NDAr
     rank=st.integers(1, WIDTH),
     noise=st.sampled_from([0.0, 1e-6, 0.01, 0.3, 3.0]),
     twins=st.booleans(),
-    count=st.integers(1, 40),
+    count=st.integers(0, 40),
     some=st.booleans(),
 )
 def test_those_that_are_left_hold_the_nearest(

@@ -166,6 +166,52 @@ def test_a_version_that_entries_in_the_spool_have_vectors_of_is_not_removed(
         system.encoders.remove(first)
 
 
+def test_what_leaves_the_spool_meanwhile_is_counted_where_it_went(
+    system: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool first, then the tiers from the top down: so do entries go."""
+    first = system.train_encoder([state(step) for step in range(60)], network=False).version
+    system.encoders.activate(0)
+    asked: list[str] = []
+
+    def noted(owner: object, name: str, place: str) -> None:
+        ask = getattr(owner, name)
+
+        def asking() -> Any:
+            asked.append(place)
+            return ask()
+
+        monkeypatch.setattr(owner, name, asking)
+
+    resources = system._resources
+    noted(resources.intake, "spooled", "spool")
+    for tier in resources.tiers:
+        noted(tier, "versions", tier.tier.name)
+    system.encoders.remove(first)
+    assert asked == ["spool", "STM", "IM", "LTM"]
+
+
+@pytest.mark.parametrize("damage", ["scale", "zeros"])
+def test_a_damaged_vector_of_a_trained_encoder_beside_exact_contents_is_found(
+    system: AgentMemorySystem, damage: str
+) -> None:
+    states = [state(step) for step in range(300)]
+    system.train_encoder(states, network=False, contents=False)
+    fill(system, 0, 150)
+    before = entries(system)
+    rows = system.models.LtmEntry.__table__
+    with system.sql_engine.begin() as connection:
+        row = connection.execute(select(rows.c.id, rows.c.embedding).limit(1)).one()
+        raw = bytearray(row.embedding)
+        raw[3] ^= 0x02  # of the scale's exponent
+        wrong = bytes(raw) if damage == "scale" else raw[:4] + bytes(len(raw) - 4)
+        connection.execute(update(rows).where(rows.c.id == row.id).values(embedding=bytes(wrong)))
+    (found,) = system.check().findings
+    assert found.kind is Kind.VECTOR
+    assert system.check(repair=True).left == 0
+    assert entries(system) == before
+
+
 @pytest.mark.parametrize("wrong", [0, None])
 def test_a_vector_whose_version_is_named_wrong_is_told_by_the_contents_beside_it(
     system: AgentMemorySystem, wrong: int | None
