@@ -7,7 +7,9 @@ last, likeness and tiers uses ``AgentMemorySystem``. Both may live on one server
 
 from __future__ import annotations
 
+import itertools
 import math
+import numbers
 import threading
 import time
 from collections import Counter
@@ -57,8 +59,9 @@ class AgentMemory:
     ) -> None:
         self.agent_id = checked_agent_id(agent_id)
         self._agent = encode_id(self.agent_id)
+        self._owns_store = store is None
         self._store = store or StepStore(_whole(config), redis_client)
-        self._stores = 0
+        self._stores = itertools.count(1)
 
     @property
     def config(self) -> RedisMemoryConfig:
@@ -96,8 +99,14 @@ class AgentMemory:
         Raises:
             InvalidEntry: A value cannot be stored, or has no meaning.
         """
-        further = {"action": action, "reward": reward, "perception": perception,
-                   "metadata": metadata}  # fmt: skip
+        if action is not None and not isinstance(action, str):
+            raise InvalidEntry(f"action: text is needed, not {quoted(action)}")
+        further = {
+            "action": action,
+            "reward": reward,
+            "perception": None if perception is None else as_contents(perception),
+            "metadata": None if metadata is None else as_contents(metadata),
+        }
         told: dict[str, Any] = {
             "timestamp": time.time(),
             "step": checked_step(step),
@@ -105,24 +114,32 @@ class AgentMemory:
             "priority": checked_importance(priority),
             **{name: value for name, value in further.items() if value is not None},
         }
-        if metadata is not None:
-            told["metadata"] = as_contents(metadata)
         packed = sealed(pack(told, max_bytes=_MOST_BYTES))
         store, guard = self._store, self._store.outages.guard
         kept = self._ttl(ttl)
-        if not guard(False, store.put, self._agent, told["step"], told["priority"], packed, kept):
+        count = guard(0, store.put, self._agent, told["step"], told["priority"], packed, kept)
+        if not count:
             return False
-        self._stores += 1
-        if self._stores % self.config.cleanup_interval == 0:
+        interval = self.config.cleanup_interval
+        if next(self._stores) % interval == 0 or count >= self.config.memory_limit + interval:
             # The state is stored by now.
             guard(None, store.tidy, self._agent)
         return True
 
-    def _ttl(self, ttl: int | None) -> int:
+    def _ttl(self, ttl: object) -> int:
+        if ttl is None:
+            return self.config.ttl
+        if isinstance(ttl, bool) or not isinstance(ttl, numbers.Integral):
+            raise InvalidEntry(f"ttl: whole seconds are needed, not {quoted(ttl)}")
         try:
-            return self.config.ttl if ttl is None else RedisMemoryConfig(ttl=ttl).ttl
+            return RedisMemoryConfig(ttl=int(ttl)).ttl
         except ConfigError as error:
             raise InvalidEntry(f"ttl: whole seconds above 0 are needed ({error})") from error
+
+    def close(self) -> None:
+        """Close what it has opened: not what a manager or the caller's client serves."""
+        if self._owns_store:
+            self._store.close()
 
     def clear_memory(self) -> bool:
         """Forget all states of this agent; False if the server does not answer."""
@@ -157,6 +174,7 @@ class AgentMemory:
         self, key: str, value: Any, limit: int | None = 10
     ) -> list[dict[str, Any]]:
         """The latest states whose metadata has a value under a key, the latest first."""
+        _check_key(key)
         found = (e for e in self._newest_first() if _has(e.get("metadata"), key, value))
         return list(islice(found, _limit(limit)))
 
@@ -164,6 +182,7 @@ class AgentMemory:
         self, key: str, value: Any, limit: int | None = 10
     ) -> list[dict[str, Any]]:
         """The latest states that have a value under a key, the latest first."""
+        _check_key(key)
         found = (entry for entry in self._newest_first() if _has(entry["state"], key, value))
         return list(islice(found, _limit(limit)))
 
@@ -179,6 +198,8 @@ class AgentMemory:
         """
         near = _point(position)
         reach = _number("radius", radius)
+        if reach < 0.0:
+            raise InvalidEntry(f"radius: {reach} is below 0")
         far = (
             (distance, entry)
             for entry in self._newest_first()
@@ -308,6 +329,11 @@ def _whole(config: RedisMemoryConfig | Mapping[str, Any] | None) -> RedisMemoryC
 
 def _limit(count: int | None) -> int | None:
     return Query(agent_id="-", limit=count).limit
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise InvalidEntry(f"key: text is needed, not {quoted(key)}")
 
 
 def _has(values: object, key: str, value: object) -> bool:

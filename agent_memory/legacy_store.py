@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -21,33 +22,39 @@ from agent_memory.serving import connector
 
 _BATCH = 200  # states a request
 
-# KEYS: the state, the agent's steps, the agents. ARGV: step, priority, contents, ttl, agent.
+# KEYS: the state, the agent's steps, the agents. ARGV: step, priority, contents, ttl, agent, a
+# token that no other store has. Gives how many steps the agent has.
 _STORE = Script(
     """
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'step', ARGV[1], 'priority', ARGV[2], 'contents', ARGV[3])
+redis.call('HSET', KEYS[1], 'step', ARGV[1], 'priority', ARGV[2], 'contents', ARGV[3],
+           'token', ARGV[6])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], ARGV[1], ARGV[1])
 -- The index goes with the last of its states.
-if redis.call('TTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
+if redis.call('PTTL', KEYS[2]) < 1000 * tonumber(ARGV[4]) then
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
 redis.call('SADD', KEYS[3], ARGV[5])
-return 1
+return redis.call('ZCARD', KEYS[2])
 """,
     answers=is_number,
 )
 
-# KEYS: the agent's steps, the agents. ARGV: what its keys begin with, agent, 'gone' or 'any', then
-# steps. 'gone': only those whose state is there no more, which somebody may be storing anew.
+# KEYS: the agent's steps, the agents. ARGV: what its keys begin with, agent, then steps, each with
+# the token of the state that may go ('gone': of none, 'any': of any), since it may be stored anew
+# at this moment.
 _DROP = Script(
     """
-for i = 4, #ARGV do
-  if ARGV[3] == 'any' or redis.call('EXISTS', ARGV[1] .. ARGV[i]) == 0 then
-    redis.call('DEL', ARGV[1] .. ARGV[i])
+for i = 3, #ARGV, 2 do
+  local key = ARGV[1] .. ARGV[i]
+  if ARGV[i + 1] == 'any' or (redis.call('HGET', key, 'token') or 'gone') == ARGV[i + 1] then
+    redis.call('DEL', key)
     redis.call('ZREM', KEYS[1], ARGV[i])
   end
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[2]) end
-return #ARGV - 3
+return 1
 """,
     answers=is_number,
 )
@@ -82,7 +89,7 @@ class StepStore:
         where = deployment(MemoryConfig(stm_config=parts, im_config=parts))
         return connector(opened, where)(given.db)
 
-    def put(self, agent: str, step: int, priority: float, contents: bytes, ttl: int) -> bool:
+    def put(self, agent: str, step: int, priority: float, contents: bytes, ttl: int) -> int:
         """Store a state, in place of any that there is of the step.
 
         Args:
@@ -91,10 +98,14 @@ class StepStore:
             priority: Its priority.
             contents: The state, packed.
             ttl: How long it is kept, in seconds.
+
+        Returns:
+            How many steps the agent has now, be their states there or not.
         """
         keys = [f"{self._prefix(agent)}{step}", self._steps(agent), self._agents]
-        self.channel.run(_STORE, [(keys, [step, repr(priority), contents, ttl, agent])])
-        return True
+        values = [step, repr(priority), contents, ttl, agent, uuid.uuid4().hex]
+        (count,) = self.channel.run(_STORE, [(keys, values)])
+        return int(count)
 
     def steps(self, agent: str, first: int, last: int) -> list[bytes]:
         """The steps of an agent from one to another, in order, be their states there or not."""
@@ -110,23 +121,24 @@ class StepStore:
         """Steps whose states are there, and these, packed; read as they are asked for."""
         for first in range(0, len(steps), _BATCH):
             some = steps[first : first + _BATCH]
-            for step, packed in zip(some, self._fields(agent, some, "contents"), strict=True):
+            for step, (packed,) in zip(some, self._fields(agent, some, "contents"), strict=True):
                 if packed is not None:
                     yield step, packed
 
     def tidy(self, agent: str) -> None:
         """Take out what has expired, and beyond the limit the states least worth keeping."""
         steps = self.newest_first(agent)
-        found = list(zip(steps, self._fields(agent, steps, "priority"), strict=True))
-        self._drop(agent, [step for step, priority in found if priority is None], "gone")
+        found = list(zip(steps, self._fields(agent, steps, "priority", "token"), strict=True))
         there = [
-            (_worth(priority, later, self.config), step)
-            for later, (step, priority) in enumerate(found)
+            (_worth(priority, later, self.config), -later, step, token)
+            for later, (step, (priority, token)) in enumerate(found)
             if priority is not None
         ]
-        there.sort(key=lambda one: one[0])
+        there.sort(key=lambda one: one[:2])  # of what is worth the same the oldest first
         over = there[: max(len(there) - self.config.memory_limit, 0)]
-        self._drop(agent, [step for _, step in over], "any")
+        leaving = [(step, b"gone") for step, (priority, _) in found if priority is None]
+        leaving += [(step, token or b"any") for _, _, step, token in over]
+        self._drop(agent, leaving)
 
     def agents(self) -> list[str]:
         """The agents, as they are spelled, that have states."""
@@ -143,23 +155,24 @@ class StepStore:
     def _steps(self, agent: str) -> str:
         return f"{self._prefix(agent)}steps"
 
-    def _fields(self, agent: str, steps: Sequence[bytes], field: str) -> list[bytes | None]:
+    def _fields(self, agent: str, steps: Sequence[bytes], *fields: str) -> list[list[bytes | None]]:
         prefix = self._prefix(agent)
-        asked = [("HGET", f"{prefix}{step.decode('ascii', 'replace')}", field) for step in steps]
+        asked = [("HMGET", f"{prefix}{step.decode('ascii', 'replace')}", *fields) for step in steps]
         return self.channel.call_all(asked)
 
     def clear(self, agent: str) -> bool:
         """Forget all states of an agent, as it is spelled."""
-        self._drop(agent, self.newest_first(agent), "any")
+        self._drop(agent, [(step, b"any") for step in self.newest_first(agent)])
         return True
 
-    def _drop(self, agent: str, steps: Sequence[bytes], which: str) -> None:
+    def _drop(self, agent: str, steps: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take out steps, each with the token of what may go; see ``_DROP``."""
         prefix = self._prefix(agent)
         keys = [self._steps(agent), self._agents]
         # Once at least: an agent all of whose states have expired is taken out too.
         for first in range(0, max(len(steps), 1), _BATCH):
-            some = steps[first : first + _BATCH]
-            self.channel.run(_DROP, [(keys, [prefix, agent, which, *some])])
+            some = [word for pair in steps[first : first + _BATCH] for word in pair]
+            self.channel.run(_DROP, [(keys, [prefix, agent, *some])])
 
 
 def _worth(priority: bytes, later: int, config: RedisMemoryConfig) -> float:

@@ -410,6 +410,12 @@ def channel_of(client: Any) -> RedisChannel:
     options |= {"decode_responses": False, "protocol": 2}
     if not is_fake:
         options |= {"parser_class": BoundedParser, "retry": Retry(NoBackoff(), 0)}
+        # Whoever has none would wait for a silent server for ever.
+        for name, usual in (
+            ("socket_timeout", REPLY_TIMEOUT),
+            ("socket_connect_timeout", CONNECT_TIMEOUT),
+        ):
+            options[name] = options.get(name) or usual
     own = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
     place = options.get("path") or f"{options.get('host')}:{options.get('port')}"
     where = "the fake server" if is_fake else f"the Redis server at {place}"

@@ -19,6 +19,7 @@ from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import row_to_entry, vector_of
+from agent_memory.models.ltm_types import Name
 from agent_memory.repositories import sql_attributes
 from agent_memory.repositories.base import Codec
 from agent_memory.repositories.sql_statements import IN_LIST, chunked, table_of
@@ -289,8 +290,9 @@ class LongTermInspection:
                 if column.name != "id"
             ),
         ]
+        # Of these the type gives back whatever it is, and PostgreSQL's as it was before.
         names = [
-            type_coerce(table.c.name, NullType()).label(name)
+            type_coerce(table.c.name, Name()).label(name)
             for table, name in ((runs, "of_run"), (agents, "of_agent"), (types, "of_type"))
         ]
         joined = (

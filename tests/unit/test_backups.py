@@ -67,6 +67,30 @@ def opened(config: dict[str, Any]) -> AgentMemorySystem:
     return AgentMemorySystem(MemoryConfig(**config, **LIMITS), upkeep=False)
 
 
+def test_names_with_any_character_are_restored_as_they_were(
+    open_memory: Opener, tmp_path: Path, target: dict[str, Any]
+) -> None:
+    system = open_memory(**LIMITS)
+    names = ("a\0b", "a\x01b", "a\x01\x01b")
+    for run in names:
+        for step in range(20):
+            assert system.run(run).store_agent_state(run, contents_of(step), step)
+
+    def of_names(opened: AgentMemorySystem) -> list[list[MemoryEntry]]:
+        return [
+            [hit.entry for hit in opened.run(name).recall(Query(agent_id=name), touch=False)]
+            for name in names
+        ]
+
+    assert system.check().findings == ()
+    system.backup(tmp_path / "saved")
+    before = of_names(system)
+    assert [len(entries) for entries in before] == [20, 20, 20]
+    AgentMemorySystem.restore(tmp_path / "saved", MemoryConfig(**target, **LIMITS))
+    with opened(target) as again:
+        assert of_names(again) == before
+
+
 def test_a_memory_on_any_engine_is_restored_into_another_folder_as_it_was(
     open_memory: Opener, tmp_path: Path, target: dict[str, Any]
 ) -> None:

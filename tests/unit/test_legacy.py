@@ -106,6 +106,43 @@ def test_beyond_the_limit_those_least_worth_keeping_leave(memory: AgentMemory) -
     assert {59, 57, 0} <= {*kept}
 
 
+@pytest.mark.parametrize(("decay", "priority"), [(1.0, 1.0), (0.95, 0.0)])
+def test_of_what_is_worth_the_same_the_oldest_leave(
+    redis_client: redis.Redis, decay: float, priority: float
+) -> None:
+    config = {"memory_limit": 5, "cleanup_interval": 5, "memory_priority_decay": decay}
+    memory = AgentMemory("ant", config, redis_client)
+    for step in range(20):
+        assert memory.remember_state(step, {}, priority=priority)
+    assert steps_of(memory.retrieve_recent_states(None)) == [19, 18, 17, 16, 15]
+
+
+def test_memories_that_live_shortly_keep_to_the_limit_too(redis_client: redis.Redis) -> None:
+    for step in range(60):
+        config = {"memory_limit": 5, "cleanup_interval": 10}
+        assert AgentMemory("ant", config, redis_client).remember_state(step, {})
+    assert redis_client.zcard("agent_memory:{ant}:steps") < 15
+
+
+def test_a_state_that_is_stored_anew_while_others_leave_stays(
+    memory: AgentMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in range(55):
+        assert memory.remember_state(step, {}, priority=0.5)
+    store = memory._store
+    drop = store._drop
+
+    def meanwhile(agent: str, steps: Any) -> None:
+        monkeypatch.setattr(store, "_drop", drop)
+        assert memory.remember_state(0, {"new": True}, priority=1.0)
+        drop(agent, steps)
+
+    monkeypatch.setattr(store, "_drop", meanwhile)
+    store.tidy("ant")
+    assert (memory.retrieve_state(0) or {})["state"] == {"new": True}
+    assert memory.retrieve_state(1) is None
+
+
 def test_what_has_expired_is_not_there_any_more_nor_in_the_index(
     memory: AgentMemory, redis_client: redis.Redis
 ) -> None:
@@ -189,6 +226,11 @@ def test_a_dataclass_is_a_state_and_arrays_can_be_looked_for(memory: AgentMemory
         lambda m: m.search_by_position((1, float("nan"))),
         lambda m: m.search_by_position((1, 2), radius="far"),
         lambda m: m.search_by_metadata("a", 1, limit=1.5),
+        lambda m: m.remember_state(1, {}, action=["a"]), lambda m: m.remember_state(1, {}, 5),
+        lambda m: m.remember_state(1, {}, perception=5),
+        lambda m: m.remember_state(1, {}, ttl=True),
+        lambda m: m.search_by_state_value(["x"], 1), lambda m: m.search_by_metadata(3, 1),
+        lambda m: m.search_by_position((1, 2), radius=-1),
     ],
 )  # fmt: skip
 def test_bad_input_is_a_typed_error_and_stores_nothing(memory: AgentMemory, call: Any) -> None:
