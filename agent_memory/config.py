@@ -83,12 +83,11 @@ def _complaint(name: str, error: ValidationError) -> str:
     return f"{name}: {'; '.join(faults)}"
 
 
-class _RedisConfig(_Part):
+class _RedisPlace(_Part):
     host: str = Field(default="localhost", min_length=1)
     port: _Port = 6379
     db: Annotated[int, Field(ge=0, lt=2**31)] = 0
     password: str | None = Field(default=None, repr=False)
-    max_age_steps: _Positive | None = None
 
     @property
     def connection_params(self) -> dict[str, Any]:
@@ -99,6 +98,10 @@ class _RedisConfig(_Part):
             "db": self.db,
             "password": self.password,
         }
+
+
+class _RedisConfig(_RedisPlace):
+    max_age_steps: _Positive | None = None
 
 
 class RedisSTMConfig(_RedisConfig):
@@ -132,7 +135,7 @@ class RedisIMConfig(_RedisConfig):
     compression_level: _Level = 1
 
 
-class RedisMemoryConfig(_Part):
+class RedisMemoryConfig(_RedisPlace):
     """The memory of states by step: ``AgentMemory`` and ``AgentMemoryManager``.
 
     Args:
@@ -151,10 +154,6 @@ class RedisMemoryConfig(_Part):
         namespace: What every key begins with.
     """
 
-    host: str = Field(default="localhost", min_length=1)
-    port: _Port = 6379
-    db: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    password: str | None = Field(default=None, repr=False)
     memory_limit: _Positive = 1_000
     ttl: Annotated[int, Field(gt=0, le=_LONGEST_TTL)] = 3_600
     enable_semantic_search: bool = True
@@ -166,13 +165,7 @@ class RedisMemoryConfig(_Part):
     @property
     def connection_params(self) -> dict[str, Any]:
         """What a Redis client needs: host, port, db, password and ``decode_responses``."""
-        return {
-            "host": self.host,
-            "port": self.port,
-            "db": self.db,
-            "password": self.password,
-            "decode_responses": True,
-        }
+        return super().connection_params | {"decode_responses": True}
 
 
 class SQLiteLTMConfig(_Part):
