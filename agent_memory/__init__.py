@@ -184,7 +184,14 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    try:
+        module = importlib.import_module(f"{__name__}.{home}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        remedy = f"{name} needs torch: pip install 'agent-memory[train]'"
+        raise ModuleNotFoundError(remedy, name="torch") from error
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

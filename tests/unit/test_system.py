@@ -535,6 +535,17 @@ def test_every_public_name_can_be_had_from_the_root() -> None:
         _ = agent_memory.Nonsense
 
 
+def test_a_name_that_needs_torch_says_which_extra_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import agent_memory  # noqa: PLC0415  # the package itself is what is tested
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "agent_memory.embeddings.autoencoder", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'agent-memory\[train\]'"):
+        _ = agent_memory.StateAutoencoder
+
+
 # -- read-only ----------------------------------------------------------------------------------
 
 
