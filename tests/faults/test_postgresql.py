@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query, StoreUnavailable
+from agent_memory.soundness import Kind
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
 from tests.faults.looking import whole
@@ -80,7 +81,8 @@ def test_a_program_that_is_killed_while_it_moves_to_postgresql_loses_and_doubles
             system.maintain()
             whole(system, noted.expected()).told(f"after kill {kill}")
             assert system.ltm.count("default") > 60 * kill
-            assert system.check().findings == ()
+            # The note of a broken move may have come of age since it was last looked at.
+            assert {found.kind for found in system.check().findings} <= {Kind.MOVE}
     noted.close()
 
 
