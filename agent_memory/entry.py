@@ -328,8 +328,7 @@ class Query:
         if self.pinned is not None:
             put(self, "pinned", _checked_flag("pinned", self.pinned))
         put(self, "order", _checked_order(self.order))
-        if self.limit is not None:
-            put(self, "limit", _checked_count("limit", self.limit))
+        put(self, "limit", checked_limit(self.limit))
 
     def within(self, run_id: str) -> Query:
         """The same question, bound to a run if it names none."""
@@ -366,6 +365,15 @@ def checked_step(step: object) -> int:
     if step > MAX_STEP:
         raise InvalidEntry(f"step_number: {step} is beyond {MAX_STEP}")
     return step
+
+
+def checked_limit(limit: object) -> int | None:
+    """Return how many are asked for at most as an int; None for all.
+
+    Raises:
+        InvalidEntry: It is no integer, or negative.
+    """
+    return None if limit is None else _checked_count("limit", limit)
 
 
 def checked_version(version: object, name: str = "version") -> int:

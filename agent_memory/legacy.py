@@ -19,7 +19,7 @@ from typing import Any
 
 from agent_memory.config import MemoryConfig, RedisMemoryConfig
 from agent_memory.contents import as_contents, pack, unpack
-from agent_memory.entry import Query, checked_importance, checked_step
+from agent_memory.entry import checked_importance, checked_limit, checked_step
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 from agent_memory.forking import after_fork
 from agent_memory.identity import checked_agent_id
@@ -163,7 +163,7 @@ class AgentMemory:
 
     def retrieve_recent_states(self, count: int | None = 10) -> list[dict[str, Any]]:
         """The states of the latest steps, the latest first; see ``retrieve_state``."""
-        return list(islice(self._newest_first(), _limit(count)))
+        return list(islice(self._newest_first(), checked_limit(count)))
 
     def retrieve_states_by_timeframe(self, start_step: int, end_step: int) -> list[dict[str, Any]]:
         """The states of the steps from one to another, both included, in order."""
@@ -176,7 +176,7 @@ class AgentMemory:
         """The latest states whose metadata has a value under a key, the latest first."""
         _check_key(key)
         found = (e for e in self._newest_first() if _has(e.get("metadata"), key, value))
-        return list(islice(found, _limit(limit)))
+        return list(islice(found, checked_limit(limit)))
 
     def search_by_state_value(
         self, key: str, value: Any, limit: int | None = 10
@@ -184,7 +184,7 @@ class AgentMemory:
         """The latest states that have a value under a key, the latest first."""
         _check_key(key)
         found = (entry for entry in self._newest_first() if _has(entry["state"], key, value))
-        return list(islice(found, _limit(limit)))
+        return list(islice(found, checked_limit(limit)))
 
     def search_by_position(
         self, position: tuple[float, float], radius: float = 1.0, limit: int | None = 10
@@ -206,12 +206,12 @@ class AgentMemory:
             if (distance := _distance(near, entry["state"])) is not None and distance <= reach
         )
         ranked = sorted(far, key=lambda one: one[0])
-        return [entry for _, entry in ranked[: _limit(limit)]]
+        return [entry for _, entry in ranked[: checked_limit(limit)]]
 
     def retrieve_action_history(self, limit: int | None = 20) -> list[str]:
         """The latest actions, the latest first."""
         actions = (entry["action"] for entry in self._newest_first() if "action" in entry)
-        return list(islice(actions, _limit(limit)))
+        return list(islice(actions, checked_limit(limit)))
 
     def get_action_frequency(self) -> dict[str, int]:
         """How often each action was done, of the states that are remembered."""
@@ -325,10 +325,6 @@ def _whole(config: RedisMemoryConfig | Mapping[str, Any] | None) -> RedisMemoryC
     if config is not None and not isinstance(config, Mapping):
         raise ConfigError(f"config: a RedisMemoryConfig or dict is needed, not {type(config)!r}")
     return RedisMemoryConfig(**dict(config or {}))
-
-
-def _limit(count: int | None) -> int | None:
-    return Query(agent_id="-", limit=count).limit
 
 
 def _check_key(key: object) -> None:

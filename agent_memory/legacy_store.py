@@ -82,12 +82,9 @@ class StepStore:
             channel = channel_of(client)
             opened.callback(channel.close)
             return channel
-        given = self.config
-        parts = {
-            "host": given.host, "port": given.port, "db": given.db, "password": given.password,
-        }  # fmt: skip
+        parts = self.config.model_dump(include={"host", "port", "db", "password"})
         where = deployment(MemoryConfig(stm_config=parts, im_config=parts))
-        return connector(opened, where)(given.db)
+        return connector(opened, where)(self.config.db)
 
     def put(self, agent: str, step: int, priority: float, contents: bytes, ttl: int) -> int:
         """Store a state, in place of any that there is of the step.

@@ -12,7 +12,7 @@ import hashlib
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -380,11 +380,7 @@ class RedisChannel:
         # close its pool when it is collected, and ask that lock again.
         pool = self.client.connection_pool
         _abandoned.append(self.client)
-        self.client = redis.Redis(
-            connection_pool=redis.ConnectionPool(
-                connection_class=pool.connection_class, **pool.connection_kwargs
-            )
-        )
+        self.client = _client_of(pool.connection_class, pool.connection_kwargs)
 
 
 def channel_of(client: Any) -> RedisChannel:
@@ -416,10 +412,14 @@ def channel_of(client: Any) -> RedisChannel:
             ("socket_connect_timeout", CONNECT_TIMEOUT),
         ):
             options[name] = options.get(name) or usual
-    own = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
     place = options.get("path") or f"{options.get('host')}:{options.get('port')}"
     where = "the fake server" if is_fake else f"the Redis server at {place}"
-    return RedisChannel(own, where, in_process=is_fake)
+    return RedisChannel(_client_of(kind, options), where, in_process=is_fake)
+
+
+def _client_of(kind: Any, options: Mapping[str, Any]) -> redis.Redis:
+    """A client with a pool of its own, of connections of a class."""
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
 
 
 def describe(url: str) -> str:

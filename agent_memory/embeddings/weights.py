@@ -10,7 +10,7 @@ components ``p = x V``. Each tier's vector is linear in that of the tier above::
 The constant ``c`` is longer than most rows: it makes the cosine of two vectors order them by
 distance, which among centred rows alone it would not do. A long-term vector has no room to spare,
 so that its *lead* is not kept, but put before it when vectors are compared. (Encoders of before
-keep it there too, and have codes of ltm - 1 numbers; so has one whose tiers are all as narrow.)
+keep it there too, and have codes of ltm - 1 numbers; so has one with im = ltm.)
 ``e`` is small where the components say all, that the code does not disturb them.
 
 A code is decoded to ``y = g B + MLP(g)``; where components are there too they are exact, and

@@ -16,6 +16,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from agent_memory.connections.redis import RedisChannel, Script
+from agent_memory.connections.redis_answers import name_of
 from agent_memory.connections.redis_commands import Command, PackedCommand
 from agent_memory.repositories import redis_attributes, redis_census, redis_many, redis_scripts
 from agent_memory.repositories.base import MemoryRepository
@@ -140,11 +141,12 @@ def _name_of(commands: Sequence[Command]) -> str:
 
 
 def _name_of_command(command: Command) -> str:
-    if isinstance(command, PackedCommand):
-        return command.name
-    if command[0] == "EVALSHA":
-        return _SCRIPTS.get(str(command[1]), "script")
-    return "SCRIPT LOAD" if command[0] == "SCRIPT" else str(command[0])
+    if not isinstance(command, PackedCommand):
+        if command[0] == "EVALSHA":
+            return _SCRIPTS.get(str(command[1]), "script")
+        if command[0] == "SCRIPT":
+            return "SCRIPT LOAD"
+    return name_of(command)
 
 
 def _named(repository: MemoryRepository) -> str:
