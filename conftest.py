@@ -12,7 +12,7 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from agent_memory.config import REDIS_URL_VARIABLE
-from agent_memory.embedded import server_binary
+from agent_memory.connections.embedded.server import server_binary
 from tests.orm import servers
 
 

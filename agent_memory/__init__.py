@@ -10,10 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent_memory.api import AgentMemoryAPI
-    from agent_memory.backups.restoring import RestoreReceipt
-    from agent_memory.backups.saving import BackupReceipt
-    from agent_memory.compression import CompressionEngine
+    from agent_memory.compression.levels import CompressionEngine
     from agent_memory.config import (
         AutoencoderConfig,
         MemoryConfig,
@@ -22,13 +19,9 @@ if TYPE_CHECKING:
         RedisSTMConfig,
         SQLiteLTMConfig,
     )
-    from agent_memory.consolidation import Moves
-    from agent_memory.core import AgentMemorySystem
     from agent_memory.embeddings.autoencoder import StateAutoencoder
     from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
     from agent_memory.embeddings.vector_store import VectorStore
-    from agent_memory.entry import EntryKey, Hit, MemoryEntry, MemoryType, Order, Query, Tier
-    from agent_memory.erasing import ForgettingReceipt
     from agent_memory.errors import (
         CommandRefused,
         ConfigError,
@@ -49,73 +42,81 @@ if TYPE_CHECKING:
         StoreUnavailable,
         WritesRefused,
     )
-    from agent_memory.hooks import install_memory_hooks, with_memory
-    from agent_memory.legacy import AgentMemory, AgentMemoryManager
-    from agent_memory.memory_agent import MemoryAgent
-    from agent_memory.repositories.redis import ImRepository, StmRepository
-    from agent_memory.repositories.sql import LtmRepository
-    from agent_memory.soundness import CheckReport, Finding
-    from agent_memory.status import MemoryStatus, SpoolStatus, StoreStatus
-    from agent_memory.stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
+    from agent_memory.interfaces.api import AgentMemoryAPI
+    from agent_memory.interfaces.hooks import install_memory_hooks, with_memory
+    from agent_memory.interfaces.legacy.memory import AgentMemory, AgentMemoryManager
+    from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+    from agent_memory.repositories.sql import schema as schema
+    from agent_memory.repositories.sql.repository import LtmRepository
+    from agent_memory.system.agent_stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
+    from agent_memory.system.backups.restoring import RestoreReceipt
+    from agent_memory.system.backups.saving import BackupReceipt
+    from agent_memory.system.erasure import ForgettingReceipt
+    from agent_memory.system.memory_agent import MemoryAgent
+    from agent_memory.system.memory_system import AgentMemorySystem
+    from agent_memory.tiers.consolidation import Moves
+    from agent_memory.values.check_report import CheckReport, Finding
+    from agent_memory.values.entry import EntryKey, Hit, MemoryEntry, MemoryType, Order, Query, Tier
+    from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
 
 _HOMES = {
-    "AgentMemory": "legacy",
-    "AgentMemoryAPI": "api",
-    "AgentMemoryManager": "legacy",
-    "AgentMemorySystem": "core",
+    "AgentMemory": "interfaces.legacy.memory",
+    "AgentMemoryAPI": "interfaces.api",
+    "AgentMemoryManager": "interfaces.legacy.memory",
+    "AgentMemorySystem": "system.memory_system",
     "AutoencoderConfig": "config",
     "AutoencoderEmbeddingEngine": "embeddings.engine",
-    "BackupReceipt": "backups.saving",
-    "CheckReport": "soundness",
+    "BackupReceipt": "system.backups.saving",
+    "CheckReport": "values.check_report",
     "CommandRefused": "errors",
-    "CompressionEngine": "compression",
+    "CompressionEngine": "compression.levels",
     "ConfigError": "errors",
     "EncodingError": "errors",
     "EntriesWouldBeLost": "errors",
     "EntryConflict": "errors",
-    "EntryKey": "entry",
+    "EntryKey": "values.entry",
     "EntryNotFound": "errors",
-    "Finding": "soundness",
-    "ForgettingReceipt": "erasing",
-    "Hit": "entry",
-    "ImRepository": "repositories.redis",
+    "Finding": "values.check_report",
+    "ForgettingReceipt": "system.erasure",
+    "Hit": "values.entry",
+    "ImRepository": "repositories.redis.repository",
     "IndexBuilding": "errors",
     "IndexConflict": "errors",
     "InvalidEntry": "errors",
-    "LtmRepository": "repositories.sql",
-    "MemoryAgent": "memory_agent",
+    "LtmRepository": "repositories.sql.repository",
+    "MemoryAgent": "system.memory_agent",
     "MemoryConfig": "config",
-    "MemoryEntry": "entry",
+    "MemoryEntry": "values.entry",
     "MemoryNotEmpty": "errors",
-    "MemoryStatus": "status",
+    "MemoryStatus": "values.status",
     "MemoryStoreError": "errors",
-    "MemoryType": "entry",
-    "Moves": "consolidation",
-    "Order": "entry",
-    "Query": "entry",
+    "MemoryType": "values.entry",
+    "Moves": "tiers.consolidation",
+    "Order": "values.entry",
+    "Query": "values.entry",
     "QueryEngineMissing": "errors",
     "RedisIMConfig": "config",
-    "RedisIMStore": "stores",
+    "RedisIMStore": "system.agent_stores",
     "RedisMemoryConfig": "config",
     "RedisSTMConfig": "config",
-    "RedisSTMStore": "stores",
-    "RestoreReceipt": "backups.restoring",
+    "RedisSTMStore": "system.agent_stores",
+    "RestoreReceipt": "system.backups.restoring",
     "RunHasForks": "errors",
     "SQLiteLTMConfig": "config",
-    "SQLiteLTMStore": "stores",
+    "SQLiteLTMStore": "system.agent_stores",
     "SchemaOutOfDate": "errors",
     "SearchIndexError": "errors",
-    "SpoolStatus": "status",
+    "SpoolStatus": "values.status",
     "StateAutoencoder": "embeddings.autoencoder",
-    "StmRepository": "repositories.redis",
+    "StmRepository": "repositories.redis.repository",
     "StoreReadOnly": "errors",
-    "StoreStatus": "status",
+    "StoreStatus": "values.status",
     "StoreUnavailable": "errors",
-    "Tier": "entry",
+    "Tier": "values.entry",
     "VectorStore": "embeddings.vector_store",
     "WritesRefused": "errors",
-    "install_memory_hooks": "hooks",
-    "with_memory": "hooks",
+    "install_memory_hooks": "interfaces.hooks",
+    "with_memory": "interfaces.hooks",
 }
 
 __all__ = [
@@ -179,8 +180,14 @@ __all__ = [
 ]
 
 
+# Modules that are public under a path of their own.
+_MODULES = {"schema": "repositories.sql.schema"}
+
+
 def __getattr__(name: str) -> object:
     """Load a public name from its home."""
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from agent_memory.errors import ConfigError, InvalidEntry, MemoryStoreError
-from agent_memory.identity import checked_run_id
+from agent_memory.values.identity import checked_run_id
 
 PATH_VARIABLE = "AGENT_MEMORY_PATH"
 REDIS_URL_VARIABLE = "AGENT_MEMORY_REDIS_URL"

@@ -12,17 +12,17 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from agent_memory.coding.code import ContentsCode
-from agent_memory.coding.codes import MARK_BYTES
-from agent_memory.coding.fitted import fit_code
-from agent_memory.coding.lanes import decode_many, encode_many
-from agent_memory.coding.structure import leaf_paths, take_apart
-from agent_memory.compression import CompressionEngine
+from agent_memory.compression.codes import MARK_BYTES
+from agent_memory.compression.fitted.code import ContentsCode
+from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.structure import leaf_paths, take_apart
+from agent_memory.compression.fitting.fit import fit_code
+from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import AutoencoderConfig
-from agent_memory.contents import pack
 from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import train
 from agent_memory.errors import EncodingError
+from agent_memory.values.contents import pack
 from benchmarks.measuring import Figure, in_own_process, pace, tell
 from benchmarks.traces import Trace, traces
 

@@ -11,7 +11,7 @@ import numpy as np
 from agent_memory import MemoryEntry, MemoryType
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.embeddings.version_zero import VersionZero
-from agent_memory.identity import MemoryIds
+from agent_memory.values.identity import MemoryIds
 
 _new_id = MemoryIds()
 _encoder = VersionZero()

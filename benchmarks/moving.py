@@ -13,8 +13,8 @@ from unittest.mock import patch
 import redis
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry
-from agent_memory.embedded import EmbeddedServer
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.repositories.contract import MemoryRepository
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, compare
 

@@ -15,10 +15,10 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.entry import MemoryEntry
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.models.redis import FIELDS, agent_prefix, entry_to_values
-from agent_memory.sealing import unsealed
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.sealing import unsealed
 
 NAMESPACE = "plain"
 

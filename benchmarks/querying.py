@@ -15,10 +15,10 @@ import redis
 from redis_om import Field, HashModel
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query
-from agent_memory.embedded import EmbeddedServer
-from agent_memory.models.redis_index import condition
-from agent_memory.repositories.redis_nearest import TierSearch
-from agent_memory.repositories.sql_statements import entries_answering
+from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.models.redis_search_schema import condition
+from agent_memory.repositories.redis.tier_search import TierSearch
+from agent_memory.repositories.sql.statements import entries_answering
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Ratio, Work, compare, paired
 from benchmarks.plain_redis import ready_hash, store_grouped

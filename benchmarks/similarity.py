@@ -17,10 +17,10 @@ import redis
 from numpy.typing import NDArray
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Query
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.models.redis import agent_prefix
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, alternately, in_own_process, many_seconds, tell
 from benchmarks.plain_redis import PlainNearest

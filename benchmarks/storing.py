@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from agent_memory import AgentMemorySystem, MemoryConfig
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, compare
 from benchmarks.plain_redis import ready_hash, store_grouped, store_one

@@ -1,4 +1,4 @@
-"""Runs the revisions: for the alembic command, and for ``agent_memory.schema``."""
+"""Runs the revisions: for the alembic command, and for ``agent_memory.repositories.sql.schema``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent_memory.connections.migrating import keeping_rows, migration
 from agent_memory.connections.sql import open_engine, place_of
 from agent_memory.errors import MemoryStoreError
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
-from agent_memory.schema import of_newer_version, version_table
+from agent_memory.repositories.sql.schema import of_newer_version, version_table
 
 # What these hold, nothing but a backup brings back.
 _IRREPLACEABLE = ("entries", "tombstones", "encoder_versions")

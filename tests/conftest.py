@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 from tests import engines
 
 

@@ -11,7 +11,7 @@ import typer
 from agent_memory.cli.opening import Folder, opened, plain_errors
 from agent_memory.cli.progress import shown
 from agent_memory.config import MemoryConfig
-from agent_memory.core import AgentMemorySystem
+from agent_memory.system.memory_system import AgentMemorySystem
 
 
 def backup(

@@ -8,7 +8,7 @@ import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
 from agent_memory.cli.progress import shown
-from agent_memory.soundness import CheckReport
+from agent_memory.values.check_report import CheckReport
 
 
 def check(

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli import demo as sugarscape_demo
-from agent_memory.cli import standing, tables
+from agent_memory.cli import status as standing
+from agent_memory.cli import tables
 from agent_memory.cli.backup import backup, restore
 from agent_memory.cli.check import check
 from agent_memory.cli.convert import convert

@@ -8,7 +8,7 @@ import typer
 
 from agent_memory.cli.opening import Folder, plain_errors
 from agent_memory.config import MemoryConfig, deployment
-from agent_memory.embedded_conversion import convert as convert_folder
+from agent_memory.connections.embedded.conversion import convert as convert_folder
 
 
 def convert(

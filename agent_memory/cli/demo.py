@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from agent_memory.cli import demo_likeness, tables
+from agent_memory.cli import demo_similarity as demo_likeness
+from agent_memory.cli import tables
 from agent_memory.config import MemoryConfig
-from agent_memory.core import AgentMemorySystem
-from agent_memory.entry import Hit, MemoryType, Order, Query
 from agent_memory.errors import ConfigError
 from agent_memory.integrations.sugarscape import Moment, Sugarscape
+from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.entry import Hit, MemoryType, Order, Query
 
 DEFAULT_FOLDER = Path("agent_memory_data/demo")
 _SHOWN_PER_TIER = 3

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from agent_memory.cli import tables
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
-from agent_memory.core import AgentMemorySystem
-from agent_memory.repositories.sql_encoders import EncoderRecord
+from agent_memory.repositories.sql.encoders import EncoderRecord
+from agent_memory.system.memory_system import AgentMemorySystem
 
 app = typer.Typer(help="Versions of the encoder that makes the vectors.", no_args_is_help=True)
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from agent_memory.cli import tables
 from agent_memory.cli.encoder import app, entries_told
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
-from agent_memory.fidelity import Fidelity, PathFidelity
+from agent_memory.system.learning.fidelity import Fidelity, PathFidelity
 
 __all__ = ["app"]
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from urllib.parse import unquote
 
-from agent_memory import schema
 from agent_memory.cli.findings import Finding, State
 from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.connections.folder_record import check_folder
 from agent_memory.connections.sql import open_engine
-from agent_memory.folder_record import check_folder
+from agent_memory.repositories.sql import schema
 
 
 def look_at_folder(config: MemoryConfig, where: Deployment) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
-from agent_memory.erasing import ForgettingReceipt
+from agent_memory.system.erasure import ForgettingReceipt
 
 
 def forget(

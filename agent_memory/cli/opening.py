@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from agent_memory.config import MemoryConfig, deployment
-from agent_memory.core import AgentMemorySystem
 from agent_memory.errors import MemoryStoreError, StoreUnavailable
+from agent_memory.system.memory_system import AgentMemorySystem
 
 Folder = Annotated[
     Path | None,

@@ -9,10 +9,10 @@ from typing import Final
 
 from agent_memory.cli.findings import Finding, State
 from agent_memory.config import Deployment, MemoryConfig
-from agent_memory.connections.redis import RedisChannel, describe, fake_server, open_redis
-from agent_memory.embedded import EmbeddedServer
-from agent_memory.embedded_manifest import convert_command, read_manifest
-from agent_memory.embedded_modules import GET_SEARCH, search_installed
+from agent_memory.connections.embedded.manifest import convert_command, read_manifest
+from agent_memory.connections.embedded.modules import GET_SEARCH, search_installed
+from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.connections.redis.channel import RedisChannel, describe, fake_server, open_redis
 
 _DURABILITY: Final = {
     "everysec": "everysec: the death of any process loses nothing, that of the machine a second",

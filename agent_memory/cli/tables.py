@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from agent_memory.consolidation import Moves
-from agent_memory.core import AgentMemorySystem
-from agent_memory.entry import Hit, Tier
+from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.tiers.consolidation import Moves
+from agent_memory.values.entry import Hit, Tier
 
 TIER_NAMES = {Tier.STM: "short-term", Tier.IM: "intermediate", Tier.LTM: "long-term"}
 

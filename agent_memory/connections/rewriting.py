@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.sql import (
     SqlEngine,
     not_forking,

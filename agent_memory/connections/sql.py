@@ -33,7 +33,7 @@ from agent_memory.errors import (
     SchemaOutOfDate,
     StoreUnavailable,
 )
-from agent_memory.forking import ForkGate
+from agent_memory.values.forking import ForkGate
 
 # -- SQL --------------------------------------------------------------------------------------
 

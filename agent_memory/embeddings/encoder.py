@@ -20,7 +20,7 @@ from agent_memory.embeddings.schema import FeatureSchema
 from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError, InvalidEntry
-from agent_memory.file_names import checked_path
+from agent_memory.values.file_names import checked_path
 
 _CHUNK = 512  # states; what lies between the layers of so many stays in the cache
 

@@ -12,7 +12,7 @@ from agent_memory.embeddings.training import TrainingReport, train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
-from agent_memory.file_names import checked_path
+from agent_memory.values.file_names import checked_path
 
 LOSSES = ("loss", "stm_loss", "im_loss", "ltm_loss")
 

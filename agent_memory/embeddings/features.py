@@ -29,10 +29,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.contents import MAX_DEPTH, as_contents
 from agent_memory.errors import InvalidEntry
-from agent_memory.extent import TooDeep, TooMuch, measure
-from agent_memory.quoting import quoted
+from agent_memory.values.contents import MAX_DEPTH, as_contents
+from agent_memory.values.extent import TooDeep, TooMuch, measure
+from agent_memory.values.quoting import quoted
 
 Value = float | bool | str
 """A number, a truth, or a category."""

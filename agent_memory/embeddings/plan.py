@@ -10,7 +10,7 @@ from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.resting import VectorDtype
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
-from agent_memory.quoting import quoted
+from agent_memory.values.quoting import quoted
 
 Progress = Callable[[int, int, dict[str, float]], object]
 """Called after each epoch with its number from 1, how many there are, and its losses."""

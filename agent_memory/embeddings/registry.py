@@ -18,7 +18,7 @@ from agent_memory.embeddings.encoder import Encoder, FittedEncoder
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncoderNotFound, EncodingError
-from agent_memory.forking import after_fork
+from agent_memory.values.forking import after_fork
 
 UNTRAINED = 0
 """The version of the encoder that needs no training."""

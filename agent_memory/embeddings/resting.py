@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.int8_grid import on_int8_grid
+from agent_memory.embeddings.int8_grid import on_int8_grid
 
 VectorDtype = Literal["int8", "float16", "float32"]
 """A byte a number and a scale, two bytes, four bytes."""

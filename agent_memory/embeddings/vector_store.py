@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.framing import DAMAGES, framed, read, unframed, write
 from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
-from agent_memory.file_names import checked_path
+from agent_memory.values.file_names import checked_path
 
 MAX_BYTES = 4 * 1024**3
 """The largest file that is loaded."""

@@ -20,8 +20,8 @@ from sqlalchemy.orm import ColumnProperty
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator
 
-from agent_memory.identity import checked_memory_id
-from agent_memory.quoting import quoted
+from agent_memory.values.identity import checked_memory_id
+from agent_memory.values.quoting import quoted
 
 # SQLite gives numbers of its own only to a column that is declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")

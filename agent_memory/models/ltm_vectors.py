@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.embeddings.int8_grid import grid_scale
 from agent_memory.errors import EncodingError
-from agent_memory.int8_grid import grid_scale
 
 FLOAT32 = 0
 """The coding of a vector whose numbers are stored as they are, little-endian."""

@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.contents import bounds_of, is_coded
-from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import EncodingError
+from agent_memory.values.contents import bounds_of, is_coded
+from agent_memory.values.entry import MemoryEntry, MemoryType
 
 FIELDS = (
     "memory_id",

@@ -17,8 +17,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent_memory.attributes import Condition, Scalar, declared_attributes
 from agent_memory.models.redis import encode_id
+from agent_memory.values.attributes import Condition, Scalar, declared_attributes
 
 _LONGEST = 100  # bytes of a text that is spelled as it is
 

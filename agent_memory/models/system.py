@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent_memory.models.ltm import LtmModels
 
 if TYPE_CHECKING:
-    from agent_memory.models.redis_om import Backend, RedisEntry
+    from agent_memory.models.redis_om.entry import Backend, RedisEntry
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ class SystemModels(LtmModels):
 
 def _entry_model(name: str, backend: Backend) -> type[RedisEntry]:
     # Redis-OM takes up to half a second to import, which who only stores shall not pay.
-    from agent_memory.models.redis_om import entry_model  # noqa: PLC0415
+    from agent_memory.models.redis_om.entry import entry_model  # noqa: PLC0415
 
     return entry_model(name, backend)

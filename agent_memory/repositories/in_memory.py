@@ -12,19 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from agent_memory.contents import pack, unpack
-from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.forking import after_fork
-from agent_memory.ordering import DESCENDING, SORT_KEYS
-from agent_memory.repositories.base import (
+from agent_memory.repositories.contract import (
     Added,
     Gone,
     LongTermMemory,
     answering,
     same_vector,
 )
-from agent_memory.repositories.census import Ahead, Census, still_ahead
+from agent_memory.repositories.counts import Ahead, Census, still_ahead
+from agent_memory.values.contents import pack, unpack
+from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.values.forking import after_fork
+from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 
 
 class InMemoryRepository(LongTermMemory):

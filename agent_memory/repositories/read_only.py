@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import StoreReadOnly
-from agent_memory.repositories.base import (
+from agent_memory.repositories.contract import (
     Added,
     Gone,
     LongTermMemory,
@@ -19,7 +18,8 @@ from agent_memory.repositories.base import (
     Probe,
     Vectors,
 )
-from agent_memory.repositories.census import Census
+from agent_memory.repositories.counts import Census
+from agent_memory.values.entry import EntryKey, MemoryEntry, Query
 
 
 class ReadOnlyRepository(LongTermMemory):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent_memory.attributes import Condition
-from agent_memory.entry import MemoryType, Order, Query
 from agent_memory.errors import InvalidEntry
+from agent_memory.values.attributes import Condition
+from agent_memory.values.entry import MemoryType, Order, Query
 
 
 def of_type(agent_id: str | int, memory_type: MemoryType | str, count: int | None = None) -> Query:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent_memory.entry import MemoryType, Query
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import assert_moved, everything
+from agent_memory.values.entry import MemoryType, Query
 
 
 def _vector(*numbers: float) -> NDArray[np.float32]:

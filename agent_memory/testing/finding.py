@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_memory.entry import MAX_STEP, EntryKey, MemoryEntry, MemoryType, Order, Query
 from agent_memory.errors import InvalidEntry
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import a_memory_id, an_entry
+from agent_memory.values.entry import MAX_STEP, EntryKey, MemoryEntry, MemoryType, Order, Query
 
 _STATE, _INTERACTION, _ACTION = MemoryType
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent_memory.entry import MemoryEntry, Order, Query
-from agent_memory.repositories.base import MemoryRepository
-from agent_memory.repositories.census import Ahead, Census
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.counts import Ahead, Census
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.values.entry import MemoryEntry, Order, Query
 
 
 def _days(agent_id: str, *timestamps: float) -> list[MemoryEntry]:

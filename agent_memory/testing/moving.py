@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent_memory.entry import MemoryEntry, MemoryType, Tier
-from agent_memory.repositories.base import Added, Gone, LongTermMemory, MemoryRepository
+from agent_memory.repositories.contract import Added, Gone, LongTermMemory, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import HOSTILE_NAMES, an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 
 
 def _copies(entries: list[MemoryEntry]) -> list[MemoryEntry]:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_memory.entry import MemoryEntry, Order, Query, Tier
-from agent_memory.repositories.base import Gone, MemoryRepository
-from agent_memory.repositories.census import Census
+from agent_memory.repositories.contract import Gone, MemoryRepository
+from agent_memory.repositories.counts import Census
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.values.entry import MemoryEntry, Order, Query, Tier
 
 ANT = Query(run_id="run", agent_id="ant")
 

@@ -15,15 +15,18 @@ from functools import wraps
 from typing import Any, Self
 from unittest.mock import patch
 
-from agent_memory.connections.redis import RedisChannel, Script
-from agent_memory.connections.redis_answers import name_of
-from agent_memory.connections.redis_commands import Command, PackedCommand
-from agent_memory.repositories import redis_attributes, redis_census, redis_many, redis_scripts
-from agent_memory.repositories.base import MemoryRepository
-from agent_memory.repositories.redis import RedisRepository
-from agent_memory.repositories.sql_transactions import Transactions
-from agent_memory.repositories.sql_work import UnitOfWork
-from agent_memory.spool import Spool
+from agent_memory.connections.redis.answers import name_of
+from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.connections.redis.commands import Command, PackedCommand
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.redis import attributes as redis_attributes
+from agent_memory.repositories.redis import counts as redis_census
+from agent_memory.repositories.redis import many as redis_many
+from agent_memory.repositories.redis import scripts as redis_scripts
+from agent_memory.repositories.redis.repository import RedisRepository
+from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.repositories.sql.work import UnitOfWork
+from agent_memory.tiers.spool import Spool
 
 _SCRIPTS = {
     found.digest: name.strip("_").lower()

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.entry import MemoryEntry, MemoryType
-from agent_memory.identity import MemoryIds
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.identity import MemoryIds
 
 _ids = MemoryIds()
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from agent_memory.errors import EntryConflict
-from agent_memory.repositories.base import Added, MemoryRepository
+from agent_memory.repositories.contract import Added, MemoryRepository
 from agent_memory.testing.samples import an_entry
 from agent_memory.testing.storing import everything
 

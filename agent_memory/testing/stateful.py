@@ -20,11 +20,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agent_memory.entry import MAX_STEP, EntryKey, MemoryEntry, MemoryType, Order, Query
 from agent_memory.errors import EntryConflict, EntryNotFound
-from agent_memory.repositories.base import LongTermMemory, MemoryRepository
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import Directions, a_memory_id, an_entry
+from agent_memory.values.entry import MAX_STEP, EntryKey, MemoryEntry, MemoryType, Order, Query
 
 _T = TypeVar("_T")
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.entry import MemoryEntry
-from agent_memory.repositories.base import MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.testing.acknowledged import Expected, Place
 from agent_memory.testing.storing import everything
 from agent_memory.testing.tally import count
+from agent_memory.values.entry import MemoryEntry
 
 _VECTOR_TOLERANCE = 0.01  # of the largest number; a step of the int8 grid is 1/127
 

@@ -20,14 +20,14 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.entry import MemoryEntry, MemoryType
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import EncodingError, EntryConflict, EntryNotFound
-from agent_memory.repositories.base import Added, MemoryRepository
-from agent_memory.repositories.redis import ImRepository, StmRepository
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.contract import Added, MemoryRepository
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
+from agent_memory.values.entry import MemoryEntry, MemoryType
 
 # {"energy": 3} in MessagePack, with the first byte of an array and a CRC-32 behind it.
 _SEALED = b"\x91\xa6energy\x03:\x7f=\x06"

@@ -16,19 +16,19 @@ import redis
 from sqlalchemy import Engine, select, update
 
 from agent_memory import AgentMemorySystem, MemoryConfig
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.connections.redis_answers import name_of
-from agent_memory.connections.redis_commands import Command
-from agent_memory.entry import MemoryEntry, Order, Query
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.answers import name_of
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.commands import Command
 from agent_memory.models.ltm import ltm_models
-from agent_memory.repositories import sql_attributes
 from agent_memory.repositories.in_memory import InMemoryRepository
-from agent_memory.repositories.redis import ImRepository, StmRepository
-from agent_memory.repositories.sql import LtmRepository
-from agent_memory.repositories.sql_statements import entries_answering, table_of
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.repositories.sql import attributes as sql_attributes
+from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.repositories.sql.statements import entries_answering, table_of
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.stateful import OracleContract
+from agent_memory.values.entry import MemoryEntry, Order, Query
 
 PATHS = ("a", "b", "c|d*")
 PREFIX = b"stm:{run/ant}:"

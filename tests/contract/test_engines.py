@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from agent_memory import AgentMemorySystem, QueryEngineMissing
-from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis.channel import RedisChannel
 from tests import engines
 
 

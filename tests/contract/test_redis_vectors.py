@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import redis
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.connections.redis_answers import name_of
-from agent_memory.connections.redis_commands import Command
-from agent_memory.entry import MemoryEntry, MemoryType, Query
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.answers import name_of
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.commands import Command
 from agent_memory.errors import EncodingError
-from agent_memory.repositories.base import Neighbour
+from agent_memory.repositories.contract import Neighbour
 from agent_memory.repositories.in_memory import InMemoryRepository
-from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import Directions
+from agent_memory.values.entry import MemoryEntry, MemoryType, Query
 
 QUERY = Query(run_id="run", agent_id="ant", limit=10)
 PREFIX = "stm:{run/ant}:"

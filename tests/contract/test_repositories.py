@@ -10,18 +10,18 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.sql import open_engine
-from agent_memory.entry import Query, Tier
 from agent_memory.errors import StoreReadOnly, StoreUnavailable
-from agent_memory.repositories.base import LongTermMemory
+from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
-from agent_memory.repositories.redis import ImRepository, StmRepository
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import LongTermContract, ShortLivedContract, an_entry
 from agent_memory.testing.samples import Directions
+from agent_memory.values.entry import Query, Tier
 from tests import engines
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
-from agent_memory.entry import MemoryEntry
 from agent_memory.testing.acknowledged import Acknowledgements, Expected
 from agent_memory.testing.redis_keys import orphans
 from agent_memory.testing.wholeness import Findings, Memories, compared
+from agent_memory.values.entry import MemoryEntry
 from tests.faults.processes import left_behind
 from tests.faults.scenarios import LIMITS, contents_of
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 def running(folder: Path, *kinds: str) -> list[int]:
     """Pids of the servers and keepers that work in a folder, without asking the product."""
-    words = {"keeper": b"embedded_keeper", "server": b"valkey"}
+    words = {"keeper": b"keeper.py", "server": b"valkey"}
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

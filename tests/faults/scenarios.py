@@ -15,7 +15,7 @@ from unittest.mock import patch
 import redis
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
-from agent_memory.connections.redis import RedisChannel
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import StoreUnavailable
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.points import IoPoints

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.testing.tally import count
 from tests import engines
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 CONVERT = """
 import os, signal, sys
 from pathlib import Path
-from agent_memory.embedded_conversion import convert
+from agent_memory.connections.embedded.conversion import convert
 
 if "AGENT_MEMORY_TEST_KILLS" in os.environ:
     WATCHED = ("fcntl.", "os.", "shutil.", "socket.", "subprocess.")
@@ -166,7 +166,7 @@ OPEN = """
 import sys
 from pathlib import Path
 import redis
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 with EmbeddedServer.open(Path(sys.argv[1])) as server:
     print(redis.Redis(unix_socket_path=server.socket_path).dbsize())
 """

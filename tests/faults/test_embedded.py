@@ -19,8 +19,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agent_memory.embedded import EmbeddedServer
-from agent_memory.embedded_manifest import settled_manifest
+from agent_memory.connections.embedded.manifest import settled_manifest
+from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.errors import StoreUnavailable
 from agent_memory.testing.tally import count
 from tests import engines
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 server = EmbeddedServer.open(Path(sys.argv[1]))
 if "--with-child" in sys.argv:
     subprocess.Popen(["sleep", "30"], close_fds=False, stdout=subprocess.DEVNULL)
@@ -47,7 +47,7 @@ from pathlib import Path
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from agent_memory.embedded import EmbeddedServer
+from agent_memory.connections.embedded.server import EmbeddedServer
 for _ in range(6):
     with EmbeddedServer.open(Path(sys.argv[1])) as server:
         redis.Redis(unix_socket_path=server.socket_path).incr("opened")
@@ -110,7 +110,7 @@ def running(folder: Path) -> list[int]:
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes()
             inside = (process / "cwd").readlink().is_relative_to(folder)
-            if inside and (b"embedded_keeper" in words or b"valkey" in words):
+            if inside and (b"keeper.py" in words or b"valkey" in words):
                 found.append(int(process.name))
     return found
 

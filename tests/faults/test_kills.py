@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory.forgetting import LEASE
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
+from agent_memory.tiers.forgetting import LEASE
 from tests.faults.looking import look
 from tests.faults.processes import Launcher, eventually, killed, running
 from tests.faults.scenarios import SCENARIOS, in_two_days

@@ -32,12 +32,12 @@ from agent_memory import (
     WritesRefused,
 )
 from agent_memory.cli.commands import app
-from agent_memory.connections import redis as connecting
 from agent_memory.connections import sql as sql_connecting
-from agent_memory.embedded import EmbeddedServer, server_binary
-from agent_memory.intake import LOOK_EVERY, SLICE
-from agent_memory.spool import Spool, spool_of
+from agent_memory.connections.embedded.server import EmbeddedServer, server_binary
+from agent_memory.connections.redis import channel as connecting
 from agent_memory.testing.tally import count
+from agent_memory.tiers.intake import LOOK_EVERY, SLICE
+from agent_memory.tiers.spool import Spool, spool_of
 from tests import engines
 
 pytestmark = pytest.mark.faults

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query, StoreUnavailable
-from agent_memory.soundness import Kind
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
+from agent_memory.values.check_report import Kind
 from tests.faults.looking import whole
 from tests.faults.processes import ROOT
 from tests.faults.scenarios import LIMITS, contents_of

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
-from agent_memory.backups.file import Backup
+from agent_memory.system.backups.file import Backup
 from tests.faults.upkeeping import AGENTS, LIMITS, contents_of
 
 HERE = Path(__file__).parent

@@ -22,13 +22,13 @@ from hypothesis.stateful import (
 )
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query, Tier
-from agent_memory.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.errors import EntryConflict, EntryNotFound
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.redis_keys import orphans
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.testing.tally import count
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from tests.faults.processes import killed, running
 from tests.memories import DAY, Clock
 

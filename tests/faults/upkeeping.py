@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from agent_memory import AgentMemorySystem, MemoryConfig
-from agent_memory.backups import file, restoring, saving
-from agent_memory.checking import crossings, long_term
-from agent_memory.quarantine import Quarantine
-from agent_memory.repositories.redis import RedisRepository
-from agent_memory.repositories.redis_inspection import TierInspection
-from agent_memory.repositories.redis_mending import TierMending
-from agent_memory.repositories.sql import LtmRepository
-from agent_memory.repositories.sql_inspection import LongTermInspection
-from agent_memory.repositories.sql_tables import LongTermTables
+from agent_memory.repositories.redis.inspection import TierInspection
+from agent_memory.repositories.redis.mending import TierMending
+from agent_memory.repositories.redis.repository import RedisRepository
+from agent_memory.repositories.sql.inspection import LongTermInspection
+from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.repositories.sql.tables import LongTermTables
+from agent_memory.system.backups import file, restoring, saving
+from agent_memory.system.checking import cross_tier as crossings
+from agent_memory.system.checking import long_term
+from agent_memory.system.checking.quarantine import Quarantine
 
 POINTS: dict[str, list[tuple[Any, str]]] = {
     "backup": [(saving, "put_entries"), (file, "_seal"), (file, "_sync_folder")],

@@ -7,8 +7,8 @@ import pytest
 from alembic.config import Config
 from sqlalchemy import Engine
 
-from agent_memory import schema
 from agent_memory.connections.sql import open_engine
+from agent_memory.repositories.sql import schema
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from agent_memory import schema
+from agent_memory.repositories.sql import schema
 
 PROJECT = Path(__file__).parents[2]
 
@@ -82,7 +82,7 @@ def later_version(folder: Path, steps: tuple[str, str] = PLAIN) -> Path:
         folder / "agent_memory",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    module = folder / "agent_memory" / "schema.py"
+    module = folder / "agent_memory" / "repositories" / "sql" / "schema.py"
     text = module.read_text()
     assert f'"{schema.HEAD}")' in text
     module.write_text(text.replace(f'"{schema.HEAD}")', f'"{schema.HEAD}", "{LATER}")'))

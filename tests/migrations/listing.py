@@ -16,10 +16,10 @@ import numpy as np
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.entry import EntryKey, MemoryEntry
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.models.ltm import ltm_models
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.values.entry import EntryKey, MemoryEntry
 
 VERSION_FIELDS = (
     *("id", "name", "kind", "parent_id", "status", "format", "created_at"),

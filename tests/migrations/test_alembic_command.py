@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory import schema
+from agent_memory.repositories.sql import schema
 
 PROJECT = Path(__file__).parents[2]
 ASSET = Path(__file__).parent / "assets" / f"{schema.HEAD}.db"

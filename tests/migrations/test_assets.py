@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory import schema
 from agent_memory.connections.sql import open_engine
+from agent_memory.repositories.sql import schema
 from tests.migrations.listing import listing
 
 ASSETS = Path(__file__).parent / "assets"

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine
 from agent_memory.errors import ConfigError, EntriesWouldBeLost, StoreReadOnly, StoreUnavailable
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import an_entry
 from tests.migrations.later_version import (
     BY_COPY,

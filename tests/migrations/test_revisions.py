@@ -16,10 +16,10 @@ from pytest_alembic.tests import test_up_down_consistency as up_down_consistency
 from pytest_alembic.tests import test_upgrade as upgrade_from_base
 from sqlalchemy import Engine, inspect
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.models.ltm import ltm_models
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import an_entry
 from tests.migrations.conftest import on_every_engine
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine, writing
 from agent_memory.errors import ConfigError, SchemaOutOfDate
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import an_entry
 from tests.migrations.conftest import on_every_engine
 
@@ -170,9 +170,9 @@ def test_opening_a_current_schema_loads_no_alembic(engine: Engine, url: str) -> 
 def test_several_processes_may_open_a_new_database_at_once(url: str, engine: Engine) -> None:
     code = (
         "import sys, time; from agent_memory import schema\n"
-        "from agent_memory.compression import ContentsCodec\n"
+        "from agent_memory.compression.levels import ContentsCodec\n"
         "from agent_memory.connections.sql import open_engine\n"
-        "from agent_memory.repositories.sql import LtmRepository\n"
+        "from agent_memory.repositories.sql.repository import LtmRepository\n"
         "from agent_memory.testing import an_entry\n"
         "sys.stdin.read(1)\n"
         "engine = open_engine(sys.argv[1]); schema.ensure(engine)\n"

@@ -11,8 +11,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from agent_memory import schema
 from agent_memory.connections.sql import open_engine
+from agent_memory.repositories.sql import schema
 from tests.migrations.listing import listing
 
 pytest.importorskip("hatchling", reason="builds the wheel; comes with the dev extra")

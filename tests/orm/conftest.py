@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel, open_redis
-from agent_memory.embedded import server_binary
-from agent_memory.repositories.redis import ImRepository, StmRepository
-from agent_memory.repositories.redis_nearest import TierSearch
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.embedded.server import server_binary
+from agent_memory.connections.redis.channel import RedisChannel, open_redis
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.repositories.redis.tier_search import TierSearch
 from tests.orm import servers
 
 STM, IM = "agent_memory:stm", "agent_memory:im"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import redis
 
-from agent_memory.embedded import server_binary
+from agent_memory.connections.embedded.server import server_binary
 
 _START_TIMEOUT = 20.0  # seconds
 

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_memory import AgentMemorySystem, MemoryConfig, QueryEngineMissing
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.entry import MemoryEntry, MemoryType, Query
-from agent_memory.repositories.base import Neighbour
-from agent_memory.repositories.redis import StmRepository
-from agent_memory.repositories.redis_nearest import TierSearch
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.contract import Neighbour
+from agent_memory.repositories.redis.repository import StmRepository
+from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.changing import ChangingContract
 from agent_memory.testing.samples import HOSTILE_NAMES, Directions
 from agent_memory.testing.stateful import OracleContract
+from agent_memory.values.entry import MemoryEntry, MemoryType, Query
 from tests.orm.conftest import STM, WIDTH
 
 QUERY = Query(run_id="run", agent_id="ant", limit=10)

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import redis
 
-from agent_memory.connections.redis import RedisChannel, open_redis
-from agent_memory.entry import Query
+from agent_memory.connections.redis.channel import RedisChannel, open_redis
 from agent_memory.errors import (
     CommandRefused,
     IndexBuilding,
@@ -23,11 +22,12 @@ from agent_memory.errors import (
     SearchIndexError,
     StoreUnavailable,
 )
-from agent_memory.models.redis_index import IndexDefinition
-from agent_memory.repositories.redis import StmRepository
-from agent_memory.repositories.redis_nearest import TierSearch
-from agent_memory.repositories.redis_search import SearchIndex
+from agent_memory.models.redis_search_schema import IndexDefinition
+from agent_memory.repositories.redis.repository import StmRepository
+from agent_memory.repositories.redis.search_index import SearchIndex
+from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import an_entry
+from agent_memory.values.entry import Query
 
 STM, WIDTH = "agent_memory:stm", 8
 ENTRIES = IndexDefinition(STM, "entries")

@@ -20,7 +20,6 @@ from redis_om import NotFoundError, QueryNotSupportedError
 from redis_om.model.model import model_registry
 
 from agent_memory import AgentMemorySystem, MemoryConfig
-from agent_memory.entry import EntryKey, MemoryEntry, MemoryType, Tier
 from agent_memory.errors import (
     EncodingError,
     EntryConflict,
@@ -33,6 +32,7 @@ from agent_memory.errors import (
 )
 from agent_memory.models.redis import agent_prefix, encode_id
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES, an_entry, same
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
 
 WIDTH = 8
 # To a type checker the fields of the class are values, which Redis-OM's comparisons are not of.

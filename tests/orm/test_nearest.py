@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.entry import MemoryEntry, MemoryType, Query
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import InvalidEntry
-from agent_memory.repositories.redis import StmRepository
-from agent_memory.repositories.redis_nearest import TierSearch
+from agent_memory.repositories.redis.repository import StmRepository
+from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
+from agent_memory.values.entry import MemoryEntry, MemoryType, Query
 
 WIDTH = 8
 

@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_memory.compression import ContentsCodec
-from agent_memory.entry import MAX_STEP, MemoryEntry, MemoryType
-from agent_memory.models.redis_om import entry_model
-from agent_memory.repositories.redis import StmRepository
-from agent_memory.repositories.redis_models import ModelBackend
-from agent_memory.repositories.redis_nearest import TierSearch
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.models.redis_om.entry import entry_model
+from agent_memory.repositories.redis.models import ModelBackend
+from agent_memory.repositories.redis.repository import StmRepository
+from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES
+from agent_memory.values.entry import MAX_STEP, MemoryEntry, MemoryType
 
 _names = st.one_of(
     st.sampled_from([name for name in HOSTILE_NAMES if len(name) < 300]),

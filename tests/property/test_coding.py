@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent_memory.coding import rans
-from agent_memory.coding.artifact import from_bytes, to_bytes
-from agent_memory.coding.code import ContentsCode
-from agent_memory.coding.fitted import fit_code
-from agent_memory.coding.lanes import decode_many, encode_many
-from agent_memory.coding.structure import leaf_paths, put_together, take_apart
-from agent_memory.coding.tolerances import EXACT, Tolerance
-from agent_memory.contents import pack, unpack
+from agent_memory.compression.fitted import rans
+from agent_memory.compression.fitted.artifact import from_bytes, to_bytes
+from agent_memory.compression.fitted.code import ContentsCode
+from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.structure import leaf_paths, put_together, take_apart
+from agent_memory.compression.fitting.fit import fit_code
+from agent_memory.compression.fitting.tolerances import EXACT, Tolerance
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
+from agent_memory.values.contents import pack, unpack
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
 SCALARS = st.one_of(

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent_memory.contents import pack, unpack
-from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.testing import an_entry, same
+from agent_memory.values.contents import pack, unpack
+from agent_memory.values.entry import MemoryEntry
 
 _ZONES = st.none() | st.sampled_from(
     [

@@ -14,11 +14,11 @@ import redis
 import zstandard
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryStoreError, Query
-from agent_memory.compression import MOST_UNSQUEEZED, ContentsCodec
+from agent_memory.compression.levels import MOST_UNSQUEEZED, ContentsCodec
+from agent_memory.connections.folder_record import recorded_config
 from agent_memory.errors import ConfigError, EncodingError
-from agent_memory.folder_record import recorded_config
-from agent_memory.spool import Spool, Waiting, coded, decoded
 from agent_memory.testing import an_entry
+from agent_memory.tiers.spool import Spool, Waiting, coded, decoded
 from tests.fuzzing import cases, count_case
 
 HOSTILE = (

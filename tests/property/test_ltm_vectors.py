@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from agent_memory.embeddings.int8_grid import on_int8_grid
 from agent_memory.errors import EncodingError
-from agent_memory.int8_grid import on_int8_grid
 from agent_memory.models.ltm_vectors import (
     FLOAT16,
     FLOAT32,

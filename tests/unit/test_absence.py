@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from agent_memory.absence import SHARE, Absence
+from agent_memory.connections.circuit_breaker import SHARE, Absence
 from agent_memory.errors import StoreUnavailable
 
 

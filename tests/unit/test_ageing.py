@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Tier
-from agent_memory.compression import CompressionEngine, ContentsCodec
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.consolidation import Consolidation, Moves
-from agent_memory.identity import Ordinals
-from agent_memory.repositories.base import Added, MemoryRepository
+from agent_memory.compression.levels import CompressionEngine, ContentsCodec
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.contract import Added, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
-from agent_memory.repositories.redis import ImRepository, StmRepository
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.tiers.consolidation import Consolidation, Moves
+from agent_memory.values.identity import Ordinals
 from tests import engines
 from tests.memories import AGES, DAY, YEAR, Clock, Opener, remembered, standing, store
 

@@ -21,7 +21,7 @@ from agent_memory import (
     Query,
     StoreUnavailable,
 )
-from agent_memory.backups.file import Backup
+from agent_memory.system.backups.file import Backup
 from agent_memory.testing.samples import HOSTILE_CONTENTS
 from tests import engines
 from tests.memories import Opener
@@ -266,7 +266,7 @@ def test_a_backup_of_a_newer_version_is_refused(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = shutil.copy(saved, tmp_path / "copy")
-    monkeypatch.setattr("agent_memory.backups.file.FORMAT", 0)
+    monkeypatch.setattr("agent_memory.system.backups.file.FORMAT", 0)
     with pytest.raises(EncodingError, match="newer"):
         Backup(Path(copy))
 
@@ -282,7 +282,7 @@ def test_a_backup_that_fails_leaves_the_one_before(
 
     config = {"engine": "embedded", "path": tmp_path / "source", "search": False}
     with AgentMemorySystem(config) as system:
-        monkeypatch.setattr("agent_memory.backups.saving._Saving.long_term", fail)
+        monkeypatch.setattr("agent_memory.system.backups.saving._Saving.long_term", fail)
         with pytest.raises(StoreUnavailable):
             system.backup(file)
         with pytest.raises(StoreUnavailable, match="cannot be written"):

@@ -22,8 +22,8 @@ from agent_memory import (
     Tier,
 )
 from agent_memory.connections.sql import open_engine
-from agent_memory.contents import is_coded
 from agent_memory.models.ltm import ltm_models
+from agent_memory.values.contents import is_coded
 
 SMALL: dict[str, Any] = {
     "stm_config": {"memory_limit": 10},

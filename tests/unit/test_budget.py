@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query, StoreUnavailable
-from agent_memory.budget import STORES_BETWEEN_LOOKS
-from agent_memory.consolidation import Moves
+from agent_memory.tiers.budget import STORES_BETWEEN_LOOKS
+from agent_memory.tiers.consolidation import Moves
 from tests.memories import Clock, Opener, standing, store
 
 BOUND = 10**12

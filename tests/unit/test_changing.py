@@ -25,10 +25,10 @@ from agent_memory import (
     StoreUnavailable,
     Tier,
 )
-from agent_memory.repositories.redis import RedisRepository
-from agent_memory.repositories.sql import LtmRepository
-from agent_memory.spool import spool_of
+from agent_memory.repositories.redis.repository import RedisRepository
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing.samples import a_memory_id, an_entry
+from agent_memory.tiers.spool import spool_of
 from tests.memories import standing, store
 
 ROOT = Path(__file__).parents[2]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryEntry, Order, Query
-from agent_memory.checking.whole import inspections
 from agent_memory.models.ltm import ltm_models
-from agent_memory.quarantine import Quarantine
-from agent_memory.repositories.sql_inspection import LongTermInspection
-from agent_memory.repositories.sql_statements import table_of
-from agent_memory.soundness import Kind
+from agent_memory.repositories.sql.inspection import LongTermInspection
+from agent_memory.repositories.sql.statements import table_of
+from agent_memory.system.checking.quarantine import Quarantine
+from agent_memory.system.checking.whole import inspections
+from agent_memory.values.check_report import Kind
 from tests import engines
 from tests.memories import Opener
 
@@ -42,7 +42,7 @@ def memory_config(tmp_path: Path, tcp_port: int) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_memory.checking.crossings._PAUSE", 0.0)
+    monkeypatch.setattr("agent_memory.system.checking.cross_tier._PAUSE", 0.0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query, StoreReadOnly
-from agent_memory.soundness import Kind
+from agent_memory.values.check_report import Kind
 from tests.memories import Opener
 
 LIMITS: dict[str, Any] = {
@@ -22,7 +22,7 @@ LIMITS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_memory.checking.crossings._PAUSE", 0.0)
+    monkeypatch.setattr("agent_memory.system.checking.cross_tier._PAUSE", 0.0)
 
 
 def fill(system: AgentMemorySystem, steps: int = 20) -> None:
@@ -164,7 +164,7 @@ def test_vectors_of_another_configuration_are_no_fault(folder: dict[str, Any]) -
 def test_contents_larger_than_the_usual_that_the_memory_may_read_are_no_fault(
     folder: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent_memory.compression.MOST_UNSQUEEZED", 10_000)
+    monkeypatch.setattr("agent_memory.compression.levels.MOST_UNSQUEEZED", 10_000)
     limits = {"stm_config": {"memory_limit": 1}, "im_config": {"memory_limit": 1}}
     config = MemoryConfig(**folder, **limits, cleanup_interval=1, max_entry_bytes=50_000)
     with AgentMemorySystem(config) as system:

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
 from agent_memory.cli.commands import app
-from agent_memory.coding.structure import leaf_paths, take_apart
-from agent_memory.contents import code_named_by
+from agent_memory.compression.fitted.structure import leaf_paths, take_apart
 from agent_memory.errors import EncoderInUse, EncoderNotFound, InvalidEntry, StoreReadOnly
-from agent_memory.soundness import Kind
+from agent_memory.values.check_report import Kind
+from agent_memory.values.contents import code_named_by
 
 LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 40},
@@ -460,7 +460,7 @@ def test_a_training_that_is_interrupted_leaves_codes_as_they_were(
 
     fill(system, 0, 200)
     with monkeypatch.context() as patched:
-        patched.setattr("agent_memory.encoders.fit_contents", interrupted)
+        patched.setattr("agent_memory.system.learning.versions.fit_contents", interrupted)
         with pytest.raises(KeyboardInterrupt):
             system.train_encoder(network=False)
     assert [record.version for record in system.encoders.versions()] == [0]

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_memory.coding.artifact import from_bytes, to_bytes
-from agent_memory.coding.code import ContentsCode
-from agent_memory.coding.codes import Codes, Uncoded
-from agent_memory.coding.fitted import fit_code
-from agent_memory.coding.lanes import decode_many, encode_many
-from agent_memory.coding.structure import MAX_LEAVES, take_apart
+from agent_memory.compression.codes import Codes, Uncoded
+from agent_memory.compression.fitted.artifact import from_bytes, to_bytes
+from agent_memory.compression.fitted.code import ContentsCode
+from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.structure import MAX_LEAVES, take_apart
+from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.errors import EncodingError
-from agent_memory.fitting_contents import fit_contents, tolerances_of
+from agent_memory.system.learning.contents import fit_contents, tolerances_of
 
 RNG = random.Random(0)
 STATES = [{"x": RNG.uniform(0.0, 1000.0)} for _ in range(300)]

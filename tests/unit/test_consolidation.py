@@ -6,18 +6,18 @@ from dataclasses import replace
 import fakeredis
 import pytest
 
-from agent_memory.compression import CompressionEngine, ContentsCodec
+from agent_memory.compression.levels import CompressionEngine, ContentsCodec
 from agent_memory.config import MemoryConfig
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.consolidation import Consolidation, Moves
-from agent_memory.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import StoreUnavailable
-from agent_memory.forgetting import Removed, forget_agents
-from agent_memory.repositories.base import Added, MemoryRepository
+from agent_memory.repositories.contract import Added, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
-from agent_memory.repositories.redis import ImRepository, StmRepository
-from agent_memory.retrieval.across import recall
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.retrieval.recall import recall
 from agent_memory.testing import an_entry
+from agent_memory.tiers.consolidation import Consolidation, Moves
+from agent_memory.tiers.forgetting import Removed, forget_agents
+from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
 
 NOW = 1_000_000.0
 

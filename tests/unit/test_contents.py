@@ -12,10 +12,10 @@ import numpy as np
 import pydantic
 import pytest
 
-from agent_memory.contents import as_contents, pack, unpack
-from agent_memory.entry import MemoryEntry
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.testing import HOSTILE_CONTENTS, an_entry, same
+from agent_memory.values.contents import as_contents, pack, unpack
+from agent_memory.values.entry import MemoryEntry
 
 _PAGE = Path(__file__).parents[2] / "docs" / "contents.md"
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner, Result
 
 from agent_memory import AgentMemorySystem, Query
 from agent_memory.cli.commands import app
-from agent_memory.embedded import EmbeddedServer
-from agent_memory.embedded_conversion import convert
-from agent_memory.embedded_copying import ServerContents
-from agent_memory.embedded_folder import converting
+from agent_memory.connections.embedded.conversion import convert
+from agent_memory.connections.embedded.copying import ServerContents
+from agent_memory.connections.embedded.folder import converting
+from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.errors import ConfigError, StoreUnavailable
 from tests import engines
 

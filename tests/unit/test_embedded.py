@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory import embedded_keeper
-from agent_memory.embedded import EmbeddedServer, server_binary
-from agent_memory.embedded_folder import prepare, socket_path, take_lease
+from agent_memory.connections.embedded import keeper as embedded_keeper
+from agent_memory.connections.embedded.folder import prepare, socket_path, take_lease
+from agent_memory.connections.embedded.server import EmbeddedServer, server_binary
 from agent_memory.errors import ConfigError, StoreUnavailable
 
 HOLD_KEEPER_LOCK = """
@@ -164,7 +164,7 @@ def test_keeper_whose_server_cannot_be_reached_is_waited_for_and_then_reported(
 def test_package_can_be_imported_where_there_are_no_file_locks(tmp_path: Path) -> None:
     program = (
         "import sys; sys.platform = 'win32'; sys.modules['fcntl'] = None\n"
-        "import agent_memory.embedded"
+        "import agent_memory.connections.embedded.server"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from agent_memory.embedded import EmbeddedServer
-from agent_memory.embedded_keeper import ENDED, Keeper
-from agent_memory.embedded_manifest import settled_manifest
-from agent_memory.embedded_modules import Search, search_files
+from agent_memory.connections.embedded.keeper import ENDED, Keeper
+from agent_memory.connections.embedded.manifest import settled_manifest
+from agent_memory.connections.embedded.modules import Search, search_files
+from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.errors import ConfigError, StoreUnavailable
 from tests import engines
 

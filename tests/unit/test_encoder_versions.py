@@ -35,7 +35,7 @@ from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
-from agent_memory.learning import remembered
+from agent_memory.system.learning.gathering import remembered
 
 STATES = 240
 QUERY = Query(agent_id="ant", limit=10)
@@ -408,7 +408,7 @@ def test_bad_settings_are_told_before_anything_is_trained(
     memory: AgentMemorySystem, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.train_encoder(network=False, name="taken")
-    monkeypatch.setattr("agent_memory.encoders.train", None)
+    monkeypatch.setattr("agent_memory.system.learning.versions.train", None)
     with pytest.raises((InvalidEntry, ConfigError, EntryConflict)):
         memory.train_encoder(**settings)
     if "runs" in settings:
@@ -423,7 +423,7 @@ def test_training_that_could_not_be_activated_is_refused_before_it_begins(
     with AgentMemorySystem(config) as memory:
         fill(memory, 0, 20)
         with monkeypatch.context() as patched:
-            patched.setattr("agent_memory.encoders.train", None)
+            patched.setattr("agent_memory.system.learning.versions.train", None)
             with pytest.raises(ConfigError, match="activate=False"):
                 memory.train_encoder()
         assert memory.train_encoder(network=False, activate=False).version == 1

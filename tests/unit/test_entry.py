@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_memory.entry import (
+from agent_memory.errors import InvalidEntry, MemoryStoreError
+from agent_memory.testing import a_memory_id, an_entry
+from agent_memory.values.entry import (
     MAX_STEP,
     EntryKey,
     Hit,
@@ -22,8 +24,6 @@ from agent_memory.entry import (
     checked_importance,
     checked_step,
 )
-from agent_memory.errors import InvalidEntry, MemoryStoreError
-from agent_memory.testing import a_memory_id, an_entry
 
 _ID = "0123456789abcdef0123456789abcdef"
 

@@ -17,8 +17,8 @@ from agent_memory import (
     Query,
     Tier,
 )
-from agent_memory.consolidation import Moves
 from agent_memory.testing import an_entry
+from agent_memory.tiers.consolidation import Moves
 from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
 
 DROP: dict[str, Any] = {"on_expiry": "drop", "indexed_attributes": ("mood",)}

@@ -27,9 +27,9 @@ from agent_memory import (
     Tier,
 )
 from agent_memory.cli.commands import app
-from agent_memory.forgetting import LEASE, forget_agents, forget_keys
-from agent_memory.repositories.base import Added
+from agent_memory.repositories.contract import Added
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.tiers.forgetting import LEASE, forget_agents, forget_keys
 
 SMALL: dict[str, Any] = {
     "stm_config": {"memory_limit": 4},

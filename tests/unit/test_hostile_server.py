@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryStoreError, Query
-from agent_memory.connections import redis as channels
-from agent_memory.connections import redis_reading
+from agent_memory.connections.redis import channel as channels
+from agent_memory.connections.redis import reading as redis_reading
 from agent_memory.errors import StoreUnavailable
 from tests.fuzzing import cases, count_case
 

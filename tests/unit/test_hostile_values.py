@@ -21,9 +21,9 @@ from agent_memory import (
     Query,
     VectorStore,
 )
-from agent_memory.contents import MAX_DEPTH, pack, unpack
 from agent_memory.errors import ConfigError, InvalidEntry
-from agent_memory.quoting import quoted
+from agent_memory.values.contents import MAX_DEPTH, pack, unpack
+from agent_memory.values.quoting import quoted
 
 
 @pytest.fixture(scope="module")

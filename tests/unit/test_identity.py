@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent_memory.errors import InvalidEntry
-from agent_memory.identity import (
+from agent_memory.values.identity import (
     MAX_NAME_LENGTH,
     MemoryIds,
     checked_agent_id,

@@ -24,9 +24,9 @@ from agent_memory import (
     RedisMemoryConfig,
     StoreUnavailable,
 )
-from agent_memory.connections import redis as connections
-from agent_memory.contents import pack
+from agent_memory.connections.redis import channel as connections
 from agent_memory.testing.samples import HOSTILE_CONTENTS, HOSTILE_NAMES
+from agent_memory.values.contents import pack
 from tests import engines
 
 

@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy import Engine, Select, event, func, select
 from sqlalchemy.orm import Session, aliased
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine
-from agent_memory.entry import MemoryEntry, MemoryType
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.ltm import EncoderVersion, LtmEntry, Run, ltm_models
 from agent_memory.models.ltm_rows import row_to_entry
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import an_entry
+from agent_memory.values.entry import MemoryEntry, MemoryType
 
 STEP_INDEX = "ix_agent_ltm_entries_agent_ref_step_number"
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from agent_memory import AgentMemorySystem
-from agent_memory.consolidation import Moves
 from agent_memory.testing import an_entry
+from agent_memory.tiers.consolidation import Moves
 from tests.memories import DAY, YEAR, Clock, Opener
 
 

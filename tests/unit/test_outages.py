@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from agent_memory.connections.outages import Outages
 from agent_memory.errors import InvalidEntry, StoreUnavailable
-from agent_memory.outages import Outages
 
 
 class Store:

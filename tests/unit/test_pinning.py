@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from agent_memory import AgentMemorySystem, Query, Tier
-from agent_memory.connections.redis import RedisChannel
-from agent_memory.consolidation import Moves
-from agent_memory.repositories import redis_scripts
-from agent_memory.repositories.redis import RedisRepository
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.redis import scripts as redis_scripts
+from agent_memory.repositories.redis.repository import RedisRepository
+from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.tiers.consolidation import Moves
 from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
 
 LIMITS: dict[str, Any] = {

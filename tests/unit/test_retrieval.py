@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_memory import AgentMemoryAPI, AgentMemorySystem, InvalidEntry, MemoryConfig, Query
-from agent_memory.attributes import meets
 from agent_memory.retrieval import attribute, temporal
+from agent_memory.values.attributes import meets
 
 STEPS = 200
 MOODS = ("calm", "alert", None)

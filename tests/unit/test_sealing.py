@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from agent_memory import EncodingError
-from agent_memory.coding.artifact import to_bytes
-from agent_memory.coding.codes import Codes, Uncoded
-from agent_memory.coding.fitted import fit_code
-from agent_memory.compression import ContentsCodec
-from agent_memory.contents import pack
-from agent_memory.sealing import SEAL_BYTES, sealed, unsealed
+from agent_memory.compression.codes import Codes, Uncoded
+from agent_memory.compression.fitted.artifact import to_bytes
+from agent_memory.compression.fitting.fit import fit_code
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.testing.samples import an_entry
+from agent_memory.values.contents import pack
+from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
 
 RANDOM = random.Random(5)
 SHORT = {f"f{place}": RANDOM.gauss(0, 1) for place in range(15)}

@@ -20,9 +20,9 @@ from agent_memory import (
     Query,
     Tier,
 )
-from agent_memory.compression import CompressionEngine
+from agent_memory.compression.levels import CompressionEngine
+from agent_memory.embeddings.int8_grid import on_int8_grid
 from agent_memory.embeddings.version_zero import VersionZero
-from agent_memory.int8_grid import on_int8_grid
 from agent_memory.testing import an_entry
 
 STATES = 300

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from agent_memory import EncodingError, InvalidEntry, MemoryConfig, StoreUnavailable
 from agent_memory.config import deployment
-from agent_memory.spool import LEAST_BYTES, Spool, decoded, spool_of
 from agent_memory.testing import HOSTILE_NAMES
 from agent_memory.testing.samples import a_memory_id, an_entry
+from agent_memory.tiers.spool import LEAST_BYTES, Spool, decoded, spool_of
 
 ROOT = Path(__file__).parents[2]
 ROOM = 64 * 1024 * 1024
@@ -24,7 +24,7 @@ ROOM = 64 * 1024 * 1024
 PUTTING = """
 import sys
 from pathlib import Path
-from agent_memory.spool import Spool
+from agent_memory.tiers.spool import Spool
 from agent_memory.testing.samples import a_memory_id, an_entry
 spool = Spool(Path(sys.argv[1]), "store", 2**26)
 first = int(sys.argv[2])

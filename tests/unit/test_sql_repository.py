@@ -14,10 +14,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine, writing
-from agent_memory.entry import EntryKey, MemoryEntry, Query
 from agent_memory.errors import (
     EncodingError,
     EntryConflict,
@@ -25,11 +23,13 @@ from agent_memory.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from agent_memory.identity import MemoryIds
-from agent_memory.repositories.base import Added
-from agent_memory.repositories.sql import LtmRepository
-from agent_memory.repositories.sql_statements import entries_answering
+from agent_memory.repositories.contract import Added
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.repositories.sql.statements import entries_answering
 from agent_memory.testing import a_memory_id, an_entry
+from agent_memory.values.entry import EntryKey, MemoryEntry, Query
+from agent_memory.values.identity import MemoryIds
 
 PROJECT = Path(__file__).parents[2]
 
@@ -321,9 +321,9 @@ def test_every_question_is_answered_through_an_index(
 def test_processes_that_write_at_once_lose_nothing(path: Path, repository: LtmRepository) -> None:
     code = (
         "import sys\n"
-        "from agent_memory.compression import ContentsCodec\n"
+        "from agent_memory.compression.levels import ContentsCodec\n"
         "from agent_memory.connections.sql import open_engine\n"
-        "from agent_memory.repositories.sql import LtmRepository\n"
+        "from agent_memory.repositories.sql.repository import LtmRepository\n"
         "from agent_memory.testing import a_memory_id, an_entry\n"
         "repository = LtmRepository(open_engine(sys.argv[1]), ContentsCodec())\n"
         "for number in range(40):\n"

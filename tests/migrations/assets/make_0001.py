@@ -14,15 +14,15 @@ import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine
-from agent_memory.contents import pack
-from agent_memory.entry import MemoryEntry, MemoryType
-from agent_memory.int8_grid import on_int8_grid
+from agent_memory.embeddings.int8_grid import on_int8_grid
 from agent_memory.models.ltm import EncoderVersion
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES, a_memory_id, an_entry
+from agent_memory.values.contents import pack
+from agent_memory.values.entry import MemoryEntry, MemoryType
 from tests.migrations.listing import VERSION_FIELDS, entry_line, line
 
 HERE = Path(__file__).parent

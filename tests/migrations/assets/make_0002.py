@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import shutil
 
-from agent_memory import schema
-from agent_memory.compression import ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine
-from agent_memory.repositories.sql import LtmRepository
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from tests.migrations.assets.make_0001 import DECLARED, HERE, NOW
 
 

@@ -1,0 +1,1 @@
+"""The parts of a fitted code: columns, structure, prediction, entropy coding."""

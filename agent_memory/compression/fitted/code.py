@@ -1,0 +1,402 @@
+"""The fitted code of contents: one entry, or many at once, to bytes and back."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, groupby, zip_longest
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.compression.fitted import rans
+from agent_memory.compression.fitted.column import Column, is_same
+from agent_memory.compression.fitted.numbers import Lattice
+from agent_memory.compression.fitted.prediction import Predictor
+from agent_memory.compression.fitted.rans import TOTAL, TOTAL_BITS, Reader, Share, narrowed
+from agent_memory.compression.fitted.structure import Signature, put_together, take_apart
+from agent_memory.compression.fitted.wide import FEWEST, WideFloats, is_plain
+from agent_memory.errors import EncodingError
+from agent_memory.values.contents import CodeBounds
+
+MOST_SHAPES = 64
+"""How many shapes of contents a code knows; others stay as they are."""
+
+PREDICTED = 3
+"""The mode of contents at level 2 whose numbers are told beside what their vector predicts."""
+
+Modes = Mapping[int, Share]
+"""The share of each mode: 1 and 2 for the level, 3 for ``PREDICTED``."""
+
+_MODES: Modes = {2: (0, 15, 4), 1: (15, 1, 4)}  # most of what is kept is kept at level 2
+_MODES_WITH_PREDICTION: Modes = {PREDICTED: (0, 12, 4), 2: (12, 3, 4), 1: (15, 1, 4)}
+
+AS_EVER: Share = (0, TOTAL - 8, TOTAL_BITS)
+"""The share of all paths with one value only having that value."""
+NOT_SO: Share = (TOTAL - 8, 8, TOTAL_BITS)
+"""The share of one of them having another."""
+
+
+class _Usual(NamedTuple):
+    """The leaves of a shape that have had one value each."""
+
+    types: list[type]
+    values: list[Any]
+    zeros: list[int]
+    """Which are 0.0 or -0.0, which are equal."""
+    signs: bytes
+    """The bytes of those, which are not."""
+    doubtful: list[int]
+    """Which of the others may be equal and not the same."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Contents that hang together in one way.
+
+    Attributes:
+        signature: How; see ``structure``.
+        fitted: The column of each leaf, which shapes with the same path share.
+        columns: The same, as they are read here.
+        fixed: Places of leaves that have always had one value.
+        varying: The places of the others, in the order they are read.
+    """
+
+    signature: Signature
+    fitted: tuple[Column, ...]
+    columns: tuple[Column, ...] = field(init=False)
+    fixed: tuple[int, ...] = field(init=False)
+    varying: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Tell leaves with one value from the others."""
+        columns = list(self.fitted)
+        places = range(len(columns))
+        fixed = tuple(place for place in places if _is_fixed(columns[place]))
+        varying = [place for place in places if place not in {*fixed}]
+        object.__setattr__(self, "fixed", fixed)
+        if varying:
+            last = max(varying, key=lambda place: (_gain(columns[place]), place))
+            varying.remove(last)
+            varying.append(last)
+            columns[last] = columns[last].last()
+        object.__setattr__(self, "columns", tuple(columns))
+        object.__setattr__(self, "varying", tuple(varying))
+
+    def is_as_ever(self, leaves: Sequence[Any]) -> bool:
+        """Whether all paths that have had one value have it."""
+        usual = self._usual
+        chosen = [leaves[place] for place in self.fixed]
+        # All at once: of a wide entry each would cost a call of its own.
+        return (
+            [*map(type, chosen)] == usual.types
+            and chosen == usual.values
+            and array("d", [chosen[place] for place in usual.zeros]).tobytes() == usual.signs
+            and all(is_same(chosen[place], usual.values[place]) for place in usual.doubtful)
+        )
+
+    def put_varying(
+        self,
+        leaves: Sequence[Any],
+        step: int,
+        level: int,
+        shares: list[Share],
+        predicted: NDArray[np.int64] | None,
+        offsets: Sequence[int],
+    ) -> None:
+        """Add the choices of the varying leaves, those of many floats found all together."""
+        found: Sequence[tuple[Share, ...] | None] = ()
+        if self._wide is not None:
+            found = self._wide.shares(leaves, level, predicted)
+        for first, places in self._stretches:
+            known = found[first : first + len(places)]
+            if known and None not in known:
+                shares.extend(chain.from_iterable(known))  # type: ignore[arg-type]  # none is None
+                continue
+            for at, one in zip_longest(places, known):
+                if one is None:
+                    self.columns[at].put(leaves[at], step, level, shares, offsets[at])
+                else:
+                    shares += one
+
+    @cached_property
+    def _usual(self) -> _Usual:
+        values = [self.columns[at].values[0] for at in self.fixed]
+        zeros = [
+            place for place, value in enumerate(values) if type(value) is float and value == 0.0
+        ]
+        doubtful = [place for place, value in enumerate(values) if isinstance(value, np.generic)]
+        signs = array("d", [values[place] for place in zeros]).tobytes()
+        return _Usual([*map(type, values)], values, zeros, signs, doubtful)
+
+    @cached_property
+    def _wide(self) -> WideFloats | None:
+        """What finds the choices of many floats at once."""
+        plain = [at for at in self.varying if is_plain(self.columns[at])]
+        return WideFloats(self.columns, plain) if len(plain) >= FEWEST else None
+
+    @cached_property
+    def _stretches(self) -> list[tuple[int, tuple[int, ...]]]:
+        """The varying leaves in stretches, all of which ``_wide`` finds or none.
+
+        With each where it begins among those that are found; beyond them if it is not.
+        """
+        stretches, before = [], 0
+        for plain, some in groupby(self.varying, lambda at: is_plain(self.columns[at])):
+            places = tuple(some)
+            stretches.append((before if plain else len(self.varying), places))
+            before += len(places) if plain else 0
+        return stretches
+
+    def bounds(self, level: int) -> dict[str, float]:
+        """How far decoded numbers may be off, by path; those that are exact are absent."""
+        found = ((column.path, column.bound(level)) for column in self.columns)
+        return {path: bound for path, bound in found if bound is not None}
+
+
+def _gain(column: Column) -> int:
+    """How much its choice tells beside the bits that it takes when it is read last; in integers.
+
+    Both sides work it out for themselves, and logarithms differ in the last place.
+    """
+    told = sum(width * (TOTAL_BITS + 1 - width.bit_length()) for width in column.widths)
+    return told - narrowed(column.widths)[0] * TOTAL
+
+
+def _is_fixed(column: Column) -> bool:
+    return len(column.values) == 1 and column.numbers is None
+
+
+@dataclass(frozen=True)
+class ContentsCode:
+    """A code that was fitted to contents. It never changes.
+
+    Attributes:
+        shapes: The shapes that it knows, the commonest first.
+        widths: The share of each shape.
+        prediction: What it predicts from vectors; None: nothing.
+    """
+
+    shapes: tuple[Shape, ...]
+    widths: tuple[int, ...]
+    prediction: Prediction | None = None
+
+    @property
+    def modes(self) -> Modes:
+        """The modes that contents may be coded in."""
+        return _MODES if self.prediction is None else _MODES_WITH_PREDICTION
+
+    def predicted(
+        self, place: int, vectors: NDArray[np.float32] | None, level: int
+    ) -> NDArray[np.int64] | None:
+        """The cells that vectors predict for each leaf of a shape.
+
+        Args:
+            place: The place of the shape.
+            vectors: Of shape (n, dim) or (dim,); None: there are none.
+            level: The level; level 1 is not predicted.
+
+        Returns:
+            Of shape (n, leaves) or (leaves,), 0 where a leaf is not predicted; None where nothing
+            is.
+        """
+        prediction = self.prediction
+        if prediction is None or vectors is None or level != 2:  # the lowest
+            return None
+        return prediction.offsets(place, vectors)
+
+    def bounds(self, place: int, level: int) -> CodeBounds:
+        """How far the numbers of contents may be off, by path; absent ones are exact.
+
+        Args:
+            place: The place of their shape.
+            level: The level they were coded at.
+        """
+        if (place, level) not in self._bounds:
+            self._bounds[place, level] = CodeBounds(self.shapes[place].bounds(level))
+        return self._bounds[place, level]
+
+    @cached_property
+    def _bounds(self) -> dict[tuple[int, int], CodeBounds]:
+        return {}
+
+    @cached_property
+    def lattices(self) -> Mapping[str, frozenset[Lattice]]:
+        """The lattices at each path whose numbers may be off at some level."""
+        found: dict[str, frozenset[Lattice]] = {}
+        for column in (column for shape in self.shapes for column in shape.columns):
+            if isinstance(column.numbers, Lattice):
+                found[column.path] = found.get(column.path, frozenset()) | {column.numbers}
+        return found
+
+    @cached_property
+    def _by_signature(self) -> dict[Signature, int]:
+        return {shape.signature: place for place, shape in enumerate(self.shapes)}
+
+    @cached_property
+    def begins(self) -> tuple[int, ...]:
+        """Where the share of each shape begins."""
+        begins = [0]
+        for width in self.widths:
+            begins.append(begins[-1] + width)
+        return tuple(begins[:-1])
+
+    def shape_of(self, signature: Signature) -> int | None:
+        """The place of the shape that contents of a signature have; None if it is not known."""
+        return self._by_signature.get(signature)
+
+    def encode(
+        self,
+        contents: Mapping[str, Any],
+        step: int,
+        level: int,
+        vector: NDArray[np.float32] | None = None,
+    ) -> bytes | None:
+        """Code contents.
+
+        Args:
+            contents: The contents.
+            step: The entry's step, which decoding is to be told too.
+            level: 1 or 2.
+            vector: The entry's vector as it will rest, of shape (dim,), which decoding is to be
+                told too; None: nothing is predicted.
+
+        Returns:
+            Their bytes; None if they have no shape that the code knows.
+
+        Raises:
+            InvalidEntry: A value cannot be stored.
+        """
+        apart = take_apart(contents)
+        place = None if apart is None else self.shape_of(apart[0])
+        if apart is None or place is None:
+            return None
+        return self.encode_leaves(
+            place, apart[1], step, level, self.predicted(place, vector, level)
+        )
+
+    def encode_leaves(
+        self,
+        place: int,
+        leaves: Sequence[Any],
+        step: int,
+        level: int,
+        predicted: NDArray[np.int64] | None = None,
+    ) -> bytes:
+        """Code the leaves of contents that have the shape at a place; see ``predicted``."""
+        mode = level if predicted is None else PREDICTED
+        shape, offsets = self._view(place, predicted)
+        shares = [(self.begins[place], self.widths[place], TOTAL_BITS), self.modes[mode]]
+        columns = shape.columns
+        if shape.is_as_ever(leaves):
+            shares.append(AS_EVER)
+        else:
+            shares.append(NOT_SO)
+            for at in shape.fixed:
+                columns[at].put(leaves[at], step, level, shares)
+        shape.put_varying(leaves, step, level, shares, predicted, offsets)
+        return rans.encode(shares)
+
+    def decode(
+        self, coded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> tuple[dict[str, Any], int, int]:
+        """Give contents back, the place of their shape, and the level they were coded at.
+
+        Args:
+            coded: Their bytes.
+            step: The entry's step.
+            vector: The entry's vector; needed where ``encode`` had one.
+
+        Raises:
+            EncodingError: The bytes are damaged, or not of this code.
+        """
+        reader = Reader(coded)
+        place = self._shape_at(reader.peek())
+        reader.take(self.begins[place], self.widths[place])
+        mode = mode_at(self.modes, reader.peek(4))
+        reader.take(*self.modes[mode])
+        level = 1 if mode == 1 else 2
+        predicted = self.predicted(place, vector, level) if mode == PREDICTED else None
+        if mode == PREDICTED and predicted is None:
+            raise EncodingError("contents were coded beside a vector that is not there any more")
+        shape, offsets = self._view(place, predicted)
+        contents = self._read(shape, reader, step, level, offsets)
+        if not reader.finished:
+            raise EncodingError("the code of contents is damaged")
+        return contents, place, level
+
+    def is_beside_vector(self, coded: bytes) -> bool:
+        """Whether contents were coded beside a vector, as far as their beginning tells."""
+        if self.prediction is None:
+            return False
+        reader = Reader(coded)
+        place = self._shape_at(reader.peek())
+        reader.take(self.begins[place], self.widths[place])
+        return mode_at(self.modes, reader.peek(4)) == PREDICTED
+
+    def _view(self, place: int, predicted: NDArray[np.int64] | None) -> tuple[Shape, Sequence[int]]:
+        """The columns of a shape as they are read, and what is predicted for each leaf."""
+        if predicted is None or self.prediction is None:
+            return self.shapes[place], self._nothing[place]
+        return self.prediction.shapes[place], predicted.tolist()
+
+    @cached_property
+    def _nothing(self) -> list[list[int]]:
+        return [[0] * len(shape.columns) for shape in self.shapes]
+
+    def _read(
+        self, shape: Shape, reader: Reader, step: int, level: int, offsets: Sequence[int]
+    ) -> dict[str, Any]:
+        leaves: list[Any] = [None] * len(shape.columns)
+        as_ever = reader.peek() < AS_EVER[1]
+        reader.take(*(AS_EVER if as_ever else NOT_SO))
+        for at in shape.fixed:
+            column = shape.columns[at]
+            leaves[at] = column.values[0] if as_ever else column.get(reader, step, level)
+        for at in shape.varying:
+            leaves[at] = shape.columns[at].get(reader, step, level, offsets[at])
+        try:
+            contents: dict[str, Any] = put_together(shape.signature, iter(leaves))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise EncodingError(f"the code of contents is damaged ({error})") from error
+        return contents
+
+    def _shape_at(self, peeked: int) -> int:
+        for place in range(len(self.shapes) - 1, -1, -1):
+            if self.begins[place] <= peeked:
+                return place
+        raise EncodingError("this code of contents knows no shape")
+
+
+def mode_at(modes: Modes, peeked: int) -> int:
+    """The mode whose share of 16 a place lies in."""
+    return max((mode for mode in modes if modes[mode][0] <= peeked), key=lambda one: modes[one][0])
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a code predicts from vectors.
+
+    Attributes:
+        predictor: Gives the cells of some columns.
+        shapes: Those of the code, with the columns of what lies beyond the prediction.
+        places: For each shape and leaf its place among the predicted columns; -1: it has none.
+    """
+
+    predictor: Predictor
+    shapes: tuple[Shape, ...]
+    places: tuple[NDArray[np.intp], ...]
+
+    def offsets(self, place: int, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The cells that are predicted for the leaves of a shape; see ``ContentsCode``."""
+        if vectors.shape[-1:] != (self.predictor.dim,):
+            return None
+        return self._by_shape[place].cells(vectors)
+
+    @cached_property
+    def _by_shape(self) -> tuple[Predictor, ...]:
+        """What predicts each leaf of a shape."""
+        return tuple(self.predictor.only(places.tolist()) for places in self.places)

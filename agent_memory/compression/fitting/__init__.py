@@ -1,0 +1,1 @@
+"""Fits a code of contents to stored entries."""

@@ -1,0 +1,298 @@
+"""How contents become the bytes of a tier, and back.
+
+Where a code has been fitted to contents (``coding``), levels 1 and 2 are coded by it, within the
+bounds that it tells. Else contents are coded exactly, and the level says how hard their bytes are
+squeezed:
+
+* level 0: MessagePack with a checksum (``sealing``);
+* level 1: the same, or MessagePack through zstd, with zstd's own, where that is smaller;
+* level 2: the same, with more effort (beyond zstd level 9 the time rises tenfold and a state
+  of 2 KB shrinks by another 0.3 %).
+
+The first byte tells which: MessagePack maps and sealed ones begin at 0x80, a squeezed one is marked
+by 0x01, and what lies between names the version of a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from agent_memory.compression.codes import Codes, Uncoded
+from agent_memory.config import AutoencoderConfig
+from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.embeddings.resting import at_rest
+from agent_memory.embeddings.widths import Widths
+from agent_memory.errors import EncodingError
+from agent_memory.values.contents import CodedContents, is_coded, pack, unpack
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
+
+_SQUEEZED = 0x01
+_PACKED_FROM = 0x80
+_EFFORT = {1: 3, 2: 9}  # zstd levels
+_WORTH_TRYING = 256  # bytes; a state of 200 shrinks by 4 % and takes 20 us to
+
+MOST_UNSQUEEZED = 64 * 1024 * 1024
+"""How many bytes squeezed contents may have, unless the configuration lets larger ones in: a row of
+a few bytes could claim any number."""
+
+
+class ContentsCodec:
+    """Codes contents; the ``Codec`` of all tiers.
+
+    Args:
+        max_entry_bytes: Refuse contents that need more bytes than this, unsqueezed.
+        codes: The codes that were fitted; None: all is coded exactly.
+        most_read: How many bytes contents that are read may have, if that is more than
+            ``MOST_UNSQUEEZED``.
+        beside_vectors: Whether an entry's vector rests unchanged beside its contents as long as
+            those do, and is there when they are read: then what it tells is not told again.
+    """
+
+    def __init__(
+        self,
+        max_entry_bytes: int | None = None,
+        codes: Codes | None = None,
+        most_read: int = 0,
+        *,
+        beside_vectors: bool = False,
+    ) -> None:
+        self._max_entry_bytes = max_entry_bytes
+        self._most_read = max(most_read, max_entry_bytes or 0, MOST_UNSQUEEZED)
+        self._codes = codes or Codes()
+        self._beside_vectors = beside_vectors
+
+    def encode(self, entry: MemoryEntry) -> bytes:
+        """Encode an entry's contents at its compression level.
+
+        Raises:
+            InvalidEntry: A value cannot be stored, or all are too large.
+            EncodingError: The code that contents came from cannot be read any more.
+        """
+        coded = None
+        if _may_be_coded(entry):
+            coded = self._codes.encode(self._uncoded(entry))
+        return self._exactly(entry) if coded is None else coded
+
+    def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
+        """The same for many, in a fraction of the time."""
+        wanted = [entry for entry in entries if _may_be_coded(entry)]
+        messages = self._codes.encode_many([*map(self._uncoded, wanted)])
+        coded = dict(zip(map(id, wanted), messages, strict=True))
+        return [coded.get(id(entry)) or self._exactly(entry) for entry in entries]
+
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
+        """Give back contents.
+
+        Args:
+            encoded: What ``encode`` gave.
+            step: The entry's step.
+            vector: The entry's vector, of shape (dim,); needed where it rests beside them.
+
+        Raises:
+            EncodingError: The bytes are damaged, or were made by a newer version.
+        """
+        if encoded and encoded[0] >= _PACKED_FROM:
+            return unpack(unsealed(encoded))
+        if is_coded(encoded):
+            return self._codes.decode(encoded, step, vector)
+        if encoded[:1] != bytes([_SQUEEZED]):
+            raise EncodingError("stored contents cannot be read (unknown coding)")
+        return unpack(_unsqueezed(encoded[1:], self._most_read))
+
+    def _uncoded(self, entry: MemoryEntry) -> Uncoded:
+        vector = entry.embedding if self._beside_vectors else None
+        step, level = entry.step_number, entry.compression_level
+        return Uncoded(entry.contents, step, level, vector, entry.encoder_version)
+
+    def _exactly(self, entry: MemoryEntry) -> bytes:
+        packed = pack(entry.contents, max_bytes=self._max_entry_bytes)
+        return _squeezed(packed, entry.compression_level)
+
+
+def exact_bytes(contents: Mapping[str, Any], level: int) -> int:
+    """How many bytes contents take that are coded exactly at a level."""
+    return len(_squeezed(pack(contents), level))
+
+
+def _squeezed(packed: bytes, level: int) -> bytes:
+    if level == 0 or len(packed) < _WORTH_TRYING:
+        return sealed(packed)
+    # With zstd's own checksum, which takes as many bytes as a seal.
+    effort = zstandard.ZstdCompressor(level=_EFFORT[min(level, 2)], write_checksum=True)
+    squeezed = bytes([_SQUEEZED]) + effort.compress(packed)
+    return squeezed if len(squeezed) < len(packed) + SEAL_BYTES else sealed(packed)
+
+
+def _unsqueezed(frame: bytes, most: int) -> bytes:
+    try:
+        # What the frame claims is allocated at once; it always claims something.
+        size = zstandard.frame_content_size(frame)
+        if not 0 <= size <= most:
+            raise EncodingError(
+                f"stored contents cannot be read ({size} bytes claimed, {most} at most; if they "
+                "are that large, set max_entry_bytes as where they were stored)"
+            )
+        unsqueezed: bytes = zstandard.ZstdDecompressor().decompress(frame, most)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise EncodingError(f"stored contents cannot be read ({error})") from error
+    return unsqueezed
+
+
+def _may_be_coded(entry: MemoryEntry) -> bool:
+    """Whether a code may take anything from the contents.
+
+    Not from such as say that they are not exact without saying by which code: its lattice is not
+    known, and the bounds of two would add up.
+    """
+    known = entry.error_bounds is None or isinstance(entry.contents, CodedContents)
+    return entry.compression_level > 0 and known
+
+
+class CompressionEngine:
+    """Brings entries to a compression level and back.
+
+    Contents stay exact, but where a code has been fitted to them. A vector is carried down to the
+    width of the level by the version of the encoder that made it, and at level 2 brought to the
+    bytes a number that the configuration wants; that of a version which is not there is left as
+    it is.
+
+    Args:
+        autoencoder_config: The widths of the vectors of version 0 at each level, and how those of
+            level 2 rest.
+        encoders: The versions that made the vectors; None: the one that needs no training.
+        codes: The codes of contents; None: there are none.
+    """
+
+    def __init__(
+        self,
+        autoencoder_config: AutoencoderConfig | None = None,
+        encoders: EncoderRegistry | None = None,
+        codes: Codes | None = None,
+    ) -> None:
+        self.config = autoencoder_config or AutoencoderConfig()
+        self._encoders = encoders or EncoderRegistry(Widths.of(self.config))
+        self._codes = codes or Codes()
+
+    @overload
+    def compress(self, entry: MemoryEntry, level: int) -> MemoryEntry: ...
+    @overload
+    def compress(self, entry: Mapping[str, Any], level: int) -> dict[str, Any]: ...
+    def compress(
+        self, entry: MemoryEntry | Mapping[str, Any], level: int
+    ) -> MemoryEntry | dict[str, Any]:
+        """Bring an entry to a level.
+
+        Args:
+            entry: A ``MemoryEntry``, or the dict of one.
+            level: 0, 1 or 2. Below the entry's own, its vector is made anew from its contents.
+
+        Returns:
+            The same kind of thing as was given.
+
+        Raises:
+            InvalidEntry: There is no such level, or the dict is no entry.
+        """
+        if isinstance(entry, MemoryEntry):
+            return self._with_contents(self.lowered(entry, level))
+        # In a dict the vector's name says its width, and not which version made it.
+        version = self._encoders.current.version
+        given = replace(MemoryEntry.from_dict(entry), encoder_version=version)
+        return self.compress(given, level).to_dict()
+
+    def lowered(self, entry: MemoryEntry, level: int) -> MemoryEntry:
+        """Bring an entry to a level but for its contents, which the tier it goes to codes itself.
+
+        Args:
+            entry: The entry.
+            level: 0, 1 or 2. Below the entry's own, its vector is made anew from its contents.
+        """
+        return replace(entry, compression_level=level, embedding=self._vector(entry, level))
+
+    def _with_contents(self, entry: MemoryEntry) -> MemoryEntry:
+        """The entry with the contents that its level keeps."""
+        if not _may_be_coded(entry):
+            return entry
+        step = entry.step_number
+        coded = self._codes.encode(Uncoded(entry.contents, step, entry.compression_level))
+        if coded is None:
+            return entry
+        contents = self._codes.decode(coded, step)
+        return replace(entry, contents=contents, error_bounds=contents.bounds or None)
+
+    @overload
+    def decompress(self, entry: MemoryEntry) -> MemoryEntry: ...
+    @overload
+    def decompress(self, entry: Mapping[str, Any]) -> dict[str, Any]: ...
+    def decompress(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry | dict[str, Any]:
+        """Bring an entry back to level 0."""
+        return self.compress(entry, 0)
+
+    def narrowest(self, version: int) -> int:
+        """How many numbers the vectors of a version have in long-term memory.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+        """
+        return self._encoders.required(version).widths.ltm
+
+    def embed(self, entries: Sequence[MemoryEntry], version: int) -> list[MemoryEntry]:
+        """Give entries vectors of a version of the encoder, as wide as their levels.
+
+        Args:
+            entries: Their contents are encoded anew.
+            version: The version.
+
+        Raises:
+            EncoderNotFound: It is not registered.
+            EncodingError: What is registered is damaged.
+            InvalidEntry: The contents of one cannot be encoded.
+        """
+        encoder = self._encoders.required(version)
+        vectors = encoder.encode([entry.contents for entry in entries])
+        return [
+            replace(
+                entry,
+                embedding=self._at_level(encoder, vector, entry.compression_level),
+                encoder_version=version,
+            )
+            for entry, vector in zip(entries, vectors, strict=True)
+        ]
+
+    def resting(self, encoder: Encoder, states: Sequence[object]) -> NDArray[np.float32]:
+        """The vectors of states as they rest at level 2, of shape (n, dim).
+
+        Raises:
+            InvalidEntry: One cannot be encoded.
+        """
+        vectors = encoder.encode(states)
+        if not len(vectors):
+            return np.zeros((0, encoder.widths.ltm), np.float32)
+        return np.stack([self._at_level(encoder, vector, 2) for vector in vectors])
+
+    def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
+        vector = entry.embedding
+        encoder = None if vector is None else self._encoders.encoder(entry.encoder_version)
+        if vector is None or encoder is None or len(vector) not in (*encoder.widths,):
+            return vector
+        if len(vector) < encoder.widths.at(level):
+            vector = encoder.encode_one(entry.contents)
+        return self._at_level(encoder, vector, level)
+
+    def _at_level(
+        self, encoder: Encoder, vector: NDArray[np.float32], level: int
+    ) -> NDArray[np.float32]:
+        width = encoder.widths.at(level)
+        if len(vector) > width:
+            vector = encoder.carry(vector, width)
+        return at_rest(vector, self.config.vector_dtype, led=encoder.led) if level == 2 else vector

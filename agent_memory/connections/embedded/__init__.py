@@ -1,0 +1,1 @@
+"""The server that belongs to a folder: started, kept, copied and converted."""

@@ -1,0 +1,448 @@
+"""Opens Redis clients, sends commands on them, and translates their errors.
+
+``RedisChannel`` packs all commands of a request once and writes them to one pooled connection,
+which halves what a redis-py pipeline costs a small write. When the connection is lost it heals
+the server if it can (the embedded one) and sends the request once more: every request of the
+repositories may be repeated, but for those that say otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from agent_memory.config import without_password
+from agent_memory.connections.circuit_breaker import Absence
+from agent_memory.connections.redis.answers import Check, anything, is_sound, name_of
+from agent_memory.connections.redis.commands import Command, packed_command
+from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
+from agent_memory.connections.redis.errors import translating_redis_errors
+from agent_memory.connections.redis.reading import BoundedParser, read_answers
+from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.values.forking import ForkGate, after_fork
+
+REPLY_TIMEOUT = 30.0
+"""How long an answer may take, in seconds."""
+CONNECT_TIMEOUT = 5.0
+"""How long connecting may take, in seconds."""
+LOOK_TIMEOUT = 0.5
+"""How long a server that was away may take to connect and to answer, in seconds."""
+LONGEST_PAUSE = 60.0
+"""How long a server that kept its callers waiting is left alone at most, in seconds."""
+
+# How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
+# server come within it, and being woken takes 80 us.
+_AWAKE = 100e-6
+
+RedisClient = redis.Redis
+
+
+def open_redis(url: str, db: int = 0) -> redis.Redis:
+    """Open a binary client for a server; nothing is sent yet.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL; its own database, if any, wins.
+        db: Database to use.
+
+    Raises:
+        ConfigError: The URL cannot be read.
+    """
+    _check_place(url)
+    try:
+        client: Any = redis.Redis.from_url(
+            url,
+            db=db,
+            protocol=2,
+            socket_timeout=REPLY_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            parser_class=BoundedParser,
+        )
+        # Made and dropped: it tells of options that no connection knows.
+        client.connection_pool.make_connection()
+    except (ValueError, TypeError, redis.exceptions.RedisError):
+        client = None
+    if client is None:
+        # Not chained, and not raised where the driver's error is at hand: that may quote the
+        # password.
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} cannot be read; it must be like "
+            "redis://user:password@host:6379/0, with special characters percent-encoded"
+        )
+    opened: redis.Redis = client
+    return opened
+
+
+def _check_place(url: str) -> None:
+    """Refuse a URL whose password ends its place: its beginning would pass for a name or a port."""
+    place, _, options = url.partition("://")[2].partition("?")
+    if not url.startswith("unix://") and (
+        "@" in options or "@" in place.partition("/")[2] or "#" in url
+    ):
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} has an '@' after its place, or a '#': special "
+            "characters in user and password must be percent-encoded, '/' as %2F"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, what it may answer, and the digest that Redis knows it by."""
+
+    source: str
+    answers: Check = anything
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute the digest."""
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+
+def fake_server() -> Callable[[int], redis.Redis]:
+    """Start a server of fakeredis in this process; gives what opens a client of a database.
+
+    Raises:
+        ConfigError: fakeredis is not installed.
+    """
+    try:
+        import fakeredis  # noqa: PLC0415  # an extra, and only this engine needs it
+    except ImportError as error:
+        raise ConfigError(
+            'engine "fake" needs fakeredis: pip install "agent-memory[fake]"'
+        ) from error
+    server = fakeredis.FakeServer()
+    return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
+
+
+_abandoned: list[redis.Redis] = []
+
+
+class RedisChannel:
+    """Sends requests to one Redis server and reads their answers; threads may share it.
+
+    Args:
+        client: A binary client (``decode_responses=False``) that speaks RESP 2.
+        where: The server, as messages shall call it. No secrets.
+        heal: Called after a lost connection; brings the server back and gives the client to send
+            the request again on.
+        in_process: Whether the server is in this process, as fakeredis is: a fork in the middle
+            of a request would leave its lock held in the child for ever.
+        kind: How the server was chosen.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        where: str,
+        heal: Callable[[], redis.Redis] | None = None,
+        *,
+        in_process: bool = False,
+        kind: EngineKind = "redis",
+    ) -> None:
+        self.client = client
+        self.where = where
+        self._heal = heal
+        self._gate = ForkGate() if in_process else None
+        self._idle: list[Any] = []
+        self._kind: EngineKind = "fake" if in_process else kind
+        self._losses = 0
+        self._engine: tuple[int, RedisEngine] | None = None
+        # Of one that hangs each call would wait for its whole timeout.
+        self._absence = Absence(0.0, LONGEST_PAUSE)
+        after_fork(self._renew)
+
+    @property
+    def engine(self) -> RedisEngine:
+        """What the server is and can do; asked once, and again after the connection was lost.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        # Whoever loses the connection meanwhile leaves what is found here out of date.
+        while self._engine is None or self._engine[0] != self._losses:
+            losses = self._losses
+            with translating_redis_errors(self.where):
+                try:
+                    found = probe(self._kind, lambda commands: self._exchange(commands, True))
+                except (TypeError, ValueError, KeyError, AttributeError) as error:
+                    raise self.not_redis("MODULE LIST or INFO") from error
+            self._engine = losses, found
+        return self._engine[1]
+
+    @cached_property
+    def measures_memory(self) -> bool:
+        """Whether the server knows MEMORY USAGE (fakeredis does not)."""
+        with translating_redis_errors(self.where):
+            (reply,) = self._exchange([("MEMORY", "USAGE", "nothing")], True)
+            return not isinstance(reply, redis.exceptions.ResponseError)
+
+    def call(self, *command: Any, repeatable: bool = True) -> Any:
+        """Send one command and return its answer.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        with translating_redis_errors(self.where):
+            (reply,) = self._exchange([command], repeatable)
+            return self._sound(command, reply)
+
+    def call_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one go and return their answers in order.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        if not commands:
+            return []
+        with translating_redis_errors(self.where):
+            replies = self._exchange(commands, True)
+            return [
+                self._sound(command, reply)
+                for command, reply in zip(commands, replies, strict=True)
+            ]
+
+    def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
+            repeatable: bool = True) -> list[Any]:  # fmt: skip
+        """Run a script once for each of the given keys and arguments, in one go.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        commands = [("EVALSHA", script.digest, len(keys), *keys, *args) for keys, args in calls]
+        with translating_redis_errors(self.where):
+            replies = self._exchange(commands, repeatable)
+            # A server that was restarted has no scripts: load it, and run what was refused.
+            refused = [
+                place
+                for place, reply in enumerate(replies)
+                if isinstance(reply, redis.exceptions.NoScriptError)
+            ]
+            if refused:
+                # In one go, lest a server that dies in between have no scripts once more.
+                load = ("SCRIPT", "LOAD", script.source)
+                again = self._exchange([load, *(commands[place] for place in refused)], repeatable)
+                _answer(again[0])
+                for place, reply in zip(refused, again[1:], strict=True):
+                    replies[place] = reply
+            for reply in replies:
+                if not script.answers(_answer(reply)):
+                    raise self.not_redis("EVALSHA")
+            return replies
+
+    def not_redis(self, command: str) -> StoreUnavailable:
+        """What to raise of an answer that no Redis server gives."""
+        return StoreUnavailable(
+            f"{self.where} answers {command} as no Redis server does; correct host and port or "
+            "redis_url, or see what is between here and the server"
+        )
+
+    def _sound(self, command: Command, reply: Any) -> Any:
+        if not is_sound(command, _answer(reply)):
+            raise self.not_redis(name_of(command))
+        return reply
+
+    def is_worth_asking(self) -> bool:
+        """Look in a short time whether the server may answer by now, on a connection of its own.
+
+        One that is there but does not answer in time is not; one that is gone and can be healed
+        is, since the next request heals it.
+        """
+        pool = self.client.connection_pool
+        patience = {"socket_timeout": LOOK_TIMEOUT, "socket_connect_timeout": LOOK_TIMEOUT}
+        connection = pool.connection_class(**{**pool.connection_kwargs, **patience})
+        try:
+            connection.connect()
+            connection.send_command("PING")
+            connection.read_response()
+        except redis.exceptions.ResponseError:
+            self._absence.returned()
+            return True  # it speaks, and a request will tell what it refuses
+        except redis.exceptions.TimeoutError:
+            return False
+        except (redis.exceptions.ConnectionError, OSError):
+            return self._heal is not None
+        else:
+            self._absence.returned()
+            return True
+        finally:
+            connection.disconnect()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._give_back()
+        self.client.close()
+
+    def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
+        absence = self._absence
+        if absence.is_away and self._gate is None:
+            self._check_patience()
+        begun = absence.ticks()
+        try:
+            replies = self._exchange_or_heal(commands, repeatable)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            absence.failed(StoreUnavailable(str(error)), absence.ticks() - begun)
+            raise
+        absence.returned()
+        return replies
+
+    def _check_patience(self) -> None:
+        """Keep no caller waiting for a server that has just kept another waiting.
+
+        Raises:
+            StoreUnavailable: It is not asked now, or has not answered a look.
+        """
+        absence = self._absence
+        begun = absence.ticks()
+        if absence.is_due and self.is_worth_asking():
+            return
+        reason = absence.status(self.where).reason
+        if absence.is_due:
+            absence.failed(StoreUnavailable(reason), absence.ticks() - begun)
+        raise StoreUnavailable(
+            f"{self.where} does not answer ({reason}), and keeps no other caller waiting for a "
+            "while; start it, or correct host and port or redis_url"
+        )
+
+    def _exchange_or_heal(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
+        if not repeatable:
+            # The pool looks whether a connection is still alive before it gives it out.
+            self._give_back()
+        try:
+            return self._exchange_once(commands)
+        except redis.exceptions.TimeoutError:
+            raise
+        except redis.exceptions.ConnectionError:
+            if not repeatable:
+                raise
+        # The idle ones are as old as the one that was lost, and another server may answer now.
+        self._give_back()
+        self._losses += 1
+        if self._heal is not None:
+            self.client = self._heal()
+        return self._exchange_once(commands)
+
+    def _exchange_once(self, commands: Sequence[Command]) -> list[Any]:
+        with nullcontext() if self._gate is None else self._gate.passing():
+            return self._send_and_read(commands)
+
+    def _send_and_read(self, commands: Sequence[Command]) -> list[Any]:
+        client = self.client
+        packed = b"".join(map(packed_command, commands))
+        connection = self._borrow()
+        try:
+            connection.send_packed_command([packed])
+            if self._gate is None:
+                _watch(connection)
+            replies = read_answers(connection, len(commands))
+            _check_end(connection)
+        except BaseException:
+            # Half of the answers may still be under way: this connection is of no more use.
+            connection.disconnect()
+            client.connection_pool.release(connection)
+            raise
+        self._idle.append(connection)
+        return replies
+
+    def _borrow(self) -> Any:
+        """Take an idle connection, or a new one of the client's pool.
+
+        They are not given back to the pool between requests: that and taking them again costs
+        20 us, as much as packing a store and reading its answer.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.client.connection_pool.get_connection()
+
+    def _give_back(self) -> None:
+        while self._idle:
+            self.client.connection_pool.release(self._idle.pop())
+
+    def _renew(self) -> None:
+        """Go on in a forked child with connections of its own."""
+        self._idle = []
+        if self._gate is not None:
+            return
+        # A pool of its own too: redis-py's notices the fork, but asks the parent's lock, which
+        # another thread may have held at that moment. The old client is kept, since it would
+        # close its pool when it is collected, and ask that lock again.
+        pool = self.client.connection_pool
+        _abandoned.append(self.client)
+        self.client = _client_of(pool.connection_class, pool.connection_kwargs)
+
+
+def channel_of(client: Any) -> RedisChannel:
+    """A channel to the server of somebody's client, with connections of its own.
+
+    Args:
+        client: Of redis-py or fakeredis, whatever it decodes; it stays as it is.
+
+    Raises:
+        ConfigError: It is no such client.
+    """
+    if not isinstance(client, redis.Redis):
+        raise ConfigError("redis_client: a client of redis-py or fakeredis is needed")
+    pool: Any = client.connection_pool
+    kind = pool.connection_class
+    is_fake = kind.__module__.partition(".")[0] == "fakeredis"
+    # Without what protocol 3 alone has, whose handlers hang on the client's own pool.
+    options = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if not name.startswith(("maint_notifications", "oss_cluster_maint"))
+    }
+    options |= {"decode_responses": False, "protocol": 2}
+    if not is_fake:
+        options |= {"parser_class": BoundedParser, "retry": Retry(NoBackoff(), 0)}
+        # Whoever has none would wait for a silent server for ever.
+        for name, usual in (
+            ("socket_timeout", REPLY_TIMEOUT),
+            ("socket_connect_timeout", CONNECT_TIMEOUT),
+        ):
+            options[name] = options.get(name) or usual
+    place = options.get("path") or f"{options.get('host')}:{options.get('port')}"
+    where = "the fake server" if is_fake else f"the Redis server at {place}"
+    return RedisChannel(_client_of(kind, options), where, in_process=is_fake)
+
+
+def _client_of(kind: Any, options: Mapping[str, Any]) -> redis.Redis:
+    """A client with a pool of its own, of connections of a class."""
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+
+
+def describe(url: str) -> str:
+    """What to call a server in messages."""
+    return f"the Redis server at {without_password(url)}"
+
+
+def _watch(connection: Any) -> None:
+    """Stay awake for a moment while the answer is under way; whoever else has work goes first."""
+    arrival = select.poll()
+    arrival.register(connection._sock, select.POLLIN)  # noqa: SLF001  # the library only sleeps
+    until = time.perf_counter() + _AWAKE
+    while not arrival.poll(0) and time.perf_counter() < until:
+        os.sched_yield()
+
+
+def _check_end(connection: Any) -> None:
+    """See that nothing more has come: it would be taken for the answer to the next request."""
+    if getattr(connection._parser, "has_more", False):  # noqa: SLF001  # its own name for it
+        raise redis.exceptions.InvalidResponse("more answers than commands")
+
+
+def _answer(reply: Any) -> Any:
+    if isinstance(reply, redis.exceptions.ResponseError):
+        raise reply
+    return reply

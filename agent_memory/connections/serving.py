@@ -1,0 +1,83 @@
+"""Opens channels to the server of a deployment: the embedded one, one of its own, or a fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Literal
+
+from agent_memory.config import Deployment
+from agent_memory.connections.embedded.modules import Search
+from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.connections.redis.channel import (
+    RedisChannel,
+    RedisClient,
+    describe,
+    fake_server,
+    open_redis,
+)
+
+Connector = Callable[[int], RedisChannel]
+"""Opens a channel to a database of a server."""
+
+
+def connector(
+    opened: ExitStack,
+    where: Deployment,
+    durability: Literal["everysec", "always"] = "everysec",
+    *,
+    search: Search = "auto",
+) -> Connector:
+    """Give what opens channels to a deployment's server, and start that if it is embedded.
+
+    Args:
+        opened: Closes the server and all channels.
+        where: The deployment.
+        durability: When the embedded server syncs.
+        search: Whether the embedded server shall have a query engine.
+
+    Raises:
+        StoreUnavailable: The embedded server cannot be started.
+        ConfigError: A package is missing.
+    """
+    if where.engine == "fake":
+        return _fake_connector(opened)
+    if where.engine == "embedded":
+        server = EmbeddedServer.open(where.path, durability, search=search)
+        opened.callback(server.close)
+        return _embedded_connector(opened, server, f"the embedded server in {where.path}")
+    url = where.redis_url or ""
+
+    def connect(db: int) -> RedisChannel:
+        channel = RedisChannel(open_redis(url, db), describe(url))
+        opened.callback(channel.close)
+        return channel
+
+    return connect
+
+
+def _embedded_connector(opened: ExitStack, server: EmbeddedServer, name: str) -> Connector:
+    def connect(db: int) -> RedisChannel:
+        def heal() -> RedisClient:
+            server.ensure_running()
+            # Its socket may have a new name by now.
+            return open_redis(f"unix://{server.socket_path}", db)
+
+        channel = RedisChannel(
+            open_redis(f"unix://{server.socket_path}", db), name, heal, kind="embedded"
+        )
+        opened.callback(channel.close)
+        return channel
+
+    return connect
+
+
+def _fake_connector(opened: ExitStack) -> Connector:
+    open_client = fake_server()
+
+    def connect(db: int) -> RedisChannel:
+        channel = RedisChannel(open_client(db), "the fake server", in_process=True)
+        opened.callback(channel.close)
+        return channel
+
+    return connect

@@ -1,0 +1,1 @@
+"""States by step, under the names of the original plan."""

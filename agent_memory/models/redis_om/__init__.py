@@ -1,0 +1,1 @@
+"""Redis-OM models of short-term and intermediate memory, for analysis scripts."""

@@ -1,0 +1,519 @@
+"""Redis-OM models of entries in short-term and intermediate memory, for reading and for analysis.
+
+    StmEntry = system.models.StmEntry
+    late = StmEntry.find(StmEntry.agent_id == "a|b", StmEntry.step_number > 10)
+    late.sort_by("-step_number").page(0, 20)
+
+A model describes the hash that a repository writes (``models.redis``) and shows it decoded: ids
+as their text, contents as a dict, the vector as a list. What it saves and deletes goes through
+the repository, so that every index, condition and count of an entry holds as for any other write.
+Importing this module imports redis_om, which takes half a second: it is loaded when a model is
+first asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import field_validator
+from redis_om import Field, HashModel, KNNExpression, NotFoundError, VectorFieldOptions
+from redis_om.model.model import ExpressionProxy, model_registry, validate_model_fields
+
+from agent_memory.errors import EntryNotFound, InvalidEntry, StoreUnavailable
+from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry, step_of
+from agent_memory.models.redis_om.query import ATTRIBUTE, EntryQuery
+from agent_memory.values.contents import is_coded
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, checked_embedding
+from agent_memory.values.identity import MemoryIds, checked_agent_id
+
+_PK = re.compile(rb"\{([A-Za-z0-9_]+)/([A-Za-z0-9_]+)\}:([0-9a-f]{32})")
+
+_FIELDS = tuple(known.name for known in fields(MemoryEntry))
+
+_READERS: dict[str, Callable[[bytes], Any]] = {
+    "pk": bytes.decode,
+    "memory_id": bytes.decode,
+    "run_id": decode_id,
+    "agent_id": decode_id,
+    "memory_type": lambda stored: MemoryType(stored.decode()),
+    "embedding": lambda stored: np.frombuffer(stored, "<f4").tolist(),
+    "error_bounds": json.loads,
+    "pinned": lambda stored: stored == b"1",
+    **dict.fromkeys(("timestamp", "importance_score", "creation_time", "last_access_time"), float),
+    **dict.fromkeys(
+        ("step_number", "compression_level", "retrieval_count", "encoder_version", "revision"), int
+    ),
+}
+
+# The width that counts is the index's; Redis-OM asks for one to allow a list in a hash at all.
+_VECTOR = VectorFieldOptions.flat(
+    VectorFieldOptions.TYPE.FLOAT32, 1, VectorFieldOptions.DISTANCE_METRIC.COSINE
+)
+
+
+class EntryStore(Protocol):
+    """What a model needs of a repository; see ``MemoryRepository``."""
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> Sequence[int]:
+        """Store entries; 2 for those that were there."""
+
+    def replace(self, entry: MemoryEntry) -> MemoryEntry:
+        """Store a changed entry, if its revision is the stored one."""
+
+    def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Remove entries; gives how many there were."""
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Those of the entries that are stored."""
+
+    def runs(self) -> list[str]:
+        """The runs that have entries."""
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run."""
+
+    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
+        """The keys of an agent's entries in a run."""
+
+
+class Backend(Protocol):
+    """What a model is bound to.
+
+    Attributes:
+        namespace: What the keys of its entries begin with.
+        alias: The index that queries go to.
+        definition: The fields of that index, as FT.CREATE takes them.
+        attributes: The declared attributes that it holds.
+        store: The repository of its tier.
+    """
+
+    @property
+    def namespace(self) -> str: ...  # noqa: D102
+    @property
+    def alias(self) -> str: ...  # noqa: D102
+    @property
+    def definition(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def attributes(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def store(self) -> EntryStore: ...  # noqa: D102
+
+    def ensure(self, *, vectors: bool = False) -> None:
+        """See that queries can be answered, of vectors or of all else; else raises."""
+
+    def execute_command(self, *command: Any) -> Any:
+        """Send a command as Redis-OM writes it, and give the answer in bytes."""
+
+    def nearest(
+        self, condition: str, vector: NDArray[np.float32], k: int
+    ) -> list[tuple[str, float]]:
+        """The keys of the entries nearest to a vector, and their distances."""
+
+    def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """The hashes under these keys, empty where there is none."""
+
+    def decode(self, contents: bytes, step: int) -> dict[str, Any]:
+        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
+
+
+class NoSuchEntry(EntryNotFound, NotFoundError):
+    """No entry answers; caught as this package's error and as Redis-OM's."""
+
+
+class _Client:
+    """What Redis-OM takes for a client.
+
+    It keeps every client that it has asked for the query engine, for ever; what belongs to a
+    system shall not be kept with it.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = weakref.ref(backend)
+
+    def execute_command(self, *command: Any) -> Any:
+        backend = self._backend()
+        if backend is None:
+            raise StoreUnavailable("the memory system of this model is gone; open it again")
+        return backend.execute_command(*command)
+
+
+class _Deletion:
+    """``delete`` of a model, which takes a key, and of an entry, which is its own."""
+
+    def __get__(self, entry: RedisEntry | None, model: type[RedisEntry]) -> Any:
+        def delete(pk: str | EntryKey | None = None, pipeline: object = None) -> int:
+            """Delete an entry through the repository; gives how many there were: 1 or 0."""
+            _refuse("pipeline", pipeline)
+            if pk is None and entry is None:
+                raise InvalidEntry(f"{model.__name__}.delete: say which entry, by its pk")
+            key = entry.entry_key if pk is None and entry is not None else model.key_of(pk)
+            return model.store().remove_many([key])
+
+        return delete
+
+
+class RedisEntry(HashModel):
+    """An entry, as a person reads it.
+
+    ``StmEntry`` and ``ImEntry`` of a system are models of this kind. The fields are those of
+    ``MemoryEntry``, and two more.
+
+    Attributes:
+        pk: Names the entry within its tier: ``{<run>/<agent>}:<memory id>``, ids spelled.
+        distance: 1 - cosine to the vector that was asked for; only on what ``near`` found.
+    """
+
+    pk: str | None = Field(default=None, primary_key=True, index=False)
+    memory_id: str = Field(default_factory=MemoryIds())
+    run_id: str = Field(index=True)
+    agent_id: str = Field(index=True)
+    step_number: int = Field(index=True, sortable=True)
+    timestamp: float = Field(index=True, sortable=True)
+    memory_type: MemoryType = Field(index=True)
+    contents: dict = Field()  # type: ignore[type-arg]  # Redis-OM refuses a dict that says of what
+    importance_score: float = Field(default=1.0, index=True, sortable=True)
+    compression_level: int = Field(default=0)
+    retrieval_count: int = Field(default=0)
+    creation_time: float | None = Field(default=None)
+    last_access_time: float | None = Field(default=None)
+    embedding: list[float] | None = Field(default=None, vector_options=_VECTOR, repr=False)
+    encoder_version: int | None = Field(default=None, index=True, sortable=True)
+    revision: int = Field(default=0)
+    error_bounds: dict | None = Field(default=None)  # type: ignore[type-arg]  # as above
+    pinned: bool = Field(default=False)
+    distance: float | None = Field(default=None)
+
+    @field_validator("agent_id", mode="before")
+    @classmethod
+    def _as_text(cls, given: object) -> str:
+        return checked_agent_id(given)
+
+    def model_post_init(self, _: object, /) -> None:
+        """Name the entry, once its fields are checked."""
+        self.pk = pk_of(EntryKey(self.run_id, self.agent_id, self.memory_id))
+
+    # -- entries ------------------------------------------------------------------------------
+
+    def to_entry(self) -> MemoryEntry:
+        """The entry.
+
+        Raises:
+            InvalidEntry: A field has no meaning; the message names it.
+        """
+        values = {name: getattr(self, name) for name in _FIELDS}
+        if self.embedding is not None:
+            values["embedding"] = np.array(self.embedding, np.float32)
+        for name in ("creation_time", "last_access_time"):
+            if values[name] is None:
+                del values[name]
+        return MemoryEntry(**values)
+
+    @classmethod
+    def from_entry(cls, entry: MemoryEntry) -> Self:
+        """The model of an entry; nothing is stored."""
+        values = {name: getattr(entry, name) for name in _FIELDS}
+        values["contents"] = dict(entry.contents)
+        if entry.embedding is not None:
+            values["embedding"] = entry.embedding.tolist()
+        if entry.error_bounds is not None:
+            values["error_bounds"] = dict(entry.error_bounds)
+        # An entry has been checked.
+        made: Self = cls.model_construct(**values)
+        return made
+
+    @classmethod
+    def from_hash(cls, stored: Mapping[bytes, bytes]) -> Self:
+        """The model of a stored hash.
+
+        Raises:
+            EncodingError: A field is missing or cannot be read.
+        """
+        contents = cls.backend().decode(stored.get(b"contents", b""), step_of(stored))
+        return cls.from_entry(hash_to_entry(stored, contents))
+
+    @classmethod
+    def field_of_hash(cls, name: str, stored: Mapping[bytes, bytes]) -> Any:
+        """One field of a stored hash, of which the rest need not be there; None if it lacks."""
+        value = stored.get(name.encode())
+        if value is None:
+            # That of an entry which is not pinned is absent.
+            return False if name == "pinned" else None
+        if name == "contents":
+            return cls.backend().decode(value, step_of(stored) if is_coded(value) else 0)
+        return _READERS[name](value)
+
+    @property
+    def entry_key(self) -> EntryKey:
+        """The key of the entry."""
+        return EntryKey(self.run_id, self.agent_id, self.memory_id)
+
+    # -- finding ------------------------------------------------------------------------------
+
+    @classmethod
+    def find(cls, *expressions: Any, knn: KNNExpression | None = None) -> EntryQuery:
+        """Ask for entries of this tier, of all runs and agents.
+
+        Args:
+            expressions: Comparisons of the model's fields, all of which must hold.
+            knn: What ``near`` gives: only the entries nearest to a vector.
+
+        Raises:
+            QueryEngineMissing: The server has no query engine.
+            SearchIndexError: Its index cannot be used; the message says why, and what mends it.
+            StoreUnavailable: The server does not answer.
+        """
+        cls.backend().ensure(vectors=knn is not None)
+        return EntryQuery(expressions=expressions, knn=knn, model=cls)
+
+    @classmethod
+    def attribute(cls, path: str) -> Any:
+        """A declared attribute of contents, to compare in ``find``.
+
+            StmEntry.find(StmEntry.attribute("mood") == "calm", StmEntry.attribute("food") > 3)
+
+        Args:
+            path: Keys joined by dots, as in ``indexed_attributes``.
+
+        Raises:
+            InvalidEntry: It is not declared.
+        """
+        if path not in cls.backend().attributes:
+            raise InvalidEntry(
+                f"attribute: {path!r:.80} is not declared; name it in indexed_attributes"
+            )
+        field: Any = Field(default=None, index=True)
+        field.name, field.annotation = f"{ATTRIBUTE}{path}", str
+        return ExpressionProxy(field, [])
+
+    @classmethod
+    def near(cls, vector: object, k: int = 10) -> KNNExpression:
+        """For ``find(knn=...)``: the entries whose vectors are nearest to one, nearest first.
+
+        Args:
+            vector: Finite numbers, as many as the tier's vectors have.
+            k: How many.
+
+        Raises:
+            InvalidEntry: ``vector`` is none.
+        """
+        wanted = checked_embedding(vector).astype("<f4").tobytes()
+        return KNNExpression(k, cls.embedding, cls.distance, wanted)
+
+    @classmethod
+    def get(cls, pk: str | EntryKey) -> Self:
+        """Get an entry; works without a query engine too.
+
+        Args:
+            pk: Its ``pk``, or its key.
+
+        Raises:
+            NoSuchEntry: It is not in this tier.
+        """
+        found = cls.store().get_many([cls.key_of(pk)])
+        if not found:
+            raise NoSuchEntry(f"no entry {pk} in {cls.backend().namespace}")
+        return cls.from_entry(found[0])
+
+    @classmethod
+    def all_pks(cls) -> Iterator[str]:
+        """The ``pk`` of every entry of this tier, by run and agent."""
+        store = cls.store()
+        for run_id in store.runs():
+            for agent_id in store.agents(run_id):
+                yield from map(pk_of, store.keys(run_id, agent_id))
+
+    @classmethod
+    def from_redis(cls, res: Sequence[Any], knn: KNNExpression | None = None) -> list[Self]:
+        """Read the answer to FT.SEARCH."""
+        del knn  # what is nearest is read elsewhere
+        hashes = (
+            dict(zip(stored[::2], stored[1::2], strict=True)) for stored in res[2::2] if stored
+        )
+        return [cls.from_hash(stored) for stored in hashes]
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def save(
+        self, pipeline: object = None, nx: bool = False, xx: bool = False, **options: object
+    ) -> Self | None:
+        """Store the entry: a new one as it is, a changed one in place of what was read.
+
+        Args:
+            pipeline: Not supported: the repository's write is a transaction already.
+            nx: Only if it is not stored yet.
+            xx: Only if it is stored.
+            options: Not supported: a field that expired would leave the entry damaged.
+
+        Returns:
+            The model, with the revision that is stored now; None if ``nx`` or ``xx`` forbade it.
+
+        Raises:
+            QueryEngineMissing: The server has no query engine.
+            EntryConflict: The stored entry was changed since this one was read.
+            InvalidEntry: A field has no meaning, or an option is not supported.
+            StoreReadOnly: The memory was opened read-only.
+        """
+        _refuse("pipeline", pipeline)
+        for name, value in options.items():
+            _refuse(name, value)
+        if nx and xx:
+            raise ValueError("save: nx and xx cannot both hold")
+        self.backend().ensure()
+        entry, store = self.to_entry(), self.store()
+        if nx and store.get_many([entry.key]):
+            return None
+        if not xx and store.add_many([entry])[0] == 1:
+            return self._stored(entry)
+        try:
+            return None if nx else self._stored(store.replace(entry))
+        except EntryNotFound:
+            if xx:
+                return None
+            raise
+
+    def update(self, **values: Any) -> None:
+        """Change fields and save.
+
+        Raises:
+            EntryConflict: The stored entry was changed since this one was read.
+        """
+        validate_model_fields(type(self), values)
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.save()
+
+    delete: ClassVar[Any] = _Deletion()
+
+    @classmethod
+    def add(cls, models: Sequence[Self], pipeline: object = None, **_: object) -> Sequence[Self]:
+        """Save models."""
+        _refuse("pipeline", pipeline)
+        for model in models:
+            model.save()
+        return models
+
+    @classmethod
+    def delete_many(cls, models: Sequence[Self], pipeline: object = None) -> int:
+        """Delete entries through the repository; gives how many there were."""
+        _refuse("pipeline", pipeline)
+        return cls.store().remove_many([model.entry_key for model in models])
+
+    def expire(self, num_seconds: int, pipeline: object = None) -> None:
+        """Refused: what Redis itself expires would stay in the indexes; entries move instead.
+
+        Raises:
+            InvalidEntry: Always.
+        """
+        _refuse("expire", (num_seconds, pipeline))
+
+    # -- what Redis-OM asks of a model --------------------------------------------------------
+
+    @classmethod
+    def backend(cls) -> Backend:
+        """What this model is bound to."""
+        bound: Backend = cls._meta.backend
+        return bound
+
+    @classmethod
+    def store(cls) -> EntryStore:
+        """The repository of this model's tier."""
+        return cls.backend().store
+
+    def key(self) -> str:
+        """The Redis key of the hash."""
+        namespace = self.backend().namespace
+        return agent_prefix(namespace, self.run_id, self.agent_id) + self.memory_id
+
+    @classmethod
+    def make_key(cls, part: str) -> str:
+        """The Redis key of the hash with this ``pk``."""
+        return f"{cls.backend().namespace}:{part}"
+
+    @classmethod
+    def redisearch_schema(cls) -> str:
+        """The index of this model, as FT.CREATE takes it."""
+        return " ".join(cls.backend().definition)
+
+    @classmethod
+    def key_of(cls, pk: object) -> EntryKey:
+        """The key that a ``pk`` names.
+
+        Raises:
+            InvalidEntry: It names none.
+        """
+        return pk if isinstance(pk, EntryKey) else key_of_pk(str(pk).encode())
+
+    def _stored(self, entry: MemoryEntry) -> Self:
+        self.revision = entry.revision
+        self.retrieval_count = entry.retrieval_count
+        self.creation_time = entry.creation_time
+        self.last_access_time = entry.last_access_time
+        return self
+
+
+def entry_model(name: str, backend: Backend) -> type[RedisEntry]:
+    """Make the model of one tier of a system.
+
+    Args:
+        name: What to call it: "StmEntry" or "ImEntry".
+        backend: What it is bound to.
+    """
+    meta = {
+        "backend": backend,
+        "database": _Client(backend),
+        "global_key_prefix": backend.namespace,
+        "model_key_prefix": name,
+        "primary_key_pattern": "{pk}",
+        "index_name": backend.alias,
+        "encoding": "utf-8",
+        "embedded": False,
+    }
+    body = {
+        "Meta": type("Meta", (), meta),
+        "__module__": __name__,
+        "__qualname__": name,
+        "__doc__": RedisEntry.__doc__,
+    }
+    model: type[RedisEntry] = types.new_class(
+        name, (RedisEntry,), {"index": True}, lambda namespace: namespace.update(body)
+    )
+    # Redis-OM's migrator would make an index of its own under our name, and the registry would
+    # keep the system's connections for ever.
+    model_registry.pop(f"{__name__}.{name}", None)
+    return model
+
+
+def pk_of(key: EntryKey) -> str:
+    """The ``pk`` of an entry."""
+    return agent_prefix("", key.run_id, key.agent_id).removeprefix(":") + key.memory_id
+
+
+def key_of_pk(pk: bytes) -> EntryKey:
+    """The key that a ``pk`` names.
+
+    Raises:
+        InvalidEntry: It names none.
+    """
+    found = _PK.fullmatch(pk)
+    if found is None:
+        raise InvalidEntry(
+            f"pk: {pk.decode(errors='replace')!r:.80} is not like {{run/agent}}:memory id; give "
+            "the pk of a model, or an EntryKey"
+        )
+    return EntryKey(decode_id(found[1]), decode_id(found[2]), found[3].decode())
+
+
+def _refuse(option: str, given: object) -> None:
+    if given is not None:
+        raise InvalidEntry(
+            f"{option}: not supported for entries, whose indexes the repository keeps in the same "
+            "transaction; leave it out"
+        )

@@ -1,0 +1,134 @@
+"""Which attributes are declared on a server, and the indexing of what was stored before.
+
+A declaration is kept on the server, and every script that writes refuses a caller that does not
+know it: so from that moment on each entry is stored with its place in the attribute's index,
+whoever stores it. What was stored before is indexed then, entry by entry, and only when that is
+done may queries use the index. A process that is killed in between leaves that to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from agent_memory.connections.redis.answers import is_text
+from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.errors import StoreUnavailable
+from agent_memory.models.redis import encode_id, readable_ids
+
+_ATTEMPTS = 5
+
+# ARGV: spelled paths. Adds those that are not declared, and gives all that are, a line each.
+_DECLARE = Script(
+    """
+local declared = redis.call('GET', KEYS[1]) or ''
+for _, path in ipairs(ARGV) do
+  if not string.find(declared, path .. '\\n', 1, true) then declared = declared .. path .. '\\n' end
+end
+redis.call('SET', KEYS[1], declared)
+return declared
+""",
+    answers=is_text,
+)
+
+Call = tuple[Sequence[str], Sequence[Any]]
+
+
+class DeclaredAttributes:
+    """The declared attributes of a namespace.
+
+    Args:
+        channel: The server.
+        namespace: What every key begins with.
+        wanted: The paths that this process declares.
+    """
+
+    def __init__(self, channel: RedisChannel, namespace: str, wanted: Iterable[str]) -> None:
+        self._channel = channel
+        self.key = f"{namespace}:attributes"
+        self._wanted = tuple(wanted)
+        self._know("")
+
+    @property
+    def known(self) -> str:
+        """The declaration as this process knows it, which scripts compare with the server's."""
+        return self._known[0]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The declared paths, as this process knows them."""
+        return self._known[1]
+
+    def _know(self, declared: str) -> None:
+        # A line begins and ends with a blank, lest a path be found within another.
+        paths = tuple(readable_ids(line.strip().encode() for line in declared.splitlines()))
+        self._known = declared, paths
+
+    @property
+    def completeness(self) -> tuple[str, ...]:
+        """The command that gives the paths every entry is indexed by."""
+        return ("SMEMBERS", f"{self.key}:complete")
+
+    def complete(self, reply: Iterable[bytes]) -> set[str]:
+        """The paths that ``completeness`` answered."""
+        return set(readable_ids(reply))
+
+    def declare(self, index_all: Callable[[], None]) -> None:
+        """Declare what this process wants, and see that all that is declared is indexed.
+
+        Args:
+            index_all: Indexes every entry by the declared paths.
+        """
+        if self._wanted:
+            self._declare()
+        paths = set(self.paths if self._wanted else self.all_paths())
+        if paths - self.complete(self._channel.call(*self.completeness)):
+            index_all()
+            self._channel.call("SADD", f"{self.key}:complete", *map(encode_id, sorted(paths)))
+
+    def announce(self) -> None:
+        """Declare what this process wants, and leave the indexing to ``declare``."""
+        if self._wanted:
+            self._declare()
+
+    def all_paths(self) -> tuple[str, ...]:
+        """The declared paths, as the server knows them."""
+        self._know(_text(self._channel.call("GET", self.key)))
+        return self.paths
+
+    def run(self, script: Script, calls: Callable[[], Sequence[Call]]) -> list[Any]:
+        """Run a script that takes the declaration, which is learned when it is another.
+
+        Args:
+            script: The script.
+            calls: Makes the keys and arguments of each call, of what is known by then. All may
+                be made again.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or others declare without end.
+        """
+        for _ in range(_ATTEMPTS):
+            replies = self._channel.run(script, calls())
+            declarations = [reply for reply in replies if isinstance(reply, bytes)]
+            if not declarations:
+                return replies
+            self._learn(declarations[-1])
+        raise StoreUnavailable(
+            f"{self._channel.where}: the declared attributes of {self.key} change all the time; "
+            "open one process after the other"
+        )
+
+    def _learn(self, declared: bytes) -> None:
+        self._know(_text(declared))
+        # The server may have lost everything, and the declaration with it.
+        if set(self._wanted) - set(self.paths):
+            self._declare()
+
+    def _declare(self) -> None:
+        lines = [f" {encode_id(path)} " for path in self._wanted]
+        (declared,) = self._channel.run(_DECLARE, [([self.key], lines)])
+        self._know(_text(declared))
+
+
+def _text(reply: bytes | None) -> str:
+    return "" if reply is None else reply.decode(errors="backslashreplace")

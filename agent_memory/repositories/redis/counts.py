@@ -1,0 +1,121 @@
+"""Counts many agents' entries in one request, by their indexes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent_memory.connections.redis.answers import are_texts
+from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.repositories.counts import Ahead, Census
+
+_AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
+_NUMBERS = 8  # that the script gives for each agent
+
+# KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives eight
+# values an agent: those of a ``Census``, with two for what is ahead ('' for nothing). The note of
+# that is a string beside the agent's indexes, by the rule of ``census.still_ahead``.
+_CENSUS = Script(
+    """
+local horizon = tonumber(ARGV[1])
+
+local function ahead(prefix, newest)
+  local note = redis.call('GET', prefix .. 'ahead')
+  if tonumber(newest) <= horizon then
+    if note then redis.call('DEL', prefix .. 'ahead') end
+    return {'', ''}
+  end
+  if note then
+    local since, till = string.match(note, '(%S+) (%S+)')
+    if tonumber(since) <= horizon
+        and redis.call('ZCOUNT', prefix .. 'times', '(' .. ARGV[1], till) > 0 then
+      return {since, till}
+    end
+  end
+  redis.call('DEL', prefix .. 'ahead') -- after which a server that is out of memory takes the rest
+  redis.call('SET', prefix .. 'ahead', ARGV[1] .. ' ' .. newest)
+  return {ARGV[1], newest}
+end
+
+-- The lowest score in an index of what is not pinned.
+local function first_free(prefix, index)
+  local from = 0
+  while true do
+    local scored = redis.call('ZRANGE', prefix .. index, from, from + 99, 'WITHSCORES')
+    for i = 1, #scored, 2 do
+      if not redis.call('ZSCORE', prefix .. 'pinned', scored[i]) then return scored[i + 1] end
+    end
+    if #scored == 0 then return nil end
+    from = from + 100
+  end
+end
+
+local found = {}
+for _, prefix in ipairs(KEYS) do
+  local numbers = {'0', '', '', '', '', '', '', '0'}
+  local first = redis.call('ZRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
+  if first[1] then
+    local last = redis.call('ZREVRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
+    local noted = horizon and ahead(prefix, last[2]) or {'', ''}
+    local oldest, step = nil, nil
+    local held = redis.call('ZCARD', prefix .. 'times')
+    local pinned = redis.call('ZCARD', prefix .. 'pinned')
+    if pinned > 0 and pinned < held then
+      oldest, step = first_free(prefix, 'times'), first_free(prefix, 'steps')
+    end
+    oldest = oldest or first[2]
+    step = step or redis.call('ZRANGE', prefix .. 'steps', 0, 0, 'WITHSCORES')[2]
+    numbers = {
+      tostring(held), oldest, last[2], step,
+      redis.call('ZSCORE', prefix .. 'steps', last[1]), noted[1], noted[2], tostring(pinned)
+    }
+  end
+  for _, number in ipairs(numbers) do found[#found + 1] = number end
+end
+return found
+""",
+    answers=are_texts,
+)
+
+
+def census(
+    channel: RedisChannel, prefixes: Sequence[str], horizon: float | None
+) -> Iterator[Census | None]:
+    """Count some agents' entries; see ``MemoryRepository.census``.
+
+    Args:
+        channel: The server.
+        prefixes: What the keys of each agent begin with.
+        horizon: Agents with later entries are noted; None: they are not.
+
+    Yields:
+        What each agent has; None for nothing.
+    """
+    at = "" if horizon is None else repr(float(horizon))
+    calls = [
+        (prefixes[first : first + _AT_ONCE], [at]) for first in range(0, len(prefixes), _AT_ONCE)
+    ]
+    for (asked, _), reply in zip(calls, channel.run(_CENSUS, calls), strict=True):
+        if len(reply) != _NUMBERS * len(asked):
+            raise channel.not_redis("EVALSHA")
+        for first in range(0, len(reply), _NUMBERS):
+            try:
+                found = _census(reply[first : first + _NUMBERS])
+            except ValueError as error:
+                raise channel.not_redis("EVALSHA") from error
+            yield found
+
+
+def _census(reply: Sequence[Any]) -> Census | None:
+    entries, oldest, newest, first_step, newest_step, since, until, pinned = reply
+    if not int(entries):
+        return None
+    return Census(
+        int(entries),
+        float(oldest),
+        float(newest),
+        int(float(first_step)),
+        int(float(newest_step)),
+        Ahead(float(since), float(until)) if since else None,
+        int(pinned),
+    )

@@ -1,0 +1,358 @@
+"""Looks at a tier in Redis beneath its repository: every key, and every entry with its indexes.
+
+What may change meanwhile is compared by a script, at one moment on the server, so that a memory
+that is in use shows no fault that it does not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.models.redis import decode_id, encode_id
+from agent_memory.values.entry import MemoryType
+
+ORDERS = ("steps", "times", "importance")
+"""The sorted sets that every entry of an agent is in."""
+AT_ONCE = 100
+"""How many entries one script call looks at: the server does nothing else meanwhile."""
+
+_SCANNED = 1_000  # keys
+_TYPES = tuple(kind.value for kind in MemoryType)
+_INDEXES = (*ORDERS, *(f"type:{kind}" for kind in _TYPES), "pinned")
+_IN_AGENT = (
+    (re.compile(rb"[0-9a-f]{32}"), b"hash"),
+    (re.compile(rb"steps|times|importance|pinned"), b"zset"),
+    (re.compile(b"type:(?:%s)" % "|".join(_TYPES).encode()), b"zset"),
+    (re.compile(rb"number:[A-Za-z0-9_]*|value:[A-Za-z0-9_]*:[A-Za-z0-9_]*"), b"zset"),
+    (re.compile(rb"changes"), b"stream"),
+    (re.compile(rb"ahead"), b"string"),
+)
+_IN_NAMESPACE = (
+    (re.compile(rb"attributes|code:[0-9]+"), b"string"),
+    (re.compile(rb"attributes:complete|runs"), b"set"),
+    (re.compile(rb"moving"), b"hash"),
+    (re.compile(rb"agents:[A-Za-z0-9_]*"), b"zset"),
+)
+_GLOB = re.compile(r"([\\*?\[\]])")
+
+# KEYS: the agent's prefix. ARGV: memory ids. Gives for each its hash, its places in the orders and
+# in the indexes by type, and of each declared attribute index, score, place there, field, value,
+# and value in the hash.
+_EXAMINE = Script(
+    f"""
+local prefix, found = KEYS[1], {{}}
+local indexes = {{{", ".join(f"'{name}'" for name in _INDEXES)}}}
+for _, id in ipairs(ARGV) do
+  local key, places, attributes = prefix .. id, {{}}, {{}}
+  for i, index in ipairs(indexes) do
+    places[i] = redis.call('ZSCORE', prefix .. index, id) or ''
+  end
+  local spelled = redis.call('HGET', key, 'attributes') or ''
+  for index, score, field, value in string.gmatch(spelled, '(%S+) (%S+) (%S+) (%S+)') do
+    local place = redis.call('ZSCORE', prefix .. index, id) or ''
+    local stored = redis.call('HGET', key, field) or ''
+    for _, told in ipairs({{index, score, place, field, value, stored}}) do
+      attributes[#attributes + 1] = told
+    end
+  end
+  found[#found + 1] = {{redis.call('HGETALL', key), places, attributes}}
+end
+return found
+"""
+)
+
+# KEYS: the agent's prefix. ARGV: whether to remove them, the index, memory ids in it. Gives those
+# of which there is no entry that belongs there.
+_STRAYS = Script(
+    """
+local prefix, index, strays = KEYS[1], ARGV[2], {}
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local belongs = redis.call('EXISTS', prefix .. id) == 1
+  if belongs and string.sub(index, 1, 5) == 'type:' then
+    belongs = redis.call('HGET', prefix .. id, 'memory_type') == string.sub(index, 6)
+  elseif belongs and index == 'pinned' then
+    belongs = redis.call('HGET', prefix .. id, 'pinned') == '1'
+  elseif belongs and (string.find(index, '^number:') or string.find(index, '^value:')) then
+    local spelled = redis.call('HGET', prefix .. id, 'attributes') or ''
+    belongs = string.find(' ' .. spelled, ' ' .. index .. ' ', 1, true) ~= nil
+  end
+  if not belongs and redis.call('ZSCORE', prefix .. index, id) then
+    strays[#strays + 1] = id
+    if ARGV[1] == '1' then redis.call('ZREM', prefix .. index, id) end
+  end
+end
+return strays
+"""
+)
+
+# KEYS: the agents of a run, the runs. ARGV: whether to mend, the namespace, the run, now, agents.
+# Gives agent and fault of each that is listed and has nothing, or has something and is not listed,
+# or has a log and nothing that it could be of; at last of the run, as agent ''.
+_REGISTRY = Script(
+    """
+local agents, runs = KEYS[1], KEYS[2]
+local mend, namespace, run, now = ARGV[1] == '1', ARGV[2], ARGV[3], ARGV[4]
+local faults = {}
+local function fault(agent, what)
+  faults[#faults + 1] = agent
+  faults[#faults + 1] = what
+end
+for i = 5, #ARGV do
+  local agent = ARGV[i]
+  local prefix = namespace .. ':{' .. run .. '/' .. agent .. '}:'
+  local has = redis.call('EXISTS', prefix .. 'steps') == 1
+  local listed = redis.call('ZSCORE', agents, agent)
+  if has and not listed then
+    fault(agent, 'unlisted')
+    if mend then redis.call('ZADD', agents, now, agent) end
+  elseif listed and not has then
+    fault(agent, 'empty')
+    if mend then redis.call('ZREM', agents, agent) end
+  end
+  if not has and redis.call('EXISTS', prefix .. 'changes', prefix .. 'ahead') > 0 then
+    fault(agent, 'log')
+    if mend then redis.call('DEL', prefix .. 'changes', prefix .. 'ahead') end
+  end
+end
+local has = redis.call('EXISTS', agents)
+if redis.call('SISMEMBER', runs, run) ~= has then
+  fault('', has == 1 and 'unlisted' or 'empty')
+  if mend then redis.call(has == 1 and 'SADD' or 'SREM', runs, run) end
+end
+return faults
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An agent of a run, and what all of its keys begin with."""
+
+    run_id: str
+    agent_id: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A key of the namespace.
+
+    Attributes:
+        name: The key.
+        kind: Its type, as the server says it.
+        expected: The type it should have; empty: nobody knows such a key.
+        expires: Whether it has a time to live.
+        owner: Whose it is; None: the namespace's own.
+        rest: What follows the owner's prefix, or the namespace.
+    """
+
+    name: bytes
+    kind: str
+    expected: str
+    expires: bool
+    owner: Owner | None
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttributePlace:
+    """Where an entry is in the index of a declared attribute, and where its hash says it is."""
+
+    index: str
+    score: str
+    place: str
+    field: str
+    value: str
+    stored: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An entry as it is stored, with its places in the indexes.
+
+    Attributes:
+        owner: Whose prefix its key has.
+        memory_id: What its key ends in.
+        fields: Its hash, in the order that the server gives it.
+        places: Its scores in the orders and by type; only those it is in.
+        attributes: Its places by declared attributes.
+    """
+
+    owner: Owner
+    memory_id: str
+    fields: dict[bytes, bytes]
+    places: dict[str, float]
+    attributes: tuple[AttributePlace, ...]
+
+    @property
+    def seen(self) -> bytes:
+        """The hash as it was looked at, in one text; as the scripts make it."""
+        return b"\0".join(part for pair in self.fields.items() for part in pair)
+
+
+class TierInspection:
+    """What stands in a namespace of a server.
+
+    Args:
+        channel: The server.
+        namespace: What every key begins with.
+        others: Namespaces whose keys are left alone, where they begin with this one.
+    """
+
+    def __init__(self, channel: RedisChannel, namespace: str, others: Sequence[str] = ()) -> None:
+        self.channel = channel
+        self.namespace = namespace
+        self._begin = namespace.encode() + b":"
+        self._others = tuple(
+            other.encode() + b":" for other in others if other.startswith(f"{namespace}:")
+        )
+        self._of_agent = re.compile(
+            re.escape(self._begin) + rb"\{([A-Za-z0-9_]*)/([A-Za-z0-9_]*)\}:(.*)", re.DOTALL
+        )
+
+    def scan(self) -> Iterator[list[FoundKey]]:
+        """All keys of the namespace, some at a time; one that is there throughout is among them."""
+        pattern = _GLOB.sub(r"\\\1", self.namespace) + ":*"
+        cursor: Any = 0
+        while True:
+            cursor, names = self.channel.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+            names = [name for name in dict.fromkeys(names) if not name.startswith(self._others)]
+            kinds = self.channel.call_all([("TYPE", name) for name in names])
+            times = self.channel.call_all([("PTTL", name) for name in names])
+            yield [
+                self._found(name, kind.decode(), time >= 0)
+                for name, kind, time in zip(names, kinds, times, strict=True)
+                if kind != b"none"
+            ]
+            if int(cursor) == 0:
+                return
+
+    def _found(self, name: bytes, kind: str, expires: bool) -> FoundKey:
+        match = self._of_agent.fullmatch(name)
+        if match is None:
+            rest = name[len(self._begin) :]
+            return FoundKey(name, kind, _known(_IN_NAMESPACE, rest), expires, None, _text(rest))
+        owner = self._owner(match)
+        expected = "" if owner is None else _known(_IN_AGENT, match[3])
+        return FoundKey(name, kind, expected, expires, owner, _text(match[3]))
+
+    def _owner(self, match: re.Match[bytes]) -> Owner | None:
+        try:
+            run_id, agent_id = decode_id(match[1]), decode_id(match[2])
+        except (ValueError, UnicodeDecodeError):
+            return None
+        if (encode_id(run_id), encode_id(agent_id)) != (match[1].decode(), match[2].decode()):
+            return None
+        return Owner(run_id, agent_id, match[0][: match.start(3)].decode())
+
+    def examine(self, owner: Owner, memory_ids: Sequence[str]) -> list[Examined]:
+        """Look at entries of an agent and at their places; those that are gone are left out."""
+        calls = [
+            ([owner.prefix], list(memory_ids[first : first + AT_ONCE]))
+            for first in range(0, len(memory_ids), AT_ONCE)
+        ]
+        replies = [one for reply in self.channel.run(_EXAMINE, calls) for one in reply]
+        return [
+            _examined(owner, memory_id, reply)
+            for memory_id, reply in zip(memory_ids, replies, strict=True)
+            if reply[0]
+        ]
+
+    def strays(self, owner: Owner, index: str, *, remove: bool = False) -> list[str]:
+        """Memory ids in an index of an agent that do not belong there; also removes them."""
+        cursor: Any = 0
+        strays: list[str] = []
+        while True:
+            cursor, pairs = self.channel.call(
+                "ZSCAN", owner.prefix + index, cursor, "COUNT", _SCANNED
+            )
+            for first in range(0, len(pairs), 2 * AT_ONCE):
+                ids = pairs[first : first + 2 * AT_ONCE : 2]
+                arguments = ["1" if remove else "0", index, *ids]
+                (found,) = self.channel.run(_STRAYS, [([owner.prefix], arguments)])
+                strays += [_text(one) for one in found]
+            if int(cursor) == 0:
+                return list(dict.fromkeys(strays))
+
+    def registry(
+        self, run: str, agents: Sequence[str], now: float, *, mend: bool = False
+    ) -> list[tuple[str, str]]:
+        """Agents of a run, and the run as agent "", that are not listed as they should be.
+
+        Args:
+            run: The run, spelled.
+            agents: Its agents, spelled.
+            now: The time, in seconds since 1970.
+            mend: Whether to list them as they should be.
+
+        Returns:
+            Agent and fault: "unlisted", "empty" or "log".
+        """
+        keys = [f"{self.namespace}:agents:{run}", f"{self.namespace}:runs"]
+        faults: list[tuple[str, str]] = []
+        for first in range(0, max(len(agents), 1), _SCANNED):
+            some = agents[first : first + _SCANNED]
+            arguments = ["1" if mend else "0", self.namespace, run, repr(now), *some]
+            (told,) = self.channel.run(_REGISTRY, [(keys, arguments)])
+            names = [_text(one) for one in told]
+            faults += zip(names[::2], names[1::2], strict=True)
+        return list(dict.fromkeys(faults))
+
+    def listed(self) -> dict[str, list[str]]:
+        """The agents of each run as they are listed, all spelled."""
+        runs = [_text(run) for run in self.channel.call("SMEMBERS", f"{self.namespace}:runs")]
+        return {
+            run: [
+                _text(agent)
+                for agent in self.channel.call("ZRANGE", f"{self.namespace}:agents:{run}", 0, -1)
+            ]
+            for run in runs
+        }
+
+    def notes_of_moves(self) -> dict[str, bytes]:
+        """The notes of moves out of here that were begun and not finished, by their tokens."""
+        noted = self.channel.call("HGETALL", f"{self.namespace}:moving")
+        return {_text(token): agents for token, agents in zip(noted[::2], noted[1::2], strict=True)}
+
+    def ages(self, owner_ids: Sequence[tuple[Owner, str]]) -> list[tuple[int, int] | None]:
+        """Revision and retrieval count of entries; None for those that are not here."""
+        replies = self.channel.call_all(
+            [
+                ("HMGET", owner.prefix + memory_id, "revision", "retrieval_count")
+                for owner, memory_id in owner_ids
+            ]
+        )
+        return [_age(*reply) for reply in replies]
+
+
+def _known(spellings: Sequence[tuple[re.Pattern[bytes], bytes]], rest: bytes) -> str:
+    """The type of the key that is spelled so; empty if there is none."""
+    return next((kind.decode() for spelled, kind in spellings if spelled.fullmatch(rest)), "")
+
+
+def _age(revision: bytes | None, count: bytes | None) -> tuple[int, int] | None:
+    try:
+        return None if revision is None or count is None else (int(revision), int(count))
+    except ValueError:
+        return None
+
+
+def _examined(owner: Owner, memory_id: str, reply: Sequence[Any]) -> Examined:
+    flat, scores, told = reply
+    texts = [_text(one) for one in told]
+    return Examined(
+        owner,
+        memory_id,
+        dict(zip(flat[::2], flat[1::2], strict=True)),
+        {name: float(score) for name, score in zip(_INDEXES, scores, strict=True) if score != b""},
+        tuple(AttributePlace(*texts[first : first + 6]) for first in range(0, len(texts), 6)),
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")

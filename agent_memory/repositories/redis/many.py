@@ -1,0 +1,69 @@
+"""Finds the keys of many agents' entries in one request, by their indexes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.models.redis import agent_prefix, memory_id_of
+from agent_memory.repositories.contract import run_of
+from agent_memory.repositories.redis.sorted_sets import chosen, in_the_way, lookups
+from agent_memory.values.entry import EntryKey, Order, Query
+
+
+def keys_answering(
+    channel: RedisChannel, namespace: str, queries: Sequence[Query]
+) -> list[list[EntryKey]]:
+    """The keys of the entries that answer each of some queries, in the query's order.
+
+    Args:
+        channel: The server.
+        namespace: What every key begins with.
+        queries: What is asked, without conditions on attributes.
+    """
+    replies = _ask(channel, namespace, queries, [0] * len(queries))
+    more = [in_the_way(told, query) for told, query in zip(replies, queries, strict=True)]
+    if any(more):
+        short = [place for place, number in enumerate(more) if number]
+        again = _ask(
+            channel,
+            namespace,
+            [queries[place] for place in short],
+            [more[place] for place in short],
+        )
+        for place, told in zip(short, again, strict=True):
+            replies[place] = told
+    return [
+        [
+            EntryKey(run_of(query), query.agent_id, memory_id_of(name))
+            for name in (chosen(told, query) if told else [])
+        ]
+        for query, told in zip(queries, replies, strict=True)
+    ]
+
+
+def _ask(
+    channel: RedisChannel, namespace: str, queries: Sequence[Query], more: Sequence[int]
+) -> list[list[Sequence[bytes]]]:
+    """What the indexes say to each query; nothing where nothing is wanted."""
+    asked = [
+        [] if query.limit == 0 else lookups(_prefix(namespace, query), query, more=number)
+        for query, number in zip(queries, more, strict=True)
+    ]
+    replies = iter(channel.call_all([command for commands in asked for command in commands]))
+    return [[next(replies) for _ in commands] for commands in asked]
+
+
+def all_keys(
+    channel: RedisChannel, namespace: str, run_id: str, agents: Iterable[str]
+) -> list[EntryKey]:
+    """The keys of all entries of some agents in a run, agent by agent and by step."""
+    queries = [
+        Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
+        for agent_id in dict.fromkeys(agents)
+    ]
+    return [key for keys in keys_answering(channel, namespace, queries) for key in keys]
+
+
+def _prefix(namespace: str, query: Query) -> str:
+    return agent_prefix(namespace, run_of(query), query.agent_id)

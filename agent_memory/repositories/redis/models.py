@@ -1,0 +1,76 @@
+"""What a Redis-OM model of entries is bound to: a tier's repository and the query engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.repositories.contract import Codec, MemoryRepository
+from agent_memory.repositories.redis.tier_search import EXACTLY, TierSearch
+
+
+class ModelBackend:
+    """Sends what Redis-OM asks on the tier's own channel.
+
+    So models share the repositories' connections, their healing and their errors, and Redis-OM
+    gets bytes, which its own client would have to decode.
+
+    Args:
+        store: The repository of the tier.
+        search: Its indexes, and the channel to the server.
+        codec: Codes its contents.
+    """
+
+    def __init__(self, store: MemoryRepository, search: TierSearch, codec: Codec) -> None:
+        self.store = store
+        self.search = search
+        self.decode = codec.decode
+        self._channel = search.channel
+
+    @property
+    def namespace(self) -> str:
+        """What the keys of entries begin with."""
+        return self.search.namespace
+
+    @property
+    def alias(self) -> str:
+        """The index that queries go to."""
+        return self.search.entries.alias
+
+    @property
+    def definition(self) -> Sequence[str]:
+        """The fields of that index, as FT.CREATE takes them."""
+        return self.search.entries.definition.arguments
+
+    @property
+    def attributes(self) -> Sequence[str]:
+        """The declared attributes that the index holds."""
+        return self.search.entries.definition.attributes
+
+    def ensure(self, *, vectors: bool = False) -> None:
+        """See that queries can be answered, of vectors or of all else; else raises.
+
+        Raises:
+            QueryEngineMissing, SearchIndexError, StoreUnavailable: See ``SearchIndex.ensure``.
+        """
+        (self.search.vectors if vectors else self.search.entries).ensure()
+
+    def execute_command(self, *command: Any) -> Any:
+        """Send a command as Redis-OM writes it, and give the answer in bytes."""
+        if command[0] == "FT.SEARCH":
+            return self.search.entries.ask((*command, *EXACTLY))
+        return self._channel.call(*command)
+
+    def nearest(
+        self, condition: str, vector: NDArray[np.float32], k: int
+    ) -> list[tuple[str, float]]:
+        """The keys of the entries nearest to a vector, and their distances."""
+        return [(key, far) for key, far in self.search.nearest(condition, (), vector, k)]
+
+    def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """The hashes under these keys, empty where there is none."""
+        replies = self._channel.call_all([("HGETALL", key) for key in keys])
+        return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]

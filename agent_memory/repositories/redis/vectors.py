@@ -1,0 +1,338 @@
+"""The vectors of agents on a server without a query engine, kept here and checked on every use.
+
+Reading an agent's vectors takes a server 10 us each, ranking them here a tenth of a microsecond.
+So they are kept, by what a query can ask for, and the log of changes that every write extends
+(``redis_scripts``) tells which have to be read anew. The log is asked for in the same round trip
+that reads the entries found, so that where nothing has changed one trip answers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.commands import Command
+from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBounds
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest
+from agent_memory.models.redis import memory_id_of
+from agent_memory.repositories.contract import Probe
+from agent_memory.values.entry import MemoryType, Query
+from agent_memory.values.forking import after_fork
+
+MAX_BYTES = 256 * 1024**2
+"""How many bytes of vectors a process keeps for each tier."""
+
+_FIELDS = (
+    *("embedding", "encoder_version", "step_number", "timestamp", "importance_score"),
+    "memory_type",
+)
+_TYPE_CODES = {kind.value.encode(): float(code) for code, kind in enumerate(MemoryType)}
+_STEP, _TIME, _IMPORTANCE, _TYPE = range(4)
+_FIRST_ROOM = 64  # rows
+_BARE = 2_000  # bytes that an agent without vectors takes
+_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED = b"+", b"-", b"!"
+_MARKS = {_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED}
+
+_GroupKey = tuple[int | None, int]
+
+
+class VectorCache:
+    """Keeps the vectors of the agents that were asked about last. Threads may share it.
+
+    Args:
+        channel: The server.
+        max_bytes: How many bytes of vectors to keep; those of one agent are kept at any rate.
+    """
+
+    def __init__(self, channel: RedisChannel, max_bytes: int = MAX_BYTES) -> None:
+        self._channel = channel
+        self._max_bytes = max_bytes
+        self._renew()
+        after_fork(self._renew)
+
+    def of(self, prefix: str) -> AgentVectors:
+        """The vectors of an agent; to be used with their lock held.
+
+        Args:
+            prefix: What all keys of the agent begin with.
+        """
+        with self._lock:
+            agent = self._agents.get(prefix)
+            if agent is None:
+                agent = self._agents[prefix] = AgentVectors(self._channel, prefix)
+            self._agents.move_to_end(prefix)
+            return agent
+
+    @property
+    def size(self) -> int:
+        """How many bytes of vectors are kept."""
+        with self._lock:
+            return sum(agent.size for agent in self._agents.values())
+
+    def make_room(self) -> None:
+        """Drop the vectors of those that were asked about longest ago, if there are too many."""
+        with self._lock:
+            kept = sum(agent.size for agent in self._agents.values())
+            while kept > self._max_bytes and len(self._agents) > 1:
+                _, dropped = self._agents.popitem(last=False)
+                kept -= dropped.size
+
+    def _renew(self) -> None:
+        # In a forked child too: another thread may have been in the middle of a change.
+        self._lock = threading.Lock()
+        self._agents: OrderedDict[str, AgentVectors] = OrderedDict()
+
+
+class AgentVectors:
+    """The vectors of one agent's entries in one tier, as of some record of its log.
+
+    Args:
+        channel: The server.
+        prefix: What all keys of the agent begin with.
+    """
+
+    def __init__(self, channel: RedisChannel, prefix: str) -> None:
+        self.lock = threading.Lock()
+        self._channel = channel
+        self._prefix = prefix
+        # The last record of the log that was heeded, an empty one where there was no log; None:
+        # what is kept here is of no moment.
+        self._seen: list[Any] | None = None
+        # In bytes; kept beside the groups, which another thread may be changing when it is read.
+        self.size = 0
+        self._empty()
+
+    def nearest(self, query: Query, probe: Probe) -> dict[str, float | None]:
+        """The ids of the nearest of each version and width, and of all that do not compare.
+
+        Returns:
+            Cosines by memory id; see ``MemoryRepository.nearest``.
+        """
+        found: dict[str, float | None] = {}
+        for (version, width), group in self._groups.items():
+            leads = probe.lead(version, width) != 0.0
+            found |= group.nearest(query, None if leads else probe.at(version, width))
+        self._measure()
+        return found
+
+    def _measure(self) -> None:
+        self.size = _BARE + sum(group.size for group in self._groups.values())
+
+    def news(self) -> Command:
+        """The command that reads the log from the last record that was heeded."""
+        changes = f"{self._prefix}changes"
+        if not self._seen:
+            return ("XREVRANGE", changes, "+", "-", "COUNT", 1)
+        return ("XRANGE", changes, self._seen[0], "+")
+
+    def heed(self, records: Sequence[Any]) -> bool:
+        """Bring the vectors up to date.
+
+        Args:
+            records: The answer to ``news``.
+
+        Returns:
+            Whether there was anything to heed.
+        """
+        seen = self._seen
+        if seen is not None and len(records) == 1 and records[0] == seen:
+            return False
+        if seen == [] and not records and self._channel.call("EXISTS", f"{self._prefix}steps"):
+            # Stored before there were logs, and not changed since: any change leaves a record, but
+            # the removal of all.
+            return False
+        # Whatever interrupts what follows, the next question does it again from the start.
+        self._seen = None
+        if seen and records and records[0] == seen:
+            self._follow({record for _, (_, record) in records[1:]})
+        else:
+            # The log does not reach back to what is kept here: there was none, it was cut, or it
+            # was begun anew.
+            self._load()
+        self._seen = records[-1] if records else []
+        self._measure()
+        return True
+
+    def _follow(self, records: set[bytes]) -> None:
+        # Of those that went and came again while nobody asked, the ids alone would tell nothing.
+        if _ANY_MAY_HAVE_CHANGED in records or {_MANY_CAME, _MANY_WENT} <= records:
+            self._load()
+            return
+        changed = {name for record in records - _MARKS for name in record.split()}
+        if records & _MARKS:
+            there = set(self._stored_ids())
+            here = {name.encode() for name in self._group_of}
+            changed |= there ^ here
+        names = sorted(changed)
+        self._take(names, self._read(names))
+
+    def _load(self) -> None:
+        names = self._stored_ids()
+        replies = self._read(names)
+        self._empty()
+        self._take(names, replies)
+
+    def _stored_ids(self) -> list[bytes]:
+        ids: list[bytes] = self._channel.call("ZRANGE", f"{self._prefix}steps", 0, -1)
+        return ids
+
+    def _read(self, names: Sequence[bytes]) -> list[Any]:
+        prefix = self._prefix.encode()
+        return self._channel.call_all([("HMGET", prefix + name, *_FIELDS) for name in names])
+
+    def _take(self, names: Sequence[bytes], replies: Sequence[Any]) -> None:
+        groups: dict[_GroupKey, list[tuple[str, NDArray[np.float32], list[float]]]] = {}
+        for raw, reply in zip(names, replies, strict=True):
+            name = memory_id_of(raw)
+            if any(field is not None for field in reply):
+                vector = _vector(reply[0])
+                version = None if reply[1] is None else _number(reply[1], int)
+                row = (name, vector, _attributes(reply[2:]))
+                groups.setdefault((version, len(vector)), []).append(row)
+            self._drop(name)
+        for key, rows in groups.items():
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group(key[1])
+            group.add(rows)
+            self._group_of.update((name, key) for name, _, _ in rows)
+
+    def _drop(self, name: str) -> None:
+        key = self._group_of.pop(name, None)
+        if key is not None:
+            group = self._groups[key]
+            group.remove(name)
+            if not group.names:
+                del self._groups[key]
+
+    def _empty(self) -> None:
+        self._groups: dict[_GroupKey, _Group] = {}
+        self._group_of: dict[str, _GroupKey] = {}
+
+
+class _Group:
+    """Vectors of one version and width, and what their entries can be asked by."""
+
+    def __init__(self, width: int) -> None:
+        self.names: list[str] = []
+        self._places: dict[str, int] = {}
+        self._units = np.empty((_FIRST_ROOM, width), np.float32)
+        self._attributes = np.empty((_FIRST_ROOM, 4))
+        self._bounds: CosineBounds | None = None
+        self._bounded = 0  # rows when bounds were last looked for
+        self._was_asked = False
+
+    @property
+    def size(self) -> int:
+        bounds = 0 if self._bounds is None else self._bounds.size
+        return self._units.nbytes + self._attributes.nbytes + bounds
+
+    def add(self, rows: Sequence[tuple[str, NDArray[np.float32], list[float]]]) -> None:
+        """Add rows whose names are not here."""
+        first, count = len(self.names), len(self.names) + len(rows)
+        if count > len(self._units):
+            room = max(count, 2 * len(self._units))
+            self._units = _grown(self._units, room, first)
+            self._attributes = _grown(self._attributes, room, first)
+        self._units[first:count] = as_units(np.stack([vector for _, vector, _ in rows]))
+        self._attributes[first:count] = [attributes for _, _, attributes in rows]
+        if self._bounds is not None:
+            self._bounds.put(first, self._units[first:count])
+        for place, (name, _, _) in enumerate(rows, first):
+            self.names.append(name)
+            self._places[name] = place
+
+    def remove(self, name: str) -> None:
+        """Remove a row; the last one moves into the gap."""
+        place, last = self._places.pop(name), self.names.pop()
+        if place < len(self.names):
+            end = len(self.names)
+            self.names[place] = last
+            self._places[last] = place
+            self._units[place], self._attributes[place] = self._units[end], self._attributes[end]
+            if self._bounds is not None:
+                self._bounds.move(end, place)
+
+    def nearest(self, query: Query, asked: NDArray[np.float32] | None) -> dict[str, float | None]:
+        among = self._answering(query)
+        if asked is None:
+            places = range(len(self.names)) if among is None else among
+            return dict.fromkeys(self.names[place] for place in places)
+        units, unit = self._units[: len(self.names)], as_unit(asked)
+        if query.limit is not None and (bounds := self._usable_bounds()) is not None:
+            among = bounds.candidates(unit, query.limit, len(units), among)
+        ranked = nearest(units, unit, self.names, query.limit, among)
+        return {self.names[place]: cosine for place, cosine in ranked}
+
+    def _usable_bounds(self) -> CosineBounds | None:
+        """Bounds of the cosines of all rows; none of few, nor for who asks but once."""
+        count, width = len(self.names), self._units.shape[1]
+        due = self._was_asked and count >= max(FEWEST, 2 * self._bounded)
+        if due and NARROWEST <= width <= WIDEST:
+            bounds = CosineBounds(self._units[:count])
+            self._bounds, self._bounded = bounds if bounds.is_tight else None, count
+        self._was_asked = True
+        return self._bounds
+
+    def _answering(self, query: Query) -> NDArray[np.intp] | None:
+        """The rows that answer a query; None for all."""
+        columns = self._attributes[: len(self.names)]
+        chosen: NDArray[np.bool_] | None = None
+        for column, bounds in (
+            (_STEP, query.steps),
+            (_TIME, query.times),
+            (_IMPORTANCE, query.importance),
+        ):
+            if bounds is not None:
+                values = columns[:, column]
+                within = (values >= _bound(bounds[0])) & (values <= _bound(bounds[1]))
+                chosen = within if chosen is None else chosen & within
+        if query.memory_type is not None:
+            same = columns[:, _TYPE] == _TYPE_CODES[query.memory_type.value.encode()]
+            chosen = same if chosen is None else chosen & same
+        return None if chosen is None or chosen.all() else np.flatnonzero(chosen)
+
+
+def _bound(bound: float) -> float:
+    # A step may be an int beyond any double.
+    try:
+        return float(bound)
+    except OverflowError:
+        return float("inf") if bound > 0 else float("-inf")
+
+
+def _grown(rows: NDArray[Any], room: int, used: int) -> NDArray[Any]:
+    grown = np.empty((room, rows.shape[1]), rows.dtype)
+    grown[:used] = rows[:used]
+    return grown
+
+
+def _vector(stored: bytes | None) -> NDArray[np.float32]:
+    """A stored vector; an empty one where there is none, or one that cannot be read.
+
+    Such an entry is given whatever its likeness, and reading it tells what is wrong with it.
+    """
+    if stored is None or len(stored) % 4:
+        return np.zeros(0, np.float32)
+    vector = np.frombuffer(stored, "<f4")
+    return vector if np.isfinite(vector).all() else np.zeros(0, np.float32)
+
+
+def _attributes(fields: Iterable[bytes | None]) -> list[float]:
+    step, timestamp, importance, kind = fields
+    numbers = [_number(field, float) for field in (step, timestamp, importance)]
+    known = [float("nan") if number is None else number for number in numbers]
+    return [*known, _TYPE_CODES.get(kind or b"", -1.0)]
+
+
+def _number(field: bytes | None, kind: type[Any]) -> Any:
+    try:
+        return None if field is None else kind(field)
+    except ValueError:
+        return None

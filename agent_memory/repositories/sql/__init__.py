@@ -1,0 +1,1 @@
+"""Long-term memory: rows, their schema, and the statements that reach them."""

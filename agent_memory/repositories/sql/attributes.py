@@ -1,0 +1,160 @@
+"""Declared attributes in SQL: which they are, their indexes, and the conditions on them.
+
+Every entry has the values of the declared paths in its column ``attributes``, a JSON object.
+Whoever stores reads in the same transaction which paths are declared, so that one who declares
+more does not have to be known to the others. What was stored before a declaration is completed in
+batches; only then do queries use the column. In SQLite each path has an index on the expression
+that reads it; elsewhere, and for a path that JSON cannot quote, the repository looks at contents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from agent_memory.models.ltm import LtmModels
+from agent_memory.repositories.sql.statements import table_of
+from agent_memory.values.attributes import Condition
+
+BATCH = 1_000
+"""How many entries are completed in one transaction."""
+
+_EXACT = 2**53  # up to here an int is a double
+_MARGIN = 1e-12  # SQLite may read a JSON number off by its last place
+
+
+def declared(connection: Connection, models: LtmModels) -> dict[str, bool]:
+    """The declared paths, and whether every entry has their values."""
+    column = models.DeclaredAttribute
+    return {row.path: row.is_complete for row in connection.execute(
+        select(column.path, column.is_complete))}  # fmt: skip
+
+
+def declare(connection: Connection, models: LtmModels, paths: Iterable[str]) -> None:
+    """Declare paths that are not, and make their indexes."""
+    known = declared(connection, models)
+    new = [path for path in paths if path not in known]
+    if new:
+        rows = [{"path": path, "is_complete": False} for path in new]
+        connection.execute(insert(table_of(models.DeclaredAttribute)), rows)
+    for path in without_index(connection, models, [*known, *new]):
+        connection.exec_driver_sql(_index_on(models, path))
+
+
+def without_index(connection: Connection, models: LtmModels, paths: Iterable[str]) -> list[str]:
+    """The paths that should have an index and have none, as after a copy of the table."""
+    if connection.dialect.name != "sqlite":
+        return []
+    made = {
+        name
+        for (name,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'index'"
+        )
+    }
+    return [path for path in paths if _quotable(path) and _index_name(models, path) not in made]
+
+
+def set_complete(connection: Connection, models: LtmModels, paths: Iterable[str]) -> None:
+    """Note that every entry has the values of some paths."""
+    column = models.DeclaredAttribute
+    connection.execute(update(column).where(column.path.in_(list(paths))).values(is_complete=True))
+
+
+def rows_after(connection: Connection, models: LtmModels, row: int) -> Sequence[Row[Any]]:
+    """A batch of entries in the order of their rows, with what tells their contents; locks them."""
+    entry = models.LtmEntry
+    statement = (
+        select(
+            *(entry.id, entry.step_number, entry.contents, entry.attributes),
+            *(entry.embedding, entry.embedding_coding.label("embedding_coding")),
+        )
+        .where(entry.id > row)
+        .order_by(entry.id)
+        .limit(BATCH)
+        .with_for_update()
+    )
+    return connection.execute(statement).all()
+
+
+def set_attributes(
+    connection: Connection, models: LtmModels, changes: Mapping[int, dict[str, Any]]
+) -> None:
+    """Store the attributes of entries, by their rows."""
+    table = table_of(models.LtmEntry)
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("row"))
+        .values(attributes=bindparam("values", type_=table.c.attributes.type))
+    )
+    if changes:
+        connection.execute(
+            statement, [{"row": row, "values": values} for row, values in changes.items()]
+        )
+
+
+def conditions(
+    connection: Connection, models: LtmModels, wanted: Mapping[str, Condition]
+) -> list[ColumnElement[bool]]:
+    """What an index can tell of conditions; entries that meet them meet these, and some others."""
+    if connection.dialect.name != "sqlite":
+        return []
+    complete = declared(connection, models)
+    found = (
+        _condition(models, path, condition)
+        for path, condition in wanted.items()
+        if complete.get(path) and _quotable(path)
+    )
+    told = [condition for condition in found if condition is not None]
+    # The indexes leave out entries without attributes, and are used only by those who do as well.
+    return [models.LtmEntry.attributes.is_not(None), *told] if told else []
+
+
+def _condition(models: LtmModels, path: str, condition: Condition) -> ColumnElement[bool] | None:
+    # Part of the statement's text, since an index is used only for the very same expression.
+    place: Any = bindparam(None, f'$."{path}"', literal_execute=True)
+    value: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, place)
+    if isinstance(condition, str):
+        return value == condition if condition.isprintable() else None
+    if condition is None:
+        return None
+    least, greatest = condition if isinstance(condition, tuple) else (condition, condition)
+    # Whatever is left out here is left to a look at contents.
+    bounds = []
+    if abs(least) <= _EXACT:
+        bounds.append(value >= least - _MARGIN * abs(least))
+    if abs(greatest) <= _EXACT:
+        bounds.append(value <= greatest + _MARGIN * abs(greatest))
+    return and_(*bounds) if bounds else None
+
+
+def _index_name(models: LtmModels, path: str) -> str:
+    digest = hashlib.blake2b(path.encode(), digest_size=6).hexdigest()
+    return f"ix_{table_of(models.LtmEntry).name}_attribute_{digest}"
+
+
+def _index_on(models: LtmModels, path: str) -> str:
+    place = f'$."{path}"'.replace("'", "''")
+    return (
+        f"CREATE INDEX IF NOT EXISTS {_index_name(models, path)} "
+        f"ON {table_of(models.LtmEntry).name} (agent_ref, json_extract(attributes, '{place}')) "
+        "WHERE attributes IS NOT NULL"
+    )
+
+
+def _quotable(path: str) -> bool:
+    """Whether JSON paths can name a path: they know no way to quote what JSON escapes."""
+    return json.dumps(path) == f'"{path}"'

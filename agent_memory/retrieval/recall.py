@@ -1,0 +1,84 @@
+"""Asks every tier, from the top down, and gives each entry once.
+
+A move writes below before it removes above, so that an entry on its way is seen at least once;
+of two copies the richer tier's is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from agent_memory.tiers.expiry import Shown
+from agent_memory.values.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+
+
+def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
+    """Answer a query from all tiers.
+
+    Args:
+        tiers: The tiers, richest first.
+        query: What is asked; it names its run.
+
+    Returns:
+        The entries in the query's order, each with the richest tier that holds it.
+    """
+    hits = _richest((repository, repository.find(query)) for repository in tiers)
+    stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
+    if stale:
+        whole = replace(query, limit=None)  # others take their places
+        hits = _richest((repository, repository.find(whole)) for repository in tiers)
+        stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
+        hits = [hit for hit in hits if hit.entry.key not in stale]
+    sort_key = SORT_KEYS[query.order]
+    hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.order in DESCENDING)
+    return hits if query.limit is None else hits[: query.limit]
+
+
+def fetch(tiers: Sequence[Shown], keys: Sequence[EntryKey]) -> list[Hit]:
+    """Get entries by key from whichever tier holds them, in the order of the keys.
+
+    Args:
+        tiers: The tiers, richest first.
+        keys: The entries; those that are stored nowhere are left out.
+    """
+    found: dict[EntryKey, Hit] = {}
+    for repository in tiers:
+        missing = [key for key in keys if key not in found]
+        if missing:
+            for entry in repository.get_many(missing):
+                found[entry.key] = Hit(entry, repository.tier)
+    return [found[key] for key in keys if key in found]
+
+
+def left_behind(
+    tiers: Sequence[Shown], query: Query, found: Mapping[EntryKey, Tier]
+) -> set[EntryKey]:
+    """Entries that answer a query by a copy which a move left below when it was killed.
+
+    The entry above may have changed since, and not answer any more. Only then is it not found
+    above, so that the copy is met.
+
+    Args:
+        tiers: The tiers, richest first.
+        query: What is asked.
+        found: Where each entry that answers was found.
+    """
+    if query.importance is None and query.pinned is None and not query.attributes:
+        return set()  # nothing else of an entry changes
+    stale: set[EntryKey] = set()
+    for place, above in enumerate(tiers[:-1]):
+        below = {tier.tier for tier in tiers[place + 1 :]}
+        keys = [key for key, tier in found.items() if tier in below]
+        if keys and above.open_moves():
+            stale |= {entry.key for entry in above.get_many(keys)}
+    return stale
+
+
+def _richest(answers: Iterable[tuple[Shown, list[MemoryEntry]]]) -> list[Hit]:
+    found: dict[EntryKey, Hit] = {}
+    for repository, entries in answers:
+        for entry in entries:
+            found.setdefault(entry.key, Hit(entry, repository.tier))
+    return list(found.values())

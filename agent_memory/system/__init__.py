@@ -1,0 +1,1 @@
+"""A whole memory: one agent, all agents; learning, checking, backups, erasure."""

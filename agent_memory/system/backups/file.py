@@ -1,0 +1,305 @@
+"""The file of a backup: a SQLite database, and behind it a checksum over all of it.
+
+    the database | "agent-memory backup " | SHA-256, 32 bytes
+
+SQLite opens it as it is. Its tables are those of ``_SCHEMA``; an entry is a row with its place and
+its fields in MessagePack, contents and vector as the tiers code them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgpack
+
+from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
+from agent_memory.models.ltm_vectors import code_vector, decode_vector
+from agent_memory.repositories.contract import Codec
+from agent_memory.values.contents import bounds_of, is_coded
+from agent_memory.values.entry import MemoryEntry
+
+FORMAT = 1
+"""Of the file, in its ``user_version``."""
+SPOOL = -1
+"""Stands for the tier of what waited in the spool."""
+
+_MAGIC = b"agent-memory backup "
+_DIGEST = 32
+_READ_AT_ONCE = 1 << 20  # bytes
+_ROWS_AT_ONCE = 500
+_SCHEMA = (
+    "CREATE TABLE head (name TEXT PRIMARY KEY, value)",
+    """CREATE TABLE entries (
+        number INTEGER PRIMARY KEY, tier INTEGER NOT NULL, run TEXT NOT NULL, agent TEXT NOT NULL,
+        memory_id TEXT NOT NULL, spooled_at REAL, fields BLOB NOT NULL, UNIQUE (run, memory_id)
+    )""",
+    "CREATE TABLE unreadable (place TEXT, why TEXT, at REAL, stored BLOB)",
+    """CREATE TABLE runs (
+        name TEXT PRIMARY KEY, parent TEXT, fork_step INTEGER, seed TEXT, status TEXT,
+        created_at REAL
+    )""",
+    """CREATE TABLE versions (
+        id INTEGER PRIMARY KEY, name TEXT, kind TEXT, status TEXT, format INTEGER,
+        created_at REAL, parent_id INTEGER, tolerances TEXT, metrics TEXT, feature_schema BLOB,
+        dictionary BLOB, weights BLOB
+    )""",
+    """CREATE TABLE tombstones (
+        run TEXT, memory_id TEXT, forgotten_at REAL, released_at REAL,
+        PRIMARY KEY (run, memory_id)
+    )""",
+    "CREATE TABLE attributes (path TEXT PRIMARY KEY)",
+)
+
+
+class SavedEntry(NamedTuple):
+    """An entry in a backup.
+
+    Attributes:
+        tier: The tier it was in, 0 to 2; ``SPOOL`` if it waited.
+        run: Its run.
+        agent: Its agent.
+        memory_id: Its id.
+        fields: All else; see ``fields_of``.
+        spooled_at: When it was acknowledged, if it waited, in seconds since 1970.
+    """
+
+    tier: int
+    run: str
+    agent: str
+    memory_id: str
+    fields: bytes
+    spooled_at: float | None = None
+
+
+def fields_of(entry: MemoryEntry, contents: bytes) -> bytes:
+    """All of an entry but its key.
+
+    Args:
+        entry: The entry.
+        contents: Its contents as its tier codes them.
+    """
+    vector = (None, None) if entry.embedding is None else code_vector(entry.embedding)
+    # Coded contents know their bounds themselves.
+    coded = is_coded(contents) or entry.error_bounds is None
+    bounds = None if coded else dict(entry.error_bounds or {})
+    packed: bytes = msgpack.packb(
+        [
+            *(entry.step_number, entry.timestamp, entry.memory_type.value, entry.importance_score),
+            *(entry.compression_level, entry.retrieval_count, entry.creation_time),
+            *(entry.last_access_time, entry.revision, entry.encoder_version, *vector, contents),
+            *(bounds, entry.pinned),
+        ]
+    )
+    return packed
+
+
+def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
+    """The entry that was saved.
+
+    Raises:
+        EncodingError: Its code is not there, or it was made by a newer version.
+    """
+    try:
+        saved_fields = msgpack.unpackb(saved.fields)
+        head, tail = saved_fields[:8], saved_fields[8:]
+        step, timestamp, kind, importance, level, count, created, accessed = head
+        revision, version, coding, coded, stored, bounds, pinned = tail
+        vector = None if coded is None else decode_vector(coding, coded)
+        contents = codec.decode(stored, step, vector)
+        return MemoryEntry(
+            memory_id=saved.memory_id,
+            run_id=saved.run,
+            agent_id=saved.agent,
+            step_number=step,
+            timestamp=timestamp,
+            memory_type=kind,
+            contents=contents,
+            importance_score=importance,
+            compression_level=level,
+            retrieval_count=count,
+            creation_time=created,
+            last_access_time=accessed,
+            embedding=vector,
+            encoder_version=version,
+            revision=revision,
+            error_bounds=bounds_of(contents, bounds),
+            pinned=pinned,
+        )
+    except EncodingError as error:
+        raise EncodingError(f"entry {saved.memory_id} of the backup: {error}") from error
+    except (ValueError, TypeError, InvalidEntry) as error:
+        raise EncodingError(
+            f"entry {saved.memory_id} of the backup cannot be read ({error!r:.200})"
+        ) from error
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[sqlite3.Connection]:
+    """Write a backup: it takes its name when the block ends, whole and on disk, or never.
+
+    Args:
+        path: The file; one that is there is replaced at that moment.
+
+    Raises:
+        StoreUnavailable: It cannot be written, or another process is writing it.
+    """
+    draft = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("ab") as lock:
+            _lock(lock.fileno(), path)
+            # What a backup that was killed has left.
+            os.truncate(draft, 0)
+            try:
+                with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+                    _begin(connection)
+                    yield connection
+                    connection.execute("COMMIT")
+                _seal(draft)
+                draft.replace(path)
+                _sync_folder(path.parent)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailable(
+            f"the backup {path} cannot be written ({error}); nothing stands under its name that "
+            "did not before: check the folder, its permissions and the room on its disk"
+        ) from error
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreUnavailable(f"another process is writing the backup {path}") from error
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    # Nobody sees the file before it is whole, and is synced as a whole then.
+    connection.execute("PRAGMA journal_mode=OFF")
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute(f"PRAGMA user_version={FORMAT}")
+    connection.execute("BEGIN")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+
+
+def _seal(draft: Path) -> None:
+    digest = _digest_of(draft, draft.stat().st_size)
+    with draft.open("ab") as file:
+        file.write(_MAGIC + digest)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put_entries(connection: sqlite3.Connection, entries: Sequence[SavedEntry]) -> None:
+    """Save entries; one that is saved already stays as it is, unless it was met in the spool."""
+    connection.executemany(
+        "INSERT INTO entries (tier, run, agent, memory_id, fields, spooled_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run, memory_id) DO UPDATE SET"
+        " tier = excluded.tier, agent = excluded.agent, fields = excluded.fields,"
+        " spooled_at = excluded.spooled_at WHERE entries.tier = -1",
+        entries,
+    )
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+class Backup:
+    """A backup that was read through from end to end and is whole.
+
+    Args:
+        path: The file.
+
+    Raises:
+        EncodingError: It is no backup, is damaged or cut off, or was made by a newer version.
+        StoreUnavailable: It is not there, or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.digest = _verified(path).hex()
+            # It is never written to, and its last bytes are not SQLite's.
+            self._connection = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True
+            )
+            (made_by,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"the backup {path} cannot be read ({error})") from error
+        if made_by > FORMAT:
+            self.close()
+            raise EncodingError(
+                f"the backup {path} was made by a newer version of agent-memory: upgrade this one"
+            )
+
+    def entries(self, tier: int) -> Iterator[list[SavedEntry]]:
+        """The entries of a tier, some at a time."""
+        asked = (
+            "SELECT number, tier, run, agent, memory_id, fields, spooled_at FROM entries"
+            " WHERE tier = ? AND number > ? ORDER BY number LIMIT ?"
+        )
+        last = -1
+        while rows := self._connection.execute(asked, (tier, last, _ROWS_AT_ONCE)).fetchall():
+            last = rows[-1][0]
+            yield [SavedEntry(*row[1:]) for row in rows]
+
+    def count(self, tier: int) -> int:
+        """How many entries of a tier there are."""
+        asked = "SELECT COUNT(*) FROM entries WHERE tier = ?"
+        (count,) = self._connection.execute(asked, (tier,)).fetchone()
+        return int(count)
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """The rows of one of the small tables."""
+        found = self._connection.execute(f"SELECT * FROM {name}")  # noqa: S608 - named by code
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def _verified(path: Path) -> bytes:
+    end = len(_MAGIC) + _DIGEST
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - end, 0))
+        tail = file.read()
+    if size <= end or not tail.startswith(_MAGIC):
+        raise EncodingError(f"{path} is no backup of a memory, or the end of it is missing")
+    digest = _digest_of(path, size - end)
+    if digest != tail[len(_MAGIC) :]:
+        raise EncodingError(f"the backup {path} is damaged (its checksum differs): use another")
+    return digest
+
+
+def _digest_of(path: Path, size: int) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (part := file.read(min(_READ_AT_ONCE, size))):
+            digest.update(part)
+            size -= len(part)
+    return digest.digest()

@@ -1,0 +1,227 @@
+"""Restores a backup into a memory, be its engines other ones than those it was made of.
+
+Everything is added under its own key, so that a restore that was killed is begun again and ends
+the same: a note beside long-term memory tells that the memory is half restored, and from what.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+
+from agent_memory.errors import MemoryNotEmpty, StoreUnavailable
+from agent_memory.models.ltm import ltm_models
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.sql.encoders import ACTIVE
+from agent_memory.repositories.sql.tables import LongTermTables, refuse_conflicts
+from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, entry_of
+from agent_memory.system.backups.saving import PLACES, Progress
+from agent_memory.system.checking.quarantine import Quarantine, SetAside
+from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.whole import inspections
+from agent_memory.system.resources import Resources
+from agent_memory.tiers.spool import file_beside
+from agent_memory.values.entry import EntryKey, MemoryEntry
+
+_ORDER = (2, 1, 0, SPOOL)
+# What waited is restored into short-term memory, where it was to go.
+_TIER_OF = {2: 2, 1: 1, 0: 0, SPOOL: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReceipt:
+    """What was restored.
+
+    Attributes:
+        file: The backup.
+        entries: How many entries, by where they were: "spool", "stm", "im", "ltm".
+        unreadable: How many things could not be read when the backup was made; their bytes were
+            set aside again, where there is a place for them.
+        versions: The versions of the encoder that it brought.
+        differing: Entries that were read again afterwards and are not as they were saved: they
+            were forgotten here, a newer copy was here, or they are gone. Empty: verified.
+    """
+
+    file: Path
+    entries: Mapping[str, int]
+    unreadable: int
+    versions: tuple[int, ...]
+    differing: tuple[EntryKey, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        """Whether every entry was read again and is as it was saved."""
+        return not self.differing
+
+
+def restore(
+    backup: Backup,
+    resources: Resources,
+    *,
+    into_existing: bool = False,
+    progress: Progress | None = None,
+) -> RestoreReceipt:
+    """Restore a backup that was verified; see ``AgentMemorySystem.restore``."""
+    note = _Note(file_beside(resources.deployment, "restoring"), backup)
+    restoring = _Restoring(backup, resources, progress)
+    if not note.resumes() and not into_existing and not restoring.target_is_empty():
+        raise MemoryNotEmpty(
+            f"the memory of {resources.deployment.path} and its server holds something already: "
+            "restore into an empty one, or say that the backup shall be added to it "
+            "(into_existing=True, --into-existing)"
+        )
+    restoring.refuse_conflicts()
+    note.write()
+    receipt = restoring.all()
+    note.remove()
+    return receipt
+
+
+class _Note:
+    """Tells that a memory is half restored, and from which backup.
+
+    Args:
+        file: Where it lies; None: nowhere, where a memory ends with its process.
+        backup: The backup.
+    """
+
+    def __init__(self, file: Path | None, backup: Backup) -> None:
+        self._file = file
+        self._backup = backup
+
+    def resumes(self) -> bool:
+        """Whether a restore of the same backup was broken off here.
+
+        Raises:
+            MemoryNotEmpty: One of another was.
+        """
+        if self._file is None or not self._file.is_file():
+            return False
+        found = self._file.read_text().strip()
+        if found not in ("", self._backup.digest):
+            raise MemoryNotEmpty(
+                f"the restore of another backup was broken off here ({self._file}): restore that "
+                "one to its end, or begin with an empty memory"
+            )
+        return True
+
+    def write(self) -> None:
+        """Note it, on disk when this returns."""
+        if self._file is None:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("w") as file:
+                file.write(self._backup.digest)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreUnavailable(f"{self._file} cannot be written ({error})") from error
+
+    def remove(self) -> None:
+        """Take the note back."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+
+class _Restoring:
+    """One restore under way."""
+
+    def __init__(self, backup: Backup, resources: Resources, progress: Progress | None) -> None:
+        self._backup = backup
+        self._resources = resources
+        self._progress = progress
+        self._codec = Judge(resources).codec
+        self._tables = LongTermTables(
+            resources.engine, ltm_models(resources.config.ltm_config.table_prefix)
+        )
+        self._done = 0
+        self._versions = backup.table("versions")
+
+    def target_is_empty(self) -> bool:
+        """Whether nothing is in the memory."""
+        entries = any(tier.runs() for tier in self._resources.tiers)
+        _, spool = self._resources.intake.status()
+        waiting = spool is not None and spool.entries > 0
+        return not entries and not waiting and self._tables.is_empty
+
+    def refuse_conflicts(self) -> None:
+        """See that no other version stands under the number of one that is to come."""
+        refuse_conflicts(self._tables.conflicts(self._versions))
+
+    def all(self) -> RestoreReceipt:
+        """Restore all of it."""
+        attributes = [row["path"] for row in self._backup.table("attributes")]
+        self._tables.restore(
+            self._backup.table("runs"),
+            self._versions,
+            self._backup.table("tombstones"),
+            attributes,
+        )
+        self._declare(attributes)
+        # What is exact stays exact, also once there is a code that would take some of it.
+        self._resources.codes.use_none()
+        differing = [key for place in _ORDER for key in self._restore_entries(place)]
+        unreadable = self._set_aside()
+        for row in self._versions:
+            if row["status"] == ACTIVE:
+                self._tables.activate(row["id"])
+        for row in self._versions:
+            if row["dictionary"] is not None:
+                self._resources.use_code(row["id"])  # which keeps a copy beside the entries
+        self._resources.refresh_encoder()
+        self._resources.use_code(self._resources.encoders.current.version)
+        return RestoreReceipt(
+            self._backup.path,
+            {name: self._backup.count(place) for place, name in PLACES.items()},
+            unreadable,
+            tuple(row["id"] for row in self._versions if row["weights"] is not None),
+            tuple(differing),
+        )
+
+    def _declare(self, attributes: Sequence[str]) -> None:
+        for inspection in inspections(self._resources):
+            declared = DeclaredAttributes(inspection.channel, inspection.namespace, attributes)
+            declared.announce()
+        for tier in self._resources.tiers:
+            tier.declare_attributes()
+
+    def _restore_entries(self, place: int) -> Iterator[EntryKey]:
+        """Restore the entries of a place; gives the keys of those that are not as they were."""
+        repository = self._resources.tiers[_TIER_OF[place]]
+        for batch in self._backup.entries(place):
+            entries = list(self._decoded(batch))
+            repository.add_many(entries)
+            yield from self._differing(repository, entries)
+            self._done += len(entries)
+            if self._progress is not None:
+                self._progress("entries restored", self._done)
+
+    def _decoded(self, batch: Sequence[SavedEntry]) -> Iterator[MemoryEntry]:
+        for saved in batch:
+            yield entry_of(saved, self._codec)
+
+    @staticmethod
+    def _differing(
+        repository: MemoryRepository, entries: Sequence[MemoryEntry]
+    ) -> Iterator[EntryKey]:
+        keys = [entry.key for entry in entries]
+        stored = {entry.key: entry for entry in repository.get_readable(keys)}
+        for entry in entries:
+            if stored.get(entry.key) != entry:
+                yield entry.key
+
+    def _set_aside(self) -> int:
+        kept = self._backup.table("unreadable")
+        file = file_beside(self._resources.deployment, "aside")
+        if file is not None:
+            quarantine = Quarantine(file)
+            for row in kept:
+                stored = msgpack.unpackb(row["stored"])
+                quarantine.put(SetAside(row["place"], row["why"], row["at"], stored))
+        return len(kept)

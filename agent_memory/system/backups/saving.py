@@ -1,0 +1,295 @@
+"""Saves a whole memory in one file, beside a live run.
+
+The tiers are read from the top down, the spool first: an entry that moves meanwhile is met at least
+once, and of two copies the first, which is the richer, is saved. Long-term memory is read at one
+moment at the end, so that every entry that was acknowledged before is in the file, whatever moved.
+What was forgotten since it was read is taken out again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from agent_memory.errors import EncodingError
+from agent_memory.models.ltm import ltm_models
+from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
+from agent_memory.repositories.contract import clearing_marks
+from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.redis.inspection import Examined, Owner, TierInspection
+from agent_memory.repositories.sql.inspection import LongTermInspection, StoredRow
+from agent_memory.repositories.sql.tables import LongTermTables
+from agent_memory.system.backups.file import (
+    SPOOL,
+    Backup,
+    SavedEntry,
+    being_written,
+    fields_of,
+    put_entries,
+)
+from agent_memory.system.checking.quarantine import Quarantine
+from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.whole import inspections
+from agent_memory.system.resources import Resources
+from agent_memory.tiers.spool import decoded, file_beside, spool_of
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.values.file_names import checked_path
+
+Progress = Callable[[str, int], object]
+"""Called with what is dealt with, and how many of it so far."""
+
+PLACES = {SPOOL: "spool", 0: "stm", 1: "im", 2: "ltm"}
+"""What the places of entries are called in receipts."""
+_AT_ONCE = 500
+# Entries of the tiers above, and such as waited, whose key, agent or run was ever forgotten.
+_SUSPECTS = """
+    SELECT number, entries.run, agent, entries.memory_id, tier, spooled_at, released_at, 1
+    FROM entries JOIN tombstones USING (run, memory_id) WHERE tier < 2
+    UNION ALL
+    SELECT number, entries.run, entries.agent, entries.memory_id, tier, spooled_at, released_at, 0
+    FROM marks JOIN tombstones USING (run, memory_id)
+    JOIN entries ON entries.run = marks.run AND entries.agent = marks.agent WHERE tier < 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReceipt:
+    """What a backup holds.
+
+    Attributes:
+        file: Where it is.
+        entries: How many entries, by where they were: "spool", "stm", "im", "ltm".
+        unreadable: How many entries cannot be read; the file holds their bytes all the same.
+        versions: The versions of the encoder in it.
+        forgotten: How many were forgotten while it was made, and are not in it.
+        stored_bytes: The size of the file.
+        digest: SHA-256 of what it holds, in hexadecimal digits.
+        begun_at: When it was begun, in seconds since 1970: what was acknowledged before is in it.
+    """
+
+    file: Path
+    entries: Mapping[str, int]
+    unreadable: int
+    versions: tuple[int, ...]
+    forgotten: int
+    stored_bytes: int
+    digest: str
+    begun_at: float
+
+
+def save(resources: Resources, path: str | Path, progress: Progress | None = None) -> BackupReceipt:
+    """Save a memory in a file; see ``AgentMemorySystem.backup``."""
+    file = checked_path(path).expanduser().absolute()
+    begun = resources.clock()
+    with being_written(file) as connection:
+        saving = _Saving(resources, connection, progress)
+        saving.head(begun)
+        saving.spool()
+        for inspection, tier in zip(inspections(resources), (Tier.STM, Tier.IM), strict=True):
+            saving.tier(inspection, tier)
+        versions = saving.long_term()
+        saving.set_aside()
+        forgotten = saving.without_forgotten()
+    with closing(Backup(file)) as whole:
+        return BackupReceipt(
+            file,
+            {name: whole.count(place) for place, name in PLACES.items()},
+            saving.unreadable,
+            versions,
+            forgotten,
+            file.stat().st_size,
+            whole.digest,
+            begun,
+        )
+
+
+class _Saving:
+    """One backup under way."""
+
+    def __init__(
+        self, resources: Resources, connection: sqlite3.Connection, progress: Progress | None
+    ) -> None:
+        self._resources = resources
+        self._connection = connection
+        self._progress = progress
+        self._codec = Judge(resources).codec
+        self._above = inspections(resources)
+        models = ltm_models(resources.config.ltm_config.table_prefix)
+        self._below = LongTermInspection(resources.engine, models)
+        self._tables = LongTermTables(resources.engine, models)
+        self._done = 0
+        self.unreadable = 0
+
+    def head(self, begun: float) -> None:
+        """Save what the file is."""
+        told = {"made_of": "agent-memory", "begun_at": begun}
+        self._connection.executemany("INSERT INTO head VALUES (?, ?)", told.items())
+
+    def spool(self) -> None:
+        """Save what waits."""
+        spool = spool_of(self._resources.config, self._resources.deployment)
+        if spool is None or not spool.exists:
+            return
+        with closing(spool):
+            for waiting in spool.all_waiting():
+                try:
+                    entry = decoded(waiting)
+                except EncodingError as error:
+                    self._keep(f"{spool.file}, entry {waiting.number}", str(error),
+                               {"entry": waiting.coded})  # fmt: skip
+                    continue
+                self._put(
+                    [self._saved(SPOOL, entry, self._codec.encode(entry), waiting.spooled_at)]
+                )
+
+    def tier(self, inspection: TierInspection, tier: Tier) -> None:
+        """Save a tier in Redis: all hashes of entries, be they in an index or not."""
+        for batch in inspection.scan():
+            found: defaultdict[Owner, list[str]] = defaultdict(list)
+            for key in batch:
+                if key.owner is not None and key.expected == key.kind == "hash":
+                    found[key.owner].append(key.rest)
+            for owner, ids in found.items():
+                self._put(
+                    [
+                        saved
+                        for one in inspection.examine(owner, ids)
+                        for saved in self._of_hash(one, tier)
+                    ]
+                )
+        declared = DeclaredAttributes(inspection.channel, inspection.namespace, ())
+        self._put_attributes(declared.all_paths())
+
+    def long_term(self) -> tuple[int, ...]:
+        """Save long-term memory as it is at one moment; gives the versions of the encoder."""
+        execute = self._connection.execute
+        with self._tables.at_one_moment() as connection:
+            for rows in self._below.snapshot(connection):
+                self._put([saved for row in rows for saved in self._of_row(row)])
+            versions = self._tables.versions(connection)
+            for table, found in (("runs", self._tables.runs(connection)), ("versions", versions)):
+                for row in found:
+                    names = ", ".join(row)
+                    marks = ", ".join(f":{name}" for name in row)
+                    execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", row)  # noqa: S608 - named by code
+            self._connection.executemany(
+                "INSERT INTO tombstones VALUES (:run, :memory_id, :forgotten_at, :released_at)",
+                self._tables.tombstones(connection),
+            )
+            self._put_attributes(self._tables.attributes(connection))
+        return tuple(row["id"] for row in versions if row["weights"] is not None)
+
+    def set_aside(self) -> None:
+        """Save what was set aside."""
+        file = file_beside(self._resources.deployment, "aside")
+        for kept in () if file is None else Quarantine(file):
+            self._keep(kept.place, kept.why, kept.stored, kept.at)
+
+    def without_forgotten(self) -> int:
+        """Take out what was forgotten since it was read; gives how many that were."""
+        self._note_marks()
+        suspects = self._connection.execute(_SUSPECTS)
+        doomed: set[int] = set()
+        while rows := suspects.fetchmany(_AT_ONCE):
+            read = {row[0]: EntryKey(*row[1:4]) for row in rows if row[4] != SPOOL}
+            there = self._there(list(read.values()))
+            doomed |= {number for number, key in read.items() if key not in there}
+            doomed |= {row[0] for row in rows if row[4] == SPOOL and _is_stale(*row[5:])}
+        self._connection.executemany(
+            "DELETE FROM entries WHERE number = ?", [(number,) for number in doomed]
+        )
+        return len(doomed)
+
+    def _note_marks(self) -> None:
+        """Note what the clearing of each agent, and of its run, would be noted under."""
+        execute = self._connection.execute
+        execute("CREATE TEMP TABLE marks (run TEXT, agent TEXT, memory_id TEXT)")
+        owners = execute("SELECT DISTINCT run, agent FROM entries WHERE tier < 2").fetchall()
+        for run, agent in owners:
+            for mark in (*clearing_marks(run), *clearing_marks(run, [agent])):
+                execute("INSERT INTO marks VALUES (?, ?, ?)", (run, agent, mark.memory_id))
+
+    # -- what is in the file ------------------------------------------------------------------
+
+    def _there(self, keys: Sequence[EntryKey]) -> set[EntryKey]:
+        """Those that are in a tier now; asked from the top down, so that none is missed."""
+        there: set[EntryKey] = set()
+        for inspection in self._above:
+            owners = [
+                (Owner(*key[:2], agent_prefix(inspection.namespace, *key[:2])), key.memory_id)
+                for key in keys
+            ]
+            ages = inspection.ages(owners)
+            there |= {key for key, age in zip(keys, ages, strict=True) if age is not None}
+        found = self._below.ages([(key.run_id, key.agent_id, key.memory_id) for key in keys])
+        return there | {EntryKey(*key) for key in found}
+
+    def _of_hash(self, one: Examined, tier: Tier) -> Iterator[SavedEntry]:
+        place = (
+            f"{tier.name}, run {one.owner.run_id!r}, agent {one.owner.agent_id!r}, "
+            f"entry {one.memory_id}"
+        )
+        try:
+            stored = one.fields.get(b"contents", b"")
+            entry = hash_to_entry(one.fields, self._codec.decode(stored, step_of(one.fields)))
+        except EncodingError as error:
+            fields = {
+                name.decode("utf-8", "backslashreplace"): value
+                for name, value in one.fields.items()
+            }
+            self._keep(place, str(error), fields)
+            return
+        yield self._saved(tier, entry, stored)
+
+    def _of_row(self, row: StoredRow) -> Iterator[SavedEntry]:
+        try:
+            entry = row.entry(self._codec)
+        except EncodingError as error:
+            place = f"LTM, run {row.run_id!r}, agent {row.agent_id!r}, entry {row.memory_id}"
+            named = {"run_id": row.run_id, "agent_id": row.agent_id, "type": row.memory_type}
+            self._keep(place, str(error), dict(row.columns) | named)
+            return
+        yield self._saved(Tier.LTM, entry, row.columns["contents"])
+
+    @staticmethod
+    def _saved(
+        tier: int, entry: MemoryEntry, contents: bytes, spooled_at: float | None = None
+    ) -> SavedEntry:
+        fields = fields_of(entry, contents)
+        return SavedEntry(
+            int(tier), entry.run_id, entry.agent_id, entry.memory_id, fields, spooled_at
+        )
+
+    def _put(self, entries: Sequence[SavedEntry]) -> None:
+        put_entries(self._connection, entries)
+        self._done += len(entries)
+        if self._progress is not None and entries:
+            self._progress("entries saved", self._done)
+
+    def _put_attributes(self, paths: Sequence[str]) -> None:
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO attributes VALUES (?)", [(path,) for path in paths]
+        )
+
+    def _keep(
+        self, place: str, why: str, stored: Mapping[str, Any], at: float | None = None
+    ) -> None:
+        self.unreadable += at is None
+        kept = msgpack.packb(dict(stored), use_bin_type=True)
+        when = self._resources.clock() if at is None else at
+        self._connection.execute(
+            "INSERT INTO unreadable VALUES (?, ?, ?, ?)", (place, why, when, kept)
+        )
+
+
+def _is_stale(spooled_at: float, released_at: float | None, by_key: int) -> bool:
+    """Whether what waited was forgotten after that, as ``intake`` judges it."""
+    # A mark that was never released is that of a clearing which was killed before it began.
+    return bool(by_key) if released_at is None else spooled_at <= released_at

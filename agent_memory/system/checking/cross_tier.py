@@ -1,0 +1,236 @@
+"""Looks for entries in two tiers, for forgotten ones that are there, and for broken moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from agent_memory.errors import CommandRefused
+from agent_memory.models.redis import agent_prefix
+from agent_memory.repositories.redis.inspection import Owner, TierInspection
+from agent_memory.repositories.sql.inspection import LongTermInspection
+from agent_memory.system.checking.job import Job
+from agent_memory.tiers.demotion import Passage
+from agent_memory.values.check_report import Kind
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+
+_REPAIR = "agent-memory check --repair"
+_LOOKS = 3  # how often what looks wrong is looked at again
+_PAUSE = 1.0  # seconds between looks: an entry on its way stands in two tiers for milliseconds
+_AT_ONCE = 2_000  # suspects that are looked at again together
+_BROKEN_AFTER = 300.0  # seconds after which a move that was not finished never will be
+_AHEAD = 600.0  # seconds: more than honest clocks differ
+
+
+class _Twice(NamedTuple):
+    """An entry that was met in two tiers, and its revision and retrieval count in each."""
+
+    key: EntryKey
+    upper: Tier
+    lower: Tier
+    ages: tuple[tuple[int, int], tuple[int, int]]
+
+
+class Crossings:
+    """What is wrong between tiers.
+
+    Args:
+        job: The check it belongs to.
+        above: Short-term and intermediate memory, beneath.
+        below: Long-term memory, beneath.
+        passages: The ways down.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        above: tuple[TierInspection, TierInspection],
+        below: LongTermInspection,
+        passages: Sequence[Passage],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._job = job
+        self._above = above
+        self._below = below
+        self._passages = passages
+        self._sleep = sleep
+        self._twice: list[_Twice] = []
+        self._forgotten: list[tuple[Tier, EntryKey]] = []
+
+    # -- entries ------------------------------------------------------------------------------
+
+    def look(self, tier: Tier, entries: Sequence[MemoryEntry]) -> None:
+        """Look for entries of a tier above in the tiers below, and among what was forgotten."""
+        keys = [entry.key for entry in entries]
+        self._twice += self._met_twice(tier, keys)
+        forgotten = self._job.resources.ltm.forgotten(keys) if keys else {}
+        self._forgotten += [(tier, key) for key, at in forgotten.items() if at is None]
+        if len(self._twice) + len(self._forgotten) >= _AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look again at what looked wrong; tell and mend what still does."""
+        twice, self._twice = self._twice, []
+        forgotten, self._forgotten = self._forgotten, []
+        for _ in range(_LOOKS):
+            if not (twice or forgotten):
+                return
+            self._sleep(_PAUSE)
+            again = {
+                found
+                for upper in {one.upper for one in twice}
+                for found in self._met_twice(upper, [o.key for o in twice if o.upper is upper])
+            }
+            twice = [one for one in twice if one in again]
+            forgotten = [one for one in forgotten if self._is_forgotten(*one)]
+        for one in twice:
+            self._tell_twice(one)
+        for tier, key in forgotten:
+            self._tell_forgotten(tier, key)
+
+    def look_at_forgotten_rows(self) -> None:
+        """Look for rows of long-term memory that were forgotten."""
+        for row in self._below.forgotten_rows():
+            self._tell_forgotten(Tier.LTM, EntryKey(*row))
+
+    def _met_twice(self, upper: Tier, keys: Sequence[EntryKey]) -> list[_Twice]:
+        if not keys:
+            return []
+        # From the top down: one that moves meanwhile is met below, where it is alone.
+        here = self._ages(upper, keys)
+        met = []
+        for lower in (Tier.IM, Tier.LTM):
+            if lower > upper:
+                there = self._ages(lower, keys)
+                met += [
+                    _Twice(key, upper, lower, (here[key], there[key]))
+                    for key in keys
+                    if key in here and key in there
+                ]
+        return met
+
+    def _ages(self, tier: Tier, keys: Sequence[EntryKey]) -> dict[EntryKey, tuple[int, int]]:
+        if tier is Tier.LTM:
+            found = self._below.ages([(key.run_id, key.agent_id, key.memory_id) for key in keys])
+            return {EntryKey(*key): age for key, age in found.items()}
+        inspection = self._above[tier]
+        places = [
+            (Owner(*key[:2], agent_prefix(inspection.namespace, *key[:2])), key.memory_id)
+            for key in keys
+        ]
+        ages = inspection.ages(places)
+        return {key: age for key, age in zip(keys, ages, strict=True) if age is not None}
+
+    def _tell_twice(self, one: _Twice) -> None:
+        repaired = self._job.repair and self._keep_one(one)
+        self._job.findings.add(
+            Kind.TWICE,
+            f"{one.upper.name} and {one.lower.name}, {_named(one.key)}",
+            "stands in two tiers and is not on its way; questions are given the upper one",
+            _REPAIR,
+            repaired=repaired,
+        )
+
+    def _keep_one(self, one: _Twice) -> bool:
+        """Remove one of the two: the older, or of equals the upper, as after a move."""
+        upper, lower = one.ages
+        tier = one.lower if upper > lower else one.upper
+        repository = self._job.resources.tiers[tier]
+        # Removed only as it was seen: what changes or moves meanwhile stays.
+        copies = repository.get_readable([one.key])
+        if [(copy.revision, copy.retrieval_count) for copy in copies] != [
+            lower if tier is one.lower else upper
+        ]:
+            return False
+        other = one.upper if tier is one.lower else one.lower
+        if not self._job.resources.tiers[other].get_readable([one.key]):
+            return False
+        return all(repository.remove_copied(copies))
+
+    def _is_forgotten(self, tier: Tier, key: EntryKey) -> bool:
+        forgotten = self._job.resources.ltm.forgotten([key])
+        return forgotten.get(key, 0.0) is None and key in self._ages(tier, [key])
+
+    def _tell_forgotten(self, tier: Tier, key: EntryKey) -> None:
+        if self._job.repair:
+            self._job.resources.tiers[tier].remove_many([key])
+        self._job.findings.add(
+            Kind.FORGOTTEN,
+            f"{tier.name}, {_named(key)}",
+            "was forgotten for good, and is there",
+            f"{_REPAIR}, which removes it",
+            repaired=self._job.repair,
+        )
+
+    # -- tombstones and moves -----------------------------------------------------------------
+
+    def look_at_tombstones(self) -> None:
+        """Look for forgotten keys that are to be released at a time that is far ahead."""
+        now = self._job.resources.clock()
+        closed = self._below.closed_ahead(now + _AHEAD)
+        for run_id, memory_id in closed:
+            if self._job.repair:
+                self._job.resources.ltm.release([EntryKey(run_id, "", memory_id)], now)
+            self._job.findings.add(
+                Kind.TOMBSTONE,
+                f"LTM, run {run_id!r}, entry {memory_id}",
+                "was released under a clock that was ahead: what is stored under it is refused",
+                _REPAIR,
+                repaired=self._job.repair,
+            )
+
+    def look_at_moves(self) -> None:
+        """Look for moves that were broken off; finish them as upkeep does."""
+        for way, inspection in zip(self._passages, self._above, strict=True):
+            self._drop_unreadable_notes(inspection)
+            broken = self._broken(inspection)
+            if broken and self._job.repair:
+                way.settle()
+            for token in broken:
+                self._job.findings.add(
+                    Kind.MOVE,
+                    f"{way.source.tier.name}, move {token}",
+                    "was broken off, and its note is left",
+                    "agent-memory maintain",
+                    repaired=self._job.repair and token not in self._broken(inspection),
+                )
+
+    def _broken(self, inspection: TierInspection) -> list[str]:
+        begun = self._job.resources.clock() - _BROKEN_AFTER
+        notes = self._notes(inspection)
+        return [
+            token
+            for token, note in notes.items()
+            if _is_note(token, note) and int(token.partition("-")[0], 16) / 1000 < begun
+        ]
+
+    def _drop_unreadable_notes(self, inspection: TierInspection) -> None:
+        for token, note in self._notes(inspection).items():
+            if not _is_note(token, note):
+                place = f"{inspection.namespace}, note {token} of a move"
+                means = "cannot be read, and keeps upkeep from settling moves"
+                done = self._job.keep(place, means, {"token": token, "note": note})
+                if done:
+                    inspection.channel.call("HDEL", f"{inspection.namespace}:moving", token)
+                self._job.findings.add(Kind.MOVE, place, means, _REPAIR, repaired=done)
+
+    def _notes(self, inspection: TierInspection) -> dict[str, bytes]:
+        try:
+            return inspection.notes_of_moves()
+        except CommandRefused:
+            return {}  # the key is of a wrong type, which is told with the keys
+
+
+def _is_note(token: str, note: bytes) -> bool:
+    try:
+        int(token.partition("-")[0], 16)
+        return all(len(agent) == 2 for agent in json.loads(note))
+    except (ValueError, TypeError):
+        return False
+
+
+def _named(key: EntryKey) -> str:
+    return f"run {key.run_id!r}, agent {key.agent_id!r}, entry {key.memory_id}"

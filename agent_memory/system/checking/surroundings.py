@@ -1,0 +1,154 @@
+"""Checks what lies around the tiers: folder, spool, versions of the encoder, query engine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from agent_memory.compression.fitted.artifact import from_bytes
+from agent_memory.connections.embedded.manifest import read_manifest
+from agent_memory.connections.folder_record import check_folder
+from agent_memory.embeddings.encoder import FittedEncoder
+from agent_memory.errors import EncodingError, MemoryStoreError, SearchIndexError, StoreUnavailable
+from agent_memory.repositories.redis.tier_search import TierSearch
+from agent_memory.system.checking.job import Job
+from agent_memory.system.checking.validation import Judge
+from agent_memory.tiers.spool import Spool, decoded, spool_of
+from agent_memory.values.check_report import Kind
+from agent_memory.values.entry import Tier
+
+_REPAIR = "agent-memory check --repair"
+_ROUNDS = 3  # how often a number is compared that changes while others store
+
+
+def check_folder_records(job: Job) -> None:
+    """Look at what the folder records of how it was made."""
+    where = job.resources.deployment
+    if where.engine != "embedded":
+        return
+    job.looked("folder records", 2)
+    try:
+        check_folder(job.resources.config, where)
+        read_manifest(where.path)
+    except MemoryStoreError as error:
+        job.findings.add(Kind.FOLDER, str(where.path), str(error), "as the message says")
+
+
+def check_spool(job: Job) -> None:
+    """Store what waits, if that is to be mended, and look at what cannot be stored."""
+    resources = job.resources
+    spool = spool_of(resources.config, resources.deployment)
+    if spool is None or not spool.exists:
+        return
+    with contextlib.closing(spool):
+        if job.repair:
+            try:
+                resources.intake.replay()
+            except MemoryStoreError as error:
+                job.findings.unfinished.append(f"what waits in {spool.file}: {error}")
+        try:
+            _check_waiting(job, spool)
+        except StoreUnavailable as error:
+            job.findings.add(
+                Kind.SPOOL, str(spool.file), str(error), "restore the file, or move it"
+            )
+
+
+def _check_waiting(job: Job, spool: Spool) -> None:
+    for waiting in spool.all_waiting():
+        job.looked("entries in the spool", 1)
+        try:
+            decoded(waiting)
+        except EncodingError as error:
+            place = f"{spool.file}, entry {waiting.number}"
+            done = job.keep(place, str(error), {"entry": waiting.coded})
+            if done:
+                spool.done([waiting.number])
+            told = f"{error}; its bytes are in {job.aside}" if done else str(error)
+            by_hand = f"{_REPAIR}, which sets it aside"
+            job.findings.add(Kind.SPOOL, place, told, by_hand, repaired=done)
+    refused = spool.status().refused
+    if refused:
+        job.findings.add(
+            Kind.SPOOL,
+            str(spool.file),
+            f"{refused} entries were refused by the server, and wait",
+            f"see the column refused; then {_REPAIR}",
+        )
+
+
+def check_versions(job: Job, judge: Judge) -> None:
+    """Look at every registered version of the encoder; to be called when all entries were met."""
+    versions = job.resources.versions
+    for record in versions.records():
+        if record.version == 0:
+            continue
+        job.looked("versions of the encoder", 1)
+        with_vector = judge.without_encoder.pop(record.version, 0)
+        coded = judge.without_code.pop(record.version, 0)
+        weights, code = versions.artifact(record.version), versions.code(record.version)
+        if weights is None and (with_vector or coded):
+            _tell_version(job, record.version, "is not registered", with_vector, coded)
+            continue
+        try:
+            if weights is not None:
+                FittedEncoder.from_bytes(weights)
+            if code is not None:
+                from_bytes(code)
+        except EncodingError as error:
+            _tell_version(job, record.version, f"is damaged ({error})", with_vector, coded)
+        else:
+            if coded:
+                _tell_version(job, record.version, "has no code of contents", 0, coded)
+    # Those that nobody has ever noted in long-term memory, or of a code that is not read.
+    for version in sorted({*judge.without_encoder, *judge.without_code}):
+        with_vector, coded = judge.without_encoder[version], judge.without_code[version]
+        _tell_version(job, version, "is not registered", with_vector, coded)
+
+
+def _tell_version(job: Job, version: int, what: str, with_vector: int, coded: int) -> None:
+    job.findings.add(
+        Kind.VERSION,
+        f"version {version} of the encoder",
+        f"{what}; the vectors of {with_vector} entries are not compared, and the contents of "
+        f"{coded} cannot be read; they stay as they are",
+        "restore its row from a backup"
+        if coded
+        else "restore its row from a backup, or: agent-memory encoder reencode",
+    )
+
+
+def check_search(job: Job, namespaces: Mapping[Tier, str]) -> None:
+    """Look whether the indexes of the query engine hold every entry."""
+    resources = job.resources
+    if not resources.redis_engine.has_query_engine:
+        return
+    for tier, search in resources.search.items():
+        if not search.entries.stands:
+            continue
+        job.looked("indexes of the query engine", 1)
+        why = _search_fault(job, tier, search)
+        if why is None:
+            continue
+        repaired = False
+        if job.repair:
+            try:
+                search.rebuild()
+                repaired = _search_fault(job, tier, search) is None
+            except SearchIndexError as error:
+                job.findings.unfinished.append(str(error))
+        place = f"{tier.name}, index {search.entries.alias} of {namespaces[tier]}"
+        job.findings.add(Kind.SEARCH, place, why, _REPAIR, repaired=repaired)
+
+
+def _search_fault(job: Job, tier: Tier, search: TierSearch) -> str | None:
+    repository = job.resources.tiers[tier]
+    told = ""
+    for _ in range(_ROUNDS):
+        before = sum(repository.count(run_id) for run_id in repository.runs())
+        held = search.entries.documents()
+        after = sum(repository.count(run_id) for run_id in repository.runs())
+        if held is None or min(before, after) <= held <= max(before, after):
+            return None
+        told = f"holds {held} of {after} entries: find() leaves some out, or finds what is gone"
+    return told

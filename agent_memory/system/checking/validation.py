@@ -1,0 +1,182 @@
+"""Judges entries that were read: their vectors, and whose fault it is that one cannot be read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.int8_grid import on_int8_grid
+from agent_memory.embeddings.ranking import with_lead
+from agent_memory.embeddings.registry import UNTRAINED
+from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
+from agent_memory.system.resources import Resources
+from agent_memory.values.contents import CodedContents, code_named_by
+from agent_memory.values.entry import MemoryEntry
+
+# Machines differ in the last places of a product, and the int8 grid by one step of 127.
+_ALIKE = 0.999  # the cosine of a vector and of what its encoder makes of the same contents
+
+
+class Judge:
+    """Judges entries of one memory.
+
+    Args:
+        resources: What is open.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        # As the tiers read: what is readable there is no fault here.
+        self.codec = ContentsCodec(
+            codes=resources.codes, most_read=resources.config.max_entry_bytes
+        )
+        self._in_use: set[int] = set()
+        self.without_encoder: Counter[int] = Counter()
+        """How many entries were met whose vector names a version that is not there."""
+        self.without_code: Counter[int] = Counter()
+        """How many entries were met whose contents need a code that is not there."""
+
+    def lacks_code(self, contents: object) -> bool:
+        """Whether stored contents cannot be read because their version's code is not there.
+
+        That is no fault of the entry, which stays as it is; it is counted.
+        """
+        try:
+            version = code_named_by(contents) if isinstance(contents, bytes) else None
+        except EncodingError:
+            return False
+        if version is None or version not in self._known_versions():
+            return False  # a number that is damaged itself names no version
+        try:
+            self._resources.codes.code(version)
+        except EncodingError:
+            self.without_code[version] += 1
+            return True
+        return False
+
+    def _known_versions(self) -> set[int]:
+        return {record.version for record in self._resources.versions.records()}
+
+    def vectors(self, entries: Sequence[MemoryEntry]) -> dict[int, str]:
+        """What is wrong with vectors, by the place of their entries among those given."""
+        wrong: dict[int, str] = {}
+        self._note_widths(entries)
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for place, entry in enumerate(entries):
+            told = _version_told(entry)
+            if told != entry.encoder_version:
+                wrong[place] = f"one of version {told}, as its contents tell, but named another"
+            elif entry.embedding is not None and entry.encoder_version is not None:
+                groups[entry.encoder_version].append(place)
+        for version, places in groups.items():
+            encoder = self._resources.encoders.encoder(version)
+            if encoder is None:
+                self.without_encoder[version] += len(places)
+            else:
+                wrong |= self._of_encoder(encoder, entries, places)
+        return wrong
+
+    def _of_encoder(
+        self, encoder: Encoder, entries: Sequence[MemoryEntry], places: Sequence[int]
+    ) -> dict[int, str]:
+        wrong: dict[int, str] = {}
+        comparable = []
+        for place in places:
+            fault = self._width_fault(entries[place], encoder)
+            if fault:
+                wrong[place] = fault
+            elif fault is None and _is_exact(entries[place]):
+                comparable.append(place)
+        made = _made(encoder, [entries[place] for place in comparable])
+        for place, vector in zip(comparable, made, strict=True):
+            if vector is not None and not _alike(encoder, entries[place], vector):
+                wrong[place] = "not what its encoder makes of its contents"
+        return wrong
+
+    def _note_widths(self, entries: Sequence[MemoryEntry]) -> None:
+        untrained = self._resources.encoders.encoder(UNTRAINED)
+        for entry in entries:
+            if entry.encoder_version == UNTRAINED and entry.embedding is not None and untrained:
+                level = entry.compression_level
+                if len(entry.embedding) == untrained.widths.at(level):
+                    self._in_use.add(level)
+
+    def _width_fault(self, entry: MemoryEntry, encoder: Encoder) -> str | None:
+        """What is wrong with a vector's width; empty if it may be that of another configuration.
+
+        The version that needs no training makes vectors as wide as each process is configured.
+        """
+        width, level = encoder.widths.at(entry.compression_level), entry.compression_level
+        found = 0 if entry.embedding is None else len(entry.embedding)
+        if found == width:
+            return None
+        known = entry.encoder_version != UNTRAINED or found in (*encoder.widths,)
+        return f"{found} numbers in place of {width}" if known or level in self._in_use else ""
+
+    def with_new_vector(self, entry: MemoryEntry) -> MemoryEntry | None:
+        """The entry with a vector made anew; None if it cannot be.
+
+        Of the version it names, if that is there, else of the one that is used now. Where it is
+        only named wrong, it is named right.
+        """
+        version = _version_told(entry)
+        if version != entry.encoder_version:
+            return replace(entry, encoder_version=version)
+        if version is None or self._resources.encoders.encoder(version) is None:
+            version = self._resources.encoders.current.version
+        try:
+            (made,) = self._resources.compression.embed([entry], version)
+        except MemoryStoreError:
+            return None
+        return made
+
+
+def _version_told(entry: MemoryEntry) -> int | None:
+    """The version of an entry's vector, as its contents tell, or else as the entry says."""
+    contents = entry.contents
+    if isinstance(contents, CodedContents) and contents.beside_vector:
+        return contents.version
+    return entry.encoder_version
+
+
+def _is_exact(entry: MemoryEntry) -> bool:
+    return not isinstance(entry.contents, CodedContents) and not entry.error_bounds
+
+
+def _made(encoder: Encoder, entries: Sequence[MemoryEntry]) -> list[NDArray[np.float32] | None]:
+    """What an encoder makes of entries, as wide as their levels; None where it makes nothing."""
+    if not entries:
+        return []
+    try:
+        vectors = encoder.encode([entry.contents for entry in entries])
+    except InvalidEntry:
+        if len(entries) == 1:
+            return [None]
+        return [vector for entry in entries for vector in _made(encoder, [entry])]
+    return [
+        _at_level(encoder, vector, entry.compression_level)
+        for entry, vector in zip(entries, vectors, strict=True)
+    ]
+
+
+def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDArray[np.float32]:
+    carried = encoder.carry(vector, encoder.widths.at(level))
+    return on_int8_grid(carried) if level == 2 else carried
+
+
+def _alike(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
+    """Whether a vector is the one that was made, as far as likeness can tell."""
+    if entry.embedding is None:
+        return True
+    both = np.stack([entry.embedding, made]).astype(np.float64)
+    one, other = with_lead(both, encoder.lead(len(made)))
+    lengths = float(np.sqrt(one @ one) * np.sqrt(other @ other))
+    if not lengths:
+        return not one.any() and not other.any()
+    return bool(one @ other >= _ALIKE * lengths)

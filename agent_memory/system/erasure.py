@@ -1,0 +1,248 @@
+"""Forgets on demand, wherever it is, and gives a receipt of what was found, where and how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from agent_memory.connections.rewriting import rewrite_database, rewrite_server
+from agent_memory.connections.sql import place_of
+from agent_memory.errors import RunHasForks
+from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.retrieval.recall import recall
+from agent_memory.system.resources import Resources
+from agent_memory.tiers.forgetting import (
+    AGENTS_AT_ONCE,
+    Removed,
+    forget_agents,
+    forget_keys,
+    note_clearing,
+)
+from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
+
+_ROUNDS = 3  # how often what is found again is forgotten again
+
+
+@dataclass(frozen=True, slots=True)
+class ForgettingReceipt:
+    """What a call of ``AgentMemorySystem.forget`` has removed.
+
+    Attributes:
+        what: What was asked, in words.
+        run_id: Of which run.
+        agents: Whose memories, as far as any were found.
+        entries: How many memories.
+        removed: How many copies of them, by where they were: "spool", "stm", "im", "ltm".
+        forgotten_at: When the call began, in seconds since 1970: what was stored before is gone.
+        encoder_versions: The versions of the encoder that learned from these agents, and may have
+            learned from what was forgotten. Their weights keep what they learned.
+        untold_versions: Versions that learned from states which were given to them, or came as a
+            file: nobody noted whose those were.
+        remaining: What was looked for in every tier after it was removed, and found: it was
+            stored anew meanwhile under the same id. Empty: verified.
+        rewritten: The files that were written anew by ``scrub``.
+        not_rewritten: Those that were not, and why.
+    """
+
+    what: str
+    run_id: str
+    agents: tuple[str, ...]
+    entries: int
+    removed: Mapping[str, int]
+    forgotten_at: float
+    encoder_versions: tuple[int, ...] = ()
+    untold_versions: tuple[int, ...] = ()
+    remaining: tuple[EntryKey, ...] = ()
+    rewritten: tuple[str, ...] = ()
+    not_rewritten: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verified(self) -> bool:
+        """Whether nothing of it was found afterwards."""
+        return not self.remaining
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one way of forgetting came to."""
+
+    agents: tuple[str, ...]
+    entries: int
+    removed: Removed
+    remaining: tuple[EntryKey, ...]
+    spooled: int
+
+
+class Erasure:
+    """Forgets agents, runs, entries and answers to queries. Raises, and never half succeeds.
+
+    Args:
+        resources: What is open.
+        run_id: The run.
+    """
+
+    def __init__(self, resources: Resources, run_id: str) -> None:
+        self._resources = resources
+        self._run_id = run_id
+        self._tiers = resources.tiers
+        self._clock = resources.clock
+
+    def run(self) -> ForgettingReceipt:
+        """Forget the whole run.
+
+        Raises:
+            RunHasForks: Other runs were forked from it, and stand on what it remembers.
+        """
+        begun = self._clock()
+        forks = self._tiers[2].forks(self._run_id)
+        if forks:
+            named = ", ".join(repr(name) for name in forks)
+            raise RunHasForks(
+                f"run {self._run_id!r} was not forgotten: {named} were forked from it; forget "
+                "those first"
+            )
+        note_clearing(self._tiers[2], self._run_id, None, self._clock)
+        spooled = self._drop(lambda _: True)
+        agents = sorted({agent for tier in self._tiers for agent in tier.agents(self._run_id)})
+        outcome = self._agents(agents, spooled)
+        return self._receipt(f"run {self._run_id!r}", begun, outcome, learned=self._learned())
+
+    def agent(self, agent_id: str) -> ForgettingReceipt:
+        """Forget all that an agent of the run remembers."""
+        begun = self._clock()
+        note_clearing(self._tiers[2], self._run_id, [agent_id], self._clock)
+        spooled = self._drop(lambda entry: entry.agent_id == agent_id)
+        outcome = self._agents([agent_id], spooled)
+        what = f"agent {agent_id!r} of run {self._run_id!r}"
+        return self._receipt(what, begun, outcome, learned=self._learned((agent_id,)))
+
+    def memory(self, memory_id: str, agent_id: str | None) -> ForgettingReceipt:
+        """Forget one entry; of no agent in particular: whoever's it is."""
+        begun = self._clock()
+        agents = self._everyone() if agent_id is None else [agent_id]
+        keys = [EntryKey(self._run_id, agent, memory_id) for agent in agents]
+        # A key is forgotten as that of its run, so that one which nobody has is refused too.
+        outcome = self._keys(keys or [EntryKey(self._run_id, "nobody", memory_id)])
+        what = f"memory {memory_id} of run {self._run_id!r}"
+        return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
+
+    def answers(self, query: Query) -> ForgettingReceipt:
+        """Forget what ``recall`` answers a query with, and what waits in the spool and would."""
+        begun = self._clock()
+        spooled = InMemoryRepository(Tier.STM)
+        spooled.add_many([entry for _, entry in self._spooled()])
+        keys = [hit.entry.key for hit in recall((spooled, *self._tiers), query)]
+        outcome = self._keys(keys)
+        what = f"what {query} finds"
+        return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
+
+    def scrub(self) -> tuple[list[str], dict[str, str]]:
+        """Have the files of all stores written anew; gives those that were, and why not others."""
+        resources = self._resources
+        resources.intake.rewrite_spool()
+        places = {place_of(resources.engine): rewrite_database(resources.engine)}
+        for channel in resources.channels:
+            places[channel.where] = rewrite_server(channel)
+        return (
+            [place for place, problem in places.items() if problem is None],
+            {place: problem for place, problem in places.items() if problem is not None},
+        )
+
+    # -- what is where ------------------------------------------------------------------------
+
+    def _everyone(self) -> list[str]:
+        agents = {agent for tier in self._tiers for agent in tier.agents(self._run_id)}
+        return sorted(agents | {entry.agent_id for _, entry in self._spooled()})
+
+    def _spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
+        """What waits of this run."""
+        for number, entry in self._resources.intake.spooled():
+            if entry.run_id == self._run_id:
+                yield number, entry
+
+    def _drop(self, matches: Callable[[MemoryEntry], bool]) -> int:
+        numbers = [number for number, entry in self._spooled() if matches(entry)]
+        self._resources.intake.drop(numbers)
+        return len(numbers)
+
+    def _listed(self, agents: Sequence[str]) -> set[EntryKey]:
+        run_id = self._run_id
+        return {key for tier in self._tiers for agent in agents for key in tier.keys(run_id, agent)}
+
+    # -- removing and looking again -----------------------------------------------------------
+
+    def _agents(self, agents: Sequence[str], spooled: int) -> _Outcome:
+        removed, remaining, found = Removed(), set[EntryKey](), list[str]()
+        waiting = iter(agents)
+        while batch := list(islice(waiting, AGENTS_AT_ONCE)):
+            before = self._listed(batch)
+            found += sorted({key.agent_id for key in before})
+            left = before
+            for _ in range(_ROUNDS):
+                removed += forget_agents(self._tiers, self._run_id, batch, self._clock)
+                left = before & self._listed(batch)
+                if not left:
+                    break
+            remaining |= left
+        entries = removed.entries + spooled
+        return _Outcome(tuple(found), entries, removed, tuple(sorted(remaining)), spooled)
+
+    def _keys(self, keys: Sequence[EntryKey]) -> _Outcome:
+        removed, there = Removed(), self._there(keys)
+        left = there
+        for _ in range(_ROUNDS):
+            # Marked before they are taken out of the spool: whoever replays them looks again.
+            removed += forget_keys(self._tiers, keys, self._clock)
+            left = self._there(keys)
+            if not left:
+                break
+        wanted = set(keys)
+        spooled = {number: entry.key for number, entry in self._spooled() if entry.key in wanted}
+        self._resources.intake.drop(spooled)
+        found = there | {*spooled.values()}
+        agents = tuple(sorted({key.agent_id for key in found}))
+        return _Outcome(agents, len(found), removed, tuple(sorted(left)), len(spooled))
+
+    def _there(self, keys: Sequence[EntryKey]) -> set[EntryKey]:
+        # Listed and not read: what is damaged is forgotten like anything else.
+        agents = list(dict.fromkeys(key.agent_id for key in keys))
+        return self._listed(agents) & set(keys)
+
+    # -- telling ------------------------------------------------------------------------------
+
+    def _learned(self, agents: Sequence[str] | None = None) -> tuple[list[int], list[int]]:
+        """The versions that learned from those agents (None: any of the run), and the untold."""
+        learned, untold = [], []
+        for record in self._resources.versions.records():
+            if record.stored_bytes == 0:
+                continue
+            runs = record.metrics.get("learned_from", {}).get("runs") or {}
+            if not runs:
+                untold.append(record.version)
+            elif self._run_id in runs and (
+                agents is None or not set(agents).isdisjoint(runs[self._run_id])
+            ):
+                learned.append(record.version)
+        return learned, untold
+
+    def _receipt(
+        self, what: str, begun: float, outcome: _Outcome, learned: tuple[list[int], list[int]]
+    ) -> ForgettingReceipt:
+        removed = outcome.removed
+        return ForgettingReceipt(
+            what=what,
+            run_id=self._run_id,
+            agents=outcome.agents,
+            entries=outcome.entries,
+            removed={
+                "spool": outcome.spooled,
+                "stm": removed.stm,
+                "im": removed.im,
+                "ltm": removed.ltm,
+            },
+            forgotten_at=begun,
+            encoder_versions=tuple(learned[0]),
+            untold_versions=tuple(learned[1]),
+            remaining=outcome.remaining,
+        )

@@ -1,0 +1,1 @@
+"""Encoders and codes: what they are learned from, their versions, and re-encoding."""

@@ -1,0 +1,183 @@
+"""Fits a code to contents, and measures it on such as it has not seen."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.compression.codes import MARK_BYTES
+from agent_memory.compression.fitted.code import ContentsCode
+from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.structure import leaf_paths, path_of_keys, take_apart
+from agent_memory.compression.fitting.fit import fit_code
+from agent_memory.compression.fitting.tolerances import DEFAULT, EXACT, Tolerance
+from agent_memory.compression.levels import exact_bytes
+from agent_memory.config import PathTolerance
+from agent_memory.errors import EncodingError
+
+EVERY_PATH = "*"
+"""Stands for all paths that are not named."""
+
+_HELD_OUT = 0.2
+_MOST_MEASURED = 5_000  # contents
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """How exact the numbers of a path came back.
+
+    Attributes:
+        bound: How far any may be off at level 2.
+        mean: How far they were, on average.
+        largest: How far one was at most.
+    """
+
+    bound: float
+    mean: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContentsReport:
+    """What a code does to contents that it was not fitted on: the latest fifth.
+
+    Attributes:
+        entries: How many were measured.
+        shapes: How many shapes the code knows.
+        known: The share of contents that have one of them.
+        exact_bytes: Bytes an entry, coded exactly at level 2.
+        level_1_bytes: Bytes an entry at level 1, with the version's mark and a checksum.
+        level_2_bytes: The same at level 2.
+        inside: The share of numbers within their bounds: 1.0, or something is broken.
+        errors: How exact numbers came back from level 2, by path.
+    """
+
+    entries: int
+    shapes: int
+    known: float
+    exact_bytes: float
+    level_1_bytes: float
+    level_2_bytes: float
+    inside: float
+    errors: Mapping[str, FieldError]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return asdict(self)
+
+
+def tolerances_of(
+    told: Sequence[PathTolerance], exact: Sequence[str]
+) -> tuple[dict[str, Tolerance], Tolerance]:
+    """The tolerances of a configuration by path, and that of all other paths.
+
+    Args:
+        told: As configured.
+        exact: Attributes that stay exact, keys joined by dots.
+    """
+    named = {one.path: Tolerance(one.level_1, one.level_2, one.relative) for one in told}
+    default = named.pop(EVERY_PATH, DEFAULT)
+    return named | dict.fromkeys(map(path_of_keys, exact), EXACT), default
+
+
+def fit_contents(
+    contents: Sequence[Mapping[str, Any]],
+    steps: Sequence[int],
+    tolerances: Mapping[str, Tolerance],
+    default: Tolerance = DEFAULT,
+    vectors: NDArray[np.float32] | None = None,
+    parent: ContentsCode | None = None,
+) -> tuple[ContentsCode, ContentsReport]:
+    """Fit a code, and measure one that was fitted on the first four fifths on the rest.
+
+    Args:
+        contents: In the order of time.
+        steps: The step of each.
+        tolerances: How far numbers may be off, by path.
+        default: The same of all other paths.
+        vectors: The vector of each as it rests at level 2, of shape (n, dim); None: there are none.
+        parent: The code in use so far, whose lattices are kept where they serve.
+
+    Raises:
+        InvalidEntry: There are no contents.
+    """
+    first = max(1, math.ceil(len(contents) * (1 - _HELD_OUT)))
+    learned = None if vectors is None else vectors[:first]
+    trial = fit_code(
+        contents[:first], steps[:first], tolerances, default, vectors=learned, parent=parent
+    )
+    held_out = slice(first, None) if first < len(contents) else slice(0, None)
+    unseen, their_steps = contents[held_out][:_MOST_MEASURED], steps[held_out][:_MOST_MEASURED]
+    beside = None if vectors is None else vectors[held_out][:_MOST_MEASURED]
+    report = _measured(trial, unseen, their_steps, beside)
+    code = fit_code(contents, steps, tolerances, default, vectors=vectors, parent=parent)
+    return code, report
+
+
+def _measured(
+    code: ContentsCode,
+    contents: Sequence[Mapping[str, Any]],
+    steps: Sequence[int],
+    vectors: NDArray[np.float32] | None,
+) -> ContentsReport:
+    exact = [exact_bytes(one, 2) for one in contents]
+    coded = encode_many(code, contents, steps, 2, vectors)
+    level_1 = _mean_bytes(encode_many(code, contents, steps, 1), exact)
+    known = [place for place, one in enumerate(coded) if one is not None]
+    found = decode_many(
+        code,
+        [coded[place] or b"" for place in known],
+        [steps[place] for place in known],
+        None if vectors is None else vectors[known],
+    )
+    errors: defaultdict[str, list[float]] = defaultdict(list)
+    bounds: dict[str, float] = {}
+    for place, decoded in zip(known, found, strict=True):
+        if isinstance(decoded, EncodingError):
+            raise decoded
+        allowed = code.bounds(decoded[1], 2)
+        bounds |= allowed
+        for path, off in _differences(contents[place], decoded[0], allowed):
+            errors[path].append(off)
+    inside = [off <= bounds[path] for path, all_off in errors.items() for off in all_off]
+    return ContentsReport(
+        entries=len(contents),
+        shapes=len(code.shapes),
+        known=len(known) / len(contents),
+        exact_bytes=sum(exact) / len(exact),
+        level_1_bytes=level_1,
+        level_2_bytes=_mean_bytes(coded, exact),
+        inside=sum(inside) / len(inside) if inside else 1.0,
+        errors={
+            path: FieldError(bounds[path], sum(off) / len(off), max(off))
+            for path, off in sorted(errors.items())
+        },
+    )
+
+
+def _mean_bytes(coded: Sequence[bytes | None], exact: Sequence[int]) -> float:
+    lengths = [
+        size if one is None else MARK_BYTES + len(one)
+        for one, size in zip(coded, exact, strict=True)
+    ]
+    return sum(lengths) / len(lengths)
+
+
+def _differences(
+    original: Mapping[str, Any], decoded: Mapping[str, Any], bounds: Mapping[str, float]
+) -> list[tuple[str, float]]:
+    """How far numbers are from the original, by path; those that are none are left out."""
+    before, after = take_apart(original), take_apart(decoded)
+    if before is None or after is None:
+        return []
+    found = []
+    for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True):
+        if path in bounds and isinstance(was, (float, np.floating)) and math.isfinite(was):
+            found.append((path, abs(float(was) - float(is_now))))
+    return found

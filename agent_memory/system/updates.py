@@ -1,0 +1,88 @@
+"""Changes what is said of a memory: how important it is, and whether it stays in its tier.
+
+A change is stored only in place of the revision that was read. When another was faster it is
+made again, of what that one stored, so that none is lost; when the entry moved, it is looked for
+again from the top, the way entries move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent_memory.errors import EntryConflict, EntryNotFound, StoreReadOnly, StoreUnavailable
+from agent_memory.retrieval.recall import fetch
+from agent_memory.system.resources import Resources
+from agent_memory.values.entry import EntryKey, MemoryEntry, checked_importance
+
+_ATTEMPTS = 1_000  # each of which another change of the same entry has won
+
+Change = Callable[[MemoryEntry], MemoryEntry | None]
+
+
+class Changing:
+    """Changes memories of a run, in whichever tier they are. Threads may share it.
+
+    Each method returns the entry as it is stored then.
+
+    Args:
+        resources: What is open.
+        run_id: The run.
+    """
+
+    def __init__(self, resources: Resources, run_id: str) -> None:
+        self._resources = resources
+        self._run_id = run_id
+
+    def set_importance(self, agent_id: str, memory_id: str, importance: object) -> MemoryEntry:
+        """Set how important a memory is; see ``AgentMemorySystem.set_importance``."""
+        wanted = checked_importance(importance)
+        return self._change(
+            EntryKey(self._run_id, agent_id, memory_id),
+            lambda entry: replace(entry, importance_score=wanted),
+        )
+
+    def set_pinned(self, agent_id: str, memory_id: str, *, pinned: bool) -> MemoryEntry:
+        """Pin a memory, or let it move; see ``AgentMemorySystem.pin``."""
+        return self._change(
+            EntryKey(self._run_id, agent_id, memory_id),
+            lambda entry: None if entry.pinned == pinned else replace(entry, pinned=pinned),
+        )
+
+    def _change(self, key: EntryKey, change: Change) -> MemoryEntry:
+        """Change an entry; a change that gives None leaves it as it is."""
+        if self._resources.read_only:
+            raise StoreReadOnly("the memory was opened read-only; nothing was changed")
+        changed = self._change_stored(key, change)
+        if changed is None:
+            # It may have been stored while the server was away, which is back by now.
+            self._resources.intake.replay()
+            changed = self._change_stored(key, change)
+        if changed is not None:
+            return changed
+        where = f"memory {key.memory_id} of agent {key.agent_id!r} in run {key.run_id!r}"
+        if any(entry.key == key for _, entry in self._resources.intake.spooled()):
+            raise StoreUnavailable(
+                f"{where} waits in the spool, and cannot be changed before it is stored; call again"
+            )
+        raise EntryNotFound(f"no tier holds {where}")
+
+    def _change_stored(self, key: EntryKey, change: Change) -> MemoryEntry | None:
+        tiers = {tier.tier: tier for tier in self._resources.tiers}
+        for _ in range(_ATTEMPTS):
+            found = fetch(self._resources.shown, [key])
+            if not found:
+                return None
+            changed = change(found[0].entry)
+            if changed is None:
+                return found[0].entry
+            try:
+                return tiers[found[0].tier].replace(changed)
+            except EntryConflict:
+                continue  # another change was faster
+            except EntryNotFound:
+                continue  # it moved, or was forgotten
+        raise EntryConflict(
+            f"memory {key.memory_id} of agent {key.agent_id!r} was changed by others "
+            f"{_ATTEMPTS} times in a row; call again"
+        )

@@ -1,0 +1,1 @@
+"""The way in, who leaves a tier, and moving entries so that nothing is lost."""

@@ -1,0 +1,141 @@
+"""Moves entries down the tiers: short-term to intermediate to long-term memory.
+
+An entry leaves a tier when the tier holds more of its agent's entries than its limit, or when
+the entry is over its age, in seconds or in steps. The oldest leave first, or the least
+important after decay. With ``on_expiry="drop"`` those over their age are removed instead.
+``MemoryRepository.move_to`` is what keeps a move safe; ``passages`` says which entries move, in
+batches over many agents; this module, when and how often it is tried.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from agent_memory.compression.levels import CompressionEngine
+from agent_memory.config import MemoryConfig
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.tiers.ageing import Moment
+from agent_memory.tiers.demotion import Passage, passages
+
+_ROUNDS = 3  # how often an entry that changes while it moves is copied again
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How many entries moved.
+
+    Attributes:
+        stm_to_im: From short-term to intermediate memory.
+        im_to_ltm: From intermediate to long-term memory.
+        dropped: Nowhere: they were over their age, and ``on_expiry`` is "drop".
+    """
+
+    stm_to_im: int = 0
+    im_to_ltm: int = 0
+    dropped: int = 0
+
+    def __add__(self, other: Moves) -> Moves:
+        return Moves(
+            self.stm_to_im + other.stm_to_im,
+            self.im_to_ltm + other.im_to_ltm,
+            self.dropped + other.dropped,
+        )
+
+
+class Consolidation:
+    """Decides which entries move down, and moves them; threads may share it.
+
+    Args:
+        stm: Short-term memory.
+        im: Intermediate memory.
+        ltm: Long-term memory.
+        engine: Brings entries to the level of the tier they go to.
+        config: Limits, ages, who leaves first, and how many move at once.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        stm: MemoryRepository,
+        im: MemoryRepository,
+        ltm: MemoryRepository,
+        engine: CompressionEngine,
+        config: MemoryConfig,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._drops = config.on_expiry == "drop"
+        self._passages = passages(stm, im, ltm, engine, config, clock)
+        self._lock = threading.Lock()
+        self._moved = Moves()
+
+    @property
+    def passages(self) -> tuple[Passage, Passage]:
+        """The ways down: to intermediate, and to long-term memory."""
+        return self._passages
+
+    @property
+    def moves(self) -> Moves:
+        """How many entries this object has moved so far."""
+        return self._moved
+
+    def consolidate(
+        self, run_id: str, agents: Sequence[str] | None, now: float, step: int | None
+    ) -> Moves:
+        """Move down what has to leave, of some agents of a run.
+
+        Args:
+            run_id: The run.
+            agents: The agents; None for all.
+            now: The time, in the unit of timestamps.
+            step: The simulation's step; None: no entry leaves for its age in steps.
+
+        Returns:
+            How many entries moved.
+        """
+        moment = Moment(now, step)
+        above, below = (self._descend(way, run_id, agents, moment) for way in self._passages)
+        moved = Moves(above[0], below[0], above[1] + below[1])
+        self.count(moved)
+        return moved
+
+    def count(self, moved: Moves) -> None:
+        """Count entries that were moved."""
+        with self._lock:
+            self._moved += moved
+
+    def settle(self) -> Moves:
+        """Finish the moves that a crash cut short, so that each entry is in one tier only.
+
+        Returns:
+            How many entries moved by this.
+        """
+        above, below = (way.settle() for way in self._passages)
+        moved = Moves(above, below)
+        self.count(moved)
+        return moved
+
+    def _descend(
+        self, way: Passage, run_id: str, agents: Iterable[str] | None, moment: Moment
+    ) -> tuple[int, int]:
+        """How many entries moved down this way, and how many were dropped."""
+        moved = dropped = 0
+        for _ in range(_ROUNDS):
+            read_at = self._clock()
+            told = way.census(run_id, agents, moment)
+            overdue = way.overdue(run_id, told, moment)
+            if self._drops and overdue:
+                queries = [query for asked in overdue.values() for query in asked]
+                dropped += way.source.remove_answering(queries)
+                # What is left of them may still be more than the limit.
+                told = way.census(run_id, told, moment)
+                overdue = {}
+            gone, changed = way.move(way.leaving(run_id, told, overdue), read_at)
+            moved += gone
+            if not changed:
+                break
+            agents = sorted(changed)
+        return moved, dropped

@@ -1,0 +1,243 @@
+"""The ways down from tier to tier: which entries have to leave, and moving them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agent_memory.compression.levels import CompressionEngine
+from agent_memory.config import MemoryConfig
+from agent_memory.repositories.contract import Gone, MemoryRepository
+from agent_memory.repositories.counts import Census
+from agent_memory.tiers.ageing import Ages, Moment
+from agent_memory.values.entry import MemoryEntry, Query
+
+_BATCH = 500  # entries a round trip between the Redis tiers
+_AT_ONCE = 2_000  # entries that are read before they move, unless one agent has more to move
+
+T = TypeVar("T")
+
+Told = Mapping[str, Census]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One way down: from where, to where, and who has to leave.
+
+    Attributes:
+        source: The tier they leave.
+        destination: The tier they go to.
+        level: The compression level of that tier.
+        memory_limit: How many entries an agent may have in the source.
+        ages: How old they may become there.
+        batch: How many move at once.
+        demote_first: Who leaves an overfull tier: "oldest" or "least_important".
+        worth: Importance after decay, of how many newer entries there are and the importance.
+        engine: Brings entries to a level.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    source: MemoryRepository
+    destination: MemoryRepository
+    level: int
+    memory_limit: int
+    ages: Ages
+    batch: int
+    demote_first: str
+    worth: Callable[[int, float], float]
+    engine: CompressionEngine
+    clock: Callable[[], float]
+
+    def census(
+        self, run_id: str, agents: Iterable[str] | None, moment: Moment
+    ) -> dict[str, Census]:
+        """What stands in the source, with what is far ahead of the time noted."""
+        return self.source.census(run_id, agents, self.ages.horizon(moment))
+
+    def overdue(self, run_id: str, told: Told, moment: Moment) -> dict[str, list[Query]]:
+        """Queries for what is too old, by agent; those that have nothing are left out."""
+        found = {
+            agent_id: list(self.ages.overdue(run_id, agent_id, census, moment))
+            for agent_id, census in told.items()
+        }
+        return {agent_id: queries for agent_id, queries in found.items() if queries}
+
+    def leaving(
+        self, run_id: str, told: Told, overdue: Mapping[str, Sequence[Query]]
+    ) -> Iterator[MemoryEntry]:
+        """Read the entries that have to leave, of some agents at a time."""
+        crowded = {
+            # Pinned entries take their places within the limit, and leave for none of them.
+            agent_id: min(census.entries - self.memory_limit, census.entries - census.pinned)
+            for agent_id, census in told.items()
+        }
+        crowded = {
+            agent_id: excess
+            for agent_id, excess in crowded.items()
+            if agent_id in overdue or excess > 0
+        }
+        expected = (
+            (agent_id, told[agent_id].entries if agent_id in overdue else excess)
+            for agent_id, excess in crowded.items()
+        )
+        for agents in _portions(expected, _AT_ONCE):
+            yield from self._readable(
+                run_id,
+                {agent_id: crowded[agent_id] for agent_id in agents},
+                {agent_id: overdue.get(agent_id, []) for agent_id in agents},
+            )
+
+    def first(self, run_id: str, counts: Mapping[str, int]) -> list[MemoryEntry]:
+        """Read those entries of some agents that leave first, so many of each."""
+        return self._readable(run_id, counts, dict.fromkeys(counts, ()))
+
+    def move(self, entries: Iterable[MemoryEntry], read_at: float) -> tuple[int, set[str]]:
+        """Move entries down.
+
+        Args:
+            entries: As they stand in the source, all of one run.
+            read_at: When reading them began, in seconds since 1970.
+
+        Returns:
+            How many have moved by this, and not by another process that moved them at the same
+            time; and the agents of those that changed meanwhile.
+        """
+        moved = 0
+        changed: set[str] = set()
+        for batch in batches(entries, self.batch):
+            copies = [self.engine.lowered(entry, self.level) for entry in batch]
+            gone = self.source.move_to(self.destination, copies, read_at)
+            moved += gone.count(Gone.REMOVED)
+            changed.update(
+                entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
+            )
+        return moved, changed
+
+    def settle(self) -> int:
+        """Finish the moves that a crash cut short, so that each entry is in one tier only.
+
+        Returns:
+            How many have moved by this: also of a move that was only slow, whose mover then does
+            not count them.
+        """
+        moves, moved = self.source.open_moves(), 0
+        # Once each: an outage may have left an agent in many of them.
+        for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
+            for keys in batches(self.source.keys(run_id, agent_id), self.batch):
+                copied = self.destination.get_readable(keys)
+                if copied:
+                    # Only what stands here as it was copied is removed; else the copy is.
+                    gone = self.source.remove_copied(copied)
+                    moved += gone.count(Gone.REMOVED)
+                    self.source.withdraw(
+                        self.destination,
+                        [copy for copy, left in zip(copied, gone, strict=True) if not left],
+                    )
+        for move in moves:
+            self.source.close_move(move)
+        return moved
+
+    def _readable(
+        self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
+    ) -> list[MemoryEntry]:
+        """The entries that have to leave; one that cannot be read is told, and stays."""
+        owners = [agent_id for agent_id, queries in overdue.items() for _ in queries]
+        queries = [query for asked in overdue.values() for query in asked]
+        aged: dict[str, dict[str, MemoryEntry]] = {agent_id: {} for agent_id in crowded}
+        for agent_id, found in zip(owners, self.source.find_readable(queries), strict=True):
+            aged[agent_id] |= {entry.memory_id: entry for entry in found}
+        excess = {agent_id: over - len(aged[agent_id]) for agent_id, over in crowded.items()}
+        excess = {agent_id: over for agent_id, over in excess.items() if over > 0}
+        # So many that enough are left when those over age are taken out.
+        counts = {agent_id: over + len(aged[agent_id]) for agent_id, over in excess.items()}
+        leaving = [entry for found in aged.values() for entry in found.values()]
+        for agent_id, first in self._first_to_leave(run_id, counts).items():
+            others = [entry for entry in first if entry.memory_id not in aged[agent_id]]
+            leaving += others[: excess[agent_id]]
+        return leaving
+
+    def _first_to_leave(
+        self, run_id: str, counts: Mapping[str, int]
+    ) -> dict[str, list[MemoryEntry]]:
+        if self.demote_first == "oldest":
+            queries = [
+                Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)
+                for agent_id, count in counts.items()
+            ]
+            return dict(zip(counts, self.source.find_readable(queries), strict=True))
+        return {
+            agent_id: self._least_worth(run_id, agent_id, count)
+            for agent_id, count in counts.items()
+        }
+
+    def _least_worth(self, run_id: str, agent_id: str, count: int) -> list[MemoryEntry]:
+        ranked = sorted(
+            (self.worth(newer, importance), -newer, key)
+            for newer, (key, importance) in enumerate(self.source.importances(run_id, agent_id))
+        )
+        return self.source.get_readable([key for _, _, key in ranked[:count]])
+
+
+def passages(
+    stm: MemoryRepository,
+    im: MemoryRepository,
+    ltm: MemoryRepository,
+    engine: CompressionEngine,
+    config: MemoryConfig,
+    clock: Callable[[], float] = time.time,
+) -> tuple[Passage, Passage]:
+    """The ways from short-term to intermediate, and from there to long-term memory."""
+    above, below = Ages.of(config)
+
+    def worth(newer: int, importance: float) -> float:
+        # Once for every so many newer entries.
+        intervals = newer // config.cleanup_interval
+        return importance * config.memory_priority_decay**intervals
+
+    def passage(
+        source: MemoryRepository,
+        destination: MemoryRepository,
+        level: int,
+        limit: int,
+        ages: Ages,
+        batch: int,
+    ) -> Passage:
+        return Passage(
+            *(source, destination, level, limit, ages, batch),
+            *(config.demote_first, worth, engine, clock),
+        )
+
+    limits = config.stm_config.memory_limit, config.im_config.memory_limit
+    levels = config.im_config.compression_level, config.ltm_config.compression_level
+    return (
+        passage(stm, im, levels[0], limits[0], above, _BATCH),
+        passage(im, ltm, levels[1], limits[1], below, config.ltm_config.batch_size),
+    )
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in their order, so many at a time."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _portions(sized: Iterable[tuple[T, int]], most: int) -> Iterator[Sequence[T]]:
+    """The items in their order, as many at a time as are that large together, or one."""
+    portion: list[T] = []
+    total = 0
+    for item, size in sized:
+        if portion and total + size > most:
+            yield portion
+            portion, total = [], 0
+        portion.append(item)
+        total += size
+    if portion:
+        yield portion

@@ -1,0 +1,130 @@
+"""What questions see of a tier whose entries are dropped when they are over its age.
+
+They are removed by the next upkeep; until then they stand there and nobody is shown them. Those
+that are pinned stay, and are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from agent_memory.repositories.contract import MemoryRepository, Neighbour, OpenMove, Probe, run_of
+from agent_memory.tiers.ageing import Ages, Moment
+from agent_memory.values.entry import MAX_STEP, EntryKey, MemoryEntry, Order, Query, Tier
+from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+
+
+class Shown(Protocol):
+    """What questions ask of a tier: the part of a repository that reads."""
+
+    @property
+    def tier(self) -> Tier:
+        """Which tier it is."""
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are there, in the order of the keys."""
+
+    def find(self, query: Query) -> list[MemoryEntry]:
+        """Return the entries that answer a query, in its order. The query names its run."""
+
+    def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
+        """The entries that answer a query and whose vectors are nearest to a probe."""
+
+    def count(self, run_id: str, agent_id: str | None = None) -> int:
+        """How many entries an agent has in a run."""
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
+
+
+@dataclass(frozen=True)
+class Unexpired:
+    """A tier without the entries that are over its age.
+
+    Attributes:
+        repository: The tier.
+        ages: How old entries may become there.
+        moment: Gives the moment by which they are judged, of a run.
+    """
+
+    repository: MemoryRepository
+    ages: Ages
+    moment: Callable[[str], Moment]
+
+    @property
+    def tier(self) -> Tier:
+        """Which tier it is."""
+        return self.repository.tier
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are there, in the order of the keys."""
+        moments = {run_id: self.moment(run_id) for run_id in {key.run_id for key in keys}}
+        return [
+            entry
+            for entry in self.repository.get_many(keys)
+            if entry.pinned
+            or (
+                entry.timestamp >= self.ages.first_time(moments[entry.run_id])
+                and entry.step_number >= self.ages.first_step(moments[entry.run_id])
+            )
+        ]
+
+    def find(self, query: Query) -> list[MemoryEntry]:
+        """Return the entries that answer a query, in its order. The query names its run."""
+        found = {
+            entry.key: entry
+            for asked in self._asked(query)
+            for entry in self.repository.find(asked)
+        }
+        ordered = sorted(
+            found.values(), key=SORT_KEYS[query.order], reverse=query.order in DESCENDING
+        )
+        return ordered[: query.limit]
+
+    def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
+        """The entries that answer a query and whose vectors are nearest to a probe.
+
+        Of those that are pinned as many may be given again as the limit bounds.
+        """
+        found = {
+            neighbour.entry.key: neighbour
+            for asked in self._asked(query)
+            for neighbour in self.repository.nearest(asked, probe)
+        }
+        return list(found.values())
+
+    def count(self, run_id: str, agent_id: str | None = None) -> int:
+        """How many entries an agent has in a run; None for all agents together."""
+        agents = self.repository.agents(run_id) if agent_id is None else [agent_id]
+        queries = [
+            asked
+            for name in agents
+            for asked in self._asked(Query(run_id=run_id, agent_id=name, order=Order.STEP))
+        ]
+        return len({entry.key for each in self.repository.find_each(queries) for entry in each})
+
+    def _asked(self, query: Query) -> list[Query]:
+        """What to ask the tier for a query: what is not over its age, and what is pinned."""
+        if query.pinned:
+            return [query]
+        narrowed = self._narrowed(query)
+        return [narrowed] if query.pinned is False else [narrowed, replace(query, pinned=True)]
+
+    def open_moves(self) -> list[OpenMove]:
+        """The moves out of here that were begun and not finished."""
+        return self.repository.open_moves()
+
+    def _narrowed(self, query: Query) -> Query:
+        moment = self.moment(run_of(query))
+        times, steps = query.times, query.steps
+        first_time, first_step = self.ages.first_time(moment), self.ages.first_step(moment)
+        if first_time > -math.inf:
+            least, greatest = times or (-math.inf, math.inf)
+            times = max(least, first_time), greatest
+        if first_step > 0:
+            first, last = steps or (0, MAX_STEP)
+            steps = max(first, first_step), last
+        return replace(query, times=times, steps=steps)

@@ -1,0 +1,362 @@
+"""The way into short-term memory, which stays open while short-term memory is away.
+
+While the server answers an entry goes straight there, and nothing else is done. Once a store has
+failed, the server is known to be away: entries go to the spool (``spool``) at once, and from time
+to time a store first looks whether the server is back. When it is, what waits is stored, oldest
+first, a slice with each call, and only then do new entries go straight there again.
+
+Replaying must not undo what happened meanwhile. An entry that any tier has already (its first
+store was answered too late) is left where it is. One that was forgotten, or whose agent or run
+was cleared after it was spooled, is dropped: looked for before it is stored and once more after,
+because clearing notes itself in long-term memory before it looks at short-term memory. So either
+the clearing finds the entry, or the second look finds the clearing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+
+from agent_memory.connections.circuit_breaker import Absence
+from agent_memory.errors import (
+    CommandRefused,
+    EncodingError,
+    MemoryStoreError,
+    StoreUnavailable,
+    WritesRefused,
+)
+from agent_memory.repositories.contract import (
+    Added,
+    LongTermMemory,
+    MemoryRepository,
+    clearing_marks,
+)
+from agent_memory.tiers.spool import Spool, Waiting, decoded
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.forking import after_fork
+from agent_memory.values.status import SpoolStatus, StoreStatus
+
+LOOK_EVERY = 5.0
+"""How long a server that is away is left alone before it is looked at again, in seconds."""
+LONGEST_PAUSE = 60.0
+"""The same at most, for one that keeps whoever looks waiting, in seconds."""
+SLICE = 200
+"""How many entries one call stores of what waits."""
+
+_logger = logging.getLogger("agent_memory")
+
+
+class _Left(Enum):
+    """What is left to replay."""
+
+    NOTHING = 0
+    MORE = 1
+    TO_ANOTHER = 2
+    """Another process is at it."""
+
+
+class Intake:
+    """Stores entries in short-term memory, or keeps them on disk for it.
+
+    Threads may share it, and both sides of a fork.
+
+    Args:
+        tiers: Short-term, intermediate and long-term memory.
+        name: What to call the server of short-term memory.
+        spool: Where entries wait; None: a store that fails is failed.
+        is_worth_asking: Tells in a short time whether the server may answer by now.
+        clock: Gives the time in seconds since 1970.
+        ticks: Gives seconds that never go backwards.
+    """
+
+    def __init__(
+        self,
+        tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory],
+        name: str,
+        spool: Spool | None,
+        is_worth_asking: Callable[[], bool],
+        *,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tiers = tiers
+        self._stm, _, self._ltm = tiers
+        self._name = name
+        self._spool = spool
+        self._is_worth_asking = is_worth_asking
+        self._clock = clock
+        self.absence = Absence(LOOK_EVERY, LONGEST_PAUSE, clock, ticks)
+        self._unlock()
+        after_fork(self._unlock)
+
+    def store(self, entry: MemoryEntry) -> bool:
+        """Store an entry, or spool it.
+
+        Returns:
+            True: it is acknowledged, in short-term memory or on this machine's disk.
+
+        Raises:
+            InvalidEntry: It cannot be stored.
+            StoreUnavailable: The server is away, and so is the spool, or it is full.
+        """
+        if self._spool is None:
+            return self._store_or_fail(entry)
+        if not self.absence.is_away or self._has_returned():
+            begun = self.absence.ticks()
+            try:
+                self._stm.add(entry)
+            except StoreUnavailable as error:
+                if not _is_outage(error):
+                    raise
+                self._left(error, self.absence.ticks() - begun)
+            else:
+                return True
+        self._keep(self._spool, entry)
+        return True
+
+    def _store_or_fail(self, entry: MemoryEntry) -> bool:
+        try:
+            self._stm.add(entry)
+        except StoreUnavailable as error:
+            if _is_outage(error):
+                self.absence.failed(error)
+            raise
+        self.absence.returned()
+        return True
+
+    def replay(self) -> None:
+        """Store all that waits, whoever spooled it, also what was refused before.
+
+        Nothing is done while another process is at it.
+
+        Raises:
+            StoreUnavailable: The server, long-term memory or the spool does not answer; all that
+                is not stored still waits.
+        """
+        if self._spool is None or not (self._spool.exists or self.absence.is_away):
+            return
+        with self._looking:
+            if self.absence.is_away and not self._is_worth_asking():
+                raise StoreUnavailable(self.absence.status(self._name).reason)
+            if self._spool.exists:
+                self._spool.retry()
+            left = _Left.MORE
+            while left is _Left.MORE:
+                left = self._replay_slice(self._spool)
+            if left is _Left.NOTHING:
+                self._settled()
+
+    def spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
+        """What waits and can be read, each with its number.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+        """
+        if self._spool is None or not self._spool.exists:
+            return
+        for waiting in self._spool.all_waiting():
+            try:
+                yield waiting.number, decoded(waiting)
+            except EncodingError:
+                # It is told of, and set aside, when it is its turn to be stored.
+                continue
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Take what was forgotten out of the spool.
+
+        Raises:
+            StoreUnavailable: The spool cannot be written.
+        """
+        dropped = list(numbers)
+        if self._spool is not None and dropped:
+            self._spool.done(dropped)
+
+    def rewrite_spool(self) -> None:
+        """Have the spool's file written anew without what was taken out of it.
+
+        Raises:
+            StoreUnavailable: The spool cannot be written.
+        """
+        if self._spool is not None and self._spool.exists:
+            self._spool.rewrite_file()
+
+    def status(self) -> tuple[StoreStatus, SpoolStatus | None]:
+        """How the server was when it was last asked, and what waits for it.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+        """
+        held = None if self._spool is None else self._spool.status()
+        return self.absence.status(self._name), held
+
+    def close(self) -> None:
+        """Close the spool's file; what waits there, waits for whoever opens the memory next."""
+        if self._spool is None:
+            return
+        if self.absence.is_away:
+            _logger.warning(
+                "closed while %s is away: entries wait in %s for the next process that opens "
+                "this memory",
+                self._name,
+                self._spool.file,
+            )
+        self._spool.close()
+
+    # -- leaving and returning ----------------------------------------------------------------
+
+    def _left(self, error: MemoryStoreError, took: float) -> None:
+        if self.absence.failed(error, took):
+            where = "" if self._spool is None else f"; entries wait in {self._spool.file}"
+            _logger.error("%s is away%s: %s", self._name, where, error)
+
+    def _keep(self, spool: Spool, entry: MemoryEntry) -> None:
+        with self._turn:
+            # Another thread may have found the server back, and the spool empty, meanwhile.
+            if self.absence.is_away:
+                spool.put(entry, self._clock())
+                return
+        self._stm.add(entry)
+
+    def _has_returned(self) -> bool:
+        """Look whether the server is back and nothing waits any more, if it is time to."""
+        spool = self._spool
+        if spool is None or not self.absence.is_due or not self._looking.acquire(blocking=False):
+            return not self.absence.is_away
+        begun = self.absence.ticks()
+        try:
+            if not self._is_worth_asking():
+                raise StoreUnavailable(self.absence.status(self._name).reason)
+            return self._replay_slice(spool) is _Left.NOTHING and self._settled()
+        except MemoryStoreError as error:
+            # Whatever it is: what waits is safe where it is.
+            self._left(error, self.absence.ticks() - begun)
+            return False
+        finally:
+            self._looking.release()
+
+    def _settled(self) -> bool:
+        """Let entries go straight to the server, unless one was spooled this very moment."""
+        spool = self._spool
+        with self._turn:
+            if spool is not None and spool.exists and spool.waiting(1):
+                return False
+            if self.absence.returned():
+                _logger.warning("%s is back, and all that waited for it is stored", self._name)
+        if spool is not None:
+            spool.close()
+        return True
+
+    # -- replaying ----------------------------------------------------------------------------
+
+    def _replay_slice(self, spool: Spool) -> _Left:
+        """Store the first of what waits."""
+        if not spool.exists:
+            # Nothing was spooled, as when the disk was full: the store that comes is the look.
+            return _Left.NOTHING
+        with spool.replaying() as mine:
+            if not mine:
+                return _Left.TO_ANOTHER
+            batch = spool.waiting(SLICE)
+            readable = self._readable(spool, batch)
+            fresh = self._without(readable, self._stale(readable) | self._present(readable))
+            refused = self._add(spool, fresh)
+            spool.done(readable.keys() - refused)
+        return _Left.MORE if len(batch) == SLICE else _Left.NOTHING
+
+    def _readable(
+        self, spool: Spool, batch: Sequence[Waiting]
+    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
+        readable = {}
+        for waiting in batch:
+            try:
+                readable[waiting.number] = waiting, decoded(waiting)
+            except EncodingError as error:
+                self._refuse(spool, waiting.number, error)
+        return readable
+
+    @staticmethod
+    def _without(
+        batch: Mapping[int, tuple[Waiting, MemoryEntry]], numbers: set[int]
+    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
+        return {number: found for number, found in batch.items() if number not in numbers}
+
+    def _add(self, spool: Spool, fresh: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
+        """Store entries; returns the numbers of those that the server will not take."""
+        if not fresh:
+            return set()
+        try:
+            outcome = self._stm.add_many([entry for _, entry in fresh.values()])
+        except MemoryStoreError as error:
+            if _is_outage(error):
+                raise
+            if len(fresh) == 1:
+                self._refuse(spool, next(iter(fresh)), error)
+                return set(fresh)
+            alone = [self._add(spool, {number: found}) for number, found in fresh.items()]
+            return set().union(*alone)
+        stored = {
+            number: found
+            for (number, found), added in zip(fresh.items(), outcome, strict=True)
+            if added is Added.STORED
+        }
+        stale = self._stale(stored)
+        self._stm.remove_many([stored[number][1].key for number in sorted(stale)])
+        return set()
+
+    def _present(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
+        """Those that a tier has; asked from the top down, so that none on its way is missed."""
+        keys = list(dict.fromkeys(entry.key for _, entry in batch.values()))
+        there = {entry.key for tier in self._tiers for entry in tier.get_many(keys)}
+        return {number for number, (_, entry) in batch.items() if entry.key in there}
+
+    def _stale(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
+        """Those that were forgotten, or whose agent or run was cleared after they were spooled."""
+        keys = {entry.key for _, entry in batch.values()}
+        marks = {mark for key in keys for mark in _marks(key)}
+        forgotten = self._ltm.forgotten([*keys, *marks]) if keys else {}
+        return {
+            number
+            for number, (waiting, entry) in batch.items()
+            if _is_forgotten(entry.key, waiting.spooled_at, forgotten)
+            or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)
+        }
+
+    def _refuse(self, spool: Spool, number: int, error: MemoryStoreError) -> None:
+        # Its traceback would add nothing to its message.
+        _logger.error("an entry that waited stays in %s: %s", spool.file, error)
+        spool.refuse(number, str(error))
+
+    def _unlock(self) -> None:
+        self._turn = threading.RLock()
+        self._looking = threading.RLock()
+
+
+def _is_outage(error: MemoryStoreError) -> bool:
+    """Whether every entry would meet this error, and not this one alone."""
+    if isinstance(error, CommandRefused):
+        return isinstance(error, WritesRefused)
+    return isinstance(error, StoreUnavailable)
+
+
+def _marks(key: EntryKey) -> list[EntryKey]:
+    return [*clearing_marks(key.run_id), *clearing_marks(key.run_id, [key.agent_id])]
+
+
+def _is_forgotten(
+    key: EntryKey, spooled_at: float, forgotten: Mapping[EntryKey, float | None]
+) -> bool:
+    if key not in forgotten:
+        return False
+    released_at = forgotten[key]
+    return released_at is None or spooled_at <= released_at
+
+
+def _is_cleared(
+    marks: Iterable[EntryKey], spooled_at: float, forgotten: Mapping[EntryKey, float | None]
+) -> bool:
+    # A mark that was never released is that of a clearing which was killed before it began.
+    times = (forgotten.get(mark) for mark in marks)
+    return any(cleared_at is not None and spooled_at <= cleared_at for cleared_at in times)

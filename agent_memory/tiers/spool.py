@@ -1,0 +1,410 @@
+"""A durable queue of entries on this machine's disk, for as long as short-term memory is away.
+
+One SQLite file belongs to one memory; a row is an entry that was acknowledged and not stored yet.
+Any number of processes append to it and take from it. What ``put`` has returned from is on disk
+(``synchronous=FULL``) and stays there until ``done``. SQLite itself keeps the file within its
+bound, so that the bound is that of the disk and not of a sum that might drift from it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import msgpack
+
+from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.errors import EncodingError, StoreUnavailable
+from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
+from agent_memory.values.contents import pack, unpack
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.forking import ForkGate
+from agent_memory.values.sealing import sealed, unsealed
+from agent_memory.values.status import SpoolStatus
+
+BUSY_TIMEOUT = 10.0
+"""How long to wait for another process that writes to the file, in seconds."""
+
+_FORMAT = 1  # of the file, in its user_version
+_PAGE = 4096  # bytes
+# Setting an entry aside makes its row longer, which must be possible in a file that is full.
+_SPARE_PAGES = 64
+_READ_AT_ONCE = 200  # entries
+# A bound below this leaves no room for the tables themselves.
+LEAST_BYTES = 16 * _PAGE
+"""The smallest bound that makes sense, in bytes."""
+
+_SCHEMA = (
+    # Numbers never come again, so that whoever reads on after a number misses nothing.
+    """CREATE TABLE IF NOT EXISTS waiting (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        store TEXT NOT NULL, spooled_at REAL NOT NULL, entry BLOB NOT NULL, refused TEXT
+    )""",
+    # Counting reads this instead of the entries.
+    "CREATE INDEX IF NOT EXISTS waiting_by_store ON waiting (store, number)",
+)
+
+
+class Waiting(NamedTuple):
+    """An entry that waits.
+
+    Attributes:
+        number: Its place in the queue.
+        spooled_at: When it was acknowledged, in seconds since 1970.
+        coded: The entry; see ``decoded``.
+    """
+
+    number: int
+    spooled_at: float
+    coded: bytes
+
+
+class Spool:
+    """The queue of one store of one memory. Threads may share it, and both sides of a fork.
+
+    Nothing is opened or made before the first ``put``.
+
+    Args:
+        file: Where it lies.
+        store: The store that the entries are for; others in the same file are left alone.
+        max_bytes: How large the file may become; SQLite's log beside it adds some megabytes.
+        max_entry_bytes: Contents that need more bytes are refused.
+    """
+
+    def __init__(
+        self, file: Path, store: str, max_bytes: int, max_entry_bytes: int | None = None
+    ) -> None:
+        self.file = file
+        self._store = store
+        self._max_bytes = max_bytes
+        self._max_entry_bytes = max_entry_bytes
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.RLock()
+        # SQLite's locks do not survive a fork: see ``connections.sql.not_forking``.
+        self._gate = ForkGate(self._close, self._renew)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever put here."""
+        return self.file.is_file()
+
+    def put(self, entry: MemoryEntry, at: float) -> None:
+        """Append an entry; it is on disk when this returns.
+
+        Args:
+            entry: The entry.
+            at: The time, in seconds since 1970.
+
+        Raises:
+            InvalidEntry: Its contents cannot be stored.
+            StoreUnavailable: The file is full or cannot be written.
+        """
+        row = self._store, at, coded(entry, self._max_entry_bytes)
+        with self._working(spare_pages=0) as connection:
+            connection.execute(
+                "INSERT INTO waiting (store, spooled_at, entry) VALUES (?, ?, ?)", row
+            )
+
+    def waiting(self, limit: int) -> list[Waiting]:
+        """The first of what waits and was not refused, in the order it was put."""
+        with self._working() as connection:
+            rows = connection.execute(
+                "SELECT number, spooled_at, entry FROM waiting"
+                " WHERE store = ? AND refused IS NULL ORDER BY number LIMIT ?",
+                (self._store, limit),
+            )
+            return [_waiting(*row) for row in rows]
+
+    def done(self, numbers: Iterable[int]) -> None:
+        """Remove what has been stored, or was forgotten meanwhile."""
+        with self._working() as connection:
+            connection.executemany(
+                "DELETE FROM waiting WHERE number = ?", [(number,) for number in numbers]
+            )
+
+    def all_waiting(self) -> Iterator[Waiting]:
+        """All that waits, refused or not, in the order it was put."""
+        last = -1
+        while True:
+            with self._working() as connection:
+                rows = connection.execute(
+                    "SELECT number, spooled_at, entry FROM waiting"
+                    " WHERE store = ? AND number > ? ORDER BY number LIMIT ?",
+                    (self._store, last, _READ_AT_ONCE),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from (_waiting(*row) for row in rows)
+
+    def rewrite_file(self) -> None:
+        """Have the file written anew without the bytes of what was removed from it."""
+        with self._gate.passing(), self._lock, self._translated():
+            if self._connection is None:
+                self._connection = self._opened()
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Set an entry aside which the store will not take, so that the others go on."""
+        with self._working() as connection:
+            connection.execute("UPDATE waiting SET refused = ? WHERE number = ?", (reason, number))
+
+    def retry(self) -> None:
+        """Let what was set aside be tried once more."""
+        with self._working() as connection:
+            connection.execute(
+                "UPDATE waiting SET refused = NULL WHERE store = ? AND refused IS NOT NULL",
+                (self._store,),
+            )
+
+    def status(self) -> SpoolStatus:
+        """What waits here."""
+        empty = SpoolStatus(self.file, 0, 0, self._max_bytes)
+        if not self.exists:
+            return empty
+        with self._working() as connection:
+            held = connection.execute(
+                "SELECT COUNT(*), MIN(number) FROM waiting WHERE store = ?", (self._store,)
+            ).fetchone()
+            (all_held,) = connection.execute("SELECT COUNT(*) FROM waiting").fetchone()
+            (refused,) = connection.execute(
+                "SELECT COUNT(*) FROM waiting WHERE store = ? AND refused IS NOT NULL",
+                (self._store,),
+            ).fetchone()
+            oldest = connection.execute(
+                "SELECT spooled_at FROM waiting WHERE number = ?", held[1:]
+            ).fetchone()
+            used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
+        return SpoolStatus(
+            self.file,
+            held[0],
+            used * _PAGE if all_held else 0,
+            self._max_bytes,
+            waiting_since=oldest[0] if oldest else None,
+            refused=refused,
+            elsewhere=all_held - held[0],
+        )
+
+    @contextmanager
+    def replaying(self) -> Iterator[bool]:
+        """Be the one process that replays, for the block; gives whether this one is.
+
+        Two at once would put back into short-term memory what the other has stored and a third
+        has moved down since.
+        """
+        with self._gate.passing():
+            try:
+                lock = self.file.with_name(f"{self.file.name}-replay").open("ab")
+            except OSError as error:
+                raise StoreUnavailable(_unusable(self.file, error)) from error
+            with lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                    return
+                yield True
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def _working(self, spare_pages: int = _SPARE_PAGES) -> Iterator[sqlite3.Connection]:
+        """A transaction, which waits its turn among processes; an error undoes it."""
+        with self._gate.passing(), self._lock, self._translated():
+            if self._connection is None:
+                self._connection = self._opened()
+            connection = self._connection
+            pages = max(self._max_bytes // _PAGE, 1) + spare_pages
+            connection.execute(f"PRAGMA max_page_count={pages}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk ends the transaction by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _opened(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self.file, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._settle(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        if _pragma(connection, "user_version") > _FORMAT:
+            raise StoreUnavailable(
+                f"the spool {self.file} was made by a newer version of agent-memory: upgrade this "
+                "one, or let the newer one open the memory and replay it"
+            )
+        connection.execute("PRAGMA synchronous=FULL")
+        # Both before there is a table: the file then gives back what is taken out of it.
+        connection.execute(f"PRAGMA page_size={_PAGE}")
+        connection.execute("PRAGMA auto_vacuum=FULL")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={_FORMAT}")
+        connection.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise StoreUnavailable(
+                    f"the spool {self.file} is full: entries are refused until the store is back; "
+                    f"raise spool_max_bytes ({self._max_bytes}), or free space on the disk"
+                ) from error
+            raise StoreUnavailable(_unusable(self.file, error)) from error
+        except OSError as error:
+            raise StoreUnavailable(_unusable(self.file, error)) from error
+
+
+def spool_of(config: MemoryConfig, where: Deployment) -> Spool | None:
+    """The spool of a memory.
+
+    It lies beside long-term memory, where that is a SQLite file, else in the memory's folder.
+
+    Args:
+        config: The configuration.
+        where: Where that says the memory lives.
+
+    Returns:
+        None where there is none: it is switched off, or what it would outlast is in a process.
+    """
+    file = file_beside(where, "spool")
+    if not config.spool_max_bytes or file is None:
+        return None
+    in_file, _ = _database_file(where.ltm_url)
+    return Spool(
+        file,
+        _store_name(config, where, named_by_file=in_file),
+        config.spool_max_bytes,
+        config.max_entry_bytes,
+    )
+
+
+def file_beside(where: Deployment, purpose: str) -> Path | None:
+    """A file that belongs to a memory on this machine.
+
+    It lies beside long-term memory, where that is a SQLite file, else in the memory's folder.
+
+    Args:
+        where: Where the memory lives.
+        purpose: What its name ends in.
+
+    Returns:
+        None where there is none: what it would outlast is in a process.
+    """
+    in_file, file = _database_file(where.ltm_url)
+    if where.engine == "fake" or (in_file and file is None):
+        return None
+    beside = where.path / "agent_memory.db" if where.engine == "embedded" or not file else file
+    return beside.with_name(f"{beside.name}-{purpose}")
+
+
+def _database_file(ltm_url: str) -> tuple[bool, Path | None]:
+    """Whether long-term memory is SQLite's, and its file; no file: it is in the process."""
+    scheme, _, rest = ltm_url.partition("://")
+    if not scheme.startswith("sqlite"):
+        return False, None
+    name, _, options = rest.removeprefix("/").partition("?")
+    if not name or ":memory:" in name or "mode=memory" in options:
+        return True, None
+    return True, Path(unquote(name.removeprefix("file:"))).absolute()
+
+
+def _store_name(config: MemoryConfig, where: Deployment, *, named_by_file: bool) -> str:
+    """What tells a store from others whose entries may wait in the same file; no secrets."""
+    stm = config.stm_config
+    # Without folders, so that one may be moved; without users and passwords, which may change.
+    places = ["embedded" if where.redis_url is None else _without_user(where.redis_url)]
+    if not named_by_file:
+        places.append(_without_user(where.ltm_url))
+    return " ".join([*places, str(stm.db), stm.namespace, config.ltm_config.table_prefix])
+
+
+def _without_user(url: str) -> str:
+    scheme, _, rest = without_password(url).partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:
+    """The bytes of an entry, its contents and its vector exact.
+
+    Raises:
+        InvalidEntry: Its contents cannot be stored, or need more bytes than are allowed.
+    """
+    values = entry_to_values(entry, sealed(pack(entry.contents, max_bytes=max_bytes)))
+    # By name, so that a later version reads what an earlier one has left.
+    stored = {name: value for name, value in zip(FIELDS, values, strict=True) if value != ""}
+    packed: bytes = msgpack.packb(stored)
+    return packed
+
+
+def decoded(waiting: Waiting) -> MemoryEntry:
+    """The entry that waits.
+
+    Raises:
+        EncodingError: Its bytes are damaged.
+    """
+    try:
+        named: dict[str, Any] = msgpack.unpackb(waiting.coded)
+        stored = {
+            name.encode(): value if isinstance(value, bytes) else str(value).encode()
+            for name, value in named.items()
+            if value != b""
+        }
+        return hash_to_entry(stored, unpack(unsealed(stored[b"contents"])))
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
+        *(msgpack.UnpackException,),
+    ) as error:
+        raise EncodingError(
+            f"entry {waiting.number} of the spool cannot be read ({error!r})"
+        ) from error
+
+
+def _waiting(number: int, spooled_at: object, entry: bytes) -> Waiting:
+    # SQLite keeps a value of any type: one that is no time is before all clearings of its agent.
+    return Waiting(number, spooled_at if isinstance(spooled_at, float) else 0.0, entry)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    rows: Sequence[tuple[int]] = connection.execute(f"PRAGMA {name}").fetchall()
+    return rows[0][0]
+
+
+def _unusable(file: Path, error: Exception) -> str:
+    return (
+        f"the spool {file} cannot be used ({error}): check that its folder is there and may be "
+        "written to"
+    )
