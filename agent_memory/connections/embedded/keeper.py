@@ -1,9 +1,9 @@
 """The keeper: the small process that starts the embedded server, syncs its file and ends it.
 
 `agent_memory.connections.embedded.server` runs this file as ``python -I -S keeper.py BINARY FOLDER
-SOCKET MANIFEST APPENDED MODULE...``, so it imports the standard library alone. It outlives the process
-that started it, and leaves once nobody holds the folder's lease any more, or once its server has
-ended.
+SOCKET MANIFEST APPENDED MODULE...``, so it imports the standard library alone. It outlives the
+process that started it, and leaves once nobody holds the folder's lease any more, or once its
+server has ended.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Every client holds a shared lock on a lease file in the folder. The first one starts a keeper
 (`agent_memory.connections.embedded.keeper`), which starts the server, syncs its append-only file
-once a second and ends it when the lease is free. The kernel frees a lease however its holder ends, so no server
-stays behind; the server dies with its keeper, and whoever still holds the lease starts both anew.
-The folder must be on a local file system.
+once a second and ends it when the lease is free. The kernel frees a lease however its holder ends,
+so no server stays behind; the server dies with its keeper, and whoever still holds the lease starts
+both again. The folder must be on a local file system.
 """
 
 from __future__ import annotations
