@@ -146,7 +146,7 @@ class RedisMemoryConfig(_RedisPlace):
         password: Server password; shown nowhere.
         memory_limit: How many states an agent may hold; the least worth keeping leave first.
         ttl: How long a state is kept, in seconds.
-        enable_semantic_search: Kept for those who set it: likeness is ``AgentMemorySystem``'s.
+        enable_semantic_search: Kept for those who set it: similarity is ``AgentMemorySystem``'s.
         embedding_dimension: The same.
         memory_priority_decay: What a priority is multiplied by for every ``cleanup_interval``
             later states, when those least worth keeping leave.

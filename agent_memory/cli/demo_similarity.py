@@ -79,7 +79,7 @@ def _most_widely_remembered(
 
 
 def _alike(hits: Sequence[Hit]) -> Table:
-    table = tables.counted("tier", "step", "likeness")
+    table = tables.counted("tier", "step", "similarity")
     table.add_column("contents, some of them")
     for hit in hits:
         contents = hit.entry.contents

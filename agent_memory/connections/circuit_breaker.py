@@ -23,7 +23,7 @@ class _Away(NamedTuple):
     look_at: float
 
 
-class Absence:
+class CircuitBreaker:
     """Whether one store is away. Threads may share it: each change is one assignment.
 
     Args:

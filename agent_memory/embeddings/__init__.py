@@ -1,4 +1,4 @@
-"""Vectors of states: named features, encoders with and without training, and search by likeness.
+"""Vectors of states: named features, encoders with and without training, and search by similarity.
 
 * ``features``: a state as named values;
 * ``version_zero``: the encoder that needs no training;

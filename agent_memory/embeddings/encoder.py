@@ -1,7 +1,7 @@
 """A fitted encoder at work: states to vectors and back, in NumPy alone.
 
 A row of features is told from the mean of the fitted states, and led by a constant: the cosine of
-two such rows is the *likeness* of two states, and what the vectors of all tiers approximate.
+two such rows is the *similarity* of two states, and what the vectors of all tiers approximate.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Encoder(Protocol):
     def carry(self, vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
         """Bring vectors of shape (n, from) or (from,) to a lower tier's width."""
 
-    def likeness(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
+    def similarity(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
         """How alike a state and others are, from -1 to 1, of shape (n,)."""
 
 
@@ -151,7 +151,7 @@ class FittedEncoder:
         narrow: NDArray[np.float32] = carried.reshape(*given.shape[:-1], width)
         return narrow
 
-    def likeness(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
+    def similarity(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
         """How alike a state and others are: the cosine of their scaled rows, exactly.
 
         Returns:

@@ -130,12 +130,12 @@ def neighbour_recall(
     """
     asked = np.unique(np.linspace(0, len(truth) - 1, min(queries, len(truth)), dtype=int))
     right, found = _unit(truth), _unit(vectors)
-    likeness, guess = right[asked] @ right.T, found[asked] @ found.T
+    similarity, guess = right[asked] @ right.T, found[asked] @ found.T
     own = np.arange(len(asked)), asked
-    likeness[own] = guess[own] = -np.inf
+    similarity[own] = guess[own] = -np.inf
     best = np.argpartition(-guess, k - 1, axis=1)[:, :k]
-    least = -np.partition(-likeness, k - 1, axis=1)[:, k - 1 : k]
-    return float((np.take_along_axis(likeness, best, axis=1) >= least - 1e-9).mean())
+    least = -np.partition(-similarity, k - 1, axis=1)[:, k - 1 : k]
+    return float((np.take_along_axis(similarity, best, axis=1) >= least - 1e-9).mean())
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:

@@ -87,7 +87,7 @@ class VersionZero:
         """What is to be put before vectors to compare them: nothing."""
         return 0.0
 
-    def likeness(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
+    def similarity(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
         """How alike a state and others are: the cosine of their scaled features, exactly.
 
         Returns:

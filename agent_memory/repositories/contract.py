@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_lead
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.values.attributes import meets
 from agent_memory.values.contents import CodedContents, is_coded, pack
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
@@ -537,9 +537,9 @@ class MemoryRepository(ABC):
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
 
-    def census(
+    def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, Census]:
+    ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here; those that have nothing are left out.
 
         Args:
@@ -552,7 +552,7 @@ class MemoryRepository(ABC):
         del horizon  # there is no note here
         names = self.agents(run_id) if agents is None else dict.fromkeys(agents)
         found = {name: self.find(Query(run_id=run_id, agent_id=name)) for name in names}
-        return {name: Census.of(entries) for name, entries in found.items() if entries}
+        return {name: AgentCounts.of(entries) for name, entries in found.items() if entries}
 
     def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
         """The keys of all entries of some agents in a run, agent by agent."""

@@ -24,7 +24,7 @@ class Ahead(NamedTuple):
     """The latest timestamp there was then: the note speaks of no later one."""
 
 
-class Census(NamedTuple):
+class AgentCounts(NamedTuple):
     """What an agent has in a tier."""
 
     entries: int
@@ -43,7 +43,7 @@ class Census(NamedTuple):
     """How many of them are pinned."""
 
     @classmethod
-    def of(cls, entries: Sequence[MemoryEntry]) -> Census:
+    def of(cls, entries: Sequence[MemoryEntry]) -> AgentCounts:
         """Count some entries, one or more, in the order of their timestamps."""
         free = [entry for entry in entries if not entry.pinned]
         may_leave = free or entries

@@ -20,7 +20,7 @@ from agent_memory.repositories.contract import (
     answering,
     same_vector,
 )
-from agent_memory.repositories.counts import Ahead, Census, still_ahead
+from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
 from agent_memory.values.forking import after_fork
@@ -217,12 +217,12 @@ class InMemoryRepository(LongTermMemory):
         """The runs that have entries, sorted."""
         return sorted({key.run_id for key in self._keys()})
 
-    def census(
+    def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, Census]:
+    ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here; those that have nothing are left out."""
         with self._lock:
-            found = super().census(run_id, agents)
+            found = super().agent_counts(run_id, agents)
             if horizon is None:
                 return found
             return {

@@ -18,7 +18,7 @@ from agent_memory.repositories.contract import (
     Probe,
     Vectors,
 )
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.values.entry import EntryKey, MemoryEntry, Query
 
 
@@ -147,11 +147,11 @@ class ReadOnlyRepository(LongTermMemory):
         """The runs that have entries, sorted."""
         return self._repository.runs()
 
-    def census(
+    def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, Census]:
+    ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here; nothing is noted of what is ahead."""
-        return self._repository.census(run_id, agents)
+        return self._repository.agent_counts(run_id, agents)
 
     def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
         """The keys of all entries of some agents in a run, agent by agent."""

@@ -1,4 +1,4 @@
-"""Finds entries by likeness across the tiers, each once, the most alike first.
+"""Finds entries by similarity across the tiers, each once, the most alike first.
 
 Vectors of different versions or widths share no space, and their numbers do not compare. So each
 tier proposes candidates of each version by the cosine of its own vectors, and the candidates of
@@ -28,13 +28,13 @@ from agent_memory.values.entry import EntryKey, Hit, MemoryEntry, Query, Tier
 _CANDIDATES = {0: (4, 40), 1: (8, 80), 2: (16, 160)}
 
 
-class Likeness:
+class SimilarityQuery:
     """What to be alike to, and how that is measured; the ``Probe`` of repositories.
 
     Make one with ``to_state`` or ``to_vector``, and use it for one question.
 
     Args:
-        encoders: The versions there are; likeness is measured by the current one.
+        encoders: The versions there are; similarity is measured by the current one.
         state: The state to be alike to, or None where only a vector is known.
         vectors: The vector to be alike to, by version; float32, as wide as some tier's.
     """
@@ -51,8 +51,8 @@ class Likeness:
         self._vectors = vectors
 
     @classmethod
-    def to_state(cls, encoders: EncoderRegistry, state: Mapping[str, Any]) -> Likeness:
-        """Likeness to a state.
+    def to_state(cls, encoders: EncoderRegistry, state: Mapping[str, Any]) -> SimilarityQuery:
+        """SimilarityQuery to a state.
 
         Raises:
             InvalidEntry: It is none.
@@ -61,8 +61,8 @@ class Likeness:
         return cls(encoders, state, {current.version: current.encoder.encode_one(state)})
 
     @classmethod
-    def to_vector(cls, encoders: EncoderRegistry, vector: NDArray[np.float32]) -> Likeness:
-        """Likeness to a vector of any tier, made by the current version.
+    def to_vector(cls, encoders: EncoderRegistry, vector: NDArray[np.float32]) -> SimilarityQuery:
+        """SimilarityQuery to a vector of any tier, made by the current version.
 
         Raises:
             InvalidEntry: No tier has vectors of that width.
@@ -92,7 +92,7 @@ class Likeness:
         """How alike states are, from -1 to 1, of shape (n,)."""
         encoder = self._current.encoder
         if self._state is not None:
-            return encoder.likeness(self._state, contents)
+            return encoder.similarity(self._state, contents)
         narrowest = encoder.widths.ltm
         asked = encoder.carry(self._vectors[self._current.version], narrowest)
         vectors = np.vstack([asked, encoder.carry(encoder.encode(contents), narrowest)])
@@ -100,19 +100,19 @@ class Likeness:
         return cosines(compared[1:], compared[0])
 
 
-def recall_alike(
+def recall_similar(
     tiers: Sequence[Shown],
     query: Query,
-    likeness: Likeness,
+    similarity: SimilarityQuery,
     level: Callable[[Tier], int],
 ) -> list[Hit]:
-    """Answer a query by likeness.
+    """Answer a query by similarity.
 
     Args:
         tiers: The tiers, richest first.
         query: Which entries are asked for; it names its run. Its order is not looked at, and
             its limit keeps the most alike.
-        likeness: What to be alike to.
+        similarity: What to be alike to.
         level: Gives the compression level of a tier.
 
     Returns:
@@ -126,14 +126,14 @@ def recall_alike(
         # Where contents are asked about, all that answer are read anyway: so all are ranked.
         narrowed = query.limit is not None and not query.attributes
         limit = max((query.limit or 0) * times, least) if narrowed else None
-        for entry, _ in repository.nearest(replace(query, limit=limit), likeness):
+        for entry, _ in repository.nearest(replace(query, limit=limit), similarity):
             # Tiers are read from the top down, as entries move: the richer copy is met first.
             found.setdefault(entry.key, (entry, repository.tier))
     for key in left_behind(tiers, query, {key: tier for key, (_, tier) in found.items()}):
         del found[key]
     if not found:
         return []
-    scores = likeness.scores([entry.contents for entry, _ in found.values()])
+    scores = similarity.scores([entry.contents for entry, _ in found.values()])
     hits = [
         Hit(entry, tier, float(score))
         for (entry, tier), score in zip(found.values(), scores, strict=True)

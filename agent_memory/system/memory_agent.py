@@ -63,7 +63,7 @@ class RunMemory:
             self.budget = Budget(
                 opened.config.redis_max_bytes,
                 opened.used_bytes,
-                self.consolidation.passages,
+                self.consolidation.demotions,
                 opened.clock,
             )
 

@@ -25,7 +25,7 @@ from agent_memory.models.system import SystemModels
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, run_of
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.recall import fetch, recall
-from agent_memory.retrieval.similarity import Likeness, recall_alike
+from agent_memory.retrieval.similarity import SimilarityQuery, recall_similar
 from agent_memory.system import resources as shared
 from agent_memory.system.agent_stores import whole_config
 from agent_memory.system.backups.file import Backup
@@ -320,12 +320,12 @@ class AgentMemorySystem:
         if near is None:
             hits = recall(self._resources.shown, asked)
         else:
-            hits = recall_alike(
-                self._resources.shown, asked, self._likeness(near, asked), self._resources.level
+            hits = recall_similar(
+                self._resources.shown, asked, self._similarity(near, asked), self._resources.level
             )
         return self._counted(hits, touch)
 
-    def _likeness(self, near: object, query: Query) -> Likeness:
+    def _similarity(self, near: object, query: Query) -> SimilarityQuery:
         encoders = self._resources.encoders
         if isinstance(near, str):
             key = EntryKey(query.run_id or "", query.agent_id, checked_memory_id(near))
@@ -334,14 +334,14 @@ class AgentMemorySystem:
                 raise EntryNotFound(f"near: no tier holds entry {near} of {query.agent_id!r}")
             near = found[0].entry
         if isinstance(near, MemoryEntry):
-            return Likeness.to_state(encoders, near.contents)
+            return SimilarityQuery.to_state(encoders, near.contents)
         if isinstance(near, (Sequence, np.ndarray)):
-            return Likeness.to_vector(encoders, checked_embedding(near))
+            return SimilarityQuery.to_vector(encoders, checked_embedding(near))
         state = as_contents(near)
         pack(
             state, max_bytes=self.config.max_entry_bytes
         )  # tells by its path what is no value of a state, and would be like nothing
-        return Likeness.to_state(encoders, state)
+        return SimilarityQuery.to_state(encoders, state)
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.
@@ -611,9 +611,9 @@ class AgentMemorySystem:
             return None
         steps = self._resources.steps
         newest = (
-            (census.newest, census.newest_step)
+            (agent_counts.newest, agent_counts.newest_step)
             for tier in (self.stm, self.im)
-            for census in tier.census(run_id).values()
+            for agent_counts in tier.agent_counts(run_id).values()
         )
         steps.found(run_id, newest, self._resources.clock())
         return steps.of(run_id)

@@ -20,7 +20,7 @@ from functools import cached_property
 from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import CompressionEngine, ContentsCodec
 from agent_memory.config import MemoryConfig, deployment
-from agent_memory.connections.circuit_breaker import Absence
+from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.folder_record import check_folder, record_folder
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.channel import RedisChannel
@@ -52,7 +52,7 @@ from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.tiers.ageing import Ages, Moment, PresentSteps
-from agent_memory.tiers.expiry import Shown, Unexpired
+from agent_memory.tiers.expiry import ExpiryFilter, Shown
 from agent_memory.tiers.intake import LONGEST_PAUSE, Intake
 from agent_memory.tiers.spool import spool_of
 from agent_memory.values.entry import Tier
@@ -114,8 +114,8 @@ class Resources:
         self.outages = Outages(config.on_store_error)
         # What waits above stays there, and the next upkeep goes on with it, whatever the reason.
         self.upkeep_outages = Outages("log", MemoryStoreError)
-        self._upkeep_absence = Absence(0.0, LONGEST_PAUSE, clock)
-        self._ltm_absence = Absence(0.0, LONGEST_PAUSE, clock)
+        self._upkeep_breaker = CircuitBreaker(0.0, LONGEST_PAUSE, clock)
+        self._ltm_breaker = CircuitBreaker(0.0, LONGEST_PAUSE, clock)
         logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
         with ExitStack() as opened:
             self._open(opened)
@@ -137,8 +137,8 @@ class Resources:
             return self.tiers
         above, below = Ages.of(self.config)
         return (
-            Unexpired(self.stm, above, self.moment),
-            Unexpired(self.im, below, self.moment),
+            ExpiryFilter(self.stm, above, self.moment),
+            ExpiryFilter(self.im, below, self.moment),
             self.ltm,
         )
 
@@ -247,14 +247,14 @@ class Resources:
         Args:
             work: What to do; returns True.
         """
-        absence = self._upkeep_absence
-        if self.intake.absence.is_away or not absence.is_due:
+        breaker = self._upkeep_breaker
+        if self.intake.breaker.is_away or not breaker.is_due:
             return
-        begun = absence.ticks()
+        begun = breaker.ticks()
         if self.upkeep_outages.guard(False, work):
-            absence.returned()
+            breaker.returned()
         else:
-            absence.failed(MemoryStoreError("upkeep failed"), absence.ticks() - begun)
+            breaker.failed(MemoryStoreError("upkeep failed"), breaker.ticks() - begun)
 
     def status(self) -> MemoryStatus:
         """How the stores are, as this process knows it.
@@ -263,7 +263,7 @@ class Resources:
             StoreUnavailable: The spool cannot be read.
         """
         short_term, spool = self.intake.status()
-        long_term = self._ltm_absence.status(place_of(self.engine))
+        long_term = self._ltm_breaker.status(place_of(self.engine))
         return MemoryStatus(short_term, long_term, spool, self.outages.failures)
 
     def level(self, tier: Tier) -> int:
@@ -356,7 +356,7 @@ class Resources:
         widths = Widths.of(self.config.autoencoder_config)
         self.engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
         opened.callback(self.engine.dispose)
-        watch(self.engine, self._ltm_absence.failed, self._ltm_absence.returned)
+        watch(self.engine, self._ltm_breaker.failed, self._ltm_breaker.returned)
         if self.read_only:
             schema.check(self.engine, config.table_prefix)
         else:
@@ -429,7 +429,7 @@ class Resources:
         )
 
     def _asked(self, tier: Tier) -> TierSearch | None:
-        """The index that answers questions of likeness; None: vectors are compared here."""
+        """The index that answers questions of similarity; None: vectors are compared here."""
         return self.search[tier] if self.config.similarity == "server" else None
 
     def _require_query_engine(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent_memory.repositories.contract import Gone, MemoryRepository
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import everything
@@ -132,20 +132,20 @@ class PinningContract:
         assert repository.find(replace(ANT, pinned=True)) == []
         assert len(everything(repository)) == 13
 
-    def test_a_census_tells_how_many_are_pinned_and_the_first_that_are_not(
+    def test_counts_per_agent_tells_how_many_are_pinned_and_the_first_that_are_not(
         self, repository: MemoryRepository
     ) -> None:
-        def told(*pinned: int) -> Census:
+        def told(*pinned: int) -> AgentCounts:
             repository.clear_run("run")
             repository.add_many(_twelve(*pinned))
-            return repository.census("run")["ant"]
+            return repository.agent_counts("run")["ant"]
 
-        assert told() == Census(12, 0.0, 11.0, 0, 11)
-        assert told(0, 1, 2, 7) == Census(12, 3.0, 11.0, 3, 11, pinned=4)
-        assert told(11) == Census(12, 0.0, 11.0, 0, 11, pinned=1)
-        assert told(*range(12)) == Census(12, 0.0, 11.0, 0, 11, pinned=12)
+        assert told() == AgentCounts(12, 0.0, 11.0, 0, 11)
+        assert told(0, 1, 2, 7) == AgentCounts(12, 3.0, 11.0, 3, 11, pinned=4)
+        assert told(11) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=1)
+        assert told(*range(12)) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=12)
 
-    def test_a_census_goes_past_hundreds_that_are_pinned(
+    def test_counts_per_agent_goes_past_hundreds_that_are_pinned(
         self, repository: MemoryRepository
     ) -> None:
         # Their steps run against their times.
@@ -155,8 +155,8 @@ class PinningContract:
                 for at in range(600)
             ]
         )
-        assert repository.census("run") == {
-            "ant": Census(600, 300.0, 599.0, 999 - 590, 400, pinned=309)
+        assert repository.agent_counts("run") == {
+            "ant": AgentCounts(600, 300.0, 599.0, 999 - 590, 400, pinned=309)
         }
         first = repository.find(replace(ANT, pinned=False, limit=2))
         assert [entry.timestamp for entry in first] == [300.0, 301.0]

@@ -20,7 +20,7 @@ from agent_memory.connections.redis.channel import RedisChannel, Script
 from agent_memory.connections.redis.commands import Command, PackedCommand
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis import attributes as redis_attributes
-from agent_memory.repositories.redis import counts as redis_census
+from agent_memory.repositories.redis import counts as redis_counts
 from agent_memory.repositories.redis import many as redis_many
 from agent_memory.repositories.redis import scripts as redis_scripts
 from agent_memory.repositories.redis.repository import RedisRepository
@@ -30,7 +30,7 @@ from agent_memory.tiers.spool import Spool
 
 _SCRIPTS = {
     found.digest: name.strip("_").lower()
-    for module in (redis_scripts, redis_attributes, redis_census, redis_many)
+    for module in (redis_scripts, redis_attributes, redis_counts, redis_many)
     for name, found in vars(module).items()
     if isinstance(found, Script)
 }

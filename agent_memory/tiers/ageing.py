@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agent_memory.config import MemoryConfig
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.values.entry import Order, Query
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When ages are judged.
+    """When ages are compared.
 
     Attributes:
         now: The time, in the unit of timestamps.
@@ -102,7 +102,9 @@ class Ages:
         """
         return None if self.seconds is None else moment.now + self.seconds
 
-    def overdue(self, run_id: str, agent_id: str, told: Census, moment: Moment) -> Iterator[Query]:
+    def overdue(
+        self, run_id: str, agent_id: str, told: AgentCounts, moment: Moment
+    ) -> Iterator[Query]:
         """Queries for an agent's entries that are too old, some of them perhaps in several.
 
         Pinned entries may be of any age.
@@ -111,7 +113,7 @@ class Ages:
             run_id: The run.
             agent_id: The agent.
             told: What the agent has, its note of what is ahead included.
-            moment: When they are judged.
+            moment: When they are compared.
         """
         if told.pinned == told.entries:
             return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent_memory.tiers.consolidation import Moves
-from agent_memory.tiers.demotion import Passage
+from agent_memory.tiers.demotion import Demotion
 
 STORES_BETWEEN_LOOKS = 100
 """How many entries a process stores before it asks the server again how much it holds."""
@@ -45,7 +45,7 @@ class Budget:
 
     bound: int
     used: Callable[[], int]
-    ways: tuple[Passage, Passage]
+    ways: tuple[Demotion, Demotion]
     clock: Callable[[], float]
     is_short: bool = False
     _warned: bool = False
@@ -129,13 +129,16 @@ class Budget:
         """The newest timestamp of each agent, who it is, and what it has in either tier."""
         stm, im = (way.source for way in self.ways)
         for run_id in {*stm.runs(), *im.runs()}:
-            above, below = stm.census(run_id), im.census(run_id)
+            above, below = stm.agent_counts(run_id), im.agent_counts(run_id)
             for agent_id in above.keys() | below.keys():
                 told = [found.get(agent_id) for found in (above, below)]
-                newest = max(census.newest for census in told if census is not None)
+                newest = max(
+                    agent_counts.newest for agent_counts in told if agent_counts is not None
+                )
                 # What is pinned stays.
                 first, second = (
-                    0 if census is None else census.entries - census.pinned for census in told
+                    0 if agent_counts is None else agent_counts.entries - agent_counts.pinned
+                    for agent_counts in told
                 )
                 yield newest, run_id, agent_id, first, second
 

@@ -3,7 +3,7 @@
 An entry leaves a tier when the tier holds more of its agent's entries than its limit, or when
 the entry is over its age, in seconds or in steps. The oldest leave first, or the least
 important after decay. With ``on_expiry="drop"`` those over their age are removed instead.
-``MemoryRepository.move_to`` is what keeps a move safe; ``passages`` says which entries move, in
+``MemoryRepository.move_to`` is what keeps a move safe; ``demotions`` says which entries move, in
 batches over many agents; this module, when and how often it is tried.
 """
 
@@ -18,7 +18,7 @@ from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.tiers.ageing import Moment
-from agent_memory.tiers.demotion import Passage, passages
+from agent_memory.tiers.demotion import Demotion, demotions
 
 _ROUNDS = 3  # how often an entry that changes while it moves is copied again
 
@@ -68,14 +68,14 @@ class Consolidation:
     ) -> None:
         self._clock = clock
         self._drops = config.on_expiry == "drop"
-        self._passages = passages(stm, im, ltm, engine, config, clock)
+        self._demotions = demotions(stm, im, ltm, engine, config, clock)
         self._lock = threading.Lock()
         self._moved = Moves()
 
     @property
-    def passages(self) -> tuple[Passage, Passage]:
+    def demotions(self) -> tuple[Demotion, Demotion]:
         """The ways down: to intermediate, and to long-term memory."""
-        return self._passages
+        return self._demotions
 
     @property
     def moves(self) -> Moves:
@@ -97,7 +97,7 @@ class Consolidation:
             How many entries moved.
         """
         moment = Moment(now, step)
-        above, below = (self._descend(way, run_id, agents, moment) for way in self._passages)
+        above, below = (self._descend(way, run_id, agents, moment) for way in self._demotions)
         moved = Moves(above[0], below[0], above[1] + below[1])
         self.count(moved)
         return moved
@@ -113,25 +113,25 @@ class Consolidation:
         Returns:
             How many entries moved by this.
         """
-        above, below = (way.settle() for way in self._passages)
+        above, below = (way.settle() for way in self._demotions)
         moved = Moves(above, below)
         self.count(moved)
         return moved
 
     def _descend(
-        self, way: Passage, run_id: str, agents: Iterable[str] | None, moment: Moment
+        self, way: Demotion, run_id: str, agents: Iterable[str] | None, moment: Moment
     ) -> tuple[int, int]:
         """How many entries moved down this way, and how many were dropped."""
         moved = dropped = 0
         for _ in range(_ROUNDS):
             read_at = self._clock()
-            told = way.census(run_id, agents, moment)
+            told = way.agent_counts(run_id, agents, moment)
             overdue = way.overdue(run_id, told, moment)
             if self._drops and overdue:
                 queries = [query for asked in overdue.values() for query in asked]
                 dropped += way.source.remove_answering(queries)
                 # What is left of them may still be more than the limit.
-                told = way.census(run_id, told, moment)
+                told = way.agent_counts(run_id, told, moment)
                 overdue = {}
             gone, changed = way.move(way.leaving(run_id, told, overdue), read_at)
             moved += gone

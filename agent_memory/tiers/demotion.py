@@ -10,7 +10,7 @@ from typing import TypeVar
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.contract import Gone, MemoryRepository
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.entry import MemoryEntry, Query
 
@@ -19,11 +19,11 @@ _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has
 
 T = TypeVar("T")
 
-Told = Mapping[str, Census]
+Told = Mapping[str, AgentCounts]
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Demotion:
     """One way down: from where, to where, and who has to leave.
 
     Attributes:
@@ -50,17 +50,17 @@ class Passage:
     engine: CompressionEngine
     clock: Callable[[], float]
 
-    def census(
+    def agent_counts(
         self, run_id: str, agents: Iterable[str] | None, moment: Moment
-    ) -> dict[str, Census]:
+    ) -> dict[str, AgentCounts]:
         """What stands in the source, with what is far ahead of the time noted."""
-        return self.source.census(run_id, agents, self.ages.horizon(moment))
+        return self.source.agent_counts(run_id, agents, self.ages.horizon(moment))
 
     def overdue(self, run_id: str, told: Told, moment: Moment) -> dict[str, list[Query]]:
         """Queries for what is too old, by agent; those that have nothing are left out."""
         found = {
-            agent_id: list(self.ages.overdue(run_id, agent_id, census, moment))
-            for agent_id, census in told.items()
+            agent_id: list(self.ages.overdue(run_id, agent_id, agent_counts, moment))
+            for agent_id, agent_counts in told.items()
         }
         return {agent_id: queries for agent_id, queries in found.items() if queries}
 
@@ -70,8 +70,10 @@ class Passage:
         """Read the entries that have to leave, of some agents at a time."""
         crowded = {
             # Pinned entries take their places within the limit, and leave for none of them.
-            agent_id: min(census.entries - self.memory_limit, census.entries - census.pinned)
-            for agent_id, census in told.items()
+            agent_id: min(
+                agent_counts.entries - self.memory_limit, agent_counts.entries - agent_counts.pinned
+            )
+            for agent_id, agent_counts in told.items()
         }
         crowded = {
             agent_id: excess
@@ -180,14 +182,14 @@ class Passage:
         return self.source.get_readable([key for _, _, key in ranked[:count]])
 
 
-def passages(
+def demotions(
     stm: MemoryRepository,
     im: MemoryRepository,
     ltm: MemoryRepository,
     engine: CompressionEngine,
     config: MemoryConfig,
     clock: Callable[[], float] = time.time,
-) -> tuple[Passage, Passage]:
+) -> tuple[Demotion, Demotion]:
     """The ways from short-term to intermediate, and from there to long-term memory."""
     above, below = Ages.of(config)
 
@@ -196,15 +198,15 @@ def passages(
         intervals = newer // config.cleanup_interval
         return importance * config.memory_priority_decay**intervals
 
-    def passage(
+    def demotion(
         source: MemoryRepository,
         destination: MemoryRepository,
         level: int,
         limit: int,
         ages: Ages,
         batch: int,
-    ) -> Passage:
-        return Passage(
+    ) -> Demotion:
+        return Demotion(
             *(source, destination, level, limit, ages, batch),
             *(config.demote_first, worth, engine, clock),
         )
@@ -212,8 +214,8 @@ def passages(
     limits = config.stm_config.memory_limit, config.im_config.memory_limit
     levels = config.im_config.compression_level, config.ltm_config.compression_level
     return (
-        passage(stm, im, levels[0], limits[0], above, _BATCH),
-        passage(im, ltm, levels[1], limits[1], below, config.ltm_config.batch_size),
+        demotion(stm, im, levels[0], limits[0], above, _BATCH),
+        demotion(im, ltm, levels[1], limits[1], below, config.ltm_config.batch_size),
     )
 
 

@@ -41,13 +41,13 @@ class Shown(Protocol):
 
 
 @dataclass(frozen=True)
-class Unexpired:
+class ExpiryFilter:
     """A tier without the entries that are over its age.
 
     Attributes:
         repository: The tier.
         ages: How old entries may become there.
-        moment: Gives the moment by which they are judged, of a run.
+        moment: Gives the moment by which ages are compared, of a run.
     """
 
     repository: MemoryRepository

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
-from agent_memory.connections.circuit_breaker import Absence
+from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.errors import (
     CommandRefused,
     EncodingError,
@@ -88,7 +88,7 @@ class Intake:
         self._spool = spool
         self._is_worth_asking = is_worth_asking
         self._clock = clock
-        self.absence = Absence(LOOK_EVERY, LONGEST_PAUSE, clock, ticks)
+        self.breaker = CircuitBreaker(LOOK_EVERY, LONGEST_PAUSE, clock, ticks)
         self._unlock()
         after_fork(self._unlock)
 
@@ -104,14 +104,14 @@ class Intake:
         """
         if self._spool is None:
             return self._store_or_fail(entry)
-        if not self.absence.is_away or self._has_returned():
-            begun = self.absence.ticks()
+        if not self.breaker.is_away or self._has_returned():
+            begun = self.breaker.ticks()
             try:
                 self._stm.add(entry)
             except StoreUnavailable as error:
                 if not _is_outage(error):
                     raise
-                self._left(error, self.absence.ticks() - begun)
+                self._left(error, self.breaker.ticks() - begun)
             else:
                 return True
         self._keep(self._spool, entry)
@@ -122,9 +122,9 @@ class Intake:
             self._stm.add(entry)
         except StoreUnavailable as error:
             if _is_outage(error):
-                self.absence.failed(error)
+                self.breaker.failed(error)
             raise
-        self.absence.returned()
+        self.breaker.returned()
         return True
 
     def replay(self) -> None:
@@ -136,11 +136,11 @@ class Intake:
             StoreUnavailable: The server, long-term memory or the spool does not answer; all that
                 is not stored still waits.
         """
-        if self._spool is None or not (self._spool.exists or self.absence.is_away):
+        if self._spool is None or not (self._spool.exists or self.breaker.is_away):
             return
         with self._looking:
-            if self.absence.is_away and not self._is_worth_asking():
-                raise StoreUnavailable(self.absence.status(self._name).reason)
+            if self.breaker.is_away and not self._is_worth_asking():
+                raise StoreUnavailable(self.breaker.status(self._name).reason)
             if self._spool.exists:
                 self._spool.retry()
             left = _Left.MORE
@@ -190,13 +190,13 @@ class Intake:
             StoreUnavailable: The spool cannot be read.
         """
         held = None if self._spool is None else self._spool.status()
-        return self.absence.status(self._name), held
+        return self.breaker.status(self._name), held
 
     def close(self) -> None:
         """Close the spool's file; what waits there, waits for whoever opens the memory next."""
         if self._spool is None:
             return
-        if self.absence.is_away:
+        if self.breaker.is_away:
             _logger.warning(
                 "closed while %s is away: entries wait in %s for the next process that opens "
                 "this memory",
@@ -208,14 +208,14 @@ class Intake:
     # -- leaving and returning ----------------------------------------------------------------
 
     def _left(self, error: MemoryStoreError, took: float) -> None:
-        if self.absence.failed(error, took):
+        if self.breaker.failed(error, took):
             where = "" if self._spool is None else f"; entries wait in {self._spool.file}"
             _logger.error("%s is away%s: %s", self._name, where, error)
 
     def _keep(self, spool: Spool, entry: MemoryEntry) -> None:
         with self._turn:
             # Another thread may have found the server back, and the spool empty, meanwhile.
-            if self.absence.is_away:
+            if self.breaker.is_away:
                 spool.put(entry, self._clock())
                 return
         self._stm.add(entry)
@@ -223,16 +223,16 @@ class Intake:
     def _has_returned(self) -> bool:
         """Look whether the server is back and nothing waits any more, if it is time to."""
         spool = self._spool
-        if spool is None or not self.absence.is_due or not self._looking.acquire(blocking=False):
-            return not self.absence.is_away
-        begun = self.absence.ticks()
+        if spool is None or not self.breaker.is_due or not self._looking.acquire(blocking=False):
+            return not self.breaker.is_away
+        begun = self.breaker.ticks()
         try:
             if not self._is_worth_asking():
-                raise StoreUnavailable(self.absence.status(self._name).reason)
+                raise StoreUnavailable(self.breaker.status(self._name).reason)
             return self._replay_slice(spool) is _Left.NOTHING and self._settled()
         except MemoryStoreError as error:
             # Whatever it is: what waits is safe where it is.
-            self._left(error, self.absence.ticks() - begun)
+            self._left(error, self.breaker.ticks() - begun)
             return False
         finally:
             self._looking.release()
@@ -243,7 +243,7 @@ class Intake:
         with self._turn:
             if spool is not None and spool.exists and spool.waiting(1):
                 return False
-            if self.absence.returned():
+            if self.breaker.returned():
                 _logger.warning("%s is back, and all that waited for it is stored", self._name)
         if spool is not None:
             spool.close()

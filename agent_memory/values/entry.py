@@ -342,7 +342,7 @@ class Hit:
     Attributes:
         entry: The entry; its ``error_bounds`` say how exact its contents are.
         tier: Where it was found.
-        score: Similarity, -1 to 1, where the query asked for likeness; else None.
+        score: Similarity, -1 to 1, where the query asked for similarity; else None.
     """
 
     entry: MemoryEntry

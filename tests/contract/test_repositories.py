@@ -86,7 +86,7 @@ _READS: dict[str, Callable[[LongTermMemory], object]] = {
     "get_many": lambda repository: repository.get_many([_ENTRY.key]),
     "find": lambda repository: repository.find(Query(run_id="run", agent_id="ant")),
     "find_each": lambda repository: repository.find_each([_ALL]),
-    "census": lambda repository: repository.census("run"),
+    "agent_counts": lambda repository: repository.agent_counts("run"),
     "keys_of": lambda repository: repository.keys_of("run", ["ant"]),
     "vectors": lambda repository: repository.vectors(Query(run_id="run", agent_id="ant")),
     "nearest": lambda repository: repository.nearest(

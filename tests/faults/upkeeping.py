@@ -23,7 +23,7 @@ from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.tables import LongTermTables
 from agent_memory.system.backups import file, restoring, saving
-from agent_memory.system.checking import cross_tier as crossings
+from agent_memory.system.checking import cross_tier as cross_tier_checks
 from agent_memory.system.checking import long_term
 from agent_memory.system.checking.quarantine import Quarantine
 
@@ -103,7 +103,7 @@ def main(work: str, folder: str, saved: str, kill_at: str) -> None:
         return
     config = MemoryConfig(path=Path(folder), engine="embedded", search=False)
     points = Points(int(kill_at))
-    crossings._PAUSE = 0.01  # nobody else is at work here
+    cross_tier_checks._PAUSE = 0.01  # nobody else is at work here
     for owner, name in POINTS[work]:
         setattr(owner, name, points.around(getattr(owner, name)))
     if work == "restore":

@@ -194,7 +194,7 @@ class TestEncoder:
                 memory.store_agent_state("ant", {"food": step % 7, "at": (step, 3)}, step)
         return folder
 
-    def test_versions_are_trained_activated_listed_and_encoded_anew(self, folder: Path) -> None:
+    def test_versions_are_trained_activated_listed_and_reencoded(self, folder: Path) -> None:
         def held() -> dict[Tier, int]:
             return entries_by_tier(folder, "default")
 

@@ -181,12 +181,12 @@ class TestVectors:
         with pytest.raises(InvalidEntry):
             encoder.reconstruct(vector)
 
-    def test_likeness_is_greatest_for_the_same_state(self, encoder: FittedEncoder) -> None:
+    def test_similarity_is_greatest_for_the_same_state(self, encoder: FittedEncoder) -> None:
         states = _states(50)
-        likeness = encoder.likeness(states[7], states)
-        assert likeness[7] == pytest.approx(1.0)
-        assert likeness.max() == pytest.approx(1.0)
-        assert likeness.shape == (50,)
+        similarity = encoder.similarity(states[7], states)
+        assert similarity[7] == pytest.approx(1.0)
+        assert similarity.max() == pytest.approx(1.0)
+        assert similarity.shape == (50,)
 
 
 def as_before(encoder: FittedEncoder) -> FittedEncoder:
@@ -209,9 +209,9 @@ class TestLead:
         vectors = encoder.carry(encoder.encode(states), 32)
         assert not encoder.led
         led = as_units(with_lead(vectors, encoder.lead(32)))
-        assert np.allclose(led @ led[7], encoder.likeness(states[7], states), atol=1e-5)
+        assert np.allclose(led @ led[7], encoder.similarity(states[7], states), atol=1e-5)
         bare = as_units(vectors)
-        assert not np.allclose(bare @ bare[7], encoder.likeness(states[7], states), atol=0.1)
+        assert not np.allclose(bare @ bare[7], encoder.similarity(states[7], states), atol=0.1)
 
     def test_wider_vectors_have_it_already(self, encoder: FittedEncoder) -> None:
         assert [encoder.lead(width) for width in (384, 128)] == [0.0, 0.0]
@@ -232,7 +232,7 @@ class TestLead:
         assert again.lead(32) == 0.0
         assert np.array_equal(narrow, again.carry(again.carry(vectors, 128), 32))
         units = as_units(narrow)
-        assert np.allclose(units @ units[7], again.likeness(states[7], states), atol=1e-5)
+        assert np.allclose(units @ units[7], again.similarity(states[7], states), atol=1e-5)
         for width in (384, 128, 32):
             told = again.reconstruct(again.carry(vectors[0], width)).state
             assert told["energy"] == pytest.approx(states[0]["energy"], abs=1e-3)

@@ -137,7 +137,7 @@ def test_versions_are_searched_side_by_side(memory: AgentMemorySystem) -> None:
     for step in (3, 100, STATES - 1, STATES + 20):
         near = {**state_of(step), "sugar": 4.5}
         hits = memory.recall(QUERY, near=near, touch=False)
-        exact = encoder.likeness(near, [state_of(one) for one in range(STATES + 60)])
+        exact = encoder.similarity(near, [state_of(one) for one in range(STATES + 60)])
         assert [hit.score for hit in hits] == pytest.approx(sorted(exact, reverse=True)[:10])
     near = state_of(STATES + 5)
     assert {hit.entry.encoder_version for hit in memory.recall(QUERY, near=near)} == {0, 1}
@@ -151,7 +151,7 @@ def test_one_can_ask_near_a_vector_of_the_current_version(memory: AgentMemorySys
         assert hit.entry.key == entry.key
 
 
-def test_encoding_anew_reaches_every_tier_and_changes_nothing_else(
+def test_reencoding_reaches_every_tier_and_changes_nothing_else(
     memory: AgentMemorySystem,
 ) -> None:
     before = {entry.memory_id: entry for entry in entries(memory)}
@@ -274,7 +274,7 @@ def test_an_activated_version_outlives_the_process(tmp_path: Path) -> None:
             memory.encoders.activate(1)
 
 
-def test_encoding_anew_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_reencoding_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     with AgentMemorySystem(config_of(tmp_path)) as memory:
         for agent in range(12):
             for step in range(60):
@@ -449,7 +449,7 @@ def test_an_entry_of_an_unknown_version_is_found_and_moves_as_it_is(
     assert (anew.encoder_version, len(anew.embedding)) == (0, 32)  # type: ignore[arg-type]
 
 
-def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_encoded_anew(
+def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_reencoded(
     memory: AgentMemorySystem, caplog: pytest.LogCaptureFixture
 ) -> None:
     doomed = memory.stm.recent("default", "ant", 1)[0]
@@ -570,6 +570,6 @@ def test_a_version_keeps_the_widths_it_was_made_with(tmp_path: Path) -> None:
         best = memory.recall(dataclasses.replace(QUERY, limit=1), near=state_of(6))
         assert best[0].score == pytest.approx(1.0)
         stored = [state_of(step) for step in (*range(STATES), 5, 6)]
-        exact = sorted(VersionZero().likeness(state_of(6), stored), reverse=True)
+        exact = sorted(VersionZero().similarity(state_of(6), stored), reverse=True)
         hits = memory.recall(QUERY, near=state_of(6))
         assert [hit.score for hit in hits] == pytest.approx(exact[:10], abs=1e-5)

@@ -69,7 +69,7 @@ def test_what_came_down_while_its_version_was_away_is_made_as_narrow_as_the_rest
         assert memory.encoders.reencode(1) == (0, 0, 0)
 
 
-def test_an_entry_stored_anew_while_it_is_encoded_anew_keeps_its_own_vector(
+def test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with AgentMemorySystem(config_of(tmp_path)) as memory:

@@ -139,7 +139,7 @@ def test_no_question_shows_an_entry_over_its_age_before_it_is_dropped(
             hit.entry.step_number
             for hit in system.recall(Query(agent_id="ant", times=(0, 1e11), steps=(0, 9)))
         ],
-        "by likeness": lambda: [
+        "by similarity": lambda: [
             hit.entry.step_number
             for hit in system.recall(Query(agent_id="ant"), near={"step": 1, "mood": "m1"})
         ],
@@ -168,7 +168,7 @@ def test_no_question_shows_an_entry_over_its_age_before_it_is_dropped(
     assert system.stm.count("default", "ant") == 1
 
 
-def test_likeness_by_the_servers_index_shows_none_either(
+def test_similarity_by_the_servers_index_shows_none_either(
     open_memory: Opener, memory_config: dict[str, Any], clock: Clock
 ) -> None:
     if not open_memory().engine.has_query_engine:

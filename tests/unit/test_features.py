@@ -175,7 +175,7 @@ class TestVersionZero:
         vectors = VersionZero().encode([{}, {"a": None}])
         assert not vectors.any()
         assert VersionZero().encode([]).shape == (0, 384)
-        assert VersionZero().likeness({}, [{}, {"a": 1}]).tolist() == [0.0, 0.0]
+        assert VersionZero().similarity({}, [{}, {"a": 1}]).tolist() == [0.0, 0.0]
 
     def test_vectors_are_carried_down_as_if_encoded_there_step_by_step(self) -> None:
         encoder = VersionZero()
@@ -209,8 +209,8 @@ class TestVersionZero:
         states = [dict(zip("abcdef", row, strict=True)) for row in random.normal(size=(200, 6)) * 9]
         rows = VersionZero().scaled(states)
         distances = ((rows - rows[0]) ** 2).sum(axis=1)
-        likeness = VersionZero().likeness(states[0], states)
-        assert np.allclose(distances, 12 - 12 * likeness, atol=1e-5)
+        similarity = VersionZero().similarity(states[0], states)
+        assert np.allclose(distances, 12 - 12 * similarity, atol=1e-5)
 
     def test_categories_without_end_do_not_fill_the_memory(self) -> None:
         encoder = VersionZero()

@@ -170,7 +170,7 @@ def test_a_server_that_lies_now_and_then_is_told_and_nothing_crashes(
             system.stm.stored_bytes,
             system.stm.versions,
             lambda: system.stm.importances("default", "a"),
-            lambda: system.stm.census("default"),
+            lambda: system.stm.agent_counts("default"),
             lambda: system.engine,
         ]
         for _ in range(cases(40)):

@@ -66,8 +66,8 @@ def system(folder: Path) -> Iterator[AgentMemorySystem]:
 
 
 def exact(near: Any, **filters: Any) -> list[tuple[float, int]]:
-    """What should be found: likeness to every state there is, best first."""
-    scores = VersionZero().likeness(near, [state_of(step) for step in range(STATES)])
+    """What should be found: similarity to every state there is, best first."""
+    scores = VersionZero().similarity(near, [state_of(step) for step in range(STATES)])
     wanted = range(*filters.get("steps", (0, STATES)))
     return sorted(((float(scores[step]), step) for step in wanted), reverse=True)
 
@@ -87,7 +87,7 @@ def test_the_most_alike_states_of_all_tiers_come_first(
     assert {hit.entry.agent_id for hit in hits} == {"ant"}
 
 
-def test_likeness_finds_entries_in_every_tier(system: AgentMemorySystem) -> None:
+def test_similarity_finds_entries_in_every_tier(system: AgentMemorySystem) -> None:
     hits = system.recall(dataclasses.replace(STATE_QUERY, limit=60), near=state_of(200))
     assert {hit.tier for hit in hits} == set(Tier)
 
@@ -118,7 +118,7 @@ def test_one_can_ask_near_a_vector_of_any_tier(system: AgentMemorySystem, width:
         assert scores == sorted(scores, key=lambda score: -(score or 0))
 
 
-def test_likeness_and_filters_go_together(system: AgentMemorySystem) -> None:
+def test_similarity_and_filters_go_together(system: AgentMemorySystem) -> None:
     near = state_of(200)
     query = Query(agent_id="ant", steps=(10, 49), memory_type=MemoryType.STATE, limit=7)
     hits = system.recall(query, near=near)
@@ -128,7 +128,9 @@ def test_likeness_and_filters_go_together(system: AgentMemorySystem) -> None:
     assert [hit.entry.step_number for hit in system.recall(actions, near=near)] == [5]
 
 
-def test_among_states_with_an_attribute_likeness_to_a_part_of_one_is_exact(tmp_path: Path) -> None:
+def test_among_states_with_an_attribute_similarity_to_a_part_of_one_is_exact(
+    tmp_path: Path,
+) -> None:
     random, encoder, names = np.random.default_rng(0), VersionZero(), ("x", "y", "sugar")
     states = [
         dict(zip(names, numbers, strict=True)) | {"mood": "abc"[mood], "team": "abc"[team]}
@@ -148,7 +150,7 @@ def test_among_states_with_an_attribute_likeness_to_a_part_of_one_is_exact(tmp_p
         query = Query(agent_id="ant", limit=10, attributes={"mood": "a"})
         for asked in random.normal(0.0, 5.0, (6, 3)).tolist():
             part = dict(zip(names, asked, strict=True))
-            scores = encoder.likeness(part, [entry.contents for entry in calm])
+            scores = encoder.similarity(part, [entry.contents for entry in calm])
             best = {calm[place].memory_id for place in np.argsort(-scores)[:10]}
             hits = memory.recall(query, near=part, touch=False)
             assert {hit.entry.memory_id for hit in hits} == best

@@ -91,7 +91,7 @@ def test_only_those_asked_about_are_looked_at() -> None:
     assert len(store.search(query, 50, iter(among))) == len(wanted)
 
 
-def test_zeros_and_extreme_numbers_have_a_likeness() -> None:
+def test_zeros_and_extreme_numbers_have_a_similarity() -> None:
     store = VectorStore(2)
     store.add(["zero", "huge", "tiny"], [[0, 0], [1e300, 1e300], [5e-324, 0]])
     assert dict(store.search([1, 0], 3)) == pytest.approx(

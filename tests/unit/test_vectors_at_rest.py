@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.models.ltm_vectors import FLOAT16, FLOAT32, INT8, LED_INT8
-from agent_memory.retrieval.similarity import Likeness
+from agent_memory.retrieval.similarity import SimilarityQuery
 
 EVERYTHING = Query(run_id="default", agent_id="ant")
 DTYPES = ("int8", "float16", "float32")
@@ -99,8 +99,8 @@ def test_vectors_of_a_trained_encoder_are_ranked_as_their_states_are(tmp_path: P
         memory.train_encoder([state_of(step) for step in range(200)], contents=False)
         fill(memory, 0, 120)
         encoders = memory._resources.encoders
-        near = memory.ltm.nearest(EVERYTHING, Likeness.to_state(encoders, state_of(5)))
-        wanted = encoders.current.encoder.likeness(
+        near = memory.ltm.nearest(EVERYTHING, SimilarityQuery.to_state(encoders, state_of(5)))
+        wanted = encoders.current.encoder.similarity(
             state_of(5), [one.entry.contents for one in near]
         )
         assert len(near) >= 100

@@ -128,10 +128,10 @@ def _counted_alike(folder: Path, source: ServerContents, target: ServerContents)
     Raises:
         StoreUnavailable: they do not hold as many keys, and elements in them, of each type.
     """
-    there, here = source.census(), target.census()
+    there, here = source.totals(), target.totals()
     for _ in range(_MORE_COUNTS):
         if there != here:
-            there, here = source.census(), target.census()
+            there, here = source.totals(), target.totals()
     if there != here:
         raise StoreUnavailable(
             f"the memory in {folder} was copied, and the copy does not hold what the original "

@@ -61,7 +61,7 @@ class ServerContents:
             if kind not in _LENGTHS and kind != b"none"
         ]
 
-    def census(self) -> Counter[tuple[int, str, str]]:
+    def totals(self) -> Counter[tuple[int, str, str]]:
         """How many keys there are of each type, and how many elements in them, by database."""
         counted: Counter[tuple[int, str, str]] = Counter()
         for database, channel in self._databases():

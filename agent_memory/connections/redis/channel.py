@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.config import without_password
-from agent_memory.connections.circuit_breaker import Absence
+from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.answers import Check, anything, is_sound, name_of
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
@@ -160,7 +160,7 @@ class RedisChannel:
         self._losses = 0
         self._engine: tuple[int, RedisEngine] | None = None
         # Of one that hangs each call would wait for its whole timeout.
-        self._absence = Absence(0.0, LONGEST_PAUSE)
+        self._breaker = CircuitBreaker(0.0, LONGEST_PAUSE)
         after_fork(self._renew)
 
     @property
@@ -267,14 +267,14 @@ class RedisChannel:
             connection.send_command("PING")
             connection.read_response()
         except redis.exceptions.ResponseError:
-            self._absence.returned()
+            self._breaker.returned()
             return True  # it speaks, and a request will tell what it refuses
         except redis.exceptions.TimeoutError:
             return False
         except (redis.exceptions.ConnectionError, OSError):
             return self._heal is not None
         else:
-            self._absence.returned()
+            self._breaker.returned()
             return True
         finally:
             connection.disconnect()
@@ -285,16 +285,16 @@ class RedisChannel:
         self.client.close()
 
     def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
-        absence = self._absence
-        if absence.is_away and self._gate is None:
+        breaker = self._breaker
+        if breaker.is_away and self._gate is None:
             self._check_patience()
-        begun = absence.ticks()
+        begun = breaker.ticks()
         try:
             replies = self._exchange_or_heal(commands, repeatable)
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-            absence.failed(StoreUnavailable(str(error)), absence.ticks() - begun)
+            breaker.failed(StoreUnavailable(str(error)), breaker.ticks() - begun)
             raise
-        absence.returned()
+        breaker.returned()
         return replies
 
     def _check_patience(self) -> None:
@@ -303,13 +303,13 @@ class RedisChannel:
         Raises:
             StoreUnavailable: It is not asked now, or has not answered a look.
         """
-        absence = self._absence
-        begun = absence.ticks()
-        if absence.is_due and self.is_worth_asking():
+        breaker = self._breaker
+        begun = breaker.ticks()
+        if breaker.is_due and self.is_worth_asking():
             return
-        reason = absence.status(self.where).reason
-        if absence.is_due:
-            absence.failed(StoreUnavailable(reason), absence.ticks() - begun)
+        reason = breaker.status(self.where).reason
+        if breaker.is_due:
+            breaker.failed(StoreUnavailable(reason), breaker.ticks() - begun)
         raise StoreUnavailable(
             f"{self.where} does not answer ({reason}), and keeps no other caller waiting for a "
             "while; start it, or correct host and port or redis_url"

@@ -146,7 +146,7 @@ def _action_name(action: object) -> object:
 def _take(
     rest: dict[str, Any], names: Iterable[str], fits: Callable[[object], bool] = lambda _: True
 ) -> object:
-    """Take out the first named value that is there and fits; None says no more than absence."""
+    """Take out the first named value that is there and fits; None counts as not there."""
     for name in names:
         if rest.get(name) is None:
             rest.pop(name, None)

@@ -1,8 +1,8 @@
 """States by step in Redis alone, as the first plan had them: one hash for each agent and step.
 
 ``AgentMemory`` keeps what an agent perceived, did and got at a step; storing a step again replaces
-it. States live for as long as their ``ttl``, and none is moved anywhere: who wants memories that
-last, likeness and tiers uses ``AgentMemorySystem``. Both may live on one server and in one folder.
+it. States live for as long as their ``ttl``, and none is moved anywhere. Memories that last,
+similarity and tiers are what ``AgentMemorySystem`` is for. Both may live on one server and in one folder.
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ from typing import Any
 
 from agent_memory.connections.redis.answers import are_texts
 from agent_memory.connections.redis.channel import RedisChannel, Script
-from agent_memory.repositories.counts import Ahead, Census
+from agent_memory.repositories.counts import AgentCounts, Ahead
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
 _NUMBERS = 8  # that the script gives for each agent
 
 # KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives eight
-# values an agent: those of a ``Census``, with two for what is ahead ('' for nothing). The note of
-# that is a string beside the agent's indexes, by the rule of ``census.still_ahead``.
-_CENSUS = Script(
+# values an agent: those of ``AgentCounts``, with two for what is ahead ('' for nothing). The note
+# of that is a string beside the agent's indexes, by the rule of ``counts.still_ahead``.
+_COUNTS = Script(
     """
 local horizon = tonumber(ARGV[1])
 
@@ -78,10 +78,10 @@ return found
 )
 
 
-def census(
+def agent_counts(
     channel: RedisChannel, prefixes: Sequence[str], horizon: float | None
-) -> Iterator[Census | None]:
-    """Count some agents' entries; see ``MemoryRepository.census``.
+) -> Iterator[AgentCounts | None]:
+    """Count some agents' entries; see ``MemoryRepository.agent_counts``.
 
     Args:
         channel: The server.
@@ -95,22 +95,22 @@ def census(
     calls = [
         (prefixes[first : first + _AT_ONCE], [at]) for first in range(0, len(prefixes), _AT_ONCE)
     ]
-    for (asked, _), reply in zip(calls, channel.run(_CENSUS, calls), strict=True):
+    for (asked, _), reply in zip(calls, channel.run(_COUNTS, calls), strict=True):
         if len(reply) != _NUMBERS * len(asked):
             raise channel.not_redis("EVALSHA")
         for first in range(0, len(reply), _NUMBERS):
             try:
-                found = _census(reply[first : first + _NUMBERS])
+                found = _agent_counts(reply[first : first + _NUMBERS])
             except ValueError as error:
                 raise channel.not_redis("EVALSHA") from error
             yield found
 
 
-def _census(reply: Sequence[Any]) -> Census | None:
+def _agent_counts(reply: Sequence[Any]) -> AgentCounts | None:
     entries, oldest, newest, first_step, newest_step, since, until, pinned = reply
     if not int(entries):
         return None
-    return Census(
+    return AgentCounts(
         int(entries),
         float(oldest),
         float(newest),

@@ -57,10 +57,10 @@ from agent_memory.repositories.contract import (
     run_of,
     tell_unreadable,
 )
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import Call, DeclaredAttributes
-from agent_memory.repositories.redis.counts import census
+from agent_memory.repositories.redis.counts import agent_counts
 from agent_memory.repositories.redis.footprint import stored_bytes
 from agent_memory.repositories.redis.many import all_keys, keys_answering
 from agent_memory.repositories.redis.server_similarity import IndexedNearest
@@ -500,13 +500,13 @@ class RedisRepository(MemoryRepository):
         """The keys of all entries of some agents in a run; one request for all of them."""
         return all_keys(self._channel, self._namespace, run_id, agents)
 
-    def census(
+    def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, Census]:
+    ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here; one request for all of them."""
         names = self.agents(run_id) if agents is None else list(dict.fromkeys(agents))
         prefixes = [agent_prefix(self._namespace, run_id, name) for name in names]
-        found = census(self._channel, prefixes, horizon)
+        found = agent_counts(self._channel, prefixes, horizon)
         return {name: told for name, told in zip(names, found, strict=True) if told is not None}
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:

@@ -316,7 +316,7 @@ def _grown(rows: NDArray[Any], room: int, used: int) -> NDArray[Any]:
 def _vector(stored: bytes | None) -> NDArray[np.float32]:
     """A stored vector; an empty one where there is none, or one that cannot be read.
 
-    Such an entry is given whatever its likeness, and reading it tells what is wrong with it.
+    Such an entry is given whatever its similarity, and reading it tells what is wrong with it.
     """
     if stored is None or len(stored) % 4:
         return np.zeros(0, np.float32)

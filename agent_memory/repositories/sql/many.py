@@ -9,19 +9,19 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, run_ref_of, table_of
 
 
-def census(
+def agent_counts(
     connection: Connection, models: LtmModels, run_id: str, agents: Iterable[str] | None
-) -> Iterator[tuple[str, Census]]:
+) -> Iterator[tuple[str, AgentCounts]]:
     """What each of some agents of a run has, by name; None: all that have anything."""
     wanted = [None] if agents is None else chunked(dict.fromkeys(agents), IN_LIST)
     for names in wanted:
         for row in connection.execute(_numbers(models, run_id, names)):
             name, entries, oldest, newest, first_step, newest_step, pinned = row
-            yield name, Census(entries, oldest, newest, first_step, newest_step, pinned=pinned)
+            yield name, AgentCounts(entries, oldest, newest, first_step, newest_step, pinned=pinned)
 
 
 def _numbers(

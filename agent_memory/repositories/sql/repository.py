@@ -33,7 +33,7 @@ from agent_memory.repositories.contract import (
     is_kept,
     run_of,
 )
-from agent_memory.repositories.counts import Census
+from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import many as sql_many
 from agent_memory.repositories.sql.names import KnownNames
@@ -433,13 +433,13 @@ class LtmRepository(LongTermMemory):
             ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, version))
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
 
-    def census(
+    def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, Census]:
+    ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here."""
         del horizon  # entries do not leave the last tier
         with self._transactions.reading() as connection:
-            return dict(sql_many.census(connection, self._models, run_id, agents))
+            return dict(sql_many.agent_counts(connection, self._models, run_id, agents))
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

@@ -22,7 +22,7 @@ from agent_memory.repositories.sql.tables import LongTermTables, refuse_conflict
 from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, entry_of
 from agent_memory.system.backups.saving import PLACES, Progress
 from agent_memory.system.checking.quarantine import Quarantine, SetAside
-from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.validation import Validator
 from agent_memory.system.checking.whole import inspections
 from agent_memory.system.resources import Resources
 from agent_memory.tiers.spool import file_beside
@@ -136,7 +136,7 @@ class _Restoring:
         self._backup = backup
         self._resources = resources
         self._progress = progress
-        self._codec = Judge(resources).codec
+        self._codec = Validator(resources).codec
         self._tables = LongTermTables(
             resources.engine, ltm_models(resources.config.ltm_config.table_prefix)
         )

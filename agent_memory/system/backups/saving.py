@@ -35,7 +35,7 @@ from agent_memory.system.backups.file import (
     put_entries,
 )
 from agent_memory.system.checking.quarantine import Quarantine
-from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.validation import Validator
 from agent_memory.system.checking.whole import inspections
 from agent_memory.system.resources import Resources
 from agent_memory.tiers.spool import decoded, file_beside, spool_of
@@ -119,7 +119,7 @@ class _Saving:
         self._resources = resources
         self._connection = connection
         self._progress = progress
-        self._codec = Judge(resources).codec
+        self._codec = Validator(resources).codec
         self._above = inspections(resources)
         models = ltm_models(resources.config.ltm_config.table_prefix)
         self._below = LongTermInspection(resources.engine, models)

@@ -12,7 +12,7 @@ from agent_memory.models.redis import agent_prefix
 from agent_memory.repositories.redis.inspection import Owner, TierInspection
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.system.checking.job import Job
-from agent_memory.tiers.demotion import Passage
+from agent_memory.tiers.demotion import Demotion
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 
@@ -33,14 +33,14 @@ class _Twice(NamedTuple):
     ages: tuple[tuple[int, int], tuple[int, int]]
 
 
-class Crossings:
+class CrossTierChecks:
     """What is wrong between tiers.
 
     Args:
         job: The check it belongs to.
         above: Short-term and intermediate memory, beneath.
         below: Long-term memory, beneath.
-        passages: The ways down.
+        demotions: The ways down.
         sleep: Waits for so many seconds.
     """
 
@@ -49,13 +49,13 @@ class Crossings:
         job: Job,
         above: tuple[TierInspection, TierInspection],
         below: LongTermInspection,
-        passages: Sequence[Passage],
+        demotions: Sequence[Demotion],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._job = job
         self._above = above
         self._below = below
-        self._passages = passages
+        self._demotions = demotions
         self._sleep = sleep
         self._twice: list[_Twice] = []
         self._forgotten: list[tuple[Tier, EntryKey]] = []
@@ -184,7 +184,7 @@ class Crossings:
 
     def look_at_moves(self) -> None:
         """Look for moves that were broken off; finish them as upkeep does."""
-        for way, inspection in zip(self._passages, self._above, strict=True):
+        for way, inspection in zip(self._demotions, self._above, strict=True):
             self._drop_unreadable_notes(inspection)
             broken = self._broken(inspection)
             if broken and self._job.repair:

@@ -11,7 +11,7 @@ from agent_memory.errors import EncodingError, SchemaOutOfDate
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.inspection import LongTermInspection, StoredRow
 from agent_memory.system.checking.job import Job
-from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.validation import Validator
 from agent_memory.values.attributes import declared_attributes
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import MemoryEntry
@@ -26,13 +26,13 @@ class LongTermCheck:
 
     Args:
         job: The check it belongs to.
-        judge: Judges vectors.
+        validator: Validates vectors.
         inspection: Its tables, beneath the repository.
     """
 
-    def __init__(self, job: Job, judge: Judge, inspection: LongTermInspection) -> None:
+    def __init__(self, job: Job, validator: Validator, inspection: LongTermInspection) -> None:
         self._job = job
-        self._judge = judge
+        self._validator = validator
         self._inspection = inspection
         self._place = place_of(job.resources.engine)
         self._learn_declared()
@@ -99,9 +99,9 @@ class LongTermCheck:
         faults: list[list[_Fault]] = [[] for _ in rows]
         for place, row in enumerate(rows):
             try:
-                entry = row.entry(self._judge.codec)
+                entry = row.entry(self._validator.codec)
             except EncodingError as error:
-                if not self._judge.lacks_code(row.columns["contents"]):
+                if not self._validator.lacks_code(row.columns["contents"]):
                     faults[place].append((self._kind_of_damage(row), str(error)))
                 continue
             entries.append(entry)
@@ -111,13 +111,13 @@ class LongTermCheck:
                 faults[place].append((Kind.ATTRIBUTES, why))
             if not row.same_run:
                 faults[place].append((Kind.DATABASE, "its agent is one of another run"))
-        for number, why in self._judge.vectors(entries).items():
+        for number, why in self._validator.vectors(entries).items():
             faults[places[number]].append((Kind.VECTOR, why))
         return [(row, found) for row, found in zip(rows, faults, strict=True) if found]
 
     def _kind_of_damage(self, row: StoredRow) -> Kind:
         try:
-            row.entry(self._judge.codec, with_vector=False)
+            row.entry(self._validator.codec, with_vector=False)
         except EncodingError:
             return Kind.UNREADABLE
         return Kind.VECTOR
@@ -157,16 +157,16 @@ class LongTermCheck:
 
     def _renew_vector(self, row: StoredRow, place: str, why: str) -> bool:
         try:
-            entry = row.entry(self._judge.codec)
+            entry = row.entry(self._validator.codec)
         except EncodingError:
-            entry = row.entry(self._judge.codec, with_vector=False)
-        made = self._judge.with_new_vector(entry)
+            entry = row.entry(self._validator.codec, with_vector=False)
+        made = self._validator.with_new_vector(entry)
         if made is None or not self._job.keep(place, why, _kept(row)):
             return False
         return self._job.resources.ltm.reembed([made]) == [True]
 
     def _renew_attributes(self, row: StoredRow, _place: str, _why: str) -> bool:
-        entry = row.entry(self._judge.codec)
+        entry = row.entry(self._validator.codec)
         wanted = declared_attributes(entry.contents, self._declared)
         self._inspection.set_attributes({row.row: dict(wanted)})
         return True

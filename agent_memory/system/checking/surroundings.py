@@ -12,7 +12,7 @@ from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.errors import EncodingError, MemoryStoreError, SearchIndexError, StoreUnavailable
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.system.checking.job import Job
-from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.validation import Validator
 from agent_memory.tiers.spool import Spool, decoded, spool_of
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import Tier
@@ -77,15 +77,15 @@ def _check_waiting(job: Job, spool: Spool) -> None:
         )
 
 
-def check_versions(job: Job, judge: Judge) -> None:
+def check_versions(job: Job, validator: Validator) -> None:
     """Look at every registered version of the encoder; to be called when all entries were met."""
     versions = job.resources.versions
     for record in versions.records():
         if record.version == 0:
             continue
         job.looked("versions of the encoder", 1)
-        with_vector = judge.without_encoder.pop(record.version, 0)
-        coded = judge.without_code.pop(record.version, 0)
+        with_vector = validator.without_encoder.pop(record.version, 0)
+        coded = validator.without_code.pop(record.version, 0)
         weights, code = versions.artifact(record.version), versions.code(record.version)
         if weights is None and (with_vector or coded):
             _tell_version(job, record.version, "is not registered", with_vector, coded)
@@ -101,8 +101,8 @@ def check_versions(job: Job, judge: Judge) -> None:
             if coded:
                 _tell_version(job, record.version, "has no code of contents", 0, coded)
     # Those that nobody has ever noted in long-term memory, or of a code that is not read.
-    for version in sorted({*judge.without_encoder, *judge.without_code}):
-        with_vector, coded = judge.without_encoder[version], judge.without_code[version]
+    for version in sorted({*validator.without_encoder, *validator.without_code}):
+        with_vector, coded = validator.without_encoder[version], validator.without_code[version]
         _tell_version(job, version, "is not registered", with_vector, coded)
 
 

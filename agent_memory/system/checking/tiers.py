@@ -20,9 +20,9 @@ from agent_memory.repositories.redis.inspection import (
 )
 from agent_memory.repositories.redis.mending import TierMending
 from agent_memory.repositories.redis.scripts import ATTRIBUTES
-from agent_memory.system.checking.cross_tier import Crossings
+from agent_memory.system.checking.cross_tier import CrossTierChecks
 from agent_memory.system.checking.job import Job
-from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.validation import Validator
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 
@@ -31,7 +31,7 @@ _ORDER_FIELDS = {"steps": b"step_number", "times": b"timestamp", "importance": b
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Validated:
     """An entry that was looked at, and what is wrong with it."""
 
     examined: Examined
@@ -44,8 +44,8 @@ class TierCheck:
 
     Args:
         job: The check it belongs to.
-        judge: Judges vectors.
-        crossings: Looks for the same entries in other tiers.
+        validator: Validates vectors.
+        cross_tier_checks: Looks for the same entries in other tiers.
         repository: The tier.
         inspection: The tier, beneath.
     """
@@ -53,14 +53,14 @@ class TierCheck:
     def __init__(
         self,
         job: Job,
-        judge: Judge,
-        crossings: Crossings,
+        validator: Validator,
+        cross_tier_checks: CrossTierChecks,
         repository: MemoryRepository,
         inspection: TierInspection,
     ) -> None:
         self._job = job
-        self._judge = judge
-        self._crossings = crossings
+        self._validator = validator
+        self._cross_tier_checks = cross_tier_checks
         self._repository = repository
         self._inspection = inspection
         self._mending = TierMending(inspection)
@@ -146,18 +146,18 @@ class TierCheck:
     def _check_owner(self, owner: Owner, ids: Sequence[str]) -> None:
         examined = self._inspection.examine(owner, ids)
         self._job.looked(f"{self._tier.name} entries", len(examined))
-        judged = self._judged(examined)
-        suspects = [one.examined.memory_id for one in judged if one.faults]
+        validated = self._validated(examined)
+        suspects = [one.examined.memory_id for one in validated if one.faults]
         if suspects:
             # Attributes may have been declared, and a vector been encoded anew, meanwhile.
             self._learn_declared()
-            for one in self._judged(self._inspection.examine(owner, suspects)):
+            for one in self._validated(self._inspection.examine(owner, suspects)):
                 if one.faults:
                     self._tell(one)
-        sound = [one.entry for one in judged if one.entry is not None]
-        self._crossings.look(self._tier, sound)
+        sound = [one.entry for one in validated if one.entry is not None]
+        self._cross_tier_checks.look(self._tier, sound)
 
-    def _judged(self, examined: Sequence[Examined]) -> list[_Judged]:
+    def _validated(self, examined: Sequence[Examined]) -> list[_Validated]:
         entries: list[MemoryEntry | None] = []
         faults: list[list[tuple[Kind, str]]] = []
         for one in examined:
@@ -169,22 +169,22 @@ class TierCheck:
                 )
             except EncodingError as error:
                 entry = None
-                lacking = self._judge.lacks_code(one.fields.get(b"contents"))
+                lacking = self._validator.lacks_code(one.fields.get(b"contents"))
                 wrong = [] if lacking else [(Kind.UNREADABLE, str(error))]
             entries.append(entry if not wrong else None)
             faults.append(wrong)
         there = [place for place, entry in enumerate(entries) if entry is not None]
-        vectors = self._judge.vectors([e for e in entries if e is not None])
+        vectors = self._validator.vectors([e for e in entries if e is not None])
         for place, why in vectors.items():
             faults[there[place]].append((Kind.VECTOR, why))
-        judged = []
+        validated = []
         for one, entry, wrong in zip(examined, entries, faults, strict=True):
             more = () if entry is None else self._faults(one, entry)
-            judged.append(_Judged(one, entry, (*wrong, *more)))
-        return judged
+            validated.append(_Validated(one, entry, (*wrong, *more)))
+        return validated
 
     def _read(self, fields: Mapping[bytes, bytes]) -> MemoryEntry:
-        contents = self._judge.codec.decode(fields.get(b"contents", b""), step_of(fields))
+        contents = self._validator.codec.decode(fields.get(b"contents", b""), step_of(fields))
         return hash_to_entry(fields, contents)
 
     def _faults(self, one: Examined, entry: MemoryEntry) -> Iterator[tuple[Kind, str]]:
@@ -216,7 +216,7 @@ class TierCheck:
 
     # -- telling and mending ------------------------------------------------------------------
 
-    def _tell(self, one: _Judged) -> None:
+    def _tell(self, one: _Validated) -> None:
         place = f"{_whose(self._tier, one.examined.owner)}, entry {one.examined.memory_id}"
         add = self._job.findings.add
         if one.entry is None:
@@ -226,7 +226,7 @@ class TierCheck:
         for kind, why in one.faults:
             add(kind, place, why, _REPAIR, repaired=mended)
 
-    def _mend(self, one: _Judged, entry: MemoryEntry, place: str) -> bool:
+    def _mend(self, one: _Validated, entry: MemoryEntry, place: str) -> bool:
         kinds = {kind for kind, _ in one.faults}
         examined, now = one.examined, self._job.resources.clock()
         if Kind.LEVEL in kinds:
@@ -236,7 +236,7 @@ class TierCheck:
             return all(
                 again.entry is not None
                 and (not again.faults or self._mend(again, again.entry, place))
-                for again in self._judged(
+                for again in self._validated(
                     self._inspection.examine(examined.owner, [examined.memory_id])
                 )
             )
@@ -252,12 +252,12 @@ class TierCheck:
         if kinds & {Kind.INDEX, Kind.ATTRIBUTES}:
             self._mending.reindex(examined.owner, seen, now)
             seen = self._inspection.examine(examined.owner, [examined.memory_id])
-        return not any(again.faults for again in self._judged(seen))
+        return not any(again.faults for again in self._validated(seen))
 
     def _renew_vector(self, examined: Examined, entry: MemoryEntry, place: str, why: str) -> bool:
         if not self._job.keep(place, why, _as_text_keys(examined.fields)):
             return False
-        made = self._judge.with_new_vector(entry)
+        made = self._validator.with_new_vector(entry)
         return made is not None and self._repository.reembed([made]) == [True]
 
     def _tell_unreadable(self, examined: Examined, place: str, why: str) -> None:

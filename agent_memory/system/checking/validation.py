@@ -1,4 +1,4 @@
-"""Judges entries that were read: their vectors, and whose fault it is that one cannot be read."""
+"""Validates entries that were read: their vectors, and why one cannot be read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from agent_memory.values.entry import MemoryEntry
 _ALIKE = 0.999  # the cosine of a vector and of what its encoder makes of the same contents
 
 
-class Judge:
-    """Judges entries of one memory.
+class Validator:
+    """Validates entries of one memory.
 
     Args:
         resources: What is open.
@@ -171,7 +171,7 @@ def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDAr
 
 
 def _alike(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
-    """Whether a vector is the one that was made, as far as likeness can tell."""
+    """Whether a vector is the one that was made, as far as similarity can tell."""
     if entry.embedding is None:
         return True
     both = np.stack([entry.embedding, made]).astype(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.redis.inspection import TierInspection
 from agent_memory.repositories.sql.inspection import LongTermInspection
-from agent_memory.system.checking.cross_tier import Crossings
+from agent_memory.system.checking.cross_tier import CrossTierChecks
 from agent_memory.system.checking.job import Job, Progress
 from agent_memory.system.checking.long_term import LongTermCheck
 from agent_memory.system.checking.quarantine import Quarantine
@@ -16,9 +16,9 @@ from agent_memory.system.checking.surroundings import (
     check_versions,
 )
 from agent_memory.system.checking.tiers import TierCheck
-from agent_memory.system.checking.validation import Judge
+from agent_memory.system.checking.validation import Validator
 from agent_memory.system.resources import Resources
-from agent_memory.tiers.demotion import passages
+from agent_memory.tiers.demotion import demotions
 from agent_memory.tiers.spool import file_beside
 from agent_memory.values.check_report import CheckReport
 from agent_memory.values.entry import Tier
@@ -36,25 +36,25 @@ def check(
     """
     file = file_beside(resources.deployment, "aside")
     job = Job(resources, repair, None if file is None else Quarantine(file), progress)
-    judge = Judge(resources)
+    validator = Validator(resources)
     above = inspections(resources)
     below = LongTermInspection(
         resources.engine, ltm_models(resources.config.ltm_config.table_prefix)
     )
-    ways = passages(*resources.tiers, resources.compression, resources.config, resources.clock)
-    crossings = Crossings(job, above, below, ways)
+    ways = demotions(*resources.tiers, resources.compression, resources.config, resources.clock)
+    cross_tier_checks = CrossTierChecks(job, above, below, ways)
     check_folder_records(job)
     # What waits is stored first, so that it is looked at where it is then.
     check_spool(job)
-    crossings.look_at_tombstones()
-    crossings.look_at_moves()
+    cross_tier_checks.look_at_tombstones()
+    cross_tier_checks.look_at_moves()
     for repository, inspection in zip(resources.tiers[:2], above, strict=True):
-        TierCheck(job, judge, crossings, repository, inspection).run()
-    LongTermCheck(job, judge, below).run()
-    crossings.look_at_forgotten_rows()
+        TierCheck(job, validator, cross_tier_checks, repository, inspection).run()
+    LongTermCheck(job, validator, below).run()
+    cross_tier_checks.look_at_forgotten_rows()
     # When what cannot be read is out of the way: of two copies the sound one is to stay.
-    crossings.settle()
-    check_versions(job, judge)
+    cross_tier_checks.settle()
+    check_versions(job, validator)
     check_search(job, {tier: one.namespace for tier, one in zip(Tier, above, strict=False)})
     if job.quarantine is not None:
         job.looked("set aside", len(job.quarantine))
