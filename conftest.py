@@ -13,7 +13,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from agent_memory.config import REDIS_URL_VARIABLE
 from agent_memory.connections.embedded.server import server_binary
-from tests.orm import servers
+from tests.models import servers
 
 
 def _enter_own_folder(namespace: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 ``AgentMemory`` keeps what an agent perceived, did and got at a step; storing a step again replaces
 it. States live for as long as their ``ttl``, and none is moved anywhere. Memories that last,
-similarity and tiers are what ``AgentMemorySystem`` is for. Both may live on one server and in one folder.
+similarity and tiers are what ``AgentMemorySystem`` is for. Both may live on one server and in one
+folder.
 """
 
 from __future__ import annotations

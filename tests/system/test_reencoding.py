@@ -15,7 +15,7 @@ import pytest
 from agent_memory import AgentMemorySystem, Query
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
-from tests.unit.test_encoder_versions import STATES, config_of, fill
+from tests.system.test_encoder_versions import STATES, config_of, fill
 
 EVERYTHING = Query(run_id="default", agent_id="ant")
 

@@ -12,7 +12,7 @@ from agent_memory.connections.embedded.server import server_binary
 from agent_memory.connections.redis.channel import RedisChannel, open_redis
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
-from tests.orm import servers
+from tests.models import servers
 
 STM, IM = "agent_memory:stm", "agent_memory:im"
 WIDTH = 8

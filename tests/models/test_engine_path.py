@@ -21,7 +21,7 @@ from agent_memory.testing.changing import ChangingContract
 from agent_memory.testing.samples import HOSTILE_NAMES, Directions
 from agent_memory.testing.stateful import OracleContract
 from agent_memory.values.entry import MemoryEntry, MemoryType, Query
-from tests.orm.conftest import STM, WIDTH
+from tests.models.conftest import STM, WIDTH
 
 QUERY = Query(run_id="run", agent_id="ant", limit=10)
 
