@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from agent_memory.system.memory_system import AgentMemorySystem
     from agent_memory.tiers.consolidation import Moves
     from agent_memory.values.check_report import CheckReport, Finding
-    from agent_memory.values.entry import EntryKey, Hit, MemoryEntry, MemoryType, Order, Query, Tier
+    from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+    from agent_memory.values.query import Hit, Order, Query
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
 
 _HOMES = {
@@ -78,7 +79,7 @@ _HOMES = {
     "EntryNotFound": "errors",
     "Finding": "values.check_report",
     "ForgettingReceipt": "system.erasure",
-    "Hit": "values.entry",
+    "Hit": "values.query",
     "ImRepository": "repositories.redis.repository",
     "IndexBuilding": "errors",
     "IndexConflict": "errors",
@@ -92,8 +93,8 @@ _HOMES = {
     "MemoryStoreError": "errors",
     "MemoryType": "values.entry",
     "Moves": "tiers.consolidation",
-    "Order": "values.entry",
-    "Query": "values.entry",
+    "Order": "values.query",
+    "Query": "values.query",
     "QueryEngineMissing": "errors",
     "RedisIMConfig": "config",
     "RedisIMStore": "system.agent_stores",

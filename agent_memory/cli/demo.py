@@ -20,7 +20,8 @@ from agent_memory.config import MemoryConfig
 from agent_memory.errors import ConfigError
 from agent_memory.integrations.sugarscape import Moment, Sugarscape
 from agent_memory.system.memory_system import AgentMemorySystem
-from agent_memory.values.entry import Hit, MemoryType, Order, Query
+from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Hit, Order, Query
 
 DEFAULT_FOLDER = Path("agent_memory_data/demo")
 _SHOWN_PER_TIER = 3

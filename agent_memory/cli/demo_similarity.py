@@ -13,7 +13,8 @@ from agent_memory.cli import tables
 from agent_memory.cli.encoder import comparison, entries_told, epochs_told
 from agent_memory.embeddings.features import flatten
 from agent_memory.system.memory_system import AgentMemorySystem
-from agent_memory.values.entry import Hit, MemoryEntry, MemoryType, Order, Query, Tier
+from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
+from agent_memory.values.query import Hit, Order, Query
 
 _SHOWN = 12
 _TRIED = 100  # states, a few milliseconds each

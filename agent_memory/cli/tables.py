@@ -9,7 +9,8 @@ from rich.table import Table
 
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.tiers.consolidation import Moves
-from agent_memory.values.entry import Hit, Tier
+from agent_memory.values.entry import Tier
+from agent_memory.values.query import Hit
 
 TIER_NAMES = {Tier.STM: "short-term", Tier.IM: "intermediate", Tier.LTM: "long-term"}
 

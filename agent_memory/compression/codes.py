@@ -24,7 +24,7 @@ from agent_memory.compression.fitted.lanes import encode_many
 from agent_memory.compression.fitted.structure import path_of_keys
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError
-from agent_memory.values.contents import CodedContents, marked, unmarked
+from agent_memory.values.coded import CodedContents, marked, unmarked
 from agent_memory.values.forking import after_fork
 
 _CHECKSUM_BYTES = 1

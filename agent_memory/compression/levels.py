@@ -30,7 +30,8 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
-from agent_memory.values.contents import CodedContents, is_coded, pack, unpack
+from agent_memory.values.coded import CodedContents, is_coded
+from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
 

@@ -8,7 +8,8 @@ from typing import Any
 from agent_memory.config import MemoryConfig
 from agent_memory.retrieval import attribute, temporal
 from agent_memory.system.memory_system import AgentMemorySystem
-from agent_memory.values.entry import Hit, MemoryEntry, MemoryType, Query
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.query import Hit, Query
 
 
 class AgentMemoryAPI:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import FLOAT32, code_vector, decode_vector
-from agent_memory.values.contents import bounds_of, is_coded, pack, unpack
+from agent_memory.values.coded import bounds_of, is_coded
+from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
 _LARGEST = {

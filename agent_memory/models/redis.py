@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.errors import EncodingError
-from agent_memory.values.contents import bounds_of, is_coded
+from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
 FIELDS = (

@@ -23,8 +23,10 @@ from typing import Any
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis import encode_id
 from agent_memory.models.redis_attributes import engine_names, number_field, value_field
-from agent_memory.values.entry import MAX_STEP, MemoryType, Query
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_run_id
+from agent_memory.values.query import Query
 from agent_memory.values.quoting import quoted
 
 TAGS = ("run_id", "agent_id", "memory_type")

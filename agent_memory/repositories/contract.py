@@ -38,8 +38,10 @@ from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_lea
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.values.attributes import meets
-from agent_memory.values.contents import CodedContents, is_coded, pack
-from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Order, Query, Tier
+from agent_memory.values.coded import CodedContents, is_coded
+from agent_memory.values.contents import pack
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+from agent_memory.values.query import Order, Query
 
 
 class Added(IntEnum):

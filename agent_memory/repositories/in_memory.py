@@ -22,9 +22,10 @@ from agent_memory.repositories.contract import (
 )
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.values.contents import pack, unpack
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.forking import after_fork
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+from agent_memory.values.query import Query
 
 
 class InMemoryRepository(LongTermMemory):

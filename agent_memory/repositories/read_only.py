@@ -19,7 +19,8 @@ from agent_memory.repositories.contract import (
     Vectors,
 )
 from agent_memory.repositories.counts import AgentCounts
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.query import Query
 
 
 class ReadOnlyRepository(LongTermMemory):

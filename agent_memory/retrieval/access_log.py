@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from agent_memory.repositories.contract import MemoryRepository
-from agent_memory.values.entry import EntryKey, Hit
+from agent_memory.values.entry import EntryKey
 from agent_memory.values.forking import after_fork
+from agent_memory.values.query import Hit
 
 _FLUSH_AT = 256  # entries waiting
 

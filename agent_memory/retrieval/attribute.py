@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import Condition
-from agent_memory.values.entry import MemoryType, Order, Query
+from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Order, Query
 
 
 def of_type(agent_id: str | int, memory_type: MemoryType | str, count: int | None = None) -> Query:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from agent_memory.tiers.expiry import Shown
-from agent_memory.values.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+from agent_memory.values.query import Hit, Query
 
 
 def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:

@@ -19,7 +19,8 @@ from agent_memory.embeddings.ranking import with_lead
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.retrieval.recall import left_behind
 from agent_memory.tiers.expiry import Shown
-from agent_memory.values.entry import EntryKey, Hit, MemoryEntry, Query, Tier
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.values.query import Hit, Query
 
 # Vectors order near neighbours less surely than the features do, the narrower the less: so more
 # candidates than are asked for make the best of them almost surely be among them. How many times

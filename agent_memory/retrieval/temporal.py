@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent_memory.values.entry import MemoryType, Order, Query
+from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Order, Query
 
 
 def latest(agent_id: str | int, count: int, memory_type: MemoryType | str | None = None) -> Query:

@@ -13,9 +13,11 @@ from agent_memory.repositories.contract import Added, MemoryRepository
 from agent_memory.system import resources as shared
 from agent_memory.system.resources import Resources
 from agent_memory.tiers.expiry import Shown
+from agent_memory.values.checks import checked_step
 from agent_memory.values.contents import pack
-from agent_memory.values.entry import EntryKey, MemoryEntry, Order, Query, Tier, checked_step
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
+from agent_memory.values.query import Order, Query
 
 P = ParamSpec("P")
 R = TypeVar("R")

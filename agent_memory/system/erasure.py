@@ -19,7 +19,8 @@ from agent_memory.tiers.forgetting import (
     forget_keys,
     note_clearing,
 )
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.values.query import Query
 
 _ROUNDS = 3  # how often what is found again is forgotten again
 

@@ -28,8 +28,9 @@ from agent_memory.system.updates import Changing
 from agent_memory.tiers.budget import MOST_WHILE_STORING, STORES_BETWEEN_LOOKS, Budget
 from agent_memory.tiers.consolidation import Consolidation, Moves
 from agent_memory.tiers.forgetting import forget_agents
+from agent_memory.values.checks import checked_step
 from agent_memory.values.contents import as_contents, check_extent
-from agent_memory.values.entry import MemoryEntry, MemoryType, checked_step
+from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, reproducible_id
 
 

@@ -40,18 +40,13 @@ from agent_memory.system.resources import Resources
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.tiers.forgetting import forget_run
 from agent_memory.values.check_report import CheckReport
+from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack
-from agent_memory.values.entry import (
-    EntryKey,
-    Hit,
-    MemoryEntry,
-    Query,
-    Tier,
-    checked_embedding,
-)
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.forking import after_fork
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.values.query import Hit, Query
 from agent_memory.values.status import MemoryStatus
 
 

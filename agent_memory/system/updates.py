@@ -13,7 +13,8 @@ from dataclasses import replace
 from agent_memory.errors import EntryConflict, EntryNotFound, StoreReadOnly, StoreUnavailable
 from agent_memory.retrieval.recall import fetch
 from agent_memory.system.resources import Resources
-from agent_memory.values.entry import EntryKey, MemoryEntry, checked_importance
+from agent_memory.values.checks import checked_importance
+from agent_memory.values.entry import EntryKey, MemoryEntry
 
 _ATTEMPTS = 1_000  # each of which another change of the same entry has won
 

@@ -15,7 +15,8 @@ from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import assert_moved, everything
-from agent_memory.values.entry import MemoryType, Query
+from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Query
 
 
 def _vector(*numbers: float) -> NDArray[np.float32]:

@@ -13,7 +13,8 @@ import pytest
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.testing.exact import same
 from agent_memory.testing.samples import HOSTILE_CONTENTS, a_memory_id, an_entry
-from agent_memory.values.entry import MAX_STEP, MemoryType
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import MemoryType
 
 _TIMES = (0.0, 0.1 + 0.2, 1.7e9 + 0.123456, -1.5, 1e300, -1e300, 5e-324, 1.7976931348623157e308)
 _VECTORS = {

@@ -13,7 +13,8 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts, Ahead
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
-from agent_memory.values.entry import MemoryEntry, Order, Query
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.query import Order, Query
 
 
 def _days(agent_id: str, *timestamps: float) -> list[MemoryEntry]:

@@ -17,7 +17,8 @@ from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import everything
-from agent_memory.values.entry import MemoryEntry, Order, Query, Tier
+from agent_memory.values.entry import MemoryEntry, Tier
+from agent_memory.values.query import Order, Query
 
 ANT = Query(run_id="run", agent_id="ant")
 

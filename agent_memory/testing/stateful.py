@@ -24,7 +24,9 @@ from agent_memory.errors import EntryConflict, EntryNotFound
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.samples import Directions, a_memory_id, an_entry
-from agent_memory.values.entry import MAX_STEP, EntryKey, MemoryEntry, MemoryType, Order, Query
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
+from agent_memory.values.query import Order, Query
 
 _T = TypeVar("_T")
 

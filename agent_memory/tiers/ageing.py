@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.counts import AgentCounts
-from agent_memory.values.entry import Order, Query
+from agent_memory.values.query import Order, Query
 
 
 @dataclass(frozen=True, slots=True)

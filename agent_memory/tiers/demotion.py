@@ -12,7 +12,8 @@ from agent_memory.config import MemoryConfig
 from agent_memory.repositories.contract import Gone, MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.tiers.ageing import Ages, Moment
-from agent_memory.values.entry import MemoryEntry, Query
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a round trip between the Redis tiers
 _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has more to move

@@ -13,8 +13,10 @@ from typing import Protocol
 
 from agent_memory.repositories.contract import MemoryRepository, Neighbour, OpenMove, Probe, run_of
 from agent_memory.tiers.ageing import Ages, Moment
-from agent_memory.values.entry import MAX_STEP, EntryKey, MemoryEntry, Order, Query, Tier
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+from agent_memory.values.query import Order, Query
 
 
 class Shown(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agent_memory.values.entry import MemoryEntry, Order
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.query import Order
 
 SORT_KEYS: Mapping[Order, Callable[[MemoryEntry], tuple[float, str]]] = {
     Order.OLDEST: lambda entry: (entry.timestamp, entry.memory_id),

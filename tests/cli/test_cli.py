@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from agent_memory import AgentMemorySystem, Query, Tier
 from agent_memory.cli.commands import app
 from agent_memory.integrations.sugarscape import Sugarscape
-from agent_memory.values.entry import MemoryType, Order
+from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Order
 
 TRADERS, STEPS = 12, 25
 

@@ -20,7 +20,8 @@ from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.changing import ChangingContract
 from agent_memory.testing.samples import HOSTILE_NAMES, Directions
 from agent_memory.testing.stateful import OracleContract
-from agent_memory.values.entry import MemoryEntry, MemoryType, Query
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.query import Query
 from tests.models.conftest import STM, WIDTH
 
 QUERY = Query(run_id="run", agent_id="ant", limit=10)

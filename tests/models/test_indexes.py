@@ -27,7 +27,7 @@ from agent_memory.repositories.redis.repository import StmRepository
 from agent_memory.repositories.redis.search_index import SearchIndex
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import an_entry
-from agent_memory.values.entry import Query
+from agent_memory.values.query import Query
 
 STM, WIDTH = "agent_memory:stm", 8
 ENTRIES = IndexDefinition(STM, "entries")

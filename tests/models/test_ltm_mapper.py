@@ -13,7 +13,8 @@ from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry
 from agent_memory.values.attributes import declared_attributes
-from agent_memory.values.entry import MAX_STEP, MemoryEntry, MemoryType
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import MemoryEntry, MemoryType
 
 _TIMES = st.floats(allow_nan=False, allow_infinity=False)
 _COUNTS = st.integers(0, 2**31)

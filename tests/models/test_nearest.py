@@ -16,7 +16,8 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.repositories.redis.repository import StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
-from agent_memory.values.entry import MemoryEntry, MemoryType, Query
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.query import Query
 
 WIDTH = 8
 

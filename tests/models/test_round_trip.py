@@ -14,7 +14,8 @@ from agent_memory.repositories.redis.models import ModelBackend
 from agent_memory.repositories.redis.repository import StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES
-from agent_memory.values.entry import MAX_STEP, MemoryEntry, MemoryType
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import MemoryEntry, MemoryType
 
 _names = st.one_of(
     st.sampled_from([name for name in HOSTILE_NAMES if len(name) < 300]),

@@ -28,7 +28,8 @@ from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.statements import entries_answering, table_of
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.stateful import OracleContract
-from agent_memory.values.entry import MemoryEntry, Order, Query
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.query import Order, Query
 
 PATHS = ("a", "b", "c|d*")
 PREFIX = b"stm:{run/ant}:"

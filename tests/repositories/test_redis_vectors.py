@@ -22,7 +22,8 @@ from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import Directions
-from agent_memory.values.entry import MemoryEntry, MemoryType, Query
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.query import Query
 
 QUERY = Query(run_id="run", agent_id="ant", limit=10)
 PREFIX = "stm:{run/ant}:"

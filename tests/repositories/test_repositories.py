@@ -21,7 +21,8 @@ from agent_memory.repositories.redis.repository import ImRepository, StmReposito
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import LongTermContract, ShortLivedContract, an_entry
 from agent_memory.testing.samples import Directions
-from agent_memory.values.entry import Query, Tier
+from agent_memory.values.entry import Tier
+from agent_memory.values.query import Query
 from tests import engines
 
 

@@ -28,8 +28,9 @@ from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.statements import entries_answering
 from agent_memory.testing import a_memory_id, an_entry
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query
+from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.identity import MemoryIds
+from agent_memory.values.query import Query
 
 PROJECT = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from agent_memory.cli.commands import app
 from agent_memory.compression.fitted.structure import leaf_paths, take_apart
 from agent_memory.errors import EncoderInUse, EncoderNotFound, InvalidEntry, StoreReadOnly
 from agent_memory.values.check_report import Kind
-from agent_memory.values.contents import code_named_by
+from agent_memory.values.coded import code_named_by
 
 LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 40},

@@ -17,7 +17,8 @@ from agent_memory.retrieval.recall import recall
 from agent_memory.testing import an_entry
 from agent_memory.tiers.consolidation import Consolidation, Moves
 from agent_memory.tiers.forgetting import Removed, forget_agents
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.values.query import Query
 
 NOW = 1_000_000.0
 

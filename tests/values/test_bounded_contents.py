@@ -23,7 +23,7 @@ from agent_memory import (
 )
 from agent_memory.connections.sql import open_engine
 from agent_memory.models.ltm import ltm_models
-from agent_memory.values.contents import is_coded
+from agent_memory.values.coded import is_coded
 
 SMALL: dict[str, Any] = {
     "stm_config": {"memory_limit": 10},

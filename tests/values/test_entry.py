@@ -12,18 +12,9 @@ import pytest
 
 from agent_memory.errors import InvalidEntry, MemoryStoreError
 from agent_memory.testing import a_memory_id, an_entry
-from agent_memory.values.entry import (
-    MAX_STEP,
-    EntryKey,
-    Hit,
-    MemoryEntry,
-    MemoryType,
-    Order,
-    Query,
-    Tier,
-    checked_importance,
-    checked_step,
-)
+from agent_memory.values.checks import MAX_STEP, checked_importance, checked_step
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+from agent_memory.values.query import Hit, Order, Query
 
 _ID = "0123456789abcdef0123456789abcdef"
 

@@ -20,7 +20,7 @@ from agent_memory.compression.fitted.rans import TOTAL, TOTAL_BITS, Reader, Shar
 from agent_memory.compression.fitted.structure import Signature, put_together, take_apart
 from agent_memory.compression.fitted.wide import FEWEST, WideFloats, is_plain
 from agent_memory.errors import EncodingError
-from agent_memory.values.contents import CodeBounds
+from agent_memory.values.coded import CodeBounds
 
 MOST_SHAPES = 64
 """How many shapes of contents a code knows; others stay as they are."""

@@ -22,8 +22,8 @@ from agent_memory.config import MemoryConfig, RedisMemoryConfig
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 from agent_memory.interfaces.legacy.store import StepStore
 from agent_memory.models.redis import encode_id
+from agent_memory.values.checks import checked_importance, checked_limit, checked_step
 from agent_memory.values.contents import as_contents, pack, unpack
-from agent_memory.values.entry import checked_importance, checked_limit, checked_step
 from agent_memory.values.forking import after_fork
 from agent_memory.values.identity import checked_agent_id
 from agent_memory.values.quoting import quoted

@@ -30,8 +30,9 @@ from redis_om.model.model import ExpressionProxy, model_registry, validate_model
 from agent_memory.errors import EntryNotFound, InvalidEntry, StoreUnavailable
 from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry, step_of
 from agent_memory.models.redis_om.query import ATTRIBUTE, EntryQuery
-from agent_memory.values.contents import is_coded
-from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, checked_embedding
+from agent_memory.values.checks import checked_embedding
+from agent_memory.values.coded import is_coded
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, checked_agent_id
 
 _PK = re.compile(rb"\{([A-Za-z0-9_]+)/([A-Za-z0-9_]+)\}:([0-9a-f]{32})")

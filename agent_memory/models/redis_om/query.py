@@ -19,7 +19,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_attributes import engine_names, spelled_value
 from agent_memory.models.redis_search_schema import NO_TAG, NUMBERS, TAGS, id_tag, number, type_tag
 from agent_memory.values.attributes import is_scalar, plain
-from agent_memory.values.contents import is_coded
+from agent_memory.values.coded import is_coded
 from agent_memory.values.quoting import quoted
 
 if TYPE_CHECKING:

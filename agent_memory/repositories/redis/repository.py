@@ -67,8 +67,9 @@ from agent_memory.repositories.redis.server_similarity import IndexedNearest
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache
-from agent_memory.values.contents import code_named_by, is_coded
-from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Query, Tier
+from agent_memory.values.coded import code_named_by, is_coded
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
 _MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from agent_memory.connections.redis.commands import Command
 from agent_memory.models.redis_attributes import Lookup
-from agent_memory.values.entry import MAX_STEP, Order, Query
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.query import Order, Query
 
 _INDEX_OF_ORDER = {
     Order.OLDEST: "times",

@@ -14,7 +14,8 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_search_schema import NO_TAG, TAGS, VECTOR, IndexDefinition, condition
 from agent_memory.repositories.redis.search_index import SearchIndex
-from agent_memory.values.entry import Query, checked_embedding
+from agent_memory.values.checks import checked_embedding
+from agent_memory.values.query import Query
 
 MOST = 1_000_000
 """How many results the engine gives at most (its MAXSEARCHRESULTS).

@@ -22,8 +22,9 @@ from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBo
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.models.redis import memory_id_of
 from agent_memory.repositories.contract import Probe
-from agent_memory.values.entry import MemoryType, Query
+from agent_memory.values.entry import MemoryType
 from agent_memory.values.forking import after_fork
+from agent_memory.values.query import Query
 
 MAX_BYTES = 256 * 1024**2
 """How many bytes of vectors a process keeps for each tier."""

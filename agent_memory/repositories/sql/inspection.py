@@ -22,7 +22,7 @@ from agent_memory.repositories.contract import Codec
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, table_of
 from agent_memory.repositories.sql.transactions import Transactions
-from agent_memory.values.contents import is_coded
+from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import MemoryEntry
 
 AT_ONCE = 500

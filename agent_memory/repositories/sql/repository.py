@@ -60,9 +60,10 @@ from agent_memory.repositories.sql.statements import (
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import Row, UnitOfWork, age_of
 from agent_memory.values.attributes import declared_attributes
-from agent_memory.values.contents import CodedContents, code_named_by, is_coded
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query, Tier
+from agent_memory.values.coded import CodedContents, code_named_by, is_coded
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_memory_id, checked_run_id
+from agent_memory.values.query import Query
 
 _ATTEMPTS = 3
 _ROWS_AT_ONCE = 500

@@ -24,8 +24,9 @@ from sqlalchemy import (
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import Name
-from agent_memory.values.contents import CODED_BELOW, CODED_FROM, CODED_MARK
-from agent_memory.values.entry import EntryKey, Order, Query
+from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK
+from agent_memory.values.entry import EntryKey
+from agent_memory.values.query import Order, Query
 
 IN_LIST = 500
 """How many values one statement lists; SQLite's older builds take 999 of all sorts."""

@@ -23,7 +23,7 @@ import msgpack
 from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
 from agent_memory.models.ltm_vectors import code_vector, decode_vector
 from agent_memory.repositories.contract import Codec
-from agent_memory.values.contents import bounds_of, is_coded
+from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
 
 FORMAT = 1

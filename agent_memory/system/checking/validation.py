@@ -16,7 +16,7 @@ from agent_memory.embeddings.ranking import with_lead
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
 from agent_memory.system.resources import Resources
-from agent_memory.values.contents import CodedContents, code_named_by
+from agent_memory.values.coded import CodedContents, code_named_by
 from agent_memory.values.entry import MemoryEntry
 
 # Machines differ in the last places of a product, and the int8 grid by one step of 127.

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, tell_unreadable
-from agent_memory.values.entry import EntryKey, MemoryEntry, Query
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.query import Query
 
 Progress = Callable[[int, int], object]
 """Called with how many entries were dealt with so far, and how many there are."""

@@ -28,8 +28,9 @@ from agent_memory.system.learning.gathering import agents_of, remembered
 from agent_memory.system.learning.reencoding import Progress as ReencodingProgress
 from agent_memory.system.learning.reencoding import Recoded, Reencoded, recode, reencode
 from agent_memory.system.resources import Resources
+from agent_memory.values.checks import checked_version
 from agent_memory.values.contents import as_contents
-from agent_memory.values.entry import MemoryEntry, checked_version
+from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.identity import checked_encoder_name, checked_run_ids
 from agent_memory.values.quoting import quoted
 

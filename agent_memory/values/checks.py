@@ -1,0 +1,260 @@
+"""Checks of the fields of entries and queries: each gives the value in its field's own type.
+
+A check that fails raises ``InvalidEntry``, whose message names the field.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.errors import InvalidEntry
+from agent_memory.values.coded import CodeBounds
+from agent_memory.values.quoting import quoted
+
+MAX_COUNT = 2**63 - 1
+"""Counts and revisions beyond this fit no engine."""
+
+MAX_STEP = 2**53
+"""Steps beyond this have no exact double, which sorted sets in Redis score by."""
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def checked_step(step: object) -> int:
+    """Return a step as an int.
+
+    Raises:
+        InvalidEntry: It is no integer, negative, or beyond ``MAX_STEP``.
+    """
+    step = checked_count("step_number", step)
+    if step > MAX_STEP:
+        raise InvalidEntry(f"step_number: {step} is beyond {MAX_STEP}")
+    return step
+
+
+def checked_limit(limit: object) -> int | None:
+    """Return how many are asked for at most as an int; None for all.
+
+    Raises:
+        InvalidEntry: It is no integer, or negative.
+    """
+    return None if limit is None else checked_count("limit", limit)
+
+
+def checked_version(version: object, name: str = "version") -> int:
+    """Return the number of a version of the encoder as an int.
+
+    Raises:
+        InvalidEntry: It is no integer, negative, or beyond ``MAX_STEP``.
+    """
+    number = checked_count(name, version)
+    if number > MAX_STEP:
+        raise InvalidEntry(f"{name}: {number} is beyond {MAX_STEP}")
+    return number
+
+
+def checked_importance(importance: object) -> float:
+    """Return an importance (or priority) as a float.
+
+    Raises:
+        InvalidEntry: It is no number between 0 and 1.
+    """
+    number = checked_number("importance_score", importance)
+    if not 0.0 <= number <= 1.0:
+        raise InvalidEntry(f"importance_score (priority): {number} is not between 0 and 1")
+    return number + 0.0
+
+
+def checked_level(level: object) -> int:
+    """Return a compression level.
+
+    Raises:
+        InvalidEntry: It is none of 0, 1, 2.
+    """
+    if type(level) is int and 0 <= level <= 2:
+        return level
+    level = checked_count("compression_level", level)
+    if level > 2:
+        raise InvalidEntry(f"compression_level: {level} is none of 0, 1, 2")
+    return level
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return a truth as a bool.
+
+    Raises:
+        InvalidEntry: It is neither True nor False.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise InvalidEntry(f"{name}: True or False is needed, not {value!r:.80}")
+
+
+def checked_number(name: str, value: object) -> float:
+    """Return a number as a float, which may be infinite or NaN.
+
+    Raises:
+        InvalidEntry: It is no real number, or an integer beyond any double.
+    """
+    # Exact types first, here and below: an entry is checked on every read and every move, and
+    # asking for an abstract base class takes ten times as long.
+    if type(value) is float:
+        return value
+    if type(value) is bool or not is_a(value, numbers.Real):
+        raise InvalidEntry(f"{name}: a number is needed, not {quoted(value)}")
+    try:
+        return float(value)  # type: ignore[arg-type]  # asked above
+    except OverflowError as error:
+        raise InvalidEntry(f"{name}: an integer beyond any double") from error
+    except Exception as error:
+        raise InvalidEntry(f"{name}: {quoted(value)} is no number") from error
+
+
+def is_a(value: object, kind: Any) -> bool:
+    """Whether a value is of a kind; one that does not tell its class is of none."""
+    try:
+        return isinstance(value, kind)
+    except Exception:  # noqa: BLE001  # its own code, which may raise anything
+        return False
+
+
+def checked_count(name: str, value: object) -> int:
+    """Return a count as an int; a limit beyond ``MAX_COUNT`` becomes that.
+
+    Raises:
+        InvalidEntry: It is no integer, negative, or beyond ``MAX_COUNT``.
+    """
+    if type(value) is int and 0 <= value <= MAX_COUNT:
+        return value
+    number = _as_int(name, value)
+    if number < 0:
+        raise InvalidEntry(f"{name}: {quoted(number)} is negative")
+    if number > MAX_COUNT and name != "limit":
+        raise InvalidEntry(f"{name}: {quoted(number)} is beyond {MAX_COUNT}")
+    return min(number, MAX_COUNT)
+
+
+def _as_int(name: str, value: object) -> int:
+    if type(value) is bool or not is_a(value, numbers.Integral):
+        raise InvalidEntry(f"{name}: an integer is needed, not {quoted(value)}")
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return]  # asked above
+    except Exception as error:
+        raise InvalidEntry(f"{name}: {quoted(value)} is no integer") from error
+
+
+def checked_time(name: str, value: object) -> float:
+    """Return a time as a float.
+
+    Raises:
+        InvalidEntry: It is no finite number.
+    """
+    number = checked_number(name, value)
+    if not math.isfinite(number):
+        raise InvalidEntry(f"{name}: {number} is not a finite number")
+    # Adding zero turns -0.0 into 0.0, which not every engine tells apart.
+    return number + 0.0
+
+
+def checked_member(name: str, kind: type[_Member], value: object) -> _Member:
+    """Return a member of an enum of texts.
+
+    Args:
+        name: The field, for the message.
+        kind: The enum.
+        value: A member, or the text of one.
+
+    Raises:
+        InvalidEntry: The enum has no such member.
+    """
+    if type(value) is kind:
+        return value
+    try:
+        return kind(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
+    except Exception as error:
+        raise InvalidEntry(f"{name}: {quoted(value)} is none of {', '.join(kind)}") from error
+
+
+def checked_range(name: str, value: object) -> tuple[float, float] | None:
+    """Return a pair of bounds, of ints where ``name`` is "steps"; None for no bounds.
+
+    Raises:
+        InvalidEntry: It is no pair, or a bound is no number.
+    """
+    if value is None:
+        return None
+    if not is_a(value, (tuple, list)) or len(value) != 2:  # type: ignore[arg-type]  # asked first
+        raise InvalidEntry(f"{name}: a pair (first, last) is needed, not {quoted(value)}")
+    first, last = (_bound(name, bound) for bound in value)  # type: ignore[attr-defined]  # above
+    return first, last
+
+
+def _bound(name: str, value: object) -> float:
+    if name == "steps":
+        return _as_int("steps", value)
+    number = checked_number(name, value)
+    if math.isnan(number):
+        raise InvalidEntry(f"{name}: NaN is no bound")
+    return number
+
+
+def checked_bounds(value: object) -> dict[str, float]:
+    """Return error bounds by path; those of a code were checked when it was read.
+
+    Raises:
+        InvalidEntry: They are no dict by path, or a bound is no number, or negative.
+    """
+    if type(value) is CodeBounds:
+        return value
+    if not is_a(value, Mapping):
+        raise InvalidEntry(f"error_bounds: a dict by path is needed, not {quoted(value)}")
+    bounds = {}
+    for path, bound in value.items():  # type: ignore[attr-defined]  # asked above
+        bounds[path] = checked_number("error_bounds", bound)
+        if not isinstance(path, str) or not bounds[path] >= 0.0:
+            raise InvalidEntry(
+                f"error_bounds: {quoted(path)}: {quoted(bound)} is no bound of a path"
+            )
+    return bounds
+
+
+def _as_vector(value: object) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            # Item by item: of a list within itself asarray would try all ways through it.
+            if isinstance(value, (list, tuple)):
+                return np.fromiter(value, np.float32)
+            return np.asarray(value, dtype=np.float32)
+    except Exception as error:
+        # A number beyond any double, a ragged list, or what a value's own code raises.
+        raise InvalidEntry(
+            f"embedding: numbers of shape (dim,) are needed ({type(error).__name__})"
+        ) from error
+
+
+def all_finite(vector: NDArray[np.float32]) -> bool:
+    """Whether all numbers of a vector are finite, and there are any."""
+    # Counting takes half as long as ``all``.
+    return 0 < vector.size == np.count_nonzero(np.isfinite(vector))
+
+
+def checked_embedding(value: object) -> NDArray[np.float32]:
+    """Return a vector as float32 of shape (dim,).
+
+    Raises:
+        InvalidEntry: It is none, is empty, or holds what is no finite number.
+    """
+    ready = isinstance(value, np.ndarray) and value.dtype == np.float32
+    vector: NDArray[np.float32] = value if ready else _as_vector(value)  # type: ignore[assignment]  # asked above
+    if vector.ndim != 1 or not all_finite(vector):
+        raise InvalidEntry(
+            f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
+        )
+    return vector

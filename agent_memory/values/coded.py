@@ -1,0 +1,92 @@
+"""Contents that a fitted code has coded: how they are told apart, and the bounds they bring.
+
+Stored contents begin with the version of their code; what ``contents.pack`` made begins with
+0x80 or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent_memory.errors import EncodingError
+
+CODED_FROM, CODED_BELOW = 0x02, 0x80
+"""The first byte of contents that a fitted code has coded; ``pack`` begins with 0x80 or more."""
+
+_SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this are told in the first byte
+_LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
+CODED_MARK = 9
+"""How many bytes tell the version of a code at most."""
+
+
+class CodeBounds(dict[str, float]):
+    """Bounds that a fitted code tells, by path: they were checked when it was read."""
+
+
+class CodedContents(dict[str, Any]):
+    """Contents that a fitted code gave back: a dict that knows how far its numbers may be off.
+
+    Attributes:
+        version: Whose code it was.
+        level: The level they were coded at: 1 or 2.
+        bounds: By path, how far a number may be from the original; others are exact.
+        beside_vector: Whether the vector that rests beside them told a part, and so is of the same
+            version.
+    """
+
+    __slots__ = ("beside_vector", "bounds", "level", "version")
+
+    def __init__(
+        self,
+        contents: Mapping[str, Any],
+        version: int,
+        level: int,
+        bounds: CodeBounds,
+        *,
+        beside_vector: bool = False,
+    ) -> None:
+        super().__init__(contents)
+        self.version = version
+        self.level = level
+        self.bounds = bounds
+        self.beside_vector = beside_vector
+
+
+def is_coded(stored: bytes) -> bool:
+    """Whether stored contents were coded by a fitted code, which knows their bounds."""
+    return bool(stored) and CODED_FROM <= stored[0] < CODED_BELOW
+
+
+def marked(version: int, coded: bytes) -> bytes:
+    """Contents as they are stored that the code of a version has coded."""
+    mark = bytes([CODED_FROM + version]) if version < _SHORT else _LONG + version.to_bytes(8, "big")
+    return mark + coded
+
+
+def unmarked(stored: bytes) -> tuple[int, bytes]:
+    """The version whose code stored contents name, and the rest.
+
+    Raises:
+        EncodingError: Only their beginning is there.
+    """
+    if stored[:1] != _LONG:
+        return stored[0] - CODED_FROM, stored[1:]
+    if len(stored) < CODED_MARK:
+        raise EncodingError("stored contents cannot be read (only their beginning is there)")
+    return int.from_bytes(stored[1:CODED_MARK], "big"), stored[CODED_MARK:]
+
+
+def code_named_by(stored: bytes) -> int | None:
+    """The version whose code stored contents, or their first bytes, name.
+
+    Returns:
+        None: they are exact, or too short to tell.
+    """
+    whole = is_coded(stored) and (stored[:1] != _LONG or len(stored) >= CODED_MARK)
+    return unmarked(stored)[0] if whole else None
+
+
+def bounds_of(contents: object, stored: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """The bounds of contents that were read: their code's, or those stored beside them."""
+    return contents.bounds or None if isinstance(contents, CodedContents) else stored

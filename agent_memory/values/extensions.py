@@ -1,0 +1,197 @@
+"""The types that MessagePack lacks, as its extension types: their bytes, and back.
+
+The codes and the list of dtypes are the format of stored contents: append only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgpack
+import numpy as np
+
+from agent_memory.values.plain import type_name
+
+TUPLE, BIG_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA = 1, 2, 3, 4, 5, 6
+SCALAR, ARRAY, SET, FROZENSET, _COMPLEX, _DECIMAL, _UUID = 7, 8, 9, 10, 11, 12, 13
+
+# The commonest dtypes are named by their place in this list, in one byte. Append only.
+_DTYPES = tuple(
+    np.dtype(name)
+    for name in (
+        *("|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8"),
+        *("<f2", "<f4", "<f8", "<c8", "<c16"),
+    )
+)
+_DTYPE_CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
+_OTHER_DTYPE = 255
+# Object arrays hold pointers, void arrays lose their field names, long doubles differ by machine.
+_DTYPE_KINDS = "biufcSUmM"
+
+
+def dump_scalar(value: np.generic) -> bytes:
+    """The bytes of a NumPy scalar: its dtype, then its value.
+
+    Raises:
+        TypeError: Its dtype cannot be stored.
+    """
+    dtype = value.dtype
+    code = _DTYPE_CODES.get(dtype)
+    if code is None:
+        code, body = _OTHER_DTYPE, msgpack.packb([_dtype_name(dtype), value.tobytes()])
+    elif dtype.kind in "iu":
+        body = msgpack.packb(value.item())
+    else:
+        body = value.tobytes()
+    return bytes([code, *body])
+
+
+def _load_scalar(body: bytes) -> object:
+    code = body[0]
+    if code == _OTHER_DTYPE:
+        name, raw = msgpack.unpackb(body[1:])
+        other = _known_dtype(name)
+        # An empty text has no bytes of its own, and NumPy pads it to one character.
+        return np.frombuffer(raw, other)[0] if other.itemsize else np.zeros(1, other)[0]
+    dtype = _DTYPES[code]
+    if dtype.kind in "iu":
+        return dtype.type(msgpack.unpackb(body[1:]))
+    return np.frombuffer(body[1:], dtype=dtype)[0]
+
+
+def dump_array(array: np.ndarray[Any, Any]) -> list[object]:
+    """An array of any shape as its dtype, its shape and its bytes.
+
+    Raises:
+        TypeError: Its dtype cannot be stored, or it is of a class derived from ``ndarray``.
+    """
+    if type(array) is not np.ndarray:
+        raise TypeError(f"object of type {type_name(array)}")
+    return [_dtype_name(array.dtype), list(array.shape), array.tobytes()]
+
+
+def _load_array(body: list[Any]) -> np.ndarray[Any, Any]:
+    name, shape, raw = body
+    # A copy, because an array over the stored bytes could not be written to.
+    return np.frombuffer(raw, dtype=_known_dtype(name)).reshape(shape).copy()
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    if dtype.kind not in _DTYPE_KINDS or dtype.type in (np.longdouble, np.clongdouble):
+        raise TypeError(f"numpy dtype {dtype}")
+    return dtype.str
+
+
+def _known_dtype(name: str) -> np.dtype[Any]:
+    dtype = np.dtype(name)
+    if dtype.kind not in _DTYPE_KINDS:
+        raise ValueError(f"numpy dtype {name}")
+    return dtype
+
+
+def _dump_zone(zone: dt.tzinfo | None) -> object:
+    if zone is None:
+        return None
+    if isinstance(zone, ZoneInfo) and zone.key is not None:
+        return zone.key
+    if type(zone) is dt.timezone:
+        offset, name = zone.utcoffset(None), zone.tzname(None)
+        own_name = [] if name == dt.timezone(offset).tzname(None) else [name]
+        return [*_dump_timedelta(offset), *own_name]
+    raise TypeError(f"time zone of type {type_name(zone)}")
+
+
+def _load_zone(zone: object) -> dt.tzinfo | None:
+    if zone is None:
+        return None
+    if isinstance(zone, str):
+        return ZoneInfo(zone)
+    parts: list[Any] = list(zone)  # type: ignore[call-overload]  # days, seconds, ..., and a name
+    return dt.timezone(_load_timedelta(parts[:3]), *parts[3:])
+
+
+def _dump_timedelta(value: dt.timedelta) -> list[int]:
+    return [value.days, value.seconds, value.microseconds]
+
+
+def _load_timedelta(body: Any) -> dt.timedelta:
+    days, seconds, microseconds = body
+    return dt.timedelta(days, seconds, microseconds)
+
+
+def _dump_datetime(value: dt.datetime) -> list[object]:
+    return [value.replace(tzinfo=None).isoformat(), value.fold, _dump_zone(value.tzinfo)]
+
+
+def _load_datetime(body: Any) -> dt.datetime:
+    text, fold, zone = body
+    return dt.datetime.fromisoformat(text).replace(fold=fold, tzinfo=_load_zone(zone))
+
+
+def _dump_time(value: dt.time) -> list[object]:
+    return [value.replace(tzinfo=None).isoformat(), value.fold, _dump_zone(value.tzinfo)]
+
+
+def _load_time(body: Any) -> dt.time:
+    text, fold, zone = body
+    return dt.time.fromisoformat(text).replace(fold=fold, tzinfo=_load_zone(zone))
+
+
+SIMPLE: Mapping[type, tuple[int, Callable[[Any], object]]] = {
+    dt.datetime: (_DATETIME, _dump_datetime),
+    dt.date: (_DATE, dt.date.isoformat),
+    dt.time: (_TIME, _dump_time),
+    dt.timedelta: (_TIMEDELTA, _dump_timedelta),
+    complex: (_COMPLEX, lambda value: [value.real, value.imag]),
+    Decimal: (_DECIMAL, str),
+    uuid.UUID: (_UUID, lambda value: value.bytes),
+}
+"""By type, the code of its extension and the plain value that it becomes."""
+
+
+def unpack_value(packed: bytes) -> Any:
+    """Decode one value of any type; raises what MessagePack and the types raise for damage."""
+    return msgpack.unpackb(
+        packed,
+        ext_hook=_load,
+        strict_map_key=False,
+        unicode_errors="surrogatepass",
+        raw=False,
+    )
+
+
+def _members(body: bytes) -> Iterator[Any]:
+    stream = msgpack.Unpacker(
+        ext_hook=_load, strict_map_key=False, unicode_errors="surrogatepass", raw=False
+    )
+    stream.feed(body)
+    yield from stream
+
+
+_LOADERS: Mapping[int, Callable[[bytes], Any]] = {
+    TUPLE: lambda body: tuple(unpack_value(body)),
+    BIG_INT: lambda body: int.from_bytes(body, "big", signed=True),
+    _DATETIME: lambda body: _load_datetime(unpack_value(body)),
+    _DATE: lambda body: dt.date.fromisoformat(unpack_value(body)),
+    _TIME: lambda body: _load_time(unpack_value(body)),
+    _TIMEDELTA: lambda body: _load_timedelta(unpack_value(body)),
+    SCALAR: _load_scalar,
+    ARRAY: lambda body: _load_array(unpack_value(body)),
+    SET: lambda body: set(_members(body)),
+    FROZENSET: lambda body: frozenset(_members(body)),
+    _COMPLEX: lambda body: complex(*unpack_value(body)),
+    _DECIMAL: lambda body: Decimal(unpack_value(body)),
+    _UUID: lambda body: uuid.UUID(bytes=unpack_value(body)),
+}
+
+
+def _load(code: int, body: bytes) -> Any:
+    loader = _LOADERS.get(code)
+    if loader is None:
+        raise ValueError(f"extension type {code}, made by a newer version")
+    return loader(body)

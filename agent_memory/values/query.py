@@ -1,0 +1,98 @@
+"""A question about the memories of one agent, and a hit that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from agent_memory.values.attributes import Condition, checked_conditions
+from agent_memory.values.checks import checked_flag, checked_limit, checked_member, checked_range
+from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
+from agent_memory.values.identity import checked_agent_id, checked_run_id
+
+
+class Order(StrEnum):
+    """In which order entries are given. Ties break by memory id, in the same direction."""
+
+    OLDEST = "oldest"
+    """By timestamp, ascending."""
+    NEWEST = "newest"
+    """By timestamp, descending."""
+    STEP = "step"
+    """By step, ascending."""
+    IMPORTANCE = "importance"
+    """By importance, descending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question about the memories of one agent; what is left out does not filter.
+
+    Attributes:
+        agent_id: Whose memories.
+        run_id: Of which run; None stands for the run the asked one is bound to.
+        steps: First and last step, both included.
+        times: First and last timestamp, both included.
+        memory_type: Only this type.
+        importance: Least and greatest importance, both included.
+        attributes: Conditions on contents by path, all of which must hold; see ``attributes``:
+            ``{"mood": "calm", "home.food": (3, 10)}``.
+        pinned: Only those that are pinned (True), or that are not (False).
+        order: In which order, and so which entries a limit keeps.
+        limit: At most this many entries; None for all.
+
+    Raises:
+        InvalidEntry: A field has no meaning; the message names it.
+    """
+
+    agent_id: str
+    run_id: str | None = None
+    steps: tuple[int, int] | None = None
+    times: tuple[float, float] | None = None
+    memory_type: MemoryType | None = None
+    importance: tuple[float, float] | None = None
+    attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
+    pinned: bool | None = None
+    order: Order = Order.OLDEST
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field, and bring each to its own type."""
+        put = object.__setattr__
+        put(self, "agent_id", checked_agent_id(self.agent_id))
+        if self.run_id is not None:
+            put(self, "run_id", checked_run_id(self.run_id))
+        for name in ("steps", "times", "importance"):
+            put(self, name, checked_range(name, getattr(self, name)))
+        if self.memory_type is not None:
+            put(self, "memory_type", checked_member("memory_type", MemoryType, self.memory_type))
+        put(self, "attributes", checked_conditions(self.attributes))
+        if self.pinned is not None:
+            put(self, "pinned", checked_flag("pinned", self.pinned))
+        put(self, "order", checked_member("order", Order, self.order))
+        put(self, "limit", checked_limit(self.limit))
+
+    def within(self, run_id: str) -> Query:
+        """The same question, bound to a run if it names none."""
+        return self if self.run_id is not None else replace(self, run_id=run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entry that answers a query, and where it was found.
+
+    Attributes:
+        entry: The entry; its ``error_bounds`` say how exact its contents are.
+        tier: Where it was found.
+        score: Similarity, -1 to 1, where the query asked for similarity; else None.
+    """
+
+    entry: MemoryEntry
+    tier: Tier
+    score: float | None = None
+
+    @property
+    def fidelity(self) -> int:
+        """The compression level of what was found: 0 is what was stored."""
+        return self.entry.compression_level
