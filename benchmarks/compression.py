@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from agent_memory.compression.codes import MARK_BYTES
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.lanes_decoding import decode_many
+from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import leaf_paths, take_apart
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.levels import CompressionEngine

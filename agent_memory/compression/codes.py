@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agent_memory.compression.fitted.artifact import from_bytes
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes import encode_many
+from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import path_of_keys
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError

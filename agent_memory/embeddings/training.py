@@ -181,7 +181,7 @@ def _learned(
 ) -> tuple[Weights, dict[str, list[float]]]:
     # torch takes 3 s to import, which only a training is worth, and may not be installed.
     try:
-        from agent_memory.embeddings import autoencoder  # noqa: PLC0415
+        from agent_memory.embeddings import autoencoder_fitting  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -193,7 +193,7 @@ def _learned(
     room = plan.widths.stm - 1 - plan.widths.code
     parts = np.hstack([pca.code_in, pca.directions])[:, :room]
     start = replace(pca, directions=np.ascontiguousarray(parts))
-    weights, losses = autoencoder.fit_autoencoder(rows, start, plan, progress)
+    weights, losses = autoencoder_fitting.fit_autoencoder(rows, start, plan, progress)
     return _with_faintness(weights, rows, plan), losses
 
 

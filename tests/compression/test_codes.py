@@ -12,7 +12,8 @@ import pytest
 from agent_memory.compression.codes import Codes, Uncoded
 from agent_memory.compression.fitted.artifact import from_bytes, to_bytes
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.lanes_decoding import decode_many
+from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import MAX_LEAVES, take_apart
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.errors import EncodingError

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from agent_memory.compression.fitted import rans
 from agent_memory.compression.fitted.artifact import from_bytes, to_bytes
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.lanes_decoding import decode_many
+from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import leaf_paths, put_together, take_apart
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.fitting.tolerances import EXACT, Tolerance

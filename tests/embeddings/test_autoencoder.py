@@ -18,10 +18,9 @@ from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 
 torch = pytest.importorskip("torch")
 
-from agent_memory.embeddings.autoencoder import (  # noqa: E402 - imports torch, which may be missing
-    StateAutoencoder,
-    fit_autoencoder,
-)
+# These import torch, which may be missing.
+from agent_memory.embeddings.autoencoder import StateAutoencoder  # noqa: E402
+from agent_memory.embeddings.autoencoder_fitting import fit_autoencoder  # noqa: E402
 
 SMALL = Widths(24, 12, 6)
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from agent_memory.compression.fitted.code import MOST_SHAPES, ContentsCode, Prediction, Shape
+from agent_memory.compression.fitted.code import MOST_SHAPES, ContentsCode, Prediction
 from agent_memory.compression.fitted.column import MOST_CHOICES, Column
 from agent_memory.compression.fitted.numbers import INTEGERS, TYPES, Integers, Lattice
 from agent_memory.compression.fitted.prediction import Predictor, is_sound
 from agent_memory.compression.fitted.rans import TOTAL
+from agent_memory.compression.fitted.shape import Shape
 from agent_memory.compression.fitted.structure import LEAF, MAX_LEAVES, leaf_types
 from agent_memory.embeddings.framing import framed, unframed
 from agent_memory.errors import EncodingError

@@ -1,4 +1,4 @@
-"""Entropy coding by range asymmetric numeral systems (rANS), an entry by itself or in lanes.
+"""Entropy coding by range asymmetric numeral systems (rANS), of an entry by itself.
 
 A message is a row of choices; each has a share of a whole, told by where it begins and how wide
 it is; wholes are powers of two. Coding is in integers alone, so that every machine gives and reads
@@ -20,9 +20,12 @@ TOTAL_BITS = 14
 TOTAL = 1 << TOTAL_BITS
 """The usual whole."""
 
-_BEGIN = 1  # not 0, in which any number of bytes of zero would take no room
-_LOW = 1 << 40  # a state that has given bytes away is never below this
-_HIGH_BITS = 48
+BEGIN = 1
+"""The first state: not 0, in which any number of bytes of zero would take no room."""
+LOW = 1 << 40
+"""A state that has given bytes away is never below this."""
+HIGH_BITS = 48
+"""A state of so many bits gives a byte away before the next choice."""
 _HEAD = 6  # bytes of a state that is not below it
 
 Share = tuple[int, int, int]
@@ -31,9 +34,9 @@ Share = tuple[int, int, int]
 
 def encode(shares: Sequence[Share]) -> bytes:
     """Code a message, given as the shares of its choices in the order they are read."""
-    state, given = _BEGIN, bytearray()
+    state, given = BEGIN, bytearray()
     for begin, width, bits in reversed(shares):
-        limit = width << (_HIGH_BITS - bits)
+        limit = width << (HIGH_BITS - bits)
         while state >= limit:
             given.append(state & 0xFF)
             state >>= 8
@@ -62,7 +65,7 @@ class Reader:
     def take(self, begin: int, width: int, bits: int = TOTAL_BITS) -> None:
         """Go past a choice, whose share this is."""
         state = width * (self._state >> bits) + (self._state & ((1 << bits) - 1)) - begin
-        while state < _LOW and self._at < len(self._coded):
+        while state < LOW and self._at < len(self._coded):
             state = state << 8 | self._coded[self._at]
             self._at += 1
         self._state = state
@@ -75,9 +78,9 @@ class Reader:
         peeked = self._state & ((1 << bits) - 1)
         choice = bisect_right(begins, peeked) - 1
         state = widths[choice] * (self._state >> bits) + peeked - begins[choice]
-        if state < _LOW:
+        if state < LOW:
             coded, at = self._coded, self._at
-            while state < _LOW and at < len(coded):
+            while state < LOW and at < len(coded):
                 state = state << 8 | coded[at]
                 at += 1
             self._at = at
@@ -92,103 +95,7 @@ class Reader:
     @property
     def finished(self) -> bool:
         """Whether all has been read, as it is at the end of a whole message."""
-        return self._state == _BEGIN and self._at == len(self._coded)
-
-
-class LanesWriter:
-    """Codes many messages side by side; ``finish`` gives what ``encode`` would for each.
-
-    Args:
-        lanes: How many messages.
-        places: How many choices each has at most.
-    """
-
-    def __init__(self, lanes: int, places: int) -> None:
-        self._state = np.full(lanes, _BEGIN, np.uint64)
-        # A choice gives at most two bytes away.
-        self._given = np.zeros((lanes, 2 * places + 1), np.uint8)
-        self._length = np.zeros(lanes, np.intp)
-
-    def put(
-        self, begin: NDArray[np.uint64], width: NDArray[np.uint64], bits: int = TOTAL_BITS
-    ) -> None:
-        """Add a choice to every message, the last that is read first; both of shape (lanes,).
-
-        One whose share is the whole changes nothing.
-        """
-        state = self._state
-        limit = width << np.uint64(_HIGH_BITS - bits)
-        full = np.flatnonzero(state >= limit)
-        while full.size:
-            self._given[full, self._length[full]] = state[full] & np.uint64(0xFF)
-            self._length[full] += 1
-            state[full] >>= np.uint64(8)
-            full = full[state[full] >= limit[full]]
-        times = state // width
-        self._state = (times << np.uint64(bits)) + begin + (state - times * width)
-
-    def finish(self) -> list[bytes]:
-        """The bytes of each message."""
-        heads = self._state.astype(">u8").tobytes()
-        given, lengths = self._given, self._length.tolist()
-        return [
-            heads[8 * lane : 8 * lane + 8].lstrip(b"\0") + given[lane, :length][::-1].tobytes()
-            for lane, length in enumerate(lengths)
-        ]
-
-
-class LanesReader:
-    """Reads many messages side by side.
-
-    Args:
-        coded: The messages.
-    """
-
-    def __init__(self, coded: Sequence[bytes]) -> None:
-        self._lengths = np.array([len(one) for one in coded], np.intp)
-        longest = int(self._lengths.max(initial=0))
-        padded = b"".join(one.ljust(longest, b"\0") for one in coded)
-        self._coded = np.frombuffer(padded, np.uint8).reshape(len(coded), longest)
-        self._at = np.zeros(len(coded), np.intp)
-        self._state = np.zeros(len(coded), np.uint64)
-        self._fill()
-
-    def only(self, lanes: NDArray[np.intp]) -> LanesReader:
-        """A reader that goes on with some of the messages from here."""
-        part = object.__new__(LanesReader)
-        part._lengths = self._lengths[lanes]
-        part._coded = self._coded[lanes]
-        part._at = self._at[lanes]
-        part._state = self._state[lanes]
-        return part
-
-    def peek(self, bits: int = TOTAL_BITS) -> NDArray[np.intp]:
-        """Where in the whole the next choice of each message lies, of shape (lanes,)."""
-        return (self._state & np.uint64((1 << bits) - 1)).astype(np.intp)
-
-    def take(
-        self, begin: NDArray[np.uint64], width: NDArray[np.uint64], bits: int = TOTAL_BITS
-    ) -> None:
-        """Go past a choice of each message, whose shares these are, of shape (lanes,)."""
-        state = self._state
-        rest = (state & np.uint64((1 << bits) - 1)) - begin
-        self._state = width * (state >> np.uint64(bits)) + rest
-        self._fill()
-
-    @property
-    def finished(self) -> NDArray[np.bool_]:
-        """Which messages have been read to their end, of shape (lanes,)."""
-        finished: NDArray[np.bool_] = (self._state == _BEGIN) & (self._at == self._lengths)
-        return finished
-
-    def _fill(self) -> None:
-        low = np.flatnonzero((self._state < np.uint64(_LOW)) & (self._at < self._lengths))
-        while low.size:
-            read = self._coded[low, self._at[low]].astype(np.uint64)
-            self._state[low] = self._state[low] << np.uint64(8) | read
-            self._at[low] += 1
-            still = (self._state[low] < np.uint64(_LOW)) & (self._at[low] < self._lengths[low])
-            low = low[still]
+        return self._state == BEGIN and self._at == len(self._coded)
 
 
 def shares(counts: Sequence[float] | NDArray[np.float64]) -> list[int]:

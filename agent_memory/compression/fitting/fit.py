@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.compression.fitted import rans
-from agent_memory.compression.fitted.code import MOST_SHAPES, ContentsCode, Prediction, Shape
+from agent_memory.compression.fitted.code import MOST_SHAPES, ContentsCode, Prediction
 from agent_memory.compression.fitted.column import Column
 from agent_memory.compression.fitted.numbers import Cells, Lattice
 from agent_memory.compression.fitted.prediction import NO_CELL, WIDEST, fit_predictor
+from agent_memory.compression.fitted.shape import Shape
 from agent_memory.compression.fitted.structure import Signature, leaf_paths, leaf_types, take_apart
 from agent_memory.compression.fitting.columns import beyond_prediction, coarse_cells, fit_column
 from agent_memory.compression.fitting.tolerances import DEFAULT, Tolerance

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes import decode_many, encode_many
+from agent_memory.compression.fitted.lanes_decoding import decode_many
+from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import leaf_paths, take_apart
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import flatten
