@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
+import hypothesis
 import pytest
 import redis
 from sqlalchemy import Engine
@@ -16,6 +17,12 @@ from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.connections.embedded.server import EmbeddedServer
 from tests import engines
 from tests.memories import AGES, Clock, Opener
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

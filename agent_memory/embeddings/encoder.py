@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings import artifact, framing
+from agent_memory.embeddings.carrying import carried_finite
 from agent_memory.embeddings.features import flatten, in_chunks
 from agent_memory.embeddings.schema import FeatureSchema
 from agent_memory.embeddings.weights import Weights
@@ -147,7 +149,8 @@ class FittedEncoder:
         """
         given = np.asarray(vectors, np.float32)
         self.widths.steps(given.shape[-1], width)
-        carried = self.weights.carry(np.atleast_2d(given), width, self.widths)
+        carry = partial(self.weights.carry, width=width, widths=self.widths)
+        carried = carried_finite(carry, np.atleast_2d(given))
         narrow: NDArray[np.float32] = carried.reshape(*given.shape[:-1], width)
         return narrow
 

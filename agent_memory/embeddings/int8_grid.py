@@ -34,11 +34,12 @@ def on_int8_grid(vector: NDArray[np.float32], *, led: bool = False) -> NDArray[n
     scale = grid_scale(vector, led=led)
     if not scale:
         return vector
+    kept = 1 if led else 0
+    near = vector.astype(np.float32)
+    # Without the first number, which may be too large to be counted in steps of the others.
     # Adding zero turns -0.0 into 0.0, since a whole number has no negative zero.
-    steps = np.rint(vector / np.float32(scale)) + np.float32(0.0)
-    near = np.asarray(steps * np.float32(scale), np.float32)
-    if led:
-        near[0] = vector[0]
+    steps = np.rint(vector[kept:] / np.float32(scale)) + np.float32(0.0)
+    near[kept:] = steps * np.float32(scale)
     return near
 
 

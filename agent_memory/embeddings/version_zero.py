@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.embeddings.carrying import carried_finite
 from agent_memory.embeddings.features import Value, flatten, in_chunks
 from agent_memory.embeddings.paths import element_place
 from agent_memory.embeddings.widths import Widths
@@ -78,10 +81,11 @@ class VersionZero:
         Raises:
             InvalidEntry: No tier has such a width, or it is above that of the vectors.
         """
-        carried = np.asarray(vectors, np.float32)
-        for narrower in self.widths.steps(carried.shape[-1], width):
-            carried = _folded(carried, narrower)
-        return carried
+        given = np.asarray(vectors, np.float32)
+        carried = np.atleast_2d(given)
+        for narrower in self.widths.steps(given.shape[-1], width):
+            carried = carried_finite(partial(_folded, width=narrower), carried)
+        return carried.reshape(*given.shape[:-1], -1)
 
     def lead(self, width: int) -> float:  # noqa: ARG002 - as the other versions are asked
         """What is to be put before vectors to compare them: nothing."""
@@ -201,7 +205,7 @@ def _weight(key: str) -> float:
     return float(np.sqrt(_FULL_WEIGHT / max(place + 1, _FULL_WEIGHT)))
 
 
-def _folded(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+def _folded(vectors: NDArray[Any], width: int) -> NDArray[Any]:
     """Add up the coordinates that share a remainder by the new width."""
     folded = vectors[..., :width].copy()
     for begin in range(width, vectors.shape[-1], width):

@@ -86,7 +86,7 @@ _queries = st.builds(
     max_examples=80,
     deadline=None,
     # The server is shared by the examples on purpose; each begins by emptying the namespace.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_both_paths_give_the_same_entries_and_cosines(
     stm: StmRepository,

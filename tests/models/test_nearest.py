@@ -25,7 +25,7 @@ _again = settings(
     max_examples=60,
     deadline=None,
     # The server is shared by the examples on purpose; each begins by emptying the namespace.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -56,7 +56,7 @@ _settings = settings(
     max_examples=150,
     deadline=None,
     # The server is shared by the examples; each has entries of its own.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
