@@ -173,10 +173,10 @@ def main() -> None:
 
 def analyse(memory: AgentMemorySystem, picture: Path) -> None:
     """Look at one run."""
-    print(f"run {memory.config.run_id} on {memory.engine}")
+    print(f"run {memory.config.run_id} on {memory.redis_engine}")
     agents = longest_remembered(memory, 6)
     tell(f"recall: all that agent {agents[0]} remembers", by_recall(memory, agents[0]))
-    if memory.engine.has_query_engine:
+    if memory.redis_engine.has_query_engine:
         tell("Redis-OM: states in short-term memory", by_redis_om(memory))
     else:
         print("\nRedis-OM: the server has no query engine (pip install 'agent-memory[search]')")

@@ -84,7 +84,7 @@ def run(folder: Path, *, traders: int, steps: int, seed: int | None, console: Co
         demo_likeness.ask(console, memory, tally.protagonist)
         if whole.make_search_indexes():
             console.print()
-            console.print(f"indexed for Redis-OM on {whole.engine}: see docs/querying.md")
+            console.print(f"indexed for Redis-OM on {whole.redis_engine}: see docs/querying.md")
 
 
 def _run_name(number: int) -> str:

@@ -142,7 +142,7 @@ class Erasure:
         """Have the files of all stores written anew; gives those that were, and why not others."""
         resources = self._resources
         resources.intake.rewrite_spool()
-        places = {place_of(resources.engine): rewrite_database(resources.engine)}
+        places = {place_of(resources.sql_engine): rewrite_database(resources.sql_engine)}
         for channel in resources.channels:
             places[channel.where] = rewrite_server(channel)
         return (

@@ -42,6 +42,7 @@ from agent_memory.tiers.forgetting import forget_run
 from agent_memory.values.check_report import CheckReport
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack
+from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.forking import after_fork
@@ -204,9 +205,15 @@ class AgentMemorySystem:
         return self._resources.ltm
 
     @property
-    def engine(self) -> RedisEngine:
-        """The server of short-term and intermediate memory, and what it can do."""
+    def redis_engine(self) -> RedisEngine:
+        """The server of short-term and intermediate memory, and what it can do.
+
+        Raises:
+            StoreUnavailable: It does not answer.
+        """
         return self._resources.redis_engine
+
+    engine = OldName("redis_engine")
 
     @property
     def models(self) -> SystemModels:
@@ -219,7 +226,7 @@ class AgentMemorySystem:
 
         Of a memory that was opened read-only it refuses to write.
         """
-        return self._resources.engine
+        return self._resources.sql_engine
 
     def make_search_indexes(self) -> bool:
         """Make the indexes of the query engine now, and not when a model is first asked.
@@ -235,7 +242,7 @@ class AgentMemorySystem:
         """
         if self._resources.read_only:
             raise StoreReadOnly("the memory was opened read-only; no index was made")
-        if not self.engine.has_query_engine:
+        if not self.redis_engine.has_query_engine:
             return False
         for search in self._resources.search.values():
             search.ensure()

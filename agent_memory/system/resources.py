@@ -74,7 +74,7 @@ class Resources:
         intake: The way into short-term memory, also while that is away.
         search: The query engine's view of short-term and of intermediate memory.
         models: The models of all tiers: SQLAlchemy's under the table prefix, Redis-OM's.
-        engine: The SQL engine.
+        sql_engine: The SQL engine of long-term memory.
         channels: The connections to the server: one, or one for each of two databases.
         versions: Where versions of the encoder are registered.
         encoders: Make the vectors of entries, and compare them.
@@ -263,7 +263,7 @@ class Resources:
             StoreUnavailable: The spool cannot be read.
         """
         short_term, spool = self.intake.status()
-        long_term = self._ltm_breaker.status(place_of(self.engine))
+        long_term = self._ltm_breaker.status(place_of(self.sql_engine))
         return MemoryStatus(short_term, long_term, spool, self.outages.failures)
 
     def level(self, tier: Tier) -> int:
@@ -354,14 +354,14 @@ class Resources:
     def _open_database(self, opened: ExitStack) -> None:
         config = self.config.ltm_config
         widths = Widths.of(self.config.autoencoder_config)
-        self.engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
-        opened.callback(self.engine.dispose)
-        watch(self.engine, self._ltm_breaker.failed, self._ltm_breaker.returned)
+        self.sql_engine = open_engine(self.deployment.ltm_url, read_only=self.read_only)
+        opened.callback(self.sql_engine.dispose)
+        watch(self.sql_engine, self._ltm_breaker.failed, self._ltm_breaker.returned)
         if self.read_only:
-            schema.check(self.engine, config.table_prefix)
+            schema.check(self.sql_engine, config.table_prefix)
         else:
-            schema.ensure(self.engine, config.table_prefix)
-        self.versions = EncoderVersions(self.engine, config.table_prefix)
+            schema.ensure(self.sql_engine, config.table_prefix)
+        self.versions = EncoderVersions(self.sql_engine, config.table_prefix)
         self.encoders = EncoderRegistry(widths, self.versions)
         self.codes = Codes(self.versions, exact=self.config.indexed_attributes)
         self.compression = CompressionEngine(
@@ -370,7 +370,7 @@ class Resources:
 
     def _ltm_repository(self, codec: ContentsCodec) -> LtmRepository:
         return LtmRepository(
-            self.engine,
+            self.sql_engine,
             codec,
             table_prefix=self.config.ltm_config.table_prefix,
             indexed_attributes=self.config.indexed_attributes,

@@ -64,7 +64,7 @@ def test_the_script_reads_a_live_memory_in_three_ways_and_draws_it(
     writer.join()
     assert done.returncode == 0, done.stderr
     with AgentMemorySystem.open(demo, read_only=True) as memory:
-        if memory.engine.has_query_engine:
+        if memory.redis_engine.has_query_engine:
             assert "Redis-OM: states in short-term memory" in done.stdout
     assert "SQLAlchemy: long-term memory by agent and type" in done.stdout
     assert (tmp_path / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

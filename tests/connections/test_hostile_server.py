@@ -171,7 +171,7 @@ def test_a_server_that_lies_now_and_then_is_told_and_nothing_crashes(
             system.stm.versions,
             lambda: system.stm.importances("default", "a"),
             lambda: system.stm.agent_counts("default"),
-            lambda: system.engine,
+            lambda: system.redis_engine,
         ]
         for _ in range(cases(40)):
             for call in calls:

@@ -899,7 +899,7 @@ def test_a_full_disk_keeps_entries_above_until_there_is_room(tmp_path: Path) -> 
     with AgentMemorySystem(config) as system:
         full = [True]
 
-        @event.listens_for(system._resources.engine, "checkout")
+        @event.listens_for(system._resources.sql_engine, "checkout")
         def fill(connection: sqlite3.Connection, *_: object) -> None:
             connection.execute(f"PRAGMA max_page_count = {1 if full[0] else 2**30}")
 

@@ -75,16 +75,16 @@ class TestSystem:
         if search:
             engines.require_modules()
         with AgentMemorySystem({"path": tmp_path, "search": search}) as system:
-            assert (system.engine.kind, system.engine.name) == ("embedded", "valkey")
-            assert system.engine.has_query_engine == search
+            assert (system.redis_engine.kind, system.redis_engine.name) == ("embedded", "valkey")
+            assert system.redis_engine.has_query_engine == search
 
     def test_a_server_of_ones_own_and_a_fake_one_are_told_apart(
         self, redis_url: str, tmp_path: Path
     ) -> None:
         with AgentMemorySystem({"path": tmp_path, "redis_url": redis_url}) as system:
-            assert system.engine.kind == "redis"
+            assert system.redis_engine.kind == "redis"
         with AgentMemorySystem({"path": tmp_path, "engine": "fake"}) as system:
-            assert system.engine.kind == "fake"
+            assert system.redis_engine.kind == "fake"
 
     @pytest.mark.parametrize("engine", ["redis", "fake"])
     def test_query_engine_that_is_asked_for_and_not_there_is_refused(
@@ -99,9 +99,9 @@ class TestSystem:
 
     def test_a_server_started_anew_is_asked_anew(self, tmp_path: Path) -> None:
         with AgentMemorySystem({"path": tmp_path, "search": False}) as system:
-            before = system.engine
+            before = system.redis_engine
             info = system._resources._stm_channel.call("INFO", "server").decode()
             os.kill(int(info.partition("process_id:")[2].split()[0]), signal.SIGKILL)
             assert system.stm.count("default") == 0  # finds the connection lost, and heals it
-            assert system.engine == before
-            assert system.engine is not before
+            assert system.redis_engine == before
+            assert system.redis_engine is not before

@@ -566,7 +566,7 @@ def test_a_reader_beside_a_live_run_sees_all_and_changes_nothing(
         ):
             with pytest.raises(StoreReadOnly, match="read-only"):
                 write()
-        engine = reader._resources.engine
+        engine = reader._resources.sql_engine
         with pytest.raises(OperationalError, match="readonly"), engine.begin() as raw:
             raw.execute(text("DELETE FROM agent_ltm_entries"))
         system.store_agent_state("ant", {}, 20)
@@ -712,7 +712,7 @@ def test_a_schema_newer_than_the_code_is_refused_and_not_touched(folder: Path) -
     config = MemoryConfig(path=folder, engine="embedded")
     with AgentMemorySystem(config) as system:
         system.store_agent_state("ant", {}, 0)
-        with system._resources.engine.begin() as raw:
+        with system._resources.sql_engine.begin() as raw:
             raw.execute(text("UPDATE agent_ltm_alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaOutOfDate, match="9999"):
         AgentMemorySystem(config)
@@ -789,7 +789,7 @@ def test_an_outage_raises_when_so_configured(remote: dict[str, Any]) -> None:
 def test_a_store_is_not_denied_because_a_lower_tier_is_away(
     system: AgentMemorySystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = system._resources.engine
+    engine = system._resources.sql_engine
     full = [True]
 
     @event.listens_for(engine, "checkout")

@@ -173,7 +173,7 @@ def test_a_bound_that_cannot_be_kept_is_told_once_and_loses_nothing(
     system.maintain()
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     # Where the server tells nothing the tiers are asked, and those are empty now.
-    assert len(told) == (0 if system.engine.kind == "fake" else 1)
+    assert len(told) == (0 if system.redis_engine.kind == "fake" else 1)
     assert all("redis_max_bytes=1 cannot be kept" in message for message in told)
     assert standing(system, *AGENTS) == (0, 0, 400)
     found_once(system, 10)

@@ -65,7 +65,7 @@ def test_an_entry_over_its_age_goes_with_its_places_in_all_indexes(
     assert sorted(hit.entry.step_number for hit in alike) == [6, 7]
     by_mood = Query(agent_id="ant", attributes={"mood": "m0"})
     assert [hit.entry.step_number for hit in system.recall(by_mood)] == [6]
-    if system.engine.has_query_engine:
+    if system.redis_engine.has_query_engine:
         found = system.models.StmEntry
         assert found.find(found.agent_id == "gone").count() == 0
         assert found.find(found.attribute("mood") == "m0").count() == 1

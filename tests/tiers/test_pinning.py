@@ -269,7 +269,7 @@ def test_a_pinned_entry_is_forgotten_like_any_other(open_memory: Opener) -> None
 
 def test_a_pin_outlives_the_process(open_memory: Opener) -> None:
     with open_memory(**LIMITS) as system:
-        if system.engine.kind == "fake":
+        if system.redis_engine.kind == "fake":
             pytest.skip("a fake server is its opener's own")
         store(system, "ant", *range(12))
         pin(system, "ant", 0)
@@ -293,7 +293,7 @@ def test_the_models_tell_what_is_pinned(open_memory: Opener) -> None:
         rows = connection.execute(select(entry.pinned, entry.embedding_coding)).all()
     assert sorted(row[0] for row in rows).count(True) == 1
     assert {row[1] for row in rows} == {1}
-    if system.engine.has_query_engine:
+    if system.redis_engine.has_query_engine:
         model = system.models.StmEntry
         told = {one.step_number: one.pinned for one in model.find(model.agent_id == "ant").all()}
         assert told.pop(0) is True

@@ -138,7 +138,7 @@ class _Restoring:
         self._progress = progress
         self._codec = Validator(resources).codec
         self._tables = LongTermTables(
-            resources.engine, ltm_models(resources.config.ltm_config.table_prefix)
+            resources.sql_engine, ltm_models(resources.config.ltm_config.table_prefix)
         )
         self._done = 0
         self._versions = backup.table("versions")

@@ -122,8 +122,8 @@ class _Saving:
         self._codec = Validator(resources).codec
         self._above = inspections(resources)
         models = ltm_models(resources.config.ltm_config.table_prefix)
-        self._below = LongTermInspection(resources.engine, models)
-        self._tables = LongTermTables(resources.engine, models)
+        self._below = LongTermInspection(resources.sql_engine, models)
+        self._tables = LongTermTables(resources.sql_engine, models)
         self._done = 0
         self.unreadable = 0
 

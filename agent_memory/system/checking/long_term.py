@@ -34,7 +34,7 @@ class LongTermCheck:
         self._job = job
         self._validator = validator
         self._inspection = inspection
-        self._place = place_of(job.resources.engine)
+        self._place = place_of(job.resources.sql_engine)
         self._learn_declared()
 
     def run(self) -> None:
@@ -68,7 +68,7 @@ class LongTermCheck:
     def _check_tables(self) -> None:
         prefix = self._job.resources.config.ltm_config.table_prefix
         try:
-            schema.check_tables(self._job.resources.engine, prefix)
+            schema.check_tables(self._job.resources.sql_engine, prefix)
         except SchemaOutOfDate as error:
             self._job.findings.add(Kind.SCHEMA, self._place, str(error), "as the message says")
 

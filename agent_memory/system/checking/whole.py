@@ -39,7 +39,7 @@ def check(
     validator = Validator(resources)
     above = inspections(resources)
     below = LongTermInspection(
-        resources.engine, ltm_models(resources.config.ltm_config.table_prefix)
+        resources.sql_engine, ltm_models(resources.config.ltm_config.table_prefix)
     )
     ways = demotions(*resources.tiers, resources.compression, resources.config, resources.clock)
     cross_tier_checks = CrossTierChecks(job, above, below, ways)
