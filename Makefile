@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: install demo test lint types contracts bench faults clean
+.PHONY: docs install demo test lint types contracts bench faults clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,16 @@ types: install
 
 contracts: install
 	$(BIN)/lint-imports
+
+# Fails on a link that leads nowhere and on a public name that cannot be found.
+docs: $(VENV)/.installed-docs
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
+	@echo "build/site/index.html"
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[docs]'
+	@touch $@
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
