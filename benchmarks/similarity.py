@@ -67,7 +67,7 @@ class Beside:
     def at(self, version: int | None, width: int) -> NDArray[np.float32] | None:
         return self._vector if (version, width) == (0, len(self._vector)) else None
 
-    def lead(self, _version: int | None, _width: int) -> float:
+    def bias(self, _version: int | None, _width: int) -> float:
         return 0.0
 
 

@@ -296,4 +296,8 @@ class CompressionEngine:
         width = encoder.widths.at(level)
         if len(vector) > width:
             vector = encoder.carry(vector, width)
-        return at_rest(vector, self.config.vector_dtype, led=encoder.led) if level == 2 else vector
+        return (
+            at_rest(vector, self.config.vector_dtype, biased=encoder.keeps_bias)
+            if level == 2
+            else vector
+        )

@@ -1,7 +1,7 @@
 """A fitted encoder at work: states to vectors and back, in NumPy alone.
 
-A row of features is told from the mean of the fitted states, and led by a constant: the cosine of
-two such rows is the *similarity* of two states, and what the vectors of all tiers approximate.
+A row of features is its difference from the mean of the fitted states, behind a constant, the bias:
+the cosine of two such rows is what the vectors of all tiers approximate.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Encoder(Protocol):
         """Of the vectors of the tiers."""
 
     @property
-    def led(self) -> bool:
+    def keeps_bias(self) -> bool:
         """Whether the first number of a long-term vector is a constant; see ``int8_grid``."""
 
-    def lead(self, width: int) -> float:
+    def bias(self, width: int) -> float:
         """What is to be put before vectors of a width to compare them; 0.0 for nothing."""
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
@@ -107,13 +107,13 @@ class FittedEncoder:
     input_dim: int = 64
 
     @property
-    def led(self) -> bool:
+    def keeps_bias(self) -> bool:
         """Whether the first number of a long-term vector is a constant."""
-        return not self.lead(self.widths.ltm)
+        return not self.bias(self.widths.ltm)
 
-    def lead(self, width: int) -> float:
+    def bias(self, width: int) -> float:
         """What is to be put before vectors of a width to compare them; see ``weights``."""
-        return self.weights.lead(width, self.widths)
+        return self.weights.bias(width, self.widths)
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states.

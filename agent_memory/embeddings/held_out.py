@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.encoder import FieldError, FittedEncoder
 from agent_memory.embeddings.features import Value, flatten
-from agent_memory.embeddings.ranking import with_lead
+from agent_memory.embeddings.ranking import with_bias
 from agent_memory.embeddings.resting import VectorDtype, at_rest
 from agent_memory.embeddings.schema import EXTREME, FeatureSchema
 from agent_memory.embeddings.weights import Weights
@@ -71,10 +71,10 @@ class Bench:
         vectors = weights.encode(self._rows)
         measured = []
         for width, dtype in zip(self._widths, dtypes or self._resting(), strict=True):
-            lead = weights.lead(width, self._widths)
-            carried = _lying(weights.carry(vectors, width, self._widths), dtype, led=not lead)
+            bias = weights.bias(width, self._widths)
+            carried = _lying(weights.carry(vectors, width, self._widths), dtype, biased=not bias)
             decoded = weights.decode(carried, self._widths)
-            compared = with_lead(carried, lead)
+            compared = with_bias(carried, bias)
             measured.append(self._against_rows(weights.constant, decoded, compared))
         return tuple(measured)
 
@@ -82,8 +82,8 @@ class Bench:
         """The features themselves with a byte each; None at a level where they do not fit."""
         if not self.measurable:
             return ()
-        rows = _lying(self._rows.astype(np.float32), "int8", led=False)
-        measured = self._against_rows(constant, rows, with_lead(rows, constant))
+        rows = _lying(self._rows.astype(np.float32), "int8", biased=False)
+        measured = self._against_rows(constant, rows, with_bias(rows, constant))
         needed = [1 + rows.shape[1]] * 2 + [self._widths.ltm - self._widths.code + rows.shape[1]]
         return tuple(
             measured if width >= least else None
@@ -97,15 +97,17 @@ class Bench:
         self, constant: float, decoded: NDArray[np.float32], vectors: NDArray[np.float32]
     ) -> Measured:
         r2 = _r2(self._rows, decoded)
-        truth = with_lead(self._rows, constant)
+        truth = with_bias(self._rows, constant)
         return Measured(r2, neighbour_recall(truth, vectors), float(np.sqrt(max(1.0 - r2, 0.0))))
 
 
-def _lying(vectors: NDArray[np.float32], dtype: VectorDtype, *, led: bool) -> NDArray[np.float32]:
-    """Vectors as they come back from where they lie; ``led``: they begin with a constant."""
+def _lying(
+    vectors: NDArray[np.float32], dtype: VectorDtype, *, biased: bool
+) -> NDArray[np.float32]:
+    """Vectors as they come back from where they lie; ``biased``: they begin with a constant."""
     if dtype == "float32":
         return vectors
-    return np.stack([at_rest(vector, dtype, led=led) for vector in vectors])
+    return np.stack([at_rest(vector, dtype, biased=biased) for vector in vectors])
 
 
 def _r2(rows: NDArray[np.float64], decoded: NDArray[np.float32]) -> float:
@@ -159,7 +161,7 @@ def field_errors(
     for width in sorted(set(encoder.widths)):
         carried = encoder.carry(vectors, width)
         if width == encoder.widths.ltm:
-            carried = _lying(carried, dtype, led=encoder.led)
+            carried = _lying(carried, dtype, biased=encoder.keeps_bias)
         decoded = encoder.schema.states(encoder.weights.decode(carried, encoder.widths))
         errors[width] = _compared(encoder.schema, sample, [flatten(state) for state in decoded])
     return errors

@@ -1,6 +1,6 @@
 """The grids on which a vector needs a byte a number: a scale times whole numbers to 127.
 
-On the *led* grid the first number stays as it is, and the scale is that of the others. The
+On the *biased* grid the first number stays as it is, and the scale is that of the others. The
 long-term vectors of some encoders begin with a constant longer than most rows (see
 ``embeddings.weights``), which on the plain grid would set the scale for all.
 """
@@ -17,24 +17,24 @@ _STEPS = 127
 _SCALE_BITS = 16
 # The least with which the largest number is 127 steps still, so that the grid of a vector on the
 # grid is the same again.
-_LED_SCALE_BITS = 9
+_BIASED_SCALE_BITS = 9
 
 
-def on_int8_grid(vector: NDArray[np.float32], *, led: bool = False) -> NDArray[np.float32]:
+def on_int8_grid(vector: NDArray[np.float32], *, biased: bool = False) -> NDArray[np.float32]:
     """The nearest vector on the int8 grid: a scale times whole numbers from -127 to 127.
 
     Args:
         vector: Finite numbers, float32, of shape (dim,).
-        led: Keep the first number as it is.
+        biased: Keep the first number as it is.
 
     Returns:
         Float32 of shape (dim,); no number differs by more than the largest of them (but the
-        first, if ``led``) over 253.
+        first, if ``biased``) over 253.
     """
-    scale = grid_scale(vector, led=led)
+    scale = grid_scale(vector, biased=biased)
     if not scale:
         return vector
-    kept = 1 if led else 0
+    kept = 1 if biased else 0
     near = vector.astype(np.float32)
     # Without the first number, which may be too large to be counted in steps of the others.
     # Adding zero turns -0.0 into 0.0, since a whole number has no negative zero.
@@ -43,18 +43,18 @@ def on_int8_grid(vector: NDArray[np.float32], *, led: bool = False) -> NDArray[n
     return near
 
 
-def grid_scale(vector: NDArray[np.float32], *, led: bool = False) -> float:
+def grid_scale(vector: NDArray[np.float32], *, biased: bool = False) -> float:
     """The step of a vector's grid: its largest number over 127, rounded up to a few bits.
 
     Args:
         vector: Finite numbers, float32, of shape (dim,).
-        led: Do not look at the first number.
+        biased: Do not look at the first number.
 
     Returns:
         0 where no grid fits, the numbers being all zero, or too small or too large.
     """
-    bits = _LED_SCALE_BITS if led else _SCALE_BITS
-    largest = float(np.max(np.abs(vector[1:] if led else vector), initial=0.0))
+    bits = _BIASED_SCALE_BITS if biased else _SCALE_BITS
+    largest = float(np.max(np.abs(vector[1:] if biased else vector), initial=0.0))
     mantissa, exponent = math.frexp(largest / _STEPS)
     scale = math.ldexp(math.ceil(mantissa * 2**bits), exponent - bits)
     # Below this the products would be subnormal, and above it infinite: no grid fits.

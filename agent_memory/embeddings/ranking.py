@@ -16,19 +16,19 @@ _DOUBT = 1e-4
 _FEW = 4  # times as many as are asked for, which are summed at once
 
 
-def with_lead(rows: NDArray[Any], lead: float) -> NDArray[Any]:
+def with_bias(rows: NDArray[Any], bias: float) -> NDArray[Any]:
     """Vectors of shape (n, dim) with the number before them that they are compared with.
 
     Args:
         rows: Of shape (n, dim).
-        lead: The number; 0.0 for none.
+        bias: The number; 0.0 for none.
 
     Returns:
         Of shape (n, 1 + dim), or the vectors themselves.
     """
-    if not lead:
+    if not bias:
         return rows
-    return np.hstack([np.full((len(rows), 1), lead, rows.dtype), rows])
+    return np.hstack([np.full((len(rows), 1), bias, rows.dtype), rows])
 
 
 def as_units(rows: NDArray[Any]) -> NDArray[np.float32]:

@@ -14,14 +14,14 @@ VectorDtype = Literal["int8", "float16", "float32"]
 
 
 def at_rest(
-    vector: NDArray[np.float32], dtype: VectorDtype = "int8", *, led: bool = False
+    vector: NDArray[np.float32], dtype: VectorDtype = "int8", *, biased: bool = False
 ) -> NDArray[np.float32]:
     """The nearest vector that can be stored with so many bytes a number.
 
     Args:
         vector: Finite numbers, float32, of shape (dim,).
         dtype: How it shall lie there.
-        led: Whether the vector begins with a constant, which int8 leaves as it is.
+        biased: Whether the vector begins with a constant, which int8 leaves as it is.
 
     Returns:
         Float32 of shape (dim,); the vector itself where it does not fit, as with numbers beyond
@@ -30,7 +30,7 @@ def at_rest(
     if dtype == "float32":
         return vector
     if dtype == "int8":
-        return on_int8_grid(vector, led=led)
+        return on_int8_grid(vector, biased=biased)
     with np.errstate(over="ignore"):
         half = vector.astype(np.float16).astype(np.float32)
     return half if np.isfinite(half).all() else vector

@@ -44,7 +44,7 @@ class VersionZero:
         widths: Of the vectors of the tiers.
     """
 
-    led = False
+    keeps_bias = False
     """Whether the first number of a long-term vector is a constant: it is not."""
 
     def __init__(self, widths: Widths | None = None) -> None:
@@ -87,7 +87,7 @@ class VersionZero:
             carried = carried_finite(partial(_folded, width=narrower), carried)
         return carried.reshape(*given.shape[:-1], -1)
 
-    def lead(self, width: int) -> float:  # noqa: ARG002 - as the other versions are asked
+    def bias(self, width: int) -> float:  # noqa: ARG002 - as the other versions are asked
         """What is to be put before vectors to compare them: nothing."""
         return 0.0
 

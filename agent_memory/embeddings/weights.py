@@ -9,7 +9,7 @@ components ``p = x V``. Each tier's vector is linear in that of the tier above::
 
 The constant ``c`` is longer than most rows: it makes the cosine of two vectors order them by
 distance, which among centred rows alone it would not do. A long-term vector has no room to spare,
-so that its *lead* is not kept, but put before it when vectors are compared. (Encoders of before
+so that its *bias* is not kept, but put before it when vectors are compared. (Encoders of before
 keep it there too, and have codes of ltm - 1 numbers; so has one with im = ltm.)
 ``e`` is small where the components say all, that the code does not disturb them.
 
@@ -38,7 +38,7 @@ class Weights:
     """The matrices of an encoder of rows of ``d`` columns; all float32.
 
     Attributes:
-        constant: Leads every vector, in it or when it is compared; above 0.
+        constant: The bias: stands before every vector, in it or when it is compared; above 0.
         faintness: What the code is multiplied with in the two upper tiers, above 0.
         code_in: ``C``, of shape (d, code).
         code_out: ``B``, of shape (code, d).
@@ -60,7 +60,7 @@ class Weights:
         """How many numbers a code has."""
         return int(self.code_in.shape[1])
 
-    def lead(self, width: int, widths: Widths) -> float:
+    def bias(self, width: int, widths: Widths) -> float:
         """What is to be put before vectors of a width to compare them; 0.0 where it is there."""
         return self.constant if width == widths.ltm == self.code else 0.0
 

@@ -21,14 +21,14 @@ FLOAT32 = 0
 """The coding of a vector whose numbers are stored as they are, little-endian."""
 INT8 = 1
 """The coding of a vector on the int8 grid: its scale as float32, then a signed byte a number."""
-LED_INT8 = 2
-"""That of one on the led grid: the first number as float32, the scale in two bytes (exponent and
+BIASED_INT8 = 2
+"""That of one on the biased grid: the first number as float32, the scale in two bytes (exponent and
 eight bits of mantissa, as a float32 has them in the middle), a signed byte for each other."""
 FLOAT16 = 3
 """That of one whose numbers are all of half precision, two bytes each, little-endian."""
 
 _SCALE_BYTES = 4
-_LED_BYTES = 6
+_BIASED_BYTES = 6
 _LED_SHIFT = np.uint32(15)
 
 
@@ -41,10 +41,10 @@ def code_vector(vector: NDArray[np.float32]) -> tuple[int, bytes]:
     scale = np.float32(grid_scale(vector))
     if scale and (steps := _steps(vector, scale)) is not None:
         return INT8, scale.astype("<f4").tobytes() + steps.tobytes()
-    scale = np.float32(grid_scale(vector, led=True))
+    scale = np.float32(grid_scale(vector, biased=True))
     if scale and (steps := _steps(vector[1:], scale)) is not None:
         shifted = (scale.view(np.uint32) >> _LED_SHIFT).astype("<u2")
-        return LED_INT8, vector[:1].astype("<f4").tobytes() + shifted.tobytes() + steps.tobytes()
+        return BIASED_INT8, vector[:1].astype("<f4").tobytes() + shifted.tobytes() + steps.tobytes()
     with np.errstate(over="ignore"):  # what becomes infinite is not what it was
         half = vector.astype("<f2")
     if half.astype(np.float32).tobytes() == vector.astype(np.float32).tobytes():
@@ -77,7 +77,7 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
         # A damaged scale may be infinite or none, here and below, which whoever takes it refuses.
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(rows[:, _SCALE_BYTES:].view(np.int8) * scales, np.float32)
-    if coding == LED_INT8 and length > _LED_BYTES:
+    if coding == BIASED_INT8 and length > _BIASED_BYTES:
         return _led(rows)
     # A copy, because an array over the stored bytes could not be written to.
     if coding == FLOAT16 and length % 2 == 0:
@@ -88,11 +88,13 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
 
 
 def _led(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-    vectors = np.empty((len(rows), rows.shape[1] - _LED_BYTES + 1), np.float32)
+    vectors = np.empty((len(rows), rows.shape[1] - _BIASED_BYTES + 1), np.float32)
     vectors[:, :1] = _read(rows[:, :4], "<f4")
-    scales = (_read(rows[:, 4:_LED_BYTES], "<u2").astype(np.uint32) << _LED_SHIFT).view(np.float32)
+    scales = (_read(rows[:, 4:_BIASED_BYTES], "<u2").astype(np.uint32) << _LED_SHIFT).view(
+        np.float32
+    )
     with np.errstate(over="ignore", invalid="ignore"):
-        np.multiply(rows[:, _LED_BYTES:].view(np.int8), scales, out=vectors[:, 1:])
+        np.multiply(rows[:, _BIASED_BYTES:].view(np.int8), scales, out=vectors[:, 1:])
     return vectors
 
 

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_lead
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_bias
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.values.attributes import meets
@@ -115,8 +115,8 @@ class Probe(Protocol):
             None if those do not compare.
         """
 
-    def lead(self, version: int | None, width: int) -> float:
-        """The number that both are led by when they are compared; 0.0 for none.
+    def bias(self, version: int | None, width: int) -> float:
+        """The number that stands before both when they are compared; 0.0 for none.
 
         Long-term vectors alone have one; where others of that width and version stand higher, they
         do not compare.
@@ -174,9 +174,9 @@ def nearest_ids(
         if asked is None:
             found |= dict.fromkeys(memory_ids)
             continue
-        lead = probe.lead(version, matrix.shape[1])
-        unit = as_unit(with_lead(asked[None], lead)[0])
-        units = as_units(with_lead(matrix, lead))
+        bias = probe.bias(version, matrix.shape[1])
+        unit = as_unit(with_bias(asked[None], bias)[0])
+        units = as_units(with_bias(matrix, bias))
         for place, cosine in nearest(units, unit, memory_ids, count):
             found[memory_ids[place]] = cosine
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.ranking import with_lead
+from agent_memory.embeddings.ranking import with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.retrieval.recall import left_behind
 from agent_memory.tiers.expiry import Shown
@@ -84,10 +84,10 @@ class SimilarityQuery:
             return None
         return encoder.carry(vector, width)
 
-    def lead(self, version: int | None, width: int) -> float:
-        """The number that vectors of a version and width are led by when they are compared."""
+    def bias(self, version: int | None, width: int) -> float:
+        """The number that stands before vectors of a version and width when they are compared."""
         encoder = self._encoders.encoder(version)
-        return 0.0 if encoder is None else encoder.lead(width)
+        return 0.0 if encoder is None else encoder.bias(width)
 
     def scores(self, contents: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """How alike states are, from -1 to 1, of shape (n,)."""
@@ -97,7 +97,7 @@ class SimilarityQuery:
         narrowest = encoder.widths.ltm
         asked = encoder.carry(self._vectors[self._current.version], narrowest)
         vectors = np.vstack([asked, encoder.carry(encoder.encode(contents), narrowest)])
-        compared = with_lead(vectors, encoder.lead(narrowest))
+        compared = with_bias(vectors, encoder.bias(narrowest))
         return cosines(compared[1:], compared[0])
 
 

@@ -61,8 +61,8 @@ class Directions:
         random = np.random.default_rng([self._seed, version, width])
         return random.standard_normal(width).astype(np.float32)
 
-    def lead(self, version: int | None, width: int) -> float:  # noqa: ARG002 - a probe's
-        """What vectors are led by when they are compared: nothing."""
+    def bias(self, version: int | None, width: int) -> float:  # noqa: ARG002 - a probe's
+        """What stands before vectors when they are compared: nothing."""
         return 0.0
 
 

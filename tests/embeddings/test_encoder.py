@@ -20,7 +20,7 @@ from agent_memory.embeddings import framing
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import flatten
 from agent_memory.embeddings.plan import Plan
-from agent_memory.embeddings.ranking import as_units, with_lead
+from agent_memory.embeddings.ranking import as_units, with_bias
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.schema import OTHER
 from agent_memory.embeddings.schema_fitting import BUCKETS, MAX_CATEGORIES, MAX_COLUMNS, fit_schema
@@ -207,16 +207,16 @@ class TestLead:
     ) -> None:
         states = _states(50)
         vectors = encoder.carry(encoder.encode(states), 32)
-        assert not encoder.led
-        led = as_units(with_lead(vectors, encoder.lead(32)))
-        assert np.allclose(led @ led[7], encoder.similarity(states[7], states), atol=1e-5)
+        assert not encoder.keeps_bias
+        biased = as_units(with_bias(vectors, encoder.bias(32)))
+        assert np.allclose(biased @ biased[7], encoder.similarity(states[7], states), atol=1e-5)
         bare = as_units(vectors)
         assert not np.allclose(bare @ bare[7], encoder.similarity(states[7], states), atol=0.1)
 
     def test_wider_vectors_have_it_already(self, encoder: FittedEncoder) -> None:
-        assert [encoder.lead(width) for width in (384, 128)] == [0.0, 0.0]
-        lead = np.float32(encoder.lead(32))
-        assert np.array_equal(encoder.encode(_states(5))[:, 0], [lead] * 5)
+        assert [encoder.bias(width) for width in (384, 128)] == [0.0, 0.0]
+        bias = np.float32(encoder.bias(32))
+        assert np.array_equal(encoder.encode(_states(5))[:, 0], [bias] * 5)
 
     def test_an_encoder_that_keeps_it_everywhere_is_read_and_used_as_ever(
         self, encoder: FittedEncoder
@@ -228,8 +228,8 @@ class TestLead:
         assert np.array_equal(vectors, older.encode(states))
         assert np.allclose(vectors, encoder.encode(states), atol=1e-5)
         narrow = again.carry(vectors, 32)
-        assert again.led
-        assert again.lead(32) == 0.0
+        assert again.keeps_bias
+        assert again.bias(32) == 0.0
         assert np.array_equal(narrow, again.carry(again.carry(vectors, 128), 32))
         units = as_units(narrow)
         assert np.allclose(units @ units[7], again.similarity(states[7], states), atol=1e-5)
@@ -243,7 +243,7 @@ class TestLead:
     def test_tiers_as_narrow_as_each_other_have_it_too(self, widths: tuple[int, int, int]) -> None:
         small = train(_states(), Plan(Widths(*widths), epochs=2)).encoder
         vectors = small.encode(_states(9))
-        assert small.led == (widths[1] == widths[2])
+        assert small.keeps_bias == (widths[1] == widths[2])
         assert FittedEncoder.from_bytes(small.to_bytes()).weights.code == small.widths.code
         for width in widths:
             carried = small.carry(vectors, width)

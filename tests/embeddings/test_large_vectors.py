@@ -38,7 +38,7 @@ def test_what_is_finite_is_carried_to_what_is_finite(
         carried = encoder.carry(vector, width)
         assert carried.shape == (width,)
         assert np.isfinite(carried).all()
-        assert np.isfinite(at_rest(carried, led=encoder.led)).all()
+        assert np.isfinite(at_rest(carried, biased=encoder.keeps_bias)).all()
 
 
 def test_what_is_too_long_to_be_carried_keeps_its_direction(encoder: Encoder) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query
 from agent_memory.embeddings.resting import at_rest
-from agent_memory.models.ltm_vectors import FLOAT16, FLOAT32, INT8, LED_INT8
+from agent_memory.models.ltm_vectors import BIASED_INT8, FLOAT16, FLOAT32, INT8
 from agent_memory.retrieval.similarity import SimilarityQuery
 
 EVERYTHING = Query(run_id="default", agent_id="ant")
@@ -45,7 +45,7 @@ def fill(memory: AgentMemorySystem, first: int, last: int) -> None:
 def codings(folder: Path) -> Counter[int]:
     with closing(sqlite3.connect(folder / "agent_memory.db")) as raw:
         rows = raw.execute("SELECT embedding_coding, length(embedding) FROM agent_ltm_entries")
-        lengths = {INT8: 36, LED_INT8: 37, FLOAT16: 64, FLOAT32: 128}
+        lengths = {INT8: 36, BIASED_INT8: 37, FLOAT16: 64, FLOAT32: 128}
         found = [(coding, lengths[coding] == length) for coding, length in rows]
     assert all(fits for _, fits in found)
     return Counter(coding for coding, _ in found)
@@ -60,7 +60,7 @@ class Near:
     def at(self, version: int | None, width: int) -> Any:
         return self._vector if (version, width) == (self._version, len(self._vector)) else None
 
-    def lead(self, _version: int | None, _width: int) -> float:
+    def bias(self, _version: int | None, _width: int) -> float:
         return 0.0
 
 
@@ -136,7 +136,7 @@ def test_what_half_precision_cannot_hold_stays_as_it_is() -> None:
 
 def test_the_constant_of_a_vector_costs_the_others_no_precision() -> None:
     vector = np.array([40.0, *np.linspace(-1, 1, 31)], np.float32)
-    led, plain = at_rest(vector, led=True), at_rest(vector)
-    assert led[0] == vector[0]
-    assert np.abs(led - vector).max() <= 1 / 253
+    biased, plain = at_rest(vector, biased=True), at_rest(vector)
+    assert biased[0] == vector[0]
+    assert np.abs(biased - vector).max() <= 1 / 253
     assert np.abs(plain - vector).max() > 0.1

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.int8_grid import on_int8_grid
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm_vectors import (
+    BIASED_INT8,
     FLOAT16,
     FLOAT32,
     INT8,
-    LED_INT8,
     code_vector,
     decode_vector,
     decode_vectors,
@@ -56,11 +56,11 @@ def test_a_vector_on_the_grid_rests_in_a_byte_a_number(vector: NDArray[np.float3
 def test_a_vector_on_the_led_grid_keeps_its_first_number_and_stays_where_it_is(
     vector: NDArray[np.float32],
 ) -> None:
-    near = on_int8_grid(vector, led=True)
+    near = on_int8_grid(vector, biased=True)
     largest = np.abs(vector[1:]).max(initial=0.0).astype(np.float64)
     assert near[0] == vector[0]
     assert np.abs(near.astype(np.float64) - vector).max() <= largest / 253
-    assert np.array_equal(on_int8_grid(near, led=True), near)
+    assert np.array_equal(on_int8_grid(near, biased=True), near)
 
 
 @given(arrays(np.float32, 32, elements=st.floats(-8, 8, width=32)), st.floats(9, 99, width=32))
@@ -68,10 +68,10 @@ def test_a_vector_on_the_led_grid_rests_in_a_byte_a_number(
     vector: NDArray[np.float32], constant: float
 ) -> None:
     vector[0] = constant
-    near = on_int8_grid(vector, led=True)
+    near = on_int8_grid(vector, biased=True)
     coding, stored = code_vector(near)
     if np.abs(vector[1:]).max() > 1e-20:
-        assert (coding, len(stored)) in {(LED_INT8, 6 + 31), (INT8, 4 + 32)}
+        assert (coding, len(stored)) in {(BIASED_INT8, 6 + 31), (INT8, 4 + 32)}
     assert decode_vector(coding, stored).tobytes() == near.tobytes()
 
 
@@ -91,7 +91,7 @@ def test_each_coding_is_met_and_read_in_bulk() -> None:
     drawn[:, 0] = 9.0
     kinds = {
         INT8: [on_int8_grid(vector) for vector in drawn],
-        LED_INT8: [on_int8_grid(vector, led=True) for vector in drawn],
+        BIASED_INT8: [on_int8_grid(vector, biased=True) for vector in drawn],
         FLOAT16: [vector.astype(np.float16).astype(np.float32) for vector in drawn],
         FLOAT32: [*drawn],
     }
@@ -105,7 +105,7 @@ def test_each_coding_is_met_and_read_in_bulk() -> None:
 
 @pytest.mark.parametrize(
     ("coding", "stored"),
-    [(INT8, b""), (INT8, b"1234"), (FLOAT32, b"123"), (FLOAT16, b"123"), (LED_INT8, b"123456"),
+    [(INT8, b""), (INT8, b"1234"), (FLOAT32, b"123"), (FLOAT16, b"123"), (BIASED_INT8, b"123456"),
      (7, b"1234")],
 )  # fmt: skip
 def test_damaged_vectors_are_refused(coding: int, stored: bytes) -> None:

@@ -218,10 +218,10 @@ def test_bounds_of_cosines_are_kept_up_with_what_others_change(
             change(tier, some)
 
 
-class Led(Directions):
-    """Directions whose vectors are led by a number when they are compared."""
+class Biased(Directions):
+    """Directions whose vectors have a bias when they are compared."""
 
-    def lead(self, _version: int | None, _width: int) -> float:
+    def bias(self, _version: int | None, _width: int) -> float:
         return 2.0
 
 
@@ -229,7 +229,7 @@ def test_vectors_that_are_to_be_led_do_not_compare_here(
     reader: StmRepository, writer: StmRepository
 ) -> None:
     writer.add_many(stored := near_a_plane(300, 0))
-    hits = reader.nearest(QUERY, Led())
+    hits = reader.nearest(QUERY, Biased())
     assert {hit.entry.key for hit in hits} == {entry.key for entry in stored}
     assert {hit.cosine for hit in hits} == {None}
 

@@ -98,7 +98,7 @@ class IndexedNearest:
         found = []
         for version in known.versions:
             width = self._search.width
-            asked = None if probe.lead(version, width) else probe.at(version, width)
+            asked = None if probe.bias(version, width) else probe.at(version, width)
             answer = None if asked is None else self._of_version(prefix, query, version, asked)
             if answer is None:
                 return None

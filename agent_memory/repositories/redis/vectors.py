@@ -117,8 +117,8 @@ class AgentVectors:
         """
         found: dict[str, float | None] = {}
         for (version, width), group in self._groups.items():
-            leads = probe.lead(version, width) != 0.0
-            found |= group.nearest(query, None if leads else probe.at(version, width))
+            biased = probe.bias(version, width) != 0.0
+            found |= group.nearest(query, None if biased else probe.at(version, width))
         self._measure()
         return found
 

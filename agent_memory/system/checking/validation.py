@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.int8_grid import on_int8_grid
-from agent_memory.embeddings.ranking import with_lead
+from agent_memory.embeddings.ranking import with_bias
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
 from agent_memory.system.resources import Resources
@@ -175,7 +175,7 @@ def _alike(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> b
     if entry.embedding is None:
         return True
     both = np.stack([entry.embedding, made]).astype(np.float64)
-    one, other = with_lead(both, encoder.lead(len(made)))
+    one, other = with_bias(both, encoder.bias(len(made)))
     lengths = float(np.sqrt(one @ one) * np.sqrt(other @ other))
     if not lengths:
         return not one.any() and not other.any()
