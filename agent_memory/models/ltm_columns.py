@@ -1,7 +1,5 @@
 """The columns of long-term memory, one definition for every table prefix."""
 
-# ruff: noqa: D102, N805 - declared attributes take the class, and their classes describe them
-
 from __future__ import annotations
 
 from typing import Any, ClassVar, cast
@@ -50,6 +48,7 @@ class Prefixed:
 
     @declared_attr.directive
     def __tablename__(cls) -> str:
+        """The name of the table: the prefix, then what the table holds."""
         return f"{cls.__table_prefix__}_{cls.__table_suffix__}"
 
     @classmethod
@@ -86,6 +85,7 @@ class RunColumns(Prefixed):
 
     @declared_attr
     def parent_id(cls) -> Mapped[int | None]:
+        """The run it was forked from, by ``Run.id``."""
         return mapped_column(BigId, cls._reference("runs"))
 
 
@@ -105,10 +105,12 @@ class AgentColumns(Prefixed):
 
     @declared_attr
     def run_id(cls) -> Mapped[int]:
+        """Its run, by ``Run.id``."""
         return mapped_column(BigId, cls._reference("runs"))
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:
+        """A name once in a run, and found without its run too."""
         return (
             UniqueConstraint("run_id", "name"),
             Index(None, "name"),
@@ -162,6 +164,7 @@ class EncoderVersionColumns(Prefixed):
 
     @declared_attr
     def parent_id(cls) -> Mapped[int | None]:
+        """The version it was trained from."""
         return mapped_column(BigId, cls._reference("encoder_versions"))
 
 
@@ -181,6 +184,7 @@ class TombstoneColumns(Prefixed):
 
     @declared_attr
     def run_ref(cls) -> Mapped[int]:
+        """Its run, by ``Run.id``; leads the key."""
         return mapped_column(BigId, cls._reference("runs"), primary_key=True, sort_order=-1)
 
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes, primary_key=True)
@@ -246,22 +250,27 @@ class LtmEntryColumns(Prefixed):
 
     @declared_attr
     def run_ref(cls) -> Mapped[int]:
+        """Its run, by ``Run.id``."""
         return mapped_column(BigId, cls._reference("runs"))
 
     @declared_attr
     def agent_ref(cls) -> Mapped[int]:
+        """Its agent, by ``Agent.id``, which stands for the run too."""
         return mapped_column(BigId, cls._reference("agents"))
 
     @declared_attr
     def type_ref(cls) -> Mapped[int]:
+        """Its memory type, by ``Type.id``."""
         return mapped_column(BigId, cls._reference("types"))
 
     @declared_attr
     def encoder_version(cls) -> Mapped[int | None]:
+        """Which version of the encoder made the vector, by ``EncoderVersion.id``."""
         return mapped_column(BigId, cls._reference("encoder_versions"))
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:
+        """An id once in a run; steps and times by agent."""
         return (
             # The id leads: it finds an entry with and without its run.
             UniqueConstraint("memory_id", "run_ref"),
@@ -271,22 +280,27 @@ class LtmEntryColumns(Prefixed):
 
     @declared_attr
     def creation_time(cls) -> Mapped[float]:
+        """When it was first stored, in the unit of ``timestamp``."""
         return column_property(func.coalesce(cls.stored_creation_time, cls.timestamp))
 
     @declared_attr
     def last_access_time(cls) -> Mapped[float]:
+        """When it was last retrieved, in the unit of ``timestamp``."""
         return column_property(func.coalesce(cls.stored_last_access_time, cls.timestamp))
 
     @declared_attr
     def embedding_coding(cls) -> Mapped[int]:
+        """How the vector's bytes are coded; see ``ltm_vectors``."""
         return column_property(cast(ColumnElement[int], cls.stored_coding) % PINNED)
 
     @declared_attr
     def pinned(cls) -> Mapped[bool]:
+        """Whether it stays in its tier."""
         return column_property(cast(ColumnElement[int], cls.stored_coding) >= PINNED)
 
     @declared_attr
     def run_id(cls) -> Mapped[str]:
+        """The run's name, compared by its reference."""
         runs = cls._table("runs")
         return column_property(
             _name_in(runs, cls.run_ref),
@@ -296,6 +310,7 @@ class LtmEntryColumns(Prefixed):
 
     @declared_attr
     def agent_id(cls) -> Mapped[str]:
+        """The agent's name, compared by its reference."""
         agents = cls._table("agents")
         return column_property(
             _name_in(agents, cls.agent_ref),
@@ -305,6 +320,7 @@ class LtmEntryColumns(Prefixed):
 
     @declared_attr
     def memory_type(cls) -> Mapped[str]:
+        """The type's name, compared by its reference."""
         types = cls._table("types")
         return column_property(
             _name_in(types, cls.type_ref),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from agent_memory.models.ltm import LtmModels
 
 if TYPE_CHECKING:
-    from agent_memory.models.redis_om.entry import Backend, RedisEntry
+    from agent_memory.models.redis_om.backend import Backend
+    from agent_memory.models.redis_om.entry import RedisEntry
 
 
 @dataclass(frozen=True)

@@ -13,46 +13,27 @@ first asked for.
 
 from __future__ import annotations
 
-import json
-import re
 import types
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import field_validator
 from redis_om import Field, HashModel, KNNExpression, NotFoundError, VectorFieldOptions
 from redis_om.model.model import ExpressionProxy, model_registry, validate_model_fields
 
-from agent_memory.errors import EntryNotFound, InvalidEntry, StoreUnavailable
-from agent_memory.models.redis import agent_prefix, decode_id, hash_to_entry, step_of
+from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
+from agent_memory.models.redis_om.backend import Backend, BackendClient, EntryStore
 from agent_memory.models.redis_om.query import ATTRIBUTE, EntryQuery
+from agent_memory.models.redis_om.stored import key_of_pk, pk_of, read_field
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, checked_agent_id
 
-_PK = re.compile(rb"\{([A-Za-z0-9_]+)/([A-Za-z0-9_]+)\}:([0-9a-f]{32})")
-
 _FIELDS = tuple(known.name for known in fields(MemoryEntry))
-
-_READERS: dict[str, Callable[[bytes], Any]] = {
-    "pk": bytes.decode,
-    "memory_id": bytes.decode,
-    "run_id": decode_id,
-    "agent_id": decode_id,
-    "memory_type": lambda stored: MemoryType(stored.decode()),
-    "embedding": lambda stored: np.frombuffer(stored, "<f4").tolist(),
-    "error_bounds": json.loads,
-    "pinned": lambda stored: stored == b"1",
-    **dict.fromkeys(("timestamp", "importance_score", "creation_time", "last_access_time"), float),
-    **dict.fromkeys(
-        ("step_number", "compression_level", "retrieval_count", "encoder_version", "revision"), int
-    ),
-}
 
 # The width that counts is the index's; Redis-OM asks for one to allow a list in a hash at all.
 _VECTOR = VectorFieldOptions.flat(
@@ -60,90 +41,8 @@ _VECTOR = VectorFieldOptions.flat(
 )
 
 
-class EntryStore(Protocol):
-    """What a model needs of a repository; see ``MemoryRepository``."""
-
-    def add_many(self, entries: Sequence[MemoryEntry]) -> Sequence[int]:
-        """Store entries; 2 for those that were there."""
-
-    def replace(self, entry: MemoryEntry) -> MemoryEntry:
-        """Store a changed entry, if its revision is the stored one."""
-
-    def remove_many(self, keys: Iterable[EntryKey]) -> int:
-        """Remove entries; gives how many there were."""
-
-    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
-        """Those of the entries that are stored."""
-
-    def runs(self) -> list[str]:
-        """The runs that have entries."""
-
-    def agents(self, run_id: str) -> list[str]:
-        """The agents that have entries in a run."""
-
-    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
-        """The keys of an agent's entries in a run."""
-
-
-class Backend(Protocol):
-    """What a model is bound to.
-
-    Attributes:
-        namespace: What the keys of its entries begin with.
-        alias: The index that queries go to.
-        definition: The fields of that index, as FT.CREATE takes them.
-        attributes: The declared attributes that it holds.
-        store: The repository of its tier.
-    """
-
-    @property
-    def namespace(self) -> str: ...  # noqa: D102
-    @property
-    def alias(self) -> str: ...  # noqa: D102
-    @property
-    def definition(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def attributes(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def store(self) -> EntryStore: ...  # noqa: D102
-
-    def ensure(self, *, vectors: bool = False) -> None:
-        """See that queries can be answered, of vectors or of all else; else raises."""
-
-    def execute_command(self, *command: Any) -> Any:
-        """Send a command as Redis-OM writes it, and give the answer in bytes."""
-
-    def nearest(
-        self, condition: str, vector: NDArray[np.float32], k: int
-    ) -> list[tuple[str, float]]:
-        """The keys of the entries nearest to a vector, and their distances."""
-
-    def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
-        """The hashes under these keys, empty where there is none."""
-
-    def decode(self, contents: bytes, step: int) -> dict[str, Any]:
-        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
-
-
 class NoSuchEntry(EntryNotFound, NotFoundError):
     """No entry answers; caught as this package's error and as Redis-OM's."""
-
-
-class _Client:
-    """What Redis-OM takes for a client.
-
-    It keeps every client that it has asked for the query engine, for ever; what belongs to a
-    system shall not be kept with it.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = weakref.ref(backend)
-
-    def execute_command(self, *command: Any) -> Any:
-        backend = self._backend()
-        if backend is None:
-            raise StoreUnavailable("the memory system of this model is gone; open it again")
-        return backend.execute_command(*command)
 
 
 class _Deletion:
@@ -243,13 +142,10 @@ class RedisEntry(HashModel):
     @classmethod
     def field_of_hash(cls, name: str, stored: Mapping[bytes, bytes]) -> Any:
         """One field of a stored hash, of which the rest need not be there; None if it lacks."""
-        value = stored.get(name.encode())
-        if value is None:
-            # That of an entry which is not pinned is absent.
-            return False if name == "pinned" else None
-        if name == "contents":
-            return cls.backend().decode(value, step_of(stored) if is_coded(value) else 0)
-        return _READERS[name](value)
+        contents = stored.get(b"contents")
+        if name != "contents" or contents is None:
+            return read_field(name, stored)
+        return cls.backend().decode(contents, step_of(stored) if is_coded(contents) else 0)
 
     @property
     def entry_key(self) -> EntryKey:
@@ -469,7 +365,7 @@ def entry_model(name: str, backend: Backend) -> type[RedisEntry]:
     """
     meta = {
         "backend": backend,
-        "database": _Client(backend),
+        "database": BackendClient(backend),
         "global_key_prefix": backend.namespace,
         "model_key_prefix": name,
         "primary_key_pattern": "{pk}",
@@ -490,26 +386,6 @@ def entry_model(name: str, backend: Backend) -> type[RedisEntry]:
     # keep the system's connections for ever.
     model_registry.pop(f"{__name__}.{name}", None)
     return model
-
-
-def pk_of(key: EntryKey) -> str:
-    """The ``pk`` of an entry."""
-    return agent_prefix("", key.run_id, key.agent_id).removeprefix(":") + key.memory_id
-
-
-def key_of_pk(pk: bytes) -> EntryKey:
-    """The key that a ``pk`` names.
-
-    Raises:
-        InvalidEntry: It names none.
-    """
-    found = _PK.fullmatch(pk)
-    if found is None:
-        raise InvalidEntry(
-            f"pk: {pk.decode(errors='replace')!r:.80} is not like {{run/agent}}:memory id; give "
-            "the pk of a model, or an EntryKey"
-        )
-    return EntryKey(decode_id(found[1]), decode_id(found[2]), found[3].decode())
 
 
 def _refuse(option: str, given: object) -> None:

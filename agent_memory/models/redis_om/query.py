@@ -8,8 +8,8 @@ paged, which Redis-OM 1.2 forgets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from redis_om import FindQuery, QueryNotSupportedError
@@ -17,13 +17,11 @@ from redis_om.model.model import Operators, PartialModel
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_attributes import engine_names, spelled_value
+from agent_memory.models.redis_om.backend import Backend
 from agent_memory.models.redis_search_schema import NO_TAG, NUMBERS, TAGS, id_tag, number, type_tag
 from agent_memory.values.attributes import is_scalar, plain
 from agent_memory.values.coded import is_coded
 from agent_memory.values.quoting import quoted
-
-if TYPE_CHECKING:
-    from agent_memory.models.redis_om.entry import RedisEntry
 
 # Within the class ``dict`` is the method that Redis-OM calls.
 Row = dict[str, Any]
@@ -42,10 +40,45 @@ _RANGES = {
 }
 
 
+class FoundEntry(Protocol):
+    """What a query needs of an entry that it found.
+
+    Attributes:
+        distance: 1 - cosine to the vector that was asked for.
+    """
+
+    distance: float | None
+
+
+class EntryModel(Protocol):
+    """What a query needs of the model whose entries it finds; see ``RedisEntry``.
+
+    Attributes:
+        model_fields: The model's fields by name.
+    """
+
+    model_fields: Mapping[str, Any]
+
+    def backend(self) -> Backend:
+        """What the model is bound to."""
+
+    def make_key(self, part: str) -> str:
+        """The Redis key of the hash with this ``pk``."""
+
+    def from_hash(self, stored: Mapping[bytes, bytes]) -> FoundEntry:
+        """The entry of a stored hash."""
+
+    def field_of_hash(self, name: str, stored: Mapping[bytes, bytes]) -> Any:
+        """One field of a stored hash."""
+
+    def delete_many(self, models: Sequence[Any]) -> int:
+        """Delete entries; gives how many there were."""
+
+
 class EntryQuery(FindQuery):
     """What ``StmEntry.find(...)`` gives: sort it, page it, read it, count it."""
 
-    model: type[RedisEntry]
+    model: EntryModel
 
     def dict(self) -> Row:
         """All that makes this query."""
@@ -117,7 +150,7 @@ class EntryQuery(FindQuery):
 
     # -- nearest vectors ----------------------------------------------------------------------
 
-    def _nearest(self) -> list[RedisEntry]:
+    def _nearest(self) -> list[FoundEntry]:
         condition = self._resolve_redisearch_query(self.expression)
         vector = np.frombuffer(self.knn.reference_vector, "<f4")
         backend = self.model.backend()
@@ -130,7 +163,7 @@ class EntryQuery(FindQuery):
                 found.append(entry)
         return found
 
-    def _shaped(self, found: list[RedisEntry]) -> list[Any]:
+    def _shaped(self, found: list[FoundEntry]) -> list[Any]:
         # From the last field on, since sorting keeps the order of what is equal.
         for field in reversed(self.sort_fields):
             name = "distance" if self._is_score(field) else field.lstrip("-")

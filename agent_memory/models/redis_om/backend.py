@@ -1,0 +1,100 @@
+"""What a Redis-OM model is bound to, and the client that Redis-OM takes it for."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.errors import StoreUnavailable
+from agent_memory.values.entry import EntryKey, MemoryEntry
+
+
+class EntryStore(Protocol):
+    """What a model needs of a repository; see ``MemoryRepository``."""
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> Sequence[int]:
+        """Store entries; 2 for those that were there."""
+
+    def replace(self, entry: MemoryEntry) -> MemoryEntry:
+        """Store a changed entry, if its revision is the stored one."""
+
+    def remove_many(self, keys: Iterable[EntryKey]) -> int:
+        """Remove entries; gives how many there were."""
+
+    def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Those of the entries that are stored."""
+
+    def runs(self) -> list[str]:
+        """The runs that have entries."""
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run."""
+
+    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
+        """The keys of an agent's entries in a run."""
+
+
+class Backend(Protocol):
+    """What a model is bound to.
+
+    Attributes:
+        namespace: What the keys of its entries begin with.
+        alias: The index that queries go to.
+        definition: The fields of that index, as FT.CREATE takes them.
+        attributes: The declared attributes that it holds.
+        store: The repository of its tier.
+    """
+
+    @property
+    def namespace(self) -> str: ...  # noqa: D102
+    @property
+    def alias(self) -> str: ...  # noqa: D102
+    @property
+    def definition(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def attributes(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def store(self) -> EntryStore: ...  # noqa: D102
+
+    def ensure(self, *, vectors: bool = False) -> None:
+        """See that queries can be answered, of vectors or of all else; else raises."""
+
+    def execute_command(self, *command: Any) -> Any:
+        """Send a command as Redis-OM writes it, and give the answer in bytes."""
+
+    def nearest(
+        self, condition: str, vector: NDArray[np.float32], k: int
+    ) -> list[tuple[str, float]]:
+        """The keys of the entries nearest to a vector, and their distances."""
+
+    def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """The hashes under these keys, empty where there is none."""
+
+    def decode(self, contents: bytes, step: int) -> dict[str, Any]:
+        """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
+
+
+class BackendClient:
+    """What Redis-OM takes for a client.
+
+    It keeps every client that it has asked for the query engine, for ever; what belongs to a
+    system shall not be kept with it.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = weakref.ref(backend)
+
+    def execute_command(self, *command: Any) -> Any:
+        """Send a command as Redis-OM writes it.
+
+        Raises:
+            StoreUnavailable: The memory system is gone.
+        """
+        backend = self._backend()
+        if backend is None:
+            raise StoreUnavailable("the memory system of this model is gone; open it again")
+        return backend.execute_command(*command)
