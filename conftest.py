@@ -11,7 +11,7 @@ from typing import Any
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-from agent_memory.config import REDIS_URL_VARIABLE
+from agent_memory.connections.deployment import REDIS_URL_VARIABLE
 from agent_memory.connections.embedded.server import server_binary
 from tests.models import servers
 

@@ -1,45 +1,32 @@
-"""Configuration: frozen, checked values, and where they say the memory lives.
+"""Configuration: frozen, checked values.
 
 Every part takes a nested dict in place of an object, refuses keys it does not know, and raises
-``ConfigError``. ``deployment`` settles what code leaves at its default from the environment.
+``ConfigError``. ``connections.deployment`` settles where that says the memory lives.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
-import os
-import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qsl, quote
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
-from agent_memory.errors import ConfigError, InvalidEntry, MemoryStoreError
+from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.values.config_part import ConfigPart
 from agent_memory.values.identity import checked_run_id
+from agent_memory.values.urls import check_database, checked_redis_url
 
-PATH_VARIABLE = "AGENT_MEMORY_PATH"
-REDIS_URL_VARIABLE = "AGENT_MEMORY_REDIS_URL"
-LTM_URL_VARIABLE = "AGENT_MEMORY_LTM_URL"
-DEFAULT_FOLDER = "agent_memory_data"
-_DEFAULT_DB_PATH = "agent_memory.db"
+DEFAULT_DB_PATH = "agent_memory.db"
 
-# Names of options whose values are secrets, or may hold some (a whole connection string).
-_PASSWORD_IN_QUERY = re.compile(
-    r"((?:^|[?&;\s])[^=&?\s]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&\s]*=)"
-    r"[^&\s]*",
-    re.IGNORECASE,
-)
-_PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
 _LARGEST = 2**63 - 1
 _LONGEST_TTL = 10**11  # seconds; a server refuses times that end beyond its calendar
 
@@ -52,38 +39,7 @@ _TablePrefix = Annotated[
 ]
 
 
-class _Part(BaseModel):
-    """What all parts share: frozen, strict about keys, and silent about secrets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    def __init__(self, **values: Any) -> None:
-        complaint = None
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            complaint = _complaint(type(self).__name__, error)
-        except MemoryStoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  # a value's own code, which may raise anything
-            complaint = f"{type(self).__name__}: a value cannot be read ({type(error).__name__})"
-        if complaint is not None:
-            # Not where the error is at hand, which holds what was given, passwords among it.
-            raise ConfigError(complaint)
-
-
-def _complaint(name: str, error: ValidationError) -> str:
-    faults = []
-    for fault in error.errors(include_input=False, include_url=False):
-        path = ".".join(str(place) for place in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = "is not a known key"
-        faults.append(f"{path}: {message}" if path else message)
-    return f"{name}: {'; '.join(faults)}"
-
-
-class _RedisPlace(_Part):
+class _RedisPlace(ConfigPart):
     host: str = Field(default="localhost", min_length=1)
     port: _Port = 6379
     db: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -168,7 +124,7 @@ class RedisMemoryConfig(_RedisPlace):
         return super().connection_params | {"decode_responses": True}
 
 
-class SQLiteLTMConfig(_Part):
+class SQLiteLTMConfig(ConfigPart):
     """Long-term memory: SQL, level-2 compressed.
 
     Args:
@@ -179,7 +135,7 @@ class SQLiteLTMConfig(_Part):
         table_prefix: What every table's name begins with.
     """
 
-    db_path: str = Field(default=_DEFAULT_DB_PATH, min_length=1)
+    db_path: str = Field(default=DEFAULT_DB_PATH, min_length=1)
     compression_level: _Level = 2
     batch_size: _Positive = 100
     table_prefix: _TablePrefix = "agent_ltm"
@@ -192,7 +148,7 @@ def _is_file(name: str) -> bool:
         return False
 
 
-class AutoencoderConfig(_Part):
+class AutoencoderConfig(ConfigPart):
     """The encoder of vectors: widths of its levels and how it is trained.
 
     Args:
@@ -233,7 +189,7 @@ class AutoencoderConfig(_Part):
         return self
 
 
-class PathTolerance(_Part):
+class PathTolerance(ConfigPart):
     """How far numbers of a path may be off, once a code has been fitted to contents.
 
     Args:
@@ -267,7 +223,7 @@ def _by_path(value: Any) -> Any:
     )  # fmt: skip
 
 
-class MemoryConfig(_Part):
+class MemoryConfig(ConfigPart):
     """The whole configuration of a memory system.
 
     Args:
@@ -382,143 +338,45 @@ class MemoryConfig(_Part):
                 f"stm_config and im_config have namespaces that overlap ({stm.namespace!r} and "
                 f"{im.namespace!r}); give each its own"
             )
-        named = self.redis_url is not None or _names_a_server(stm)
+        named = self.redis_url is not None or names_a_server(stm)
         if named and self.engine in ("embedded", "fake"):
             raise ConfigError(
                 f"engine={self.engine!r} uses no server of your own: leave out redis_url, host, "
                 'port and password, or choose engine="redis"'
             )
         if self.redis_url is not None:
-            if _names_a_server(stm):
+            if names_a_server(stm):
                 raise ConfigError("redis_url and host, port or password name the server twice")
-            _check_redis_url("redis_url", self.redis_url)
-            _check_database("redis_url", self.redis_url, stm, im)
+            checked_redis_url("redis_url", self.redis_url)
+            check_database("redis_url", self.redis_url, (stm.db, im.db))
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Where a memory lives, once code, environment and defaults are settled.
-
-    Attributes:
-        engine: What serves short-term and intermediate memory.
-        path: The memory's folder, absolute.
-        redis_url: The server's URL when the engine is "redis".
-        ltm_url: SQLAlchemy URL of long-term memory.
-    """
-
-    engine: Literal["embedded", "redis", "fake"]
-    path: Path
-    redis_url: str | None
-    ltm_url: str
-
-    def __repr__(self) -> str:
-        redis_url = None if self.redis_url is None else without_password(self.redis_url)
-        return (
-            f"Deployment(engine={self.engine!r}, path={str(self.path)!r}, "
-            f"redis_url={redis_url!r}, ltm_url={without_password(self.ltm_url)!r})"
-        )
-
-
-def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) -> Deployment:
-    """Settle where a configuration's memory lives.
-
-    Args:
-        config: The configuration.
-        environ: Stands in for what the configuration leaves at its default.
-
-    Raises:
-        ConfigError: What the environment says disagrees with the code.
-    """
-    folder = config.path or Path(environ.get(PATH_VARIABLE) or DEFAULT_FOLDER)
-    path = folder.expanduser().absolute()
-    redis_url = _redis_url(config, environ)
-    engine = config.engine
-    if engine == "auto":
-        engine = "embedded" if redis_url is None else "redis"
-    if engine == "redis" and redis_url is None:
-        redis_url = _url_of_parts(config.stm_config)
-    in_code = config.ltm_config.db_path != _DEFAULT_DB_PATH
-    ltm_url = config.ltm_url or (None if in_code else environ.get(LTM_URL_VARIABLE))
-    if not ltm_url:
-        ltm_url = _sqlite_url(engine, path, config.ltm_config.db_path)
-    return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)
-
-
-def without_password(url: str) -> str:
-    """The URL with its password, if any, replaced by stars: for messages and logs.
-
-    A URL that cannot be read is shown without anything that might be meant as a password.
-    """
-    scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not separator:
-        # Of what is meant as a URL the scheme may lack, or a part of what stands after it.
-        return re.sub(r"^\S+@", "***@", url)
-    if not at:
-        return _PASSWORD_IN_QUERY.sub(r"\1***", url if _shows_no_secret(url) else f"{scheme}://***")
-    if scheme == "sqlite":
-        return _PASSWORD_IN_QUERY.sub(r"\1***", url)
-    # To the last '@', since a password may hold one, and a '/' too, if it was not encoded.
-    user = credentials.partition(":")[0] if ":" in credentials else ""
-    return _PASSWORD_IN_QUERY.sub(r"\1***", f"{scheme}://{user}:***@{place}")
-
-
-def _shows_no_secret(url: str) -> bool:
-    """Whether a URL without '@' is one: else what stands for its port may be a password."""
-    return url.startswith(("unix://", "sqlite")) or _PLACE_IN_URL.fullmatch(url) is not None
-
-
-def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
-    if config.redis_url is not None:
-        return config.redis_url
-    if _names_a_server(config.stm_config):
-        return _url_of_parts(config.stm_config)
-    url = environ.get(REDIS_URL_VARIABLE) or None
-    if url is not None:
-        _check_redis_url(f"${REDIS_URL_VARIABLE}", url)
-        if config.engine in ("auto", "redis"):
-            _check_database(f"${REDIS_URL_VARIABLE}", url, config.stm_config, config.im_config)
-    return url
-
-
-def _check_redis_url(name: str, url: str) -> None:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ConfigError(
-            f"{name}: {without_password(url)!r} does not begin with redis://, rediss:// or unix://"
-        )
-
-
-def _check_database(name: str, url: str, *parts: _RedisConfig) -> None:
-    """See that no part asks for another database than the URL, which would win."""
-    _, _, place = url.partition("://")
-    place, _, query = place.partition("?")
-    path = "" if url.startswith("unix:") else place.rpartition("@")[2].partition("/")[2]
-    named = next((value for key, value in parse_qsl(query) if key == "db"), path)
-    asked = {part.db for part in parts if part.db} - {int(named) if named.isdecimal() else 0}
-    if named and asked:
-        raise ConfigError(
-            f"{name} names database {named}, and db of stm_config or im_config {min(asked)}: name "
-            "one of them alone"
-        )
-
-
-def _names_a_server(part: _RedisConfig) -> bool:
+def names_a_server(part: _RedisConfig) -> bool:
+    """Whether a part says which Redis server to use: host, port or password is set."""
     default = _RedisConfig()
     return (part.host, part.port, part.password) != (default.host, default.port, default.password)
 
 
-def _url_of_parts(part: _RedisConfig) -> str:
-    from_password = (
-        "" if part.password is None else f":{quote(part.password, safe='', errors='replace')}@"
-    )
-    host = f"[{part.host}]" if ":" in part.host else part.host  # an IPv6 address
-    return f"redis://{from_password}{host}:{part.port}"
+# Where names that were here moved to.
+_MOVED = {
+    **dict.fromkeys(
+        (
+            *("DEFAULT_FOLDER", "Deployment", "deployment"),
+            *("LTM_URL_VARIABLE", "PATH_VARIABLE", "REDIS_URL_VARIABLE"),
+        ),
+        "agent_memory.connections.deployment",
+    ),
+    "without_password": "agent_memory.values.urls",
+}
 
 
-def _sqlite_url(engine: str, folder: Path, db_path: str) -> str:
-    # What is fake leaves nothing behind, unless a file is named.
-    if db_path == ":memory:" or (engine == "fake" and db_path == _DEFAULT_DB_PATH):
-        return "sqlite:///:memory:"
-    # A '?' would begin the URL's query, and SQLAlchemy 2.1 decodes what follows a '%'.
-    path = str(folder / Path(db_path).expanduser()).replace("%", "%25").replace("?", "%3F")
-    return f"sqlite:///{path}"
+if not TYPE_CHECKING:  # else type checkers would take any name for one that is here
+
+    def __getattr__(name: str) -> Any:
+        """Give a name that moved, with a warning that says where to."""
+        home = _MOVED.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        message = f"agent_memory.config.{name} moved: import it from {home}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(home), name)

@@ -13,7 +13,8 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from agent_memory.config import MemoryConfig, deployment
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import deployment
 from agent_memory.connections.migrating import keeping_rows, migration
 from agent_memory.connections.sql import open_engine, place_of
 from agent_memory.errors import MemoryStoreError

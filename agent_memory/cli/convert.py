@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, plain_errors
-from agent_memory.config import MemoryConfig, deployment
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import deployment
 from agent_memory.connections.embedded.conversion import convert as convert_folder
 
 

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from agent_memory.cli.opening import plain_errors
-from agent_memory.config import LTM_URL_VARIABLE, MemoryConfig, deployment, without_password
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.connections.sql import SqlEngine, open_engine, place_of
 from agent_memory.errors import ConfigError
 from agent_memory.repositories.sql import schema
+from agent_memory.values.urls import without_password
 
 app = typer.Typer(
     help="Upgrade, downgrade and check the schema of long-term memory.", no_args_is_help=True

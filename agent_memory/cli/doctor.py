@@ -16,7 +16,8 @@ from agent_memory.cli.findings import Finding, State, looked
 from agent_memory.cli.folder_findings import look_at_folder, look_at_schema
 from agent_memory.cli.opening import Folder, plain_errors
 from agent_memory.cli.server_findings import look_at_server
-from agent_memory.config import LTM_URL_VARIABLE, MemoryConfig, deployment
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
 
 _EXTRAS: Final = {

@@ -7,10 +7,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from agent_memory.cli.findings import Finding, State
-from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.folder_record import check_folder
 from agent_memory.connections.sql import open_engine
 from agent_memory.repositories.sql import schema
+from agent_memory.values.urls import without_password
 
 
 def look_at_folder(config: MemoryConfig, where: Deployment) -> list[Finding]:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent_memory.config import MemoryConfig, deployment
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import deployment
 from agent_memory.errors import MemoryStoreError, StoreUnavailable
 from agent_memory.system.memory_system import AgentMemorySystem
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from agent_memory.cli.findings import Finding, State
-from agent_memory.config import Deployment, MemoryConfig
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.manifest import convert_command, read_manifest
 from agent_memory.connections.embedded.modules import GET_SEARCH, search_installed
 from agent_memory.connections.embedded.server import EmbeddedServer

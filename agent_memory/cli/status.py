@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent_memory.config import MemoryConfig, deployment
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.tiers.spool import spool_of
 from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus

@@ -12,8 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import Deployment
 from agent_memory.errors import ConfigError, EncodingError
+from agent_memory.values.urls import without_password
 
 FILE_NAME = "memory.json"
 

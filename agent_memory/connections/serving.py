@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Literal
 
-from agent_memory.config import Deployment
+from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import (

@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import Pool, QueuePool
 
-from agent_memory.config import without_password
 from agent_memory.errors import (
     ConfigError,
     EntryConflict,
@@ -34,6 +33,7 @@ from agent_memory.errors import (
     StoreUnavailable,
 )
 from agent_memory.values.forking import ForkGate
+from agent_memory.values.urls import without_password
 
 # -- SQL --------------------------------------------------------------------------------------
 

@@ -19,8 +19,9 @@ from functools import cached_property
 
 from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import CompressionEngine, ContentsCodec
-from agent_memory.config import MemoryConfig, deployment
+from agent_memory.config import MemoryConfig
 from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import check_folder, record_folder
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.channel import RedisChannel

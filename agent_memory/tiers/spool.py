@@ -19,7 +19,8 @@ from urllib.parse import unquote
 
 import msgpack
 
-from agent_memory.config import Deployment, MemoryConfig, without_password
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import Deployment
 from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
 from agent_memory.values.contents import pack, unpack
@@ -27,6 +28,7 @@ from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.sealing import sealed, unsealed
 from agent_memory.values.status import SpoolStatus
+from agent_memory.values.urls import without_password
 
 BUSY_TIMEOUT = 10.0
 """How long to wait for another process that writes to the file, in seconds."""

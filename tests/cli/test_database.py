@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.cli.commands import app
-from agent_memory.config import LTM_URL_VARIABLE, PATH_VARIABLE
+from agent_memory.connections.deployment import LTM_URL_VARIABLE, PATH_VARIABLE
 from agent_memory.connections.sql import open_engine
 from agent_memory.repositories.sql import schema
 from tests.migrations.listing import listing

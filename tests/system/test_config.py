@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import logging
 import traceback
 from pathlib import Path
@@ -9,17 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
+import agent_memory.config
 from agent_memory.config import (
     AutoencoderConfig,
-    Deployment,
     MemoryConfig,
     RedisIMConfig,
     RedisSTMConfig,
     SQLiteLTMConfig,
-    deployment,
-    without_password,
 )
+from agent_memory.connections.deployment import Deployment, deployment
 from agent_memory.errors import ConfigError, MemoryStoreError
+from agent_memory.values.urls import without_password
 
 _SECRET = "hunter2"
 
@@ -349,3 +350,24 @@ def test_a_deployment_reads_the_environment_of_the_process(monkeypatch: pytest.M
     settled = deployment(MemoryConfig())
     assert isinstance(settled, Deployment)
     assert settled.path == Path("/from/the/process")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("DEFAULT_FOLDER", "Deployment", "deployment", "without_password"),
+        *("LTM_URL_VARIABLE", "PATH_VARIABLE", "REDIS_URL_VARIABLE"),
+    ],
+)
+def test_names_that_moved_out_of_config_are_given_with_a_warning_that_says_where_to(
+    name: str,
+) -> None:
+    with pytest.warns(DeprecationWarning, match=f"config.{name} moved: import it from") as warned:
+        found = getattr(agent_memory.config, name)
+    home = importlib.import_module(str(warned[0].message).rpartition(" ")[2])
+    assert found is getattr(home, name)
+
+
+def test_config_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = agent_memory.config.nothing  # type: ignore[attr-defined]

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.cli.commands import app
-from agent_memory.config import LTM_URL_VARIABLE, REDIS_URL_VARIABLE, deployment, without_password
+from agent_memory.connections.deployment import LTM_URL_VARIABLE, REDIS_URL_VARIABLE, deployment
 from agent_memory.errors import MemoryStoreError
+from agent_memory.values.urls import without_password
 from tests.engines import free_port
 
 SECRET = "Xs3cr3tX"

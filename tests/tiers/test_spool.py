@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_memory import EncodingError, InvalidEntry, MemoryConfig, StoreUnavailable
-from agent_memory.config import deployment
+from agent_memory.connections.deployment import deployment
 from agent_memory.testing import HOSTILE_NAMES
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.tiers.spool import LEAST_BYTES, Spool, decoded, spool_of

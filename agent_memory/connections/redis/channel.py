@@ -22,7 +22,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agent_memory.config import without_password
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.answers import Check, anything, is_sound, name_of
 from agent_memory.connections.redis.commands import Command, packed_command
@@ -31,6 +30,7 @@ from agent_memory.connections.redis.errors import translating_redis_errors
 from agent_memory.connections.redis.reading import BoundedParser, read_answers
 from agent_memory.errors import ConfigError, StoreUnavailable
 from agent_memory.values.forking import ForkGate, after_fork
+from agent_memory.values.urls import without_password
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""

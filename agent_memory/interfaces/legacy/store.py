@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from agent_memory.config import MemoryConfig, RedisMemoryConfig, deployment
+from agent_memory.config import MemoryConfig, RedisMemoryConfig
+from agent_memory.connections.deployment import deployment
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.answers import is_number
 from agent_memory.connections.redis.channel import RedisChannel, Script, channel_of

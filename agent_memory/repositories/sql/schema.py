@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from agent_memory.config import without_password
 from agent_memory.connections.migrating import migration
 from agent_memory.connections.sql import (
     is_read_only,
@@ -29,6 +28,7 @@ from agent_memory.connections.sql import (
 )
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
+from agent_memory.values.urls import without_password
 
 if TYPE_CHECKING:
     from alembic.config import Config

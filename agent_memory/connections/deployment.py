@@ -1,0 +1,97 @@
+"""Where a memory lives: what code leaves at its default is settled from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent_memory.config import DEFAULT_DB_PATH, MemoryConfig, RedisSTMConfig, names_a_server
+from agent_memory.values.urls import (
+    check_database,
+    checked_redis_url,
+    redis_url_of,
+    sqlite_url,
+    without_password,
+)
+
+PATH_VARIABLE = "AGENT_MEMORY_PATH"
+REDIS_URL_VARIABLE = "AGENT_MEMORY_REDIS_URL"
+LTM_URL_VARIABLE = "AGENT_MEMORY_LTM_URL"
+DEFAULT_FOLDER = "agent_memory_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where a memory lives, once code, environment and defaults are settled.
+
+    Attributes:
+        engine: What serves short-term and intermediate memory.
+        path: The memory's folder, absolute.
+        redis_url: The server's URL when the engine is "redis".
+        ltm_url: SQLAlchemy URL of long-term memory.
+    """
+
+    engine: Literal["embedded", "redis", "fake"]
+    path: Path
+    redis_url: str | None
+    ltm_url: str
+
+    def __repr__(self) -> str:
+        redis_url = None if self.redis_url is None else without_password(self.redis_url)
+        return (
+            f"Deployment(engine={self.engine!r}, path={str(self.path)!r}, "
+            f"redis_url={redis_url!r}, ltm_url={without_password(self.ltm_url)!r})"
+        )
+
+
+def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) -> Deployment:
+    """Settle where a configuration's memory lives.
+
+    Args:
+        config: The configuration.
+        environ: Stands in for what the configuration leaves at its default.
+
+    Raises:
+        ConfigError: What the environment says disagrees with the code.
+    """
+    folder = config.path or Path(environ.get(PATH_VARIABLE) or DEFAULT_FOLDER)
+    path = folder.expanduser().absolute()
+    redis_url = _redis_url(config, environ)
+    engine = config.engine
+    if engine == "auto":
+        engine = "embedded" if redis_url is None else "redis"
+    if engine == "redis" and redis_url is None:
+        redis_url = _url_of(config.stm_config)
+    in_code = config.ltm_config.db_path != DEFAULT_DB_PATH
+    ltm_url = config.ltm_url or (None if in_code else environ.get(LTM_URL_VARIABLE))
+    if not ltm_url:
+        ltm_url = _sqlite_url(engine, path, config.ltm_config.db_path)
+    return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)
+
+
+def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
+    if config.redis_url is not None:
+        return config.redis_url
+    if names_a_server(config.stm_config):
+        return _url_of(config.stm_config)
+    url = environ.get(REDIS_URL_VARIABLE) or None
+    if url is not None:
+        checked_redis_url(f"${REDIS_URL_VARIABLE}", url)
+        if config.engine in ("auto", "redis"):
+            databases = config.stm_config.db, config.im_config.db
+            check_database(f"${REDIS_URL_VARIABLE}", url, databases)
+    return url
+
+
+def _url_of(part: RedisSTMConfig) -> str:
+    return redis_url_of(part.host, part.port, part.password)
+
+
+def _sqlite_url(engine: str, folder: Path, db_path: str) -> str:
+    # What is fake leaves nothing behind, unless a file is named.
+    if db_path == ":memory:" or (engine == "fake" and db_path == DEFAULT_DB_PATH):
+        return "sqlite:///:memory:"
+    return sqlite_url(folder / Path(db_path).expanduser())

@@ -1,0 +1,40 @@
+"""What all parts of a configuration share; whatever is wrong with one is a ``ConfigError``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent_memory.errors import ConfigError, MemoryStoreError
+
+
+class ConfigPart(BaseModel):
+    """What all parts share: frozen, strict about keys, and silent about secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:
+        complaint = None
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            complaint = _complaint(type(self).__name__, error)
+        except MemoryStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a value's own code, which may raise anything
+            complaint = f"{type(self).__name__}: a value cannot be read ({type(error).__name__})"
+        if complaint is not None:
+            # Not where the error is at hand, which holds what was given, passwords among it.
+            raise ConfigError(complaint)
+
+
+def _complaint(name: str, error: ValidationError) -> str:
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        path = ".".join(str(place) for place in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "is not a known key"
+        faults.append(f"{path}: {message}" if path else message)
+    return f"{name}: {'; '.join(faults)}"

@@ -1,0 +1,96 @@
+"""URLs of servers and databases: written, checked, and shown without what is secret in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import parse_qsl, quote
+
+from agent_memory.errors import ConfigError
+
+# Names of options whose values are secrets, or may hold some (a whole connection string).
+_PASSWORD_IN_QUERY = re.compile(
+    r"((?:^|[?&;\s])[^=&?\s]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&\s]*=)"
+    r"[^&\s]*",
+    re.IGNORECASE,
+)
+_PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
+
+
+def without_password(url: str) -> str:
+    """The URL with its password, if any, replaced by stars: for messages and logs.
+
+    A URL that cannot be read is shown without anything that might be meant as a password.
+    """
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not separator:
+        # Of what is meant as a URL the scheme may lack, or a part of what stands after it.
+        return re.sub(r"^\S+@", "***@", url)
+    if not at:
+        return _PASSWORD_IN_QUERY.sub(r"\1***", url if _shows_no_secret(url) else f"{scheme}://***")
+    if scheme == "sqlite":
+        return _PASSWORD_IN_QUERY.sub(r"\1***", url)
+    # To the last '@', since a password may hold one, and a '/' too, if it was not encoded.
+    user = credentials.partition(":")[0] if ":" in credentials else ""
+    return _PASSWORD_IN_QUERY.sub(r"\1***", f"{scheme}://{user}:***@{place}")
+
+
+def _shows_no_secret(url: str) -> bool:
+    """Whether a URL without '@' is one: else what stands for its port may be a password."""
+    return url.startswith(("unix://", "sqlite")) or _PLACE_IN_URL.fullmatch(url) is not None
+
+
+def checked_redis_url(name: str, url: str) -> str:
+    """Return the URL of a Redis server.
+
+    Args:
+        name: Where it was given, for the message.
+        url: The URL.
+
+    Raises:
+        ConfigError: It has another scheme.
+    """
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ConfigError(
+            f"{name}: {without_password(url)!r} does not begin with redis://, rediss:// or unix://"
+        )
+    return url
+
+
+def check_database(name: str, url: str, databases: Iterable[int]) -> None:
+    """See that nothing asks for another database than a Redis URL names, which would win.
+
+    Args:
+        name: Where the URL was given, for the message.
+        url: The URL.
+        databases: Those that parts of a configuration ask for; 0 asks for none.
+
+    Raises:
+        ConfigError: One of them is another.
+    """
+    _, _, place = url.partition("://")
+    place, _, query = place.partition("?")
+    path = "" if url.startswith("unix:") else place.rpartition("@")[2].partition("/")[2]
+    named = next((value for key, value in parse_qsl(query) if key == "db"), path)
+    asked = {db for db in databases if db} - {int(named) if named.isdecimal() else 0}
+    if named and asked:
+        raise ConfigError(
+            f"{name} names database {named}, and db of stm_config or im_config {min(asked)}: name "
+            "one of them alone"
+        )
+
+
+def redis_url_of(host: str, port: int, password: str | None) -> str:
+    """The URL of a Redis server by its parts."""
+    user = "" if password is None else f":{quote(password, safe='', errors='replace')}@"
+    place = f"[{host}]" if ":" in host else host  # an IPv6 address
+    return f"redis://{user}{place}:{port}"
+
+
+def sqlite_url(file: Path) -> str:
+    """SQLAlchemy's URL of a SQLite file."""
+    # A '?' would begin the URL's query, and SQLAlchemy 2.1 decodes what follows a '%'.
+    path = str(file).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{path}"
