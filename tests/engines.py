@@ -23,7 +23,7 @@ from sqlalchemy import Engine, create_engine, delete
 
 from agent_memory.connections.embedded.modules import search_files, search_installed
 from agent_memory.connections.embedded.server import EmbeddedServer, server_binary
-from agent_memory.connections.redis.channel import open_redis
+from agent_memory.connections.redis.clients import open_redis
 from agent_memory.connections.sql import open_engine
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.sql import schema

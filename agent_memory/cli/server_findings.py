@@ -13,7 +13,8 @@ from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.manifest import convert_command, read_manifest
 from agent_memory.connections.embedded.modules import GET_SEARCH, search_installed
 from agent_memory.connections.embedded.server import EmbeddedServer
-from agent_memory.connections.redis.channel import RedisChannel, describe, fake_server, open_redis
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import describe, fake_server, open_redis
 
 _DURABILITY: Final = {
     "everysec": "everysec: the death of any process loses nothing, that of the machine a second",

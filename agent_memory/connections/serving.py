@@ -9,13 +9,8 @@ from typing import Literal
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
-from agent_memory.connections.redis.channel import (
-    RedisChannel,
-    RedisClient,
-    describe,
-    fake_server,
-    open_redis,
-)
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import RedisClient, describe, fake_server, open_redis
 
 Connector = Callable[[int], RedisChannel]
 """Opens a channel to a database of a server."""

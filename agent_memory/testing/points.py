@@ -16,8 +16,9 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from agent_memory.connections.redis.answers import name_of
-from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command, PackedCommand
+from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis import attributes as redis_attributes
 from agent_memory.repositories.redis import counts as redis_counts

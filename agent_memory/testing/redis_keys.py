@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agent_memory.connections.redis.channel import RedisClient
+from agent_memory.connections.redis.clients import RedisClient
 from agent_memory.models.redis import agent_prefix, decode_id
 from agent_memory.testing.wholeness import Findings
 

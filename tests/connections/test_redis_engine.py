@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from agent_memory.connections.redis.channel import RedisChannel, open_redis
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import open_redis
 from agent_memory.connections.redis.engine import RedisEngine, ServerModule, probe
 from agent_memory.errors import StoreUnavailable
 from tests import engines

@@ -35,6 +35,7 @@ from agent_memory.cli.commands import app
 from agent_memory.connections import sql as sql_connecting
 from agent_memory.connections.embedded.server import EmbeddedServer, server_binary
 from agent_memory.connections.redis import channel as connecting
+from agent_memory.connections.redis import clients
 from agent_memory.testing.tally import count
 from agent_memory.tiers.intake import LOOK_EVERY, SLICE
 from agent_memory.tiers.spool import Spool, spool_of
@@ -162,7 +163,7 @@ def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
     ticks: Ticks,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connecting, "REPLY_TIMEOUT", 1.0)
+    monkeypatch.setattr(clients, "REPLY_TIMEOUT", 1.0)
     with AgentMemorySystem(config, upkeep=False) as system:
         system._resources.intake.breaker.ticks = ticks
         store(system, 0)
@@ -188,7 +189,7 @@ def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
 def test_a_server_that_hangs_keeps_one_question_waiting_and_then_few(
     server: engines.StoppableServer, config: MemoryConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "REPLY_TIMEOUT", 1.0)
+    monkeypatch.setattr(clients, "REPLY_TIMEOUT", 1.0)
     later = 0.0
     with AgentMemorySystem(config, upkeep=False) as system:
         system._resources._stm_channel._breaker.ticks = lambda: time.monotonic() + later

@@ -9,7 +9,8 @@ import redis
 
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.embedded.server import server_binary
-from agent_memory.connections.redis.channel import RedisChannel, open_redis
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import open_redis
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from tests.models import servers

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import redis
 
-from agent_memory.connections.redis.channel import RedisChannel, open_redis
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import open_redis
 from agent_memory.errors import (
     CommandRefused,
     IndexBuilding,

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from agent_memory.connections.embedded.server import EmbeddedServer
-from agent_memory.connections.redis.channel import RedisChannel, open_redis
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import open_redis
 from agent_memory.connections.redis.engine import RedisEngine
 
 __all__ = ["ServerContents"]

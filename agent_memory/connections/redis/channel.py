@@ -8,13 +8,11 @@ repositories may be repeated, but for those that say otherwise.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,19 +21,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
-from agent_memory.connections.redis.answers import Check, anything, is_sound, name_of
+from agent_memory.connections.redis.answers import is_sound, name_of
+from agent_memory.connections.redis.clients import CONNECT_TIMEOUT, REPLY_TIMEOUT, client_like
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis.errors import translating_redis_errors
 from agent_memory.connections.redis.reading import BoundedParser, read_answers
+from agent_memory.connections.redis.script import Script
 from agent_memory.errors import ConfigError, StoreUnavailable
 from agent_memory.values.forking import ForkGate, after_fork
-from agent_memory.values.urls import without_password
 
-REPLY_TIMEOUT = 30.0
-"""How long an answer may take, in seconds."""
-CONNECT_TIMEOUT = 5.0
-"""How long connecting may take, in seconds."""
 LOOK_TIMEOUT = 0.5
 """How long a server that was away may take to connect and to answer, in seconds."""
 LONGEST_PAUSE = 60.0
@@ -44,87 +39,6 @@ LONGEST_PAUSE = 60.0
 # How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
 # server come within it, and being woken takes 80 us.
 _AWAKE = 100e-6
-
-RedisClient = redis.Redis
-
-
-def open_redis(url: str, db: int = 0) -> redis.Redis:
-    """Open a binary client for a server; nothing is sent yet.
-
-    Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` URL; its own database, if any, wins.
-        db: Database to use.
-
-    Raises:
-        ConfigError: The URL cannot be read.
-    """
-    _check_place(url)
-    try:
-        client: Any = redis.Redis.from_url(
-            url,
-            db=db,
-            protocol=2,
-            socket_timeout=REPLY_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            parser_class=BoundedParser,
-        )
-        # Made and dropped: it tells of options that no connection knows.
-        client.connection_pool.make_connection()
-    except (ValueError, TypeError, redis.exceptions.RedisError):
-        client = None
-    if client is None:
-        # Not chained, and not raised where the driver's error is at hand: that may quote the
-        # password.
-        raise ConfigError(
-            f"redis_url: {without_password(url)!r} cannot be read; it must be like "
-            "redis://user:password@host:6379/0, with special characters percent-encoded"
-        )
-    opened: redis.Redis = client
-    return opened
-
-
-def _check_place(url: str) -> None:
-    """Refuse a URL whose password ends its place: its beginning would pass for a name or a port."""
-    place, _, options = url.partition("://")[2].partition("?")
-    if not url.startswith("unix://") and (
-        "@" in options or "@" in place.partition("/")[2] or "#" in url
-    ):
-        raise ConfigError(
-            f"redis_url: {without_password(url)!r} has an '@' after its place, or a '#': special "
-            "characters in user and password must be percent-encoded, '/' as %2F"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script, what it may answer, and the digest that Redis knows it by."""
-
-    source: str
-    answers: Check = anything
-    digest: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Compute the digest."""
-        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-        object.__setattr__(self, "digest", digest)
-
-
-def fake_server() -> Callable[[int], redis.Redis]:
-    """Start a server of fakeredis in this process; gives what opens a client of a database.
-
-    Raises:
-        ConfigError: fakeredis is not installed.
-    """
-    try:
-        import fakeredis  # noqa: PLC0415  # an extra, and only this engine needs it
-    except ImportError as error:
-        raise ConfigError(
-            'engine "fake" needs fakeredis: pip install "agent-memory[fake]"'
-        ) from error
-    server = fakeredis.FakeServer()
-    return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
-
 
 _abandoned: list[redis.Redis] = []
 
@@ -380,7 +294,7 @@ class RedisChannel:
         # close its pool when it is collected, and ask that lock again.
         pool = self.client.connection_pool
         _abandoned.append(self.client)
-        self.client = _client_of(pool.connection_class, pool.connection_kwargs)
+        self.client = client_like(pool.connection_class, pool.connection_kwargs)
 
 
 def channel_of(client: Any) -> RedisChannel:
@@ -414,17 +328,7 @@ def channel_of(client: Any) -> RedisChannel:
             options[name] = options.get(name) or usual
     place = options.get("path") or f"{options.get('host')}:{options.get('port')}"
     where = "the fake server" if is_fake else f"the Redis server at {place}"
-    return RedisChannel(_client_of(kind, options), where, in_process=is_fake)
-
-
-def _client_of(kind: Any, options: Mapping[str, Any]) -> redis.Redis:
-    """A client with a pool of its own, of connections of a class."""
-    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
-
-
-def describe(url: str) -> str:
-    """What to call a server in messages."""
-    return f"the Redis server at {without_password(url)}"
+    return RedisChannel(client_like(kind, options), where, in_process=is_fake)
 
 
 def _watch(connection: Any) -> None:

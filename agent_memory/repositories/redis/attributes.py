@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from agent_memory.connections.redis.answers import is_text
-from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
 from agent_memory.models.redis import encode_id, readable_ids
 

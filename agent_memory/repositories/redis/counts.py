@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent_memory.connections.redis.answers import are_texts
-from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.counts import AgentCounts, Ahead
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile

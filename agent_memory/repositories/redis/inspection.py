@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_memory.connections.redis.channel import RedisChannel, Script
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.script import Script
 from agent_memory.models.redis import decode_id, encode_id
 from agent_memory.values.entry import MemoryType
 

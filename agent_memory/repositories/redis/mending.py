@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agent_memory.connections.redis.channel import Script
+from agent_memory.connections.redis.script import Script
 from agent_memory.models.redis import encode_id
 from agent_memory.repositories.redis.inspection import Examined, Owner, TierInspection
 from agent_memory.values.entry import MemoryType

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent_memory.connections.redis.answers import are_codes, are_texts, is_number
-from agent_memory.connections.redis.channel import Script
+from agent_memory.connections.redis.script import Script
 from agent_memory.models.redis import FIELDS
 
 # How many arguments an entry takes: one a field.

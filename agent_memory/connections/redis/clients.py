@@ -1,0 +1,95 @@
+"""Opens Redis clients: of a URL, of fakeredis, or like another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from agent_memory.connections.redis.reading import BoundedParser
+from agent_memory.errors import ConfigError
+from agent_memory.values.urls import without_password
+
+REPLY_TIMEOUT = 30.0
+"""How long an answer may take, in seconds."""
+CONNECT_TIMEOUT = 5.0
+"""How long connecting may take, in seconds."""
+
+RedisClient = redis.Redis
+
+
+def open_redis(url: str, db: int = 0) -> redis.Redis:
+    """Open a binary client for a server; nothing is sent yet.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL; its own database, if any, wins.
+        db: Database to use.
+
+    Raises:
+        ConfigError: The URL cannot be read.
+    """
+    _check_place(url)
+    try:
+        client: Any = redis.Redis.from_url(
+            url,
+            db=db,
+            protocol=2,
+            socket_timeout=REPLY_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            parser_class=BoundedParser,
+        )
+        # Made and dropped: it tells of options that no connection knows.
+        client.connection_pool.make_connection()
+    except (ValueError, TypeError, redis.exceptions.RedisError):
+        client = None
+    if client is None:
+        # Not chained, and not raised where the driver's error is at hand: that may quote the
+        # password.
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} cannot be read; it must be like "
+            "redis://user:password@host:6379/0, with special characters percent-encoded"
+        )
+    opened: redis.Redis = client
+    return opened
+
+
+def _check_place(url: str) -> None:
+    """Refuse a URL whose password ends its place: its beginning would pass for a name or a port."""
+    place, _, options = url.partition("://")[2].partition("?")
+    if not url.startswith("unix://") and (
+        "@" in options or "@" in place.partition("/")[2] or "#" in url
+    ):
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} has an '@' after its place, or a '#': special "
+            "characters in user and password must be percent-encoded, '/' as %2F"
+        )
+
+
+def fake_server() -> Callable[[int], redis.Redis]:
+    """Start a server of fakeredis in this process; gives what opens a client of a database.
+
+    Raises:
+        ConfigError: fakeredis is not installed.
+    """
+    try:
+        import fakeredis  # noqa: PLC0415  # an extra, and only this engine needs it
+    except ImportError as error:
+        raise ConfigError(
+            'engine "fake" needs fakeredis: pip install "agent-memory[fake]"'
+        ) from error
+    server = fakeredis.FakeServer()
+    return lambda db: fakeredis.FakeRedis(server=server, db=db, protocol=2)
+
+
+def client_like(kind: Any, options: Mapping[str, Any]) -> redis.Redis:
+    """A client with a pool of its own, of connections of a class."""
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+
+
+def describe(url: str) -> str:
+    """What to call a server in messages."""
+    return f"the Redis server at {without_password(url)}"
