@@ -9,7 +9,7 @@ from typing import Literal
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
-from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.channel import RedisChannel, server_breaker
 from agent_memory.connections.redis.clients import RedisClient, describe, fake_server, open_redis
 
 Connector = Callable[[int], RedisChannel]
@@ -41,10 +41,10 @@ def connector(
         server = EmbeddedServer.open(where.path, durability, search=search)
         opened.callback(server.close)
         return _embedded_connector(opened, server, f"the embedded server in {where.path}")
-    url = where.redis_url or ""
+    url, breaker = where.redis_url or "", server_breaker()
 
     def connect(db: int) -> RedisChannel:
-        channel = RedisChannel(open_redis(url, db), describe(url))
+        channel = RedisChannel(open_redis(url, db), describe(url), breaker=breaker)
         opened.callback(channel.close)
         return channel
 
@@ -52,15 +52,16 @@ def connector(
 
 
 def _embedded_connector(opened: ExitStack, server: EmbeddedServer, name: str) -> Connector:
+    breaker = server_breaker()
+
     def connect(db: int) -> RedisChannel:
         def heal() -> RedisClient:
             server.ensure_running()
             # Its socket may have a new name by now.
             return open_redis(f"unix://{server.socket_path}", db)
 
-        channel = RedisChannel(
-            open_redis(f"unix://{server.socket_path}", db), name, heal, kind="embedded"
-        )
+        client = open_redis(f"unix://{server.socket_path}", db)
+        channel = RedisChannel(client, name, heal, kind="embedded", breaker=breaker)
         opened.callback(channel.close)
         return channel
 

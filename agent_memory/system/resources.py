@@ -304,9 +304,8 @@ class Resources:
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm
         self.intake = Intake(
             (self.stm, self.im, self.ltm),
-            self._stm_channel.where,
+            self._stm_channel,
             spool_of(self.config, self.deployment),
-            self._stm_channel.is_worth_asking,
             clock=self.clock,
         )
         opened.callback(self.intake.close)

@@ -1,9 +1,10 @@
 """The way into short-term memory, which stays open while short-term memory is away.
 
 While the server answers an entry goes straight there, and nothing else is done. Once a store has
-failed, the server is known to be away: entries go to the spool (``spool``) at once, and from time
-to time a store first looks whether the server is back. When it is, what waits is stored, oldest
-first, a slice with each call, and only then do new entries go straight there again.
+failed, entries go to the spool (``spool``) at once, and from time to time a store first looks
+whether the server is back; one that this package starts itself is started. When it is back, what
+waits is stored, oldest first, a slice with each call, and only then do new entries go straight
+there again.
 
 Replaying must not undo what happened meanwhile. An entry that any tier has already (its first
 store was answered too late) is left where it is. One that was forgotten, or whose agent or run
@@ -19,8 +20,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from typing import Protocol
 
-from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.circuit_breaker import CircuitBreaker, Pause
 from agent_memory.errors import (
     CommandRefused,
     EncodingError,
@@ -58,6 +60,25 @@ class _Left(Enum):
     """Another process is at it."""
 
 
+class Server(Protocol):
+    """What the intake needs of the server of short-term memory; see ``RedisChannel``.
+
+    Attributes:
+        where: What to call it.
+        breaker: Whether it is away, for all who ask it.
+        is_started_here: Whether it is started when it is asked, and so need not be waited for.
+    """
+
+    where: str
+    breaker: CircuitBreaker
+
+    @property
+    def is_started_here(self) -> bool: ...  # noqa: D102  # see above
+
+    def look(self, *, at_once: bool = False) -> None:
+        """See in a short time whether it answers; raises ``StoreUnavailable`` if not."""
+
+
 class Intake:
     """Stores entries in short-term memory, or keeps them on disk for it.
 
@@ -65,9 +86,8 @@ class Intake:
 
     Args:
         tiers: Short-term, intermediate and long-term memory.
-        name: What to call the server of short-term memory.
+        server: That of short-term memory.
         spool: Where entries wait; None: a store that fails is failed.
-        is_worth_asking: Tells in a short time whether the server may answer by now.
         clock: Gives the time in seconds since 1970.
         ticks: Gives seconds that never go backwards.
     """
@@ -75,22 +95,28 @@ class Intake:
     def __init__(
         self,
         tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory],
-        name: str,
+        server: Server,
         spool: Spool | None,
-        is_worth_asking: Callable[[], bool],
         *,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tiers = tiers
         self._stm, _, self._ltm = tiers
-        self._name = name
+        self._server = server
         self._spool = spool
-        self._is_worth_asking = is_worth_asking
         self._clock = clock
-        self.breaker = CircuitBreaker(LOOK_EVERY, LONGEST_PAUSE, clock, ticks)
+        # Between two looks of stores, whatever the last one failed of.
+        self.pause = Pause(0.0 if server.is_started_here else LOOK_EVERY, LONGEST_PAUSE, ticks)
+        # Whether entries go to the spool: something waits there, or the server took nothing.
+        self._is_spooling = False
         self._unlock()
         after_fork(self._unlock)
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """Whether the server is away, for all who ask it."""
+        return self._server.breaker
 
     def store(self, entry: MemoryEntry) -> bool:
         """Store an entry, or spool it.
@@ -104,14 +130,15 @@ class Intake:
         """
         if self._spool is None:
             return self._store_or_fail(entry)
-        if not self.breaker.is_away or self._has_returned():
-            begun = self.breaker.ticks()
+        if not self._is_spooling or self._has_returned():
+            begun = self.pause.ticks()
             try:
                 self._stm.add(entry)
             except StoreUnavailable as error:
                 if not _is_outage(error):
                     raise
-                self._left(error, self.breaker.ticks() - begun)
+                self._note_outage(error)
+                self._leave(error, self.pause.ticks() - begun)
             else:
                 return True
         self._keep(self._spool, entry)
@@ -122,7 +149,7 @@ class Intake:
             self._stm.add(entry)
         except StoreUnavailable as error:
             if _is_outage(error):
-                self.breaker.failed(error)
+                self._note_outage(error)
             raise
         self.breaker.returned()
         return True
@@ -136,11 +163,11 @@ class Intake:
             StoreUnavailable: The server, long-term memory or the spool does not answer; all that
                 is not stored still waits.
         """
-        if self._spool is None or not (self._spool.exists or self.breaker.is_away):
+        if self._spool is None or not (self._spool.exists or self._is_spooling):
             return
         with self._looking:
-            if self.breaker.is_away and not self._is_worth_asking():
-                raise StoreUnavailable(self.breaker.status(self._name).reason)
+            if self._is_spooling:
+                self._server.look(at_once=True)
             if self._spool.exists:
                 self._spool.retry()
             left = _Left.MORE
@@ -190,32 +217,40 @@ class Intake:
             StoreUnavailable: The spool cannot be read.
         """
         held = None if self._spool is None else self._spool.status()
-        return self.breaker.status(self._name), held
+        return self.breaker.status(self._server.where), held
 
     def close(self) -> None:
         """Close the spool's file; what waits there, waits for whoever opens the memory next."""
         if self._spool is None:
             return
-        if self.breaker.is_away:
+        if self._is_spooling:
             _logger.warning(
                 "closed while %s is away: entries wait in %s for the next process that opens "
                 "this memory",
-                self._name,
+                self._server.where,
                 self._spool.file,
             )
         self._spool.close()
 
     # -- leaving and returning ----------------------------------------------------------------
 
-    def _left(self, error: MemoryStoreError, took: float) -> None:
-        if self.breaker.failed(error, took):
-            where = "" if self._spool is None else f"; entries wait in {self._spool.file}"
-            _logger.error("%s is away%s: %s", self._name, where, error)
+    def _note_outage(self, error: MemoryStoreError) -> None:
+        if not self.breaker.is_silent:
+            self.breaker.refused(error)
+
+    def _leave(self, error: MemoryStoreError, took: float) -> None:
+        """Let entries go to the spool."""
+        self.pause.begin(took)
+        with self._turn:
+            begins, self._is_spooling = not self._is_spooling, True
+        if begins and self._spool is not None:
+            where, file = self._server.where, self._spool.file
+            _logger.error("%s is away; entries wait in %s: %s", where, file, error)
 
     def _keep(self, spool: Spool, entry: MemoryEntry) -> None:
         with self._turn:
             # Another thread may have found the server back, and the spool empty, meanwhile.
-            if self.breaker.is_away:
+            if self._is_spooling:
                 spool.put(entry, self._clock())
                 return
         self._stm.add(entry)
@@ -223,16 +258,15 @@ class Intake:
     def _has_returned(self) -> bool:
         """Look whether the server is back and nothing waits any more, if it is time to."""
         spool = self._spool
-        if spool is None or not self.breaker.is_due or not self._looking.acquire(blocking=False):
-            return not self.breaker.is_away
-        begun = self.breaker.ticks()
+        if spool is None or not self.pause.is_over or not self._looking.acquire(blocking=False):
+            return not self._is_spooling
+        begun = self.pause.ticks()
         try:
-            if not self._is_worth_asking():
-                raise StoreUnavailable(self.breaker.status(self._name).reason)
+            self._server.look()
             return self._replay_slice(spool) is _Left.NOTHING and self._settled()
         except MemoryStoreError as error:
             # Whatever it is: what waits is safe where it is.
-            self._left(error, self.breaker.ticks() - begun)
+            self._leave(error, self.pause.ticks() - begun)
             return False
         finally:
             self._looking.release()
@@ -243,8 +277,12 @@ class Intake:
         with self._turn:
             if spool is not None and spool.exists and spool.waiting(1):
                 return False
-            if self.breaker.returned():
-                _logger.warning("%s is back, and all that waited for it is stored", self._name)
+            self.breaker.returned()
+            self.pause.end()
+            if self._is_spooling:
+                self._is_spooling = False
+                where = self._server.where
+                _logger.warning("%s is back, and all that waited for it is stored", where)
         if spool is not None:
             spool.close()
         return True

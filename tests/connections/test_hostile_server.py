@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryStoreError, Query
-from agent_memory.connections.redis import channel as channels
+from agent_memory.connections.redis import clients
 from agent_memory.connections.redis import reading as redis_reading
 from agent_memory.errors import StoreUnavailable
 from tests.fuzzing import cases, count_case
@@ -119,7 +119,7 @@ ANSWERS: dict[str, Answer] = {
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "REPLY_TIMEOUT", 0.5)
+    monkeypatch.setattr(clients, "REPLY_TIMEOUT", 0.5)
     monkeypatch.setattr(redis_reading, "PATIENCE", 0.5)
     monkeypatch.setattr(redis_reading, "LARGEST_ANSWER", 16 * 1024 * 1024)
 

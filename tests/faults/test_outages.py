@@ -91,7 +91,7 @@ def ticks() -> Ticks:
 @pytest.fixture
 def system(config: MemoryConfig, ticks: Ticks) -> Iterator[AgentMemorySystem]:
     with AgentMemorySystem(config) as opened:
-        opened._resources.intake.breaker.ticks = ticks
+        opened._resources.intake.pause.ticks = ticks
         yield opened
 
 
@@ -165,7 +165,7 @@ def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
 ) -> None:
     monkeypatch.setattr(clients, "REPLY_TIMEOUT", 1.0)
     with AgentMemorySystem(config, upkeep=False) as system:
-        system._resources.intake.breaker.ticks = ticks
+        system._resources.intake.pause.ticks = ticks
         store(system, 0)
         server.pause()
         times = []
@@ -192,7 +192,7 @@ def test_a_server_that_hangs_keeps_one_question_waiting_and_then_few(
     monkeypatch.setattr(clients, "REPLY_TIMEOUT", 1.0)
     later = 0.0
     with AgentMemorySystem(config, upkeep=False) as system:
-        system._resources._stm_channel._breaker.ticks = lambda: time.monotonic() + later
+        system._resources._stm_channel.breaker.pause.ticks = lambda: time.monotonic() + later
         store(system, 0)
         server.pause()
         asked = begun = time.monotonic()
@@ -320,7 +320,7 @@ def test_a_full_spool_answers_false_is_logged_once_and_loses_nothing_it_took(
 ) -> None:
     small = config.model_copy(update={"spool_max_bytes": 256 * 1024})
     with AgentMemorySystem(small) as system:
-        system._resources.intake.breaker.ticks = ticks
+        system._resources.intake.pause.ticks = ticks
         server.kill()
         said = [system.store_agent_state("ant", {"step": step}, step) for step in range(150)]
         taken = [step for step, yes in enumerate(said) if yes]
@@ -348,7 +348,7 @@ def test_threads_lose_nothing_when_the_server_goes_and_comes(
     server: engines.StoppableServer, config: MemoryConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with AgentMemorySystem(config, upkeep=False) as system:
-        system._resources.intake.breaker._least_pause = 0.05
+        system._resources.intake.pause.least = 0.05
         stop = threading.Event()
         acknowledged: dict[str, list[int]] = {name: [] for name in ("a", "b", "c", "d")}
 
@@ -741,7 +741,7 @@ def test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now(
     limits = {"stm_config": {"memory_limit": 2}, "im_config": {"memory_limit": 2}}
     small = MemoryConfig(**{**dict(config), **limits, "cleanup_interval": 1_000})
     with AgentMemorySystem(small) as system:
-        system._resources.intake.breaker.ticks = ticks
+        system._resources.intake.pause.ticks = ticks
         store(system, *range(6))
         query = Query(agent_id="ant", order=Order.STEP)
         entries = [hit.entry for hit in system.recall(query)]

@@ -1,9 +1,10 @@
-"""Opens Redis clients, sends commands on them, and translates their errors.
+"""Sends commands to a Redis server, and translates what goes wrong.
 
 ``RedisChannel`` packs all commands of a request once and writes them to one pooled connection,
-which halves what a redis-py pipeline costs a small write. When the connection is lost it heals
-the server if it can (the embedded one) and sends the request once more: every request of the
-repositories may be repeated, but for those that say otherwise.
+which halves what a redis-py pipeline costs a small write. When the connection is lost it sends the
+request once more: every request of the repositories may be repeated, but for those that say
+otherwise. A server that this package starts itself (the embedded one) is started again first, so
+that it is never away: it serves, or it cannot be started and the error says why.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -25,7 +26,7 @@ from agent_memory.connections.redis.answers import is_sound, name_of
 from agent_memory.connections.redis.clients import CONNECT_TIMEOUT, REPLY_TIMEOUT, client_like
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
-from agent_memory.connections.redis.errors import translating_redis_errors
+from agent_memory.connections.redis.errors import LOSSES, translated, translating_redis_errors
 from agent_memory.connections.redis.reading import BoundedParser, read_answers
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import ConfigError, StoreUnavailable
@@ -35,10 +36,14 @@ LOOK_TIMEOUT = 0.5
 """How long a server that was away may take to connect and to answer, in seconds."""
 LONGEST_PAUSE = 60.0
 """How long a server that kept its callers waiting is left alone at most, in seconds."""
+MOST_STARTS = 5
+"""How often a request starts the server again: one that ends it each time must not go on so."""
 
 # How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
 # server come within it, and being woken takes 80 us.
 _AWAKE = 100e-6
+
+_R = TypeVar("_R")
 
 _abandoned: list[redis.Redis] = []
 
@@ -49,11 +54,12 @@ class RedisChannel:
     Args:
         client: A binary client (``decode_responses=False``) that speaks RESP 2.
         where: The server, as messages shall call it. No secrets.
-        heal: Called after a lost connection; brings the server back and gives the client to send
-            the request again on.
+        heal: For a server that this package starts: called after a lost connection, starts it
+            again if it has ended, and gives the client to send the request again on.
         in_process: Whether the server is in this process, as fakeredis is: a fork in the middle
             of a request would leave its lock held in the child for ever.
         kind: How the server was chosen.
+        breaker: Of the server, shared by all its channels; None: one of its own.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class RedisChannel:
         *,
         in_process: bool = False,
         kind: EngineKind = "redis",
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self.client = client
         self.where = where
@@ -74,8 +81,13 @@ class RedisChannel:
         self._losses = 0
         self._engine: tuple[int, RedisEngine] | None = None
         # Of one that hangs each call would wait for its whole timeout.
-        self._breaker = CircuitBreaker(0.0, LONGEST_PAUSE)
+        self.breaker = breaker or server_breaker()
         after_fork(self._renew)
+
+    @property
+    def is_started_here(self) -> bool:
+        """Whether this package starts the server, and so need not wait for it to come back."""
+        return self._heal is not None
 
     @property
     def engine(self) -> RedisEngine:
@@ -167,11 +179,27 @@ class RedisChannel:
             raise self.not_redis(name_of(command))
         return reply
 
+    def look(self, *, at_once: bool = False) -> None:
+        """See whether the server answers by now; one that this package starts is started.
+
+        Args:
+            at_once: Start it even while it is left alone because it could not be started.
+
+        Raises:
+            StoreUnavailable: It does not answer a look, or cannot be started.
+        """
+        if self._heal is None:
+            if not self.is_worth_asking():
+                raise StoreUnavailable(self.breaker.reason or f"{self.where} does not answer")
+            return
+        with translating_redis_errors(self.where):
+            self._exchange([("PING",)], True, at_once=at_once)
+
     def is_worth_asking(self) -> bool:
         """Look in a short time whether the server may answer by now, on a connection of its own.
 
-        One that is there but does not answer in time is not; one that is gone and can be healed
-        is, since the next request heals it.
+        One that is there but does not answer in time is not; one that has ended and can be
+        started is, since the next request starts it.
         """
         pool = self.client.connection_pool
         patience = {"socket_timeout": LOOK_TIMEOUT, "socket_connect_timeout": LOOK_TIMEOUT}
@@ -181,14 +209,14 @@ class RedisChannel:
             connection.send_command("PING")
             connection.read_response()
         except redis.exceptions.ResponseError:
-            self._breaker.returned()
+            self.breaker.answered()
             return True  # it speaks, and a request will tell what it refuses
         except redis.exceptions.TimeoutError:
             return False
         except (redis.exceptions.ConnectionError, OSError):
             return self._heal is not None
         else:
-            self._breaker.returned()
+            self.breaker.answered()
             return True
         finally:
             connection.disconnect()
@@ -198,18 +226,28 @@ class RedisChannel:
         self._give_back()
         self.client.close()
 
-    def _exchange(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
-        breaker = self._breaker
-        if breaker.is_away and self._gate is None:
+    def _exchange(
+        self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
+    ) -> list[Any]:
+        breaker = self.breaker
+        if breaker.is_silent and self._gate is None and not at_once:
             self._check_patience()
         begun = breaker.ticks()
         try:
             replies = self._exchange_or_heal(commands, repeatable)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-            breaker.failed(StoreUnavailable(str(error)), breaker.ticks() - begun)
+        except (*LOSSES, StoreUnavailable) as error:
+            self._failed(error, breaker.ticks() - begun)
             raise
-        breaker.returned()
+        breaker.answered()
         return replies
+
+    def _failed(self, error: Exception, took: float) -> None:
+        lost = isinstance(error, redis.exceptions.ConnectionError)
+        # What was lost is started by the next request: there is nothing to wait for.
+        kept_waiting = 0.0 if lost and self._heal is not None else took
+        # Why a server cannot be started is told in this package's words already.
+        told = error if isinstance(error, StoreUnavailable) else translated(error, self.where)
+        self.breaker.failed(told, kept_waiting)
 
     def _check_patience(self) -> None:
         """Keep no caller waiting for a server that has just kept another waiting.
@@ -217,35 +255,34 @@ class RedisChannel:
         Raises:
             StoreUnavailable: It is not asked now, or has not answered a look.
         """
-        breaker = self._breaker
+        breaker = self.breaker
         begun = breaker.ticks()
-        if breaker.is_due and self.is_worth_asking():
-            return
-        reason = breaker.status(self.where).reason
         if breaker.is_due:
-            breaker.failed(StoreUnavailable(reason), breaker.ticks() - begun)
-        raise StoreUnavailable(
-            f"{self.where} does not answer ({reason}), and keeps no other caller waiting for a "
-            "while; start it, or correct host and port or redis_url"
-        )
+            if self.is_worth_asking():
+                return
+            breaker.failed(StoreUnavailable(breaker.reason), breaker.ticks() - begun)
+        raise StoreUnavailable(f"{breaker.reason} (it keeps no other caller waiting for a while)")
 
     def _exchange_or_heal(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
-        if not repeatable:
-            # The pool looks whether a connection is still alive before it gives it out.
-            self._give_back()
-        try:
-            return self._exchange_once(commands)
-        except redis.exceptions.TimeoutError:
-            raise
-        except redis.exceptions.ConnectionError:
-            if not repeatable:
-                raise
-        # The idle ones are as old as the one that was lost, and another server may answer now.
+        if repeatable:
+            return self._healing(lambda: self._exchange_once(commands))
+        # The pool looks whether a connection is still alive before it gives it out.
         self._give_back()
-        self._losses += 1
-        if self._heal is not None:
-            self.client = self._heal()
+        self._idle.append(self._healing(self._borrow))
         return self._exchange_once(commands)
+
+    def _healing(self, work: Callable[[], _R]) -> _R:
+        """Do what needs the server, and once more after each loss of it."""
+        for _ in range(1 if self._heal is None else MOST_STARTS):
+            try:
+                return work()
+            except redis.exceptions.ConnectionError:
+                # The idle ones are as old as the lost one, and another server may answer now.
+                self._give_back()
+                self._losses += 1
+                if self._heal is not None:
+                    self.client = self._heal()
+        return work()
 
     def _exchange_once(self, commands: Sequence[Command]) -> list[Any]:
         with nullcontext() if self._gate is None else self._gate.passing():
@@ -295,6 +332,11 @@ class RedisChannel:
         pool = self.client.connection_pool
         _abandoned.append(self.client)
         self.client = client_like(pool.connection_class, pool.connection_kwargs)
+
+
+def server_breaker() -> CircuitBreaker:
+    """A breaker for the channels of one server."""
+    return CircuitBreaker(0.0, LONGEST_PAUSE)
 
 
 def channel_of(client: Any) -> RedisChannel:

@@ -20,6 +20,10 @@ _NO_WRITES_CLASSES = tuple(
 )  # fmt: skip
 
 
+LOSSES = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+"""What a request to a server that does not answer ends in."""
+
+
 @contextmanager
 def translating_redis_errors(where: str) -> Iterator[None]:
     """Raise this package's errors for redis-py's, chained.
@@ -32,21 +36,31 @@ def translating_redis_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except redis.exceptions.AuthenticationError as error:
-        raise StoreUnavailable(
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise translated(error, where) from error
+
+
+def translated(error: Exception, where: str) -> StoreUnavailable:
+    """This package's error for one of redis-py, or of the system beneath it.
+
+    Args:
+        error: What was raised.
+        where: The server, as messages shall call it. No secrets.
+    """
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return StoreUnavailable(
             f"{where} refuses the password ({error}); check redis_url or password"
-        ) from error
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-        raise StoreUnavailable(
+        )
+    if isinstance(error, LOSSES):
+        return StoreUnavailable(
             f"{where} does not answer ({error}); start it, or correct host and port or "
             "redis_url; without them the embedded server is used"
-        ) from error
-    except redis.exceptions.ResponseError as error:
+        )
+    if isinstance(error, redis.exceptions.ResponseError):
         takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
         kind = WritesRefused if takes_none else CommandRefused
-        raise kind(f"{where} refuses: {error}") from error
-    except redis.exceptions.RedisError as error:
-        raise StoreUnavailable(
-            f"{where} does not answer as a Redis server does ({error}); correct host and "
-            "port or redis_url"
-        ) from error
+        return kind(f"{where} refuses: {error}")
+    return StoreUnavailable(
+        f"{where} does not answer as a Redis server does ({error}); correct host and "
+        "port or redis_url"
+    )
