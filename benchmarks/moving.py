@@ -15,6 +15,7 @@ import redis
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.tiers import moving
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, compare
 
@@ -90,10 +91,7 @@ def _safe(system: AgentMemorySystem) -> Figure:
 
 
 def _maintain_unsafely(system: AgentMemorySystem) -> None:
-    with (
-        patch.object(type(system.stm), "move_to", _remove_then_add),
-        patch.object(type(system.im), "move_to", _remove_then_add),
-    ):
+    with patch.object(moving, "move", _remove_then_add):
         system.maintain()
 
 

@@ -21,13 +21,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import IntEnum
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -37,24 +35,13 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_bias
 from agent_memory.errors import EncodingError, EntryNotFound, InvalidEntry
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.moves import MoveNotes, NoMoveNotes
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.values.attributes import meets
 from agent_memory.values.coded import CodedContents, is_coded
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
 from agent_memory.values.query import Order, Query
-
-
-class Added(IntEnum):
-    """What became of an entry that was given to ``add``."""
-
-    STORED = 1
-    """It is stored now and was not before."""
-    PRESENT = 2
-    """Its key was stored already; the newer of the two copies is what is stored now."""
-    FORGOTTEN = 3
-    """It was forgotten (see ``LongTermMemory.forget``) and was not stored."""
-    STALE = 4
-    """It was read before it was forgotten and released, and was not stored."""
 
 
 class Codec(Protocol):
@@ -74,24 +61,6 @@ class Codec(Protocol):
         Raises:
             EncodingError: The bytes are damaged.
         """
-
-
-class Gone(IntEnum):
-    """What became of an entry that was to be removed once it was copied; true where it is gone."""
-
-    CHANGED = 0
-    """It changed since it was read, and stays."""
-    REMOVED = 1
-    ABSENT = 2
-    """It was not there any more: another process was faster."""
-
-
-class OpenMove(NamedTuple):
-    """A move between two tiers that was begun and not finished."""
-
-    token: str
-    agents: tuple[tuple[str, str], ...]
-    """Runs and agents whose entries were on the move."""
 
 
 class Vectors(NamedTuple):
@@ -239,6 +208,8 @@ class MemoryRepository(ABC):
     """The entries of one tier. See the module for what every method promises."""
 
     tier: Tier
+    moves: MoveNotes = NoMoveNotes()
+    """The notes of moves out of this tier; see ``tiers.moving``."""
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -260,6 +231,20 @@ class MemoryRepository(ABC):
             InvalidEntry: Contents that cannot be stored; nothing of this call was stored.
             StoreUnavailable: The engine did not acknowledge; any part may have been stored.
         """
+
+    def take_over(
+        self,
+        entries: Sequence[MemoryEntry],
+        read_at: float,  # noqa: ARG002  # a tier that keeps no tombstones refuses nothing
+    ) -> list[Added]:
+        """Store entries that were read from the tier above; else as ``add_many``.
+
+        Args:
+            entries: The entries.
+            read_at: When reading them began, in seconds since 1970. One whose key was forgotten
+                and released since is ``STALE`` in long-term memory, and is not stored.
+        """
+        return self.add_many(entries)
 
     @abstractmethod
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
@@ -356,66 +341,22 @@ class MemoryRepository(ABC):
             is not the given one, in which case the mover copies again.
         """
 
-    def move_to(
+    def move_within(
         self,
-        destination: MemoryRepository,
-        copies: Sequence[MemoryEntry],
-        read_at: float = -math.inf,
-    ) -> list[Gone]:
-        """Move entries to another tier: write there, have it acknowledged, then remove here.
-
-        Whatever happens in between, each entry is in at least one of the two; one that is left
-        in both is moved by the same call, made again.
+        destination: MemoryRepository,  # noqa: ARG002  # most engines share no transaction
+        copies: Sequence[MemoryEntry],  # noqa: ARG002
+    ) -> list[Gone] | None:
+        """Move entries to another tier in one transaction, if this tier has one with it.
 
         Args:
             destination: The tier they go to.
-            copies: What shall stand there: as read from here, in the destination's level.
-            read_at: When reading them began, in seconds since 1970: a copy that is older than
-                the forgetting of its key is not stored.
+            copies: What shall stand there, as for ``remove_copied``.
 
         Returns:
-            For each, whether it is gone from here, and by this call: of several that move the same
-            entry at once one has removed it, and to the others it was absent.
+            For each, what became of it here; None where no transaction spans the two tiers, and
+            nothing was done.
         """
-        gone = self._moved(destination, copies, read_at)
-        self.withdraw(
-            destination, [copy for copy, left in zip(copies, gone, strict=True) if not left]
-        )
-        return gone
-
-    def withdraw(self, destination: MemoryRepository, copies: Sequence[MemoryEntry]) -> None:
-        """Remove copies from another tier that were moved there and have been changed here since.
-
-        The entry need not move again soon: it may be pinned now.
-
-        Args:
-            destination: The tier they were copied to.
-            copies: As they stand there; what is newer there stays.
-        """
-        if not copies:
-            return
-        # A change here cannot have been undone: what is older there is nobody's only copy.
-        revisions = {
-            entry.key: entry.revision for entry in self.get_readable([copy.key for copy in copies])
-        }
-        destination.remove_copied(
-            [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]
-        )
-
-    def _moved(
-        self, destination: MemoryRepository, copies: Sequence[MemoryEntry], read_at: float
-    ) -> list[Gone]:
-        if not isinstance(destination, LongTermMemory):
-            destination.add_many(copies)
-            return self.remove_copied(copies)
-        outcome = destination.take_over(copies, read_at)
-        # What was refused as stale has been removed here by whoever forgot it; what stands
-        # here under its key now was stored after that, and stays.
-        taken = [
-            copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE
-        ]
-        gone = iter(self.remove_copied(taken))
-        return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
+        return None
 
     def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
         """See that queries by the declared attributes are answered from an index.
@@ -423,16 +364,6 @@ class MemoryRepository(ABC):
         What is stored already is indexed by those that are new. Answers are the same before,
         meanwhile and after.
         """
-
-    def open_moves(self) -> list[OpenMove]:
-        """The moves out of here that were begun and not finished, be it by a crash.
-
-        Their entries may stand both here and in the next tier; ``Consolidation`` settles them.
-        """
-        return []
-
-    def close_move(self, move: OpenMove) -> None:  # noqa: B027  # engines without notes need none
-        """Note that an open move was settled; one that may still be under way stays noted."""
 
     @abstractmethod
     def clear_agent(self, run_id: str, agent_id: str) -> int:
@@ -702,6 +633,10 @@ class LongTermMemory(MemoryRepository):
         return [False] * len(entries)
 
     @abstractmethod
+    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        """Store entries that were read from the tier above, unless they were forgotten since."""
+
+    @abstractmethod
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
         """Let forgotten keys be stored anew, but for copies that were read before.
 
@@ -723,13 +658,3 @@ class LongTermMemory(MemoryRepository):
     def forks(self, run_id: str) -> list[str]:  # noqa: ARG002  # engines that keep no family
         """The runs that were forked from a run, sorted."""
         return []
-
-    @abstractmethod
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
-        """Store entries that were read from the tier above; else as ``add_many``.
-
-        Args:
-            entries: The entries.
-            read_at: When reading them began, in seconds since 1970. One whose key was released
-                since is ``STALE``, and is not stored.
-        """

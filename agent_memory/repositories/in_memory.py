@@ -13,14 +13,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.contract import (
-    Added,
-    Gone,
-    LongTermMemory,
-    answering,
-    same_vector,
-)
+from agent_memory.repositories.contract import LongTermMemory, answering, same_vector
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.forking import after_fork

@@ -4,21 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
 from agent_memory.errors import StoreReadOnly
 from agent_memory.repositories.contract import (
-    Added,
-    Gone,
     LongTermMemory,
     MemoryRepository,
     Neighbour,
-    OpenMove,
     Probe,
     Vectors,
 )
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.moves import Agent, MoveNotes, OpenMove
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
 
@@ -33,6 +33,7 @@ class ReadOnlyRepository(LongTermMemory):
     def __init__(self, repository: MemoryRepository) -> None:
         self._repository = repository
         self.tier = repository.tier
+        self.moves = _ReadOnlyNotes(repository.moves, self._refuse)
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Refused."""
@@ -69,6 +70,12 @@ class ReadOnlyRepository(LongTermMemory):
         return self._refuse()
 
     def remove_copied(self, entries: Sequence[MemoryEntry]) -> list[Gone]:
+        """Refused."""
+        return self._refuse()
+
+    def move_within(
+        self, destination: MemoryRepository, copies: Sequence[MemoryEntry]
+    ) -> list[Gone] | None:
         """Refused."""
         return self._refuse()
 
@@ -132,10 +139,6 @@ class ReadOnlyRepository(LongTermMemory):
         """The keys of an agent's entries whose vector another encoder made, or that have none."""
         return self._repository.outdated(run_id, agent_id, version)
 
-    def open_moves(self) -> list[OpenMove]:
-        """The moves out of here that were begun and not finished."""
-        return self._repository.open_moves()
-
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         return self._repository.count(run_id, agent_id)
@@ -178,3 +181,23 @@ class ReadOnlyRepository(LongTermMemory):
         raise StoreReadOnly(
             f"{self.tier.name} was opened read-only; open the memory without read_only to write"
         )
+
+
+class _ReadOnlyNotes(MoveNotes):
+    """The notes of moves out of a tier that is not written to."""
+
+    def __init__(self, notes: MoveNotes, refuse: Callable[[], NoReturn]) -> None:
+        self._notes = notes
+        self._refuse = refuse
+
+    def noted(self, agents: Collection[Agent]) -> AbstractContextManager[None]:
+        """Refused."""
+        return self._refuse()
+
+    def open(self) -> list[OpenMove]:
+        """The moves that were begun and not finished."""
+        return self._notes.open()
+
+    def close(self, move: OpenMove) -> None:
+        """Refused."""
+        self._refuse()

@@ -72,7 +72,7 @@ def left_behind(
     for place, above in enumerate(tiers[:-1]):
         below = {tier.tier for tier in tiers[place + 1 :]}
         keys = [key for key, tier in found.items() if tier in below]
-        if keys and above.open_moves():
+        if keys and above.moves.open():
             stale |= {entry.key for entry in above.get_many(keys)}
     return stale
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
 from agent_memory.errors import ConfigError, InvalidEntry, MemoryStoreError
-from agent_memory.repositories.contract import Added, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.outcomes import Added
 from agent_memory.system import resources as shared
 from agent_memory.system.resources import Resources
 from agent_memory.tiers.expiry import Shown

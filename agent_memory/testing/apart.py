@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from agent_memory.errors import EntryNotFound
-from agent_memory.repositories.contract import Added, Gone, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import HOSTILE_NAMES, HOSTILE_PAIRS, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.values.entry import EntryKey

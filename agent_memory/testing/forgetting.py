@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from agent_memory.errors import EntryNotFound
-from agent_memory.repositories.contract import Added, Gone, LongTermMemory, clearing_marks
+from agent_memory.repositories.contract import LongTermMemory, clearing_marks
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.values.entry import EntryKey

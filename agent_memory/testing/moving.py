@@ -1,4 +1,4 @@
-"""Promises of ``move_to``: an entry is always in one of the two tiers, and forgetting wins."""
+"""Promises of a move: an entry is always in one of the two tiers, and forgetting wins."""
 # A test's name is its docstring, and assert is what it does.
 # ruff: noqa: D102, S101
 
@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent_memory.repositories.contract import Added, Gone, LongTermMemory, MemoryRepository
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import HOSTILE_NAMES, an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 
 
@@ -59,7 +61,7 @@ class MovingContract:
         stays = an_entry(agent_id="bee")
         repository.add_many([*entries, stays])
         copies = _copies(entries)
-        assert repository.move_to(next_tier, copies) == [Gone.REMOVED] * 6
+        assert move(repository, next_tier, copies) == [Gone.REMOVED] * 6
         assert everything(repository) == [stays]
         assert set(everything(next_tier)) == set(copies)
 
@@ -69,7 +71,7 @@ class MovingContract:
         entry = an_entry(embedding=[1.0], encoder_version=1, error_bounds={"energy": 0.5})
         repository.add(entry)
         copy = replace(entry, embedding=None, encoder_version=None, error_bounds=None)
-        assert repository.move_to(next_tier, [copy]) == [Gone.REMOVED]
+        assert move(repository, next_tier, [copy]) == [Gone.REMOVED]
         assert everything(next_tier) == [copy]
 
     def test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call(
@@ -79,14 +81,14 @@ class MovingContract:
         repository.add_many(entries)
         repository.replace(replace(replaced, importance_score=0.5))
         repository.touch({touched.key: 1}, at=2.0)
-        assert repository.move_to(next_tier, _copies(entries)) == [
+        assert move(repository, next_tier, _copies(entries)) == [
             Gone.CHANGED,
             Gone.CHANGED,
             Gone.REMOVED,
         ]
         left = everything(repository)
         assert {entry.memory_id for entry in left} == {replaced.memory_id, touched.memory_id}
-        assert repository.move_to(next_tier, _copies(left)) == [Gone.REMOVED] * 2
+        assert move(repository, next_tier, _copies(left)) == [Gone.REMOVED] * 2
         assert everything(repository) == []
         assert set(everything(next_tier)) == {*_copies(left), *_copies([same])}
 
@@ -98,8 +100,8 @@ class MovingContract:
         repository.add_many(entries)
         next_tier.add_many(copies[:2])
         repository.remove(entries[0].key)
-        assert repository.move_to(next_tier, copies[:2]) == [Gone.ABSENT, Gone.REMOVED]
-        assert repository.move_to(next_tier, copies[:2]) == [Gone.ABSENT, Gone.ABSENT]
+        assert move(repository, next_tier, copies[:2]) == [Gone.ABSENT, Gone.REMOVED]
+        assert move(repository, next_tier, copies[:2]) == [Gone.ABSENT, Gone.ABSENT]
         assert everything(repository) == entries[2:]
         assert set(everything(next_tier)) == set(copies[:2])
 
@@ -112,7 +114,7 @@ class MovingContract:
         changed = repository.replace(
             replace(entry, memory_type=MemoryType.ACTION, step_number=9, timestamp=9.0)
         )
-        assert repository.move_to(next_tier, _copies([changed])) == [Gone.REMOVED]
+        assert move(repository, next_tier, _copies([changed])) == [Gone.REMOVED]
         assert everything(next_tier) == _copies([changed])
         assert next_tier.by_step("run", "ant", 1) == []
         assert everything(repository) == []
@@ -122,14 +124,14 @@ class MovingContract:
     ) -> None:
         entries = [an_entry(agent_id=f"agent {place % 7}") for place in range(1_001)]
         repository.add_many(entries)
-        assert repository.move_to(next_tier, _copies(entries)) == [Gone.REMOVED] * 1_001
+        assert move(repository, next_tier, _copies(entries)) == [Gone.REMOVED] * 1_001
         assert repository.runs() == []
         assert set(everything(next_tier)) == set(_copies(entries))
 
     def test_moving_nothing_is_nothing(
         self, repository: MemoryRepository, next_tier: MemoryRepository
     ) -> None:
-        assert repository.move_to(next_tier, []) == []
+        assert move(repository, next_tier, []) == []
         assert next_tier.runs() == []
 
     def test_hostile_names_move_to_themselves(
@@ -137,7 +139,7 @@ class MovingContract:
     ) -> None:
         entries = [an_entry(run_id=name, agent_id=name) for name in HOSTILE_NAMES]
         repository.add_many(entries)
-        assert set(repository.move_to(next_tier, _copies(entries))) == {Gone.REMOVED}
+        assert set(move(repository, next_tier, _copies(entries))) == {Gone.REMOVED}
         assert repository.runs() == []
         assert next_tier.runs() == sorted(HOSTILE_NAMES)
         assert next_tier.get_many([entry.key for entry in entries]) == _copies(entries)
@@ -150,7 +152,7 @@ class MovingContract:
         entry = an_entry()
         repository.add(entry)
         next_tier.forget([entry.key], at=5.0)
-        assert repository.move_to(next_tier, _copies([entry])) == [Gone.REMOVED]
+        assert move(repository, next_tier, _copies([entry])) == [Gone.REMOVED]
         assert everything(repository) == everything(next_tier) == []
         assert next_tier.add(entry) is Added.FORGOTTEN
 
@@ -159,5 +161,5 @@ class MovingContract:
     ) -> None:
         entries = [an_entry() for _ in range(3)]
         repository.add_many(entries)
-        repository.move_to(next_tier, _copies(entries))
-        assert repository.open_moves() == []
+        move(repository, next_tier, _copies(entries))
+        assert repository.moves.open() == []

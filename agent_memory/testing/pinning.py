@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_memory.repositories.contract import Gone, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.outcomes import Gone
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.tiers.moving import move, withdraw
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.query import Order, Query
 
@@ -190,7 +192,7 @@ class PinningContract:
     ) -> None:
         entries = _twelve(0, 3)[:12]
         repository.add_many(entries)
-        assert repository.move_to(next_tier, entries) == [Gone.REMOVED] * 12
+        assert move(repository, next_tier, entries) == [Gone.REMOVED] * 12
         assert everything(repository) == []
         assert set(everything(next_tier)) == set(entries)
 
@@ -200,7 +202,7 @@ class PinningContract:
         entries = [an_entry(), an_entry()]
         repository.add_many(entries)
         pinned = repository.replace(replace(entries[0], pinned=True))
-        assert repository.move_to(next_tier, entries) == [Gone.CHANGED, Gone.REMOVED]
+        assert move(repository, next_tier, entries) == [Gone.CHANGED, Gone.REMOVED]
         assert everything(repository) == [pinned]
         assert everything(next_tier) == [entries[1]]
 
@@ -212,7 +214,7 @@ class PinningContract:
         repository.add_many(copies[:3])
         for entry in (changed, newer_there):
             repository.replace(replace(entry, pinned=True))
-        repository.withdraw(next_tier, copies)
-        repository.withdraw(next_tier, [])
+        withdraw(repository, next_tier, copies)
+        withdraw(repository, next_tier, [])
         left = {entry.memory_id for entry in everything(next_tier)}
         assert left == {same.memory_id, newer_there.memory_id, gone.memory_id}

@@ -24,9 +24,9 @@ from agent_memory.repositories.redis import attributes as redis_attributes
 from agent_memory.repositories.redis import counts as redis_counts
 from agent_memory.repositories.redis import many as redis_many
 from agent_memory.repositories.redis import scripts as redis_scripts
-from agent_memory.repositories.redis.repository import RedisRepository
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import UnitOfWork
+from agent_memory.tiers import moving
 from agent_memory.tiers.spool import Spool
 
 _SCRIPTS = {
@@ -66,7 +66,7 @@ class IoPoints:
     def __enter__(self) -> Self:
         watch = self._patches.enter_context
         watch(patch.object(RedisChannel, "_exchange_once", self._redis()))
-        watch(patch.object(RedisRepository, "move_to", self._moves()))
+        watch(patch.object(moving, "move", self._moves()))
         watch(patch.object(UnitOfWork, "commit", self._commit()))
         for owner, name, what in (
             (Transactions, "writing", "sql transaction"),
@@ -107,10 +107,12 @@ class IoPoints:
         return watched
 
     def _moves(self) -> Callable[..., Any]:
-        move = RedisRepository.move_to
+        move = moving.move
 
         @wraps(move)
-        def watched(source: RedisRepository, destination: Any, *arguments: Any) -> Any:
+        def watched(
+            source: MemoryRepository, destination: MemoryRepository, *arguments: Any
+        ) -> Any:
             if not self._operations:
                 return move(source, destination, *arguments)
             with self.operation(f"move {_named(source)}->{_named(destination)}"):

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from agent_memory.errors import EntryConflict
-from agent_memory.repositories.contract import Added, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.outcomes import Added
 from agent_memory.testing.samples import an_entry
 from agent_memory.testing.storing import everything
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.contract import Added, Gone, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import UNSTORABLE_CONTENTS, a_memory_id, an_entry
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.query import Query

@@ -3,8 +3,8 @@
 An entry leaves a tier when the tier holds more of its agent's entries than its limit, or when
 the entry is over its age, in seconds or in steps. The oldest leave first, or the least
 important after decay. With ``on_expiry="drop"`` those over their age are removed instead.
-``MemoryRepository.move_to`` is what keeps a move safe; ``demotions`` says which entries move, in
-batches over many agents; this module, when and how often it is tried.
+``moving`` keeps a move safe; ``demotion`` says which entries move, in batches over many agents;
+this module, when and how often it is tried.
 """
 
 from __future__ import annotations

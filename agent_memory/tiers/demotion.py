@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
-from agent_memory.repositories.contract import Gone, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.outcomes import Gone
+from agent_memory.tiers import moving
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Query
@@ -109,9 +111,9 @@ class Demotion:
         """
         moved = 0
         changed: set[str] = set()
-        for batch in batches(entries, self.batch):
+        for batch in moving.batches(entries, self.batch):
             copies = [self.engine.lowered(entry, self.level) for entry in batch]
-            gone = self.source.move_to(self.destination, copies, read_at)
+            gone = moving.move(self.source, self.destination, copies, read_at)
             moved += gone.count(Gone.REMOVED)
             changed.update(
                 entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
@@ -125,22 +127,7 @@ class Demotion:
             How many have moved by this: also of a move that was only slow, whose mover then does
             not count them.
         """
-        moves, moved = self.source.open_moves(), 0
-        # Once each: an outage may have left an agent in many of them.
-        for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
-            for keys in batches(self.source.keys(run_id, agent_id), self.batch):
-                copied = self.destination.get_readable(keys)
-                if copied:
-                    # Only what stands here as it was copied is removed; else the copy is.
-                    gone = self.source.remove_copied(copied)
-                    moved += gone.count(Gone.REMOVED)
-                    self.source.withdraw(
-                        self.destination,
-                        [copy for copy, left in zip(copied, gone, strict=True) if not left],
-                    )
-        for move in moves:
-            self.source.close_move(move)
-        return moved
+        return moving.settle(self.source, self.destination, self.batch)
 
     def _readable(
         self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
@@ -218,18 +205,6 @@ def demotions(
         demotion(stm, im, levels[0], limits[0], above, _BATCH),
         demotion(im, ltm, levels[1], limits[1], below, config.ltm_config.batch_size),
     )
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in their order, so many at a time."""
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _portions(sized: Iterable[tuple[T, int]], most: int) -> Iterator[Sequence[T]]:

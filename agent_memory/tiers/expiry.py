@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent_memory.repositories.contract import MemoryRepository, Neighbour, OpenMove, Probe, run_of
+from agent_memory.repositories.contract import MemoryRepository, Neighbour, Probe, run_of
+from agent_memory.repositories.moves import MoveNotes
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -38,8 +39,9 @@ class Shown(Protocol):
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run."""
 
-    def open_moves(self) -> list[OpenMove]:
-        """The moves out of here that were begun and not finished."""
+    @property
+    def moves(self) -> MoveNotes:
+        """The notes of moves out of here."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ class ExpiryFilter:
         narrowed = self._narrowed(query)
         return [narrowed] if query.pinned is False else [narrowed, replace(query, pinned=True)]
 
-    def open_moves(self) -> list[OpenMove]:
-        """The moves out of here that were begun and not finished."""
-        return self.repository.open_moves()
+    @property
+    def moves(self) -> MoveNotes:
+        """The notes of moves out of here."""
+        return self.repository.moves
 
     def _narrowed(self, query: Query) -> Query:
         moment = self.moment(run_of(query))

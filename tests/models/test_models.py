@@ -32,6 +32,7 @@ from agent_memory.errors import (
 )
 from agent_memory.models.redis import agent_prefix, encode_id
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES, an_entry, same
+from agent_memory.tiers.moving import move
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
 
 WIDTH = 8
@@ -231,7 +232,7 @@ class TestReading:
         system.stm.add(entry)
         assert (stm.find().count(), im.find().count()) == (1, 0)
         copy = replace(entry, embedding=np.ones(4, np.float32), compression_level=1)
-        system.stm.move_to(system.im, [copy])
+        move(system.stm, system.im, [copy])
         assert (stm.find().count(), im.find().count()) == (0, 1)
         assert im.find(knn=im.near([1.0] * 4, 1)).first().to_entry() == copy
 

@@ -23,10 +23,12 @@ from sqlalchemy import Engine
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import EncodingError, EntryConflict, EntryNotFound
-from agent_memory.repositories.contract import Added, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
+from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
 # {"energy": 3} in MessagePack, with the first byte of an array and a CRC-32 behind it.
@@ -169,7 +171,7 @@ class TestRedisBeneath:
             elif way == 4:
                 stm.clear_run("run")
             else:
-                assert all(stm.move_to(im, entries))
+                assert all(move(stm, im, entries))
                 assert im.remove_many(keys) == len(keys)
             assert _keys(redis_client) == set(), way
 
@@ -186,7 +188,7 @@ class TestRedisBeneath:
         self, redis_client: redis.Redis, stm: StmRepository, im: ImRepository
     ) -> None:
         stm.add(_entry())
-        stm.move_to(im, [_entry(compression_level=1)])
+        move(stm, im, [_entry(compression_level=1)])
         assert {key for key in _keys(redis_client) if key.startswith(b"agent_memory:stm")} == set()
         assert len(_keys(redis_client)) == 8
         _check_indexes(redis_client, _IM)
@@ -303,7 +305,7 @@ def _write_something(walk: random.Random, stm: StmRepository, im: ImRepository) 
     elif what == 5:
         repository.remove_copied(repository.oldest(entry.run_id, entry.agent_id, count=2))
     elif what == 6:
-        stm.move_to(im, stm.oldest(entry.run_id, entry.agent_id, count=3))
+        move(stm, im, stm.oldest(entry.run_id, entry.agent_id, count=3))
     elif what == 7:
         repository.remove_many([_some_entry(walk).key for _ in range(4)])
     elif walk.random() < 0.3:

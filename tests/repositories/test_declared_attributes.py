@@ -28,6 +28,7 @@ from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.statements import entries_answering, table_of
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.stateful import OracleContract
+from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query
 
@@ -249,7 +250,7 @@ def test_a_move_takes_the_attributes_along(channel: RedisChannel) -> None:
     im = ImRepository(channel, ContentsCodec(), namespace="im", indexed_attributes=["a"])
     im.declare_attributes()
     stm.add_many(entries)
-    assert all(stm.move_to(im, entries))
+    assert all(move(stm, im, entries))
     assert asked(im) == expected(entries)
     assert asked(stm) == expected([])
     assert channel.call("KEYS", b"stm:*") == [b"stm:attributes"] or set(

@@ -22,6 +22,7 @@ from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import Directions
+from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Query
 
@@ -77,13 +78,13 @@ def found(repository: Any, query: Query = QUERY) -> list[Neighbour]:
 def counted(reader: StmRepository, monkeypatch: pytest.MonkeyPatch) -> list[Command]:
     """The commands that the reader sends from now on: of words, but where entries are read."""
     sent: list[Command] = []
-    ask = reader._channel.call_all
+    ask = reader.channel.call_all
 
     def noting(commands: Any) -> list[Any]:
         sent.extend(commands)
         return ask(commands)
 
-    monkeypatch.setattr(reader._channel, "call_all", noting)
+    monkeypatch.setattr(reader.channel, "call_all", noting)
     return sent
 
 
@@ -127,7 +128,7 @@ def test_what_others_store_change_and_remove_is_heeded(
         ),
         lambda repository: repository.remove_many([entry.key for entry in stored[::2]]),
         lambda repository: repository.add_many([replace(entry, revision=5) for entry in stored]),
-        lambda repository: repository.move_to(im, [replace(entry, revision=5) for entry in stored]),
+        lambda repository: move(repository, im, [replace(entry, revision=5) for entry in stored]),
         lambda repository: repository.clear_agent("run", "ant"),
         lambda repository: repository.add_many(stored),
     ]
@@ -171,7 +172,7 @@ def test_whatever_happened_between_two_questions_the_answer_is_of_now(
         lambda tier, _, some: tier.add_many([turned(entry) for entry in some]),
         lambda tier, _, some: tier.reembed([turned(entry) for entry in some]),
         lambda tier, _, some: tier.remove_many([entry.key for entry in some]),
-        lambda tier, lower, some: tier.move_to(lower, some),
+        move,
     ]
     for tier in (writer, reference):
         tier.add_many(pool)
@@ -257,7 +258,7 @@ def test_an_interrupted_refreshing_is_done_again(
     other = [turned(entry) for entry in stored[:55]]
     for repository in (writer, reference):
         repository.reembed(other)
-    ask = reader._channel.call_all
+    ask = reader.channel.call_all
 
     def interrupted(commands: Any) -> list[Any]:
         if commands and commands[0][0] == "HMGET":
@@ -265,7 +266,7 @@ def test_an_interrupted_refreshing_is_done_again(
         return ask(commands)
 
     with monkeypatch.context() as patched:
-        patched.setattr(reader._channel, "call_all", interrupted)
+        patched.setattr(reader.channel, "call_all", interrupted)
         with pytest.raises(KeyboardInterrupt):
             found(reader)
     assert found(reader) == found(reference)

@@ -21,6 +21,7 @@ from agent_memory.repositories.redis.repository import ImRepository, StmReposito
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import LongTermContract, ShortLivedContract, an_entry
 from agent_memory.testing.samples import Directions
+from agent_memory.tiers.moving import move
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import Query
 from tests import engines
@@ -78,7 +79,7 @@ _WRITES: dict[str, Callable[[LongTermMemory], object]] = {
     "remove_answering": lambda repository: repository.remove_answering([_ALL]),
     "clear_agents": lambda repository: repository.clear_agents("run", ["ant"]),
     "remove_copied": lambda repository: repository.remove_copied([_ENTRY]),
-    "move_to": lambda repository: repository.move_to(InMemoryRepository(), [_ENTRY]),
+    "move_to": lambda repository: move(repository, InMemoryRepository(), [_ENTRY]),
     "clear_agent": lambda repository: repository.clear_agent("run", "ant"),
     "clear_run": lambda repository: repository.clear_run("run"),
 }

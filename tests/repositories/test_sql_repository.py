@@ -23,7 +23,7 @@ from agent_memory.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from agent_memory.repositories.contract import Added
+from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.statements import entries_answering

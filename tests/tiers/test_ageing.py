@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from agent_memory import AgentMemorySystem, MemoryConfig, Tier
 from agent_memory.compression.levels import CompressionEngine, ContentsCodec
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.repositories.contract import Added, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.storing import everything

@@ -10,8 +10,9 @@ from agent_memory.compression.levels import CompressionEngine, ContentsCodec
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import StoreUnavailable
-from agent_memory.repositories.contract import Added, MemoryRepository
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.retrieval.recall import recall
 from agent_memory.testing import an_entry
@@ -230,10 +231,10 @@ def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it() -> None:
     with pytest.raises(StoreUnavailable):
         tiers.consolidate()
     tiers.consolidation.settle()
-    assert len(tiers.im.open_moves()) == 1
+    assert len(tiers.im.moves.open()) == 1
     tiers.now = NOW + 3_600
     tiers.consolidation.settle()
-    assert tiers.im.open_moves() == []
+    assert tiers.im.moves.open() == []
 
 
 def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too() -> None:
@@ -246,7 +247,7 @@ def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too() -> 
     tiers.now = NOW - 1e6
     for noted in (1, 1, 0):
         tiers.consolidation.settle()
-        assert len(tiers.im.open_moves()) == noted
+        assert len(tiers.im.moves.open()) == noted
         tiers.now += 200
     assert tiers.steps() == ([4], [3], [0, 1, 2])
 
@@ -262,18 +263,18 @@ def test_a_move_that_is_tried_again_has_one_note_as_young_as_the_trial() -> None
         with pytest.raises(StoreUnavailable):
             tiers.consolidate()
         tiers.now += 3_600
-    assert len(tiers.im.open_moves()) == 1
+    assert len(tiers.im.moves.open()) == 1
     # Seen by someone else while the second trial may still be under way.
     tiers.now -= 3_600
     tiers.consolidation.settle()
-    assert len(tiers.im.open_moves()) == 1
+    assert len(tiers.im.moves.open()) == 1
 
 
 def test_a_move_that_went_well_leaves_no_note() -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.store(*entries(5))
     tiers.consolidate()
-    assert tiers.im.open_moves() == []
+    assert tiers.im.moves.open() == []
 
 
 class ChangedMeanwhile(InMemoryRepository):
@@ -376,7 +377,7 @@ def test_an_entry_in_two_databases_of_one_server_moves_as_safely() -> None:
     tiers.store(*entries(5))
     assert tiers.consolidate() == Moves(4, 0)
     assert tiers.steps()[:2] == ([4], [0, 1, 2, 3])
-    assert tiers.stm.open_moves() == []
+    assert tiers.stm.moves.open() == []
 
 
 def test_a_key_is_found_whichever_tier_holds_it() -> None:

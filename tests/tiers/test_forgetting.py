@@ -27,9 +27,10 @@ from agent_memory import (
     Tier,
 )
 from agent_memory.cli.commands import app
-from agent_memory.repositories.contract import Added
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.outcomes import Added
 from agent_memory.tiers.forgetting import LEASE, forget_agents, forget_keys
+from agent_memory.tiers.moving import move
 
 SMALL: dict[str, Any] = {
     "stm_config": {"memory_limit": 4},
@@ -164,7 +165,7 @@ def test_a_move_in_flight_brings_nothing_back(system: AgentMemorySystem) -> None
     assert read
     system.forget("ant")
     # Whoever had read them before moves them now.
-    im.move_to(ltm, read, read_at)
+    move(im, ltm, read, read_at)
     assert steps_of(system) == []
 
 

@@ -4,19 +4,14 @@ Writes are Lua scripts (``redis_scripts``), reads go through the sorted sets of 
 (``redis_indexes``); what an entry looks like is said in ``models.redis``.
 """
 
-# ruff: noqa: SLF001 - a move reaches into the other repository, which is of this class too
-
 from __future__ import annotations
 
-import json
 import math
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +29,6 @@ from agent_memory.errors import (
 from agent_memory.models.redis import (
     STORED,
     Value,
-    agent_prefix,
     encode_id,
     entry_to_values,
     memory_id_of,
@@ -45,12 +39,9 @@ from agent_memory.models.redis import (
 )
 from agent_memory.models.redis_attributes import lookup, spelled_attributes
 from agent_memory.repositories.contract import (
-    Added,
     Codec,
-    Gone,
     MemoryRepository,
     Neighbour,
-    OpenMove,
     Probe,
     answering,
     is_kept,
@@ -58,11 +49,14 @@ from agent_memory.repositories.contract import (
     tell_unreadable,
 )
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import Call, DeclaredAttributes
 from agent_memory.repositories.redis.counts import agent_counts
 from agent_memory.repositories.redis.footprint import stored_bytes
+from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many import all_keys, keys_answering
+from agent_memory.repositories.redis.notes import RedisMoveNotes
 from agent_memory.repositories.redis.server_similarity import IndexedNearest
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.tier_search import TierSearch
@@ -72,7 +66,6 @@ from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
 from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
-_MOVE_TIME = 300.0  # seconds after which a move that was not finished never will be
 _CHANGED = -1
 _UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
 _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
@@ -80,13 +73,6 @@ _REPLACING_ANY: list[Value] = ["", "any"]
 _READ = KeyedCommand("HMGET", *STORED, answers=values_of(len(STORED)))
 _NAMES = [name.encode() for name in STORED]
 _STEP, _CONTENTS, _EMBEDDING = map(STORED.index, ("step_number", "contents", "embedding"))
-
-
-class _Agent(NamedTuple):
-    """The agent of a run, which is what a script call is about."""
-
-    run_id: str
-    agent_id: str
 
 
 class RedisRepository(MemoryRepository):
@@ -114,20 +100,20 @@ class RedisRepository(MemoryRepository):
         search: TierSearch | None = None,
         indexed_attributes: Sequence[str] = (),
     ) -> None:
-        self._channel = channel
+        self.channel = channel
         self._codec = codec
-        self._namespace = namespace
+        self.key_space = KeySpace(namespace)
+        self.moves = RedisMoveNotes(channel, self.key_space.moving, clock)
         self._clock = clock
         self._vectors = VectorCache(channel, vector_cache_bytes)
         self._indexed = None if search is None else IndexedNearest(search)
         self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
-        self._failed: dict[str, str] = {}
 
     # -- writing ------------------------------------------------------------------------------
 
     def add(self, entry: MemoryEntry) -> Added:
         """Store one entry; see ``add_many``."""
-        agent = _Agent(entry.run_id, entry.agent_id)
+        agent = Agent(entry.run_id, entry.agent_id)
         (reply,) = self._declared.run(
             scripts.ADD,
             lambda: [(self._writing_keys(agent), [*self._writer(agent), *self._values(entry)])],
@@ -155,10 +141,10 @@ class RedisRepository(MemoryRepository):
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
-        keys = self._writing_keys(_Agent(entry.run_id, entry.agent_id))
+        keys = self._writing_keys(Agent(entry.run_id, entry.agent_id))
         contents = self._codec.encode(entry)
         if is_coded(contents):
-            stored = self._channel.call("HGET", keys[0] + entry.memory_id, "contents")
+            stored = self.channel.call("HGET", keys[0] + entry.memory_id, "contents")
             # If they change meanwhile, so does the revision.
             contents = stored if is_kept(self._codec, stored, entry) else contents
         (reply,) = self._declared.run(
@@ -196,8 +182,8 @@ class RedisRepository(MemoryRepository):
         calls = []
         for agent, places in groups:
             pairs = _flat((keys[place].memory_id, counts[keys[place]]) for place in places)
-            calls.append((self._keys(agent), [repr(float(at)), *pairs]))
-        replies = self._channel.run(scripts.TOUCH, calls, repeatable=False)
+            calls.append((self.key_space.of(agent), [repr(float(at)), *pairs]))
+        replies = self.channel.run(scripts.TOUCH, calls, repeatable=False)
         found = self._scattered(groups, replies)
         return [key for key, there in zip(keys, found, strict=True) if not there]
 
@@ -213,8 +199,8 @@ class RedisRepository(MemoryRepository):
                 [one.memory_id, one.revision, *_vector_values(one), *wanted[place]]
                 for place, one in ((place, entries[place]) for place in places)
             )
-            calls.append((self._keys(agent), [repr(self._clock()), *changes]))
-        stored = self._scattered(groups, self._channel.run(scripts.REEMBED, calls))
+            calls.append((self.key_space.of(agent), [repr(self._clock()), *changes]))
+        stored = self._scattered(groups, self.channel.run(scripts.REEMBED, calls))
         return [code == 1 for code in stored]
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
@@ -233,7 +219,7 @@ class RedisRepository(MemoryRepository):
         """Remove the entries that answer any of some queries; two requests for all of them."""
         if any(query.attributes for query in queries):
             return super().remove_answering(queries)
-        found = keys_answering(self._channel, self._namespace, queries)
+        found = keys_answering(self.channel, self.key_space.namespace, queries)
         expected: dict[EntryKey, tuple[Value, Value]] = {}
         for query, keys in zip(queries, found, strict=True):
             for key in keys:
@@ -252,62 +238,30 @@ class RedisRepository(MemoryRepository):
         )
         return [_GONE[code] for code in outcome]
 
-    def move_to(
-        self,
-        destination: MemoryRepository,
-        copies: Sequence[MemoryEntry],
-        read_at: float = -math.inf,
-    ) -> list[Gone]:
-        """Move entries to another tier; within one server and database in one transaction."""
-        if not (isinstance(destination, RedisRepository) and destination._channel is self._channel):
-            with self._noted({copy.key[:2] for copy in copies}):
-                return super().move_to(destination, copies, read_at)
+    def move_within(
+        self, destination: MemoryRepository, copies: Sequence[MemoryEntry]
+    ) -> list[Gone] | None:
+        """Move entries to another tier of this server and database in one transaction."""
+        if isinstance(destination, RedisRepository) and destination.channel is self.channel:
+            return destination.take_from(self.key_space, copies)
+        return None
+
+    def take_from(self, source: KeySpace, copies: Sequence[MemoryEntry]) -> list[Gone]:
+        """Take entries over from another tier of this server and database in one transaction."""
         groups = list(_batches([copy.key for copy in copies]))
 
         def calls() -> list[Call]:
-            packed = destination._all_values(copies)
+            packed = self._all_values(copies)
             return [
                 (
-                    [*self._keys(agent), *destination._writing_keys(agent)],
-                    [*destination._writer(agent), *_flat(packed[place] for place in places)],
+                    [*source.of(agent), *self._writing_keys(agent)],
+                    [*self._writer(agent), *_flat(packed[place] for place in places)],
                 )
                 for agent, places in groups
             ]
 
-        outcome = self._scattered(groups, destination._declared.run(scripts.MOVE, calls))
+        outcome = self._scattered(groups, self._declared.run(scripts.MOVE, calls))
         return [_GONE[code] for code in outcome]
-
-    def open_moves(self) -> list[OpenMove]:
-        """The moves out of here that were begun and not finished, be it by a crash."""
-        noted = self._channel.call("HGETALL", self._moving_key)
-        notes = zip(noted[::2], noted[1::2], strict=True)
-        return [move for note in notes if (move := _open_move(*note)) is not None]
-
-    def close_move(self, move: OpenMove) -> None:
-        """Note that an open move was settled; one that may still be under way stays noted."""
-        now = self._clock()
-        if move.token < self._token(now - _MOVE_TIME):
-            self._channel.call("HDEL", self._moving_key, move.token)
-        elif move.token > self._token(now + _MOVE_TIME):
-            # Noted before the clock was set back: from now on it grows old like any other.
-            noted = [move.token, self._token(now), json.dumps(sorted(move.agents))]
-            self._channel.run(scripts.NOTE_MOVE, [([self._moving_key], noted)])
-
-    @contextmanager
-    def _noted(self, agents: set[tuple[str, str]]) -> Iterator[None]:
-        """Note on the server that agents are on the move; the note outlives a crash."""
-        names = json.dumps(sorted(agents))
-        token = self._token(self._clock())
-        # A move that is tried again replaces its note, so that an outage leaves one, not many;
-        # not the old one again, whose age would say that nobody can still be at it.
-        replaced = self._failed.pop(names, token)
-        self._channel.run(scripts.NOTE_MOVE, [([self._moving_key], [replaced, token, names])])
-        try:
-            yield
-        except BaseException:
-            self._failed[names] = token  # a move that failed half-way is one to settle
-            raise
-        self._channel.call("HDEL", self._moving_key, token)
 
     def clear_agent(self, run_id: str, agent_id: str) -> int:
         """Remove all entries of an agent in a run; returns how many there were."""
@@ -317,12 +271,12 @@ class RedisRepository(MemoryRepository):
         """Remove all entries of some agents of a run; returns how many there were."""
         calls = [
             (
-                self._keys(_Agent(run_id, agent_id)),
+                self.key_space.of(Agent(run_id, agent_id)),
                 [encode_id(agent_id), encode_id(run_id), *MemoryType],
             )
             for agent_id in dict.fromkeys(agents)
         ]
-        return sum(map(int, self._channel.run(scripts.CLEAR, calls)))
+        return sum(map(int, self.channel.run(scripts.CLEAR, calls)))
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -374,13 +328,13 @@ class RedisRepository(MemoryRepository):
     def _answers(
         self, queries: Sequence[Query], read: Callable[[Sequence[EntryKey]], list[MemoryEntry]]
     ) -> list[list[MemoryEntry]]:
-        keys = keys_answering(self._channel, self._namespace, queries)
+        keys = keys_answering(self.channel, self.key_space.namespace, queries)
         entries = {entry.key: entry for entry in read(_flat(keys))}
         return [[entries[key] for key in each if key in entries] for each in keys]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
-        prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
+        prefix = self.key_space.prefix(run_of(query), query.agent_id)
         if query.limit == 0:
             return []
         if query.attributes or query.pinned is not None:
@@ -396,11 +350,11 @@ class RedisRepository(MemoryRepository):
         with kept.lock:
             # What is kept is most often right, so it is ranked before the log is asked.
             found = kept.nearest(query, probe)
-            news, *replies = self._channel.call_all([kept.news(), *_reading(prefix, found)])
+            news, *replies = self.channel.call_all([kept.news(), *_reading(prefix, found)])
             changed = kept.heed(news)
             if changed:
                 found = kept.nearest(query, probe)
-                replies = self._channel.call_all(_reading(prefix, found))
+                replies = self.channel.call_all(_reading(prefix, found))
         if kept.size > size:
             self._vectors.make_room()
         entries = self._entries(replies)
@@ -439,24 +393,24 @@ class RedisRepository(MemoryRepository):
         self, run_id: str, agent_id: str, name: str
     ) -> Iterator[tuple[EntryKey, bytes | None]]:
         """A field of all entries of an agent."""
-        prefix = agent_prefix(self._namespace, run_id, agent_id)
+        prefix = self.key_space.prefix(run_id, agent_id)
         keys = self.keys(run_id, agent_id)
         asked = [("HGET", prefix + key.memory_id, name) for key in keys]
-        return zip(keys, self._channel.call_all(asked), strict=True)
+        return zip(keys, self.channel.call_all(asked), strict=True)
 
     def _answering(self, query: Query) -> tuple[str, list[str]]:
         """The agent's key prefix, and the ids of the entries that answer a query."""
-        prefix = agent_prefix(self._namespace, run_of(query), query.agent_id)
+        prefix = self.key_space.prefix(run_of(query), query.agent_id)
         if query.limit == 0:
             return prefix, []
         if not query.attributes:
-            (keys,) = keys_answering(self._channel, self._namespace, [query])
+            (keys,) = keys_answering(self.channel, self.key_space.namespace, [query])
             return prefix, [key.memory_id for key in keys]
         # Asked each time: the server may have lost everything, and this with it.
         places = {path: lookup(path, wanted) for path, wanted in query.attributes.items()}
-        complete = self._declared.complete(self._channel.call(*self._declared.completeness))
+        complete = self._declared.complete(self.channel.call(*self._declared.completeness))
         usable = [place for path, place in places.items() if path in complete]
-        replies = self._channel.call_all(lookups(prefix, query, usable))
+        replies = self.channel.call_all(lookups(prefix, query, usable))
         return prefix, [memory_id_of(name) for name in chosen(replies, query)]
 
     def declare_attributes(self) -> None:
@@ -488,32 +442,32 @@ class RedisRepository(MemoryRepository):
             (entry.memory_id, entry.revision, spelled_attributes(entry.contents, paths))
             for entry in entries
         )
-        agent = _Agent(keys[0].run_id, keys[0].agent_id)
-        self._channel.run(scripts.ATTRIBUTES, [(self._keys(agent), changes)])
+        agent = Agent(keys[0].run_id, keys[0].agent_id)
+        self.channel.run(scripts.ATTRIBUTES, [(self.key_space.of(agent), changes)])
 
     def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
         """The keys of all entries of an agent in a run, by step."""
-        prefix = agent_prefix(self._namespace, run_id, agent_id)
-        names = self._channel.call("ZRANGE", f"{prefix}steps", 0, -1)
+        prefix = self.key_space.prefix(run_id, agent_id)
+        names = self.channel.call("ZRANGE", f"{prefix}steps", 0, -1)
         return [EntryKey(run_id, agent_id, memory_id_of(name)) for name in names]
 
     def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
         """The keys of all entries of some agents in a run; one request for all of them."""
-        return all_keys(self._channel, self._namespace, run_id, agents)
+        return all_keys(self.channel, self.key_space.namespace, run_id, agents)
 
     def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here; one request for all of them."""
         names = self.agents(run_id) if agents is None else list(dict.fromkeys(agents))
-        prefixes = [agent_prefix(self._namespace, run_id, name) for name in names]
-        found = agent_counts(self._channel, prefixes, horizon)
+        prefixes = [self.key_space.prefix(run_id, name) for name in names]
+        found = agent_counts(self.channel, prefixes, horizon)
         return {name: told for name, told in zip(names, found, strict=True) if told is not None}
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
         """How important each entry of an agent is that is not pinned, newest first."""
-        prefix = agent_prefix(self._namespace, run_id, agent_id)
-        newest, scored, pinned = self._channel.call_all(
+        prefix = self.key_space.prefix(run_id, agent_id)
+        newest, scored, pinned = self.channel.call_all(
             [
                 ("ZREVRANGE", f"{prefix}times", 0, -1),
                 ("ZRANGE", f"{prefix}importance", 0, -1, "WITHSCORES"),
@@ -524,7 +478,7 @@ class RedisRepository(MemoryRepository):
         try:
             scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
         except ValueError as error:
-            raise self._channel.not_redis("ZRANGE") from error
+            raise self.channel.not_redis("ZRANGE") from error
         return [
             (EntryKey(run_id, agent_id, memory_id_of(name)), scores[name])
             for name in newest
@@ -534,59 +488,36 @@ class RedisRepository(MemoryRepository):
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         agents = self.agents(run_id) if agent_id is None else [agent_id]
-        prefixes = [agent_prefix(self._namespace, run_id, agent) for agent in agents]
-        return sum(self._channel.call_all([("ZCARD", f"{prefix}steps") for prefix in prefixes]))
+        prefixes = [self.key_space.prefix(run_id, agent) for agent in agents]
+        return sum(self.channel.call_all([("ZCARD", f"{prefix}steps") for prefix in prefixes]))
 
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, sorted."""
-        names = self._channel.call("ZRANGE", self._agents_key(run_id), 0, -1)
+        names = self.channel.call("ZRANGE", self.key_space.agents(run_id), 0, -1)
         return sorted(readable_ids(names))
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
-        return sorted(readable_ids(self._channel.call("SMEMBERS", self._runs_key)))
+        return sorted(readable_ids(self.channel.call("SMEMBERS", self.key_space.runs)))
 
     def stored_bytes(self) -> int:
         """How many bytes the server uses for all entries here, estimated from a sample."""
         prefixes = [
-            agent_prefix(self._namespace, run_id, agent_id)
+            self.key_space.prefix(run_id, agent_id)
             for run_id in self.runs()
             for agent_id in self.agents(run_id)
         ]
-        return stored_bytes(self._channel, prefixes)
+        return stored_bytes(self.channel, prefixes)
 
     # -- keys and calls -----------------------------------------------------------------------
 
-    @property
-    def _runs_key(self) -> str:
-        return f"{self._namespace}:runs"
+    def _writing_keys(self, agent: Agent) -> list[str]:
+        return [*self.key_space.of(agent), self._declared.key]
 
-    @property
-    def _moving_key(self) -> str:
-        return f"{self._namespace}:moving"
-
-    @staticmethod
-    def _token(at: float) -> str:
-        """Name a move by when it began, so that names sort by time."""
-        return f"{int(at * 1000):014x}-{uuid.uuid4().hex}"
-
-    def _agents_key(self, run_id: str) -> str:
-        return f"{self._namespace}:agents:{encode_id(run_id)}"
-
-    def _keys(self, agent: _Agent) -> list[str]:
-        return [
-            agent_prefix(self._namespace, agent.run_id, agent.agent_id),
-            self._agents_key(agent.run_id),
-            self._runs_key,
-        ]
-
-    def _writing_keys(self, agent: _Agent) -> list[str]:
-        return [*self._keys(agent), self._declared.key]
-
-    def _writer(self, agent: _Agent) -> list[Value]:
+    def _writer(self, agent: Agent) -> list[Value]:
         return [*self._who(agent), self._declared.known]
 
-    def _who(self, agent: _Agent) -> list[Value]:
+    def _who(self, agent: Agent) -> list[Value]:
         return [encode_id(agent.agent_id), encode_id(agent.run_id), repr(self._clock())]
 
     def _all_values(self, entries: Sequence[MemoryEntry]) -> list[list[Value]]:
@@ -605,20 +536,18 @@ class RedisRepository(MemoryRepository):
         calls = []
         for agent, places in groups:
             wanted = _flat((keys[place].memory_id, *expected[place]) for place in places)
-            calls.append((self._keys(agent), [*self._who(agent), *wanted]))
-        return self._scattered(groups, self._channel.run(scripts.REMOVE, calls))
+            calls.append((self.key_space.of(agent), [*self._who(agent), *wanted]))
+        return self._scattered(groups, self.channel.run(scripts.REMOVE, calls))
 
     def _load(self, names: Iterable[str]) -> list[MemoryEntry]:
         return self._entries(self._stored(names))
 
     def _names(self, keys: Iterable[EntryKey]) -> list[str]:
-        return [
-            agent_prefix(self._namespace, key.run_id, key.agent_id) + key.memory_id for key in keys
-        ]
+        return [self.key_space.prefix(key.run_id, key.agent_id) + key.memory_id for key in keys]
 
     def _stored(self, names: Iterable[str]) -> list[Sequence[bytes | None]]:
         """The values of ``STORED`` of each, none of one that is not there."""
-        return self._channel.call_all(_reading("", names))
+        return self.channel.call_all(_reading("", names))
 
     def _entries(self, replies: Iterable[Sequence[bytes | None]]) -> list[MemoryEntry]:
         there = [values for values in replies if any(values)]
@@ -639,7 +568,7 @@ class RedisRepository(MemoryRepository):
 
     @staticmethod
     def _scattered(
-        groups: Sequence[tuple[_Agent, Sequence[int]]], replies: Sequence[Sequence[int]]
+        groups: Sequence[tuple[Agent, Sequence[int]]], replies: Sequence[Sequence[int]]
     ) -> list[int]:
         """Put the answers of script calls back in the order the entries were given."""
         outcome = [0] * sum(len(places) for _, places in groups)
@@ -663,11 +592,11 @@ class ImRepository(RedisRepository):
     tier = Tier.IM
 
 
-def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[_Agent, Sequence[int]]]:
+def _batches(keys: Sequence[EntryKey]) -> Iterator[tuple[Agent, Sequence[int]]]:
     """The places of the keys, by agent, at most ``_BATCH`` at a time."""
-    by_agent: dict[_Agent, list[int]] = {}
+    by_agent: dict[Agent, list[int]] = {}
     for place, key in enumerate(keys):
-        by_agent.setdefault(_Agent(key.run_id, key.agent_id), []).append(place)
+        by_agent.setdefault(Agent(key.run_id, key.agent_id), []).append(place)
     for agent, places in by_agent.items():
         for first in range(0, len(places), _BATCH):
             yield agent, places[first : first + _BATCH]
@@ -685,15 +614,6 @@ def _vector_values(entry: MemoryEntry) -> list[Value]:
 def _version(stored: bytes | None) -> int | None:
     """The version that an entry names; None of none, and of one that is damaged."""
     return int(stored) if stored is not None and stored.isdigit() and len(stored) < 20 else None
-
-
-def _open_move(token: bytes, agents: bytes) -> OpenMove | None:
-    """The move that a note tells of; None of one that is damaged, which nothing is settled by."""
-    try:
-        owners = tuple((str(run), str(agent)) for run, agent in json.loads(agents))
-        return OpenMove(token.decode(), owners)
-    except (ValueError, TypeError, RecursionError):
-        return None
 
 
 def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:

@@ -24,9 +24,7 @@ from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.contract import (
-    Added,
     Codec,
-    Gone,
     LongTermMemory,
     Vectors,
     answering,
@@ -34,6 +32,7 @@ from agent_memory.repositories.contract import (
     run_of,
 )
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import many as sql_many
 from agent_memory.repositories.sql.names import KnownNames

@@ -28,7 +28,9 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import bounds_of_row, code_embedding
 from agent_memory.models.ltm_vectors import decode_vector
-from agent_memory.repositories.contract import Added, same_vector
+from agent_memory.repositories.contract import same_vector
+from agent_memory.repositories.moves import CLOCK_SKEW
+from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.names import KnownNames, Names
 from agent_memory.repositories.sql.statements import (
     IN_LIST,
@@ -43,8 +45,6 @@ from agent_memory.repositories.sql.statements import (
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 Age = tuple[int, int]
-
-_AHEAD = 600.0  # seconds: more than a lease of forgetting, and more than honest clocks differ
 
 
 class Row(NamedTuple):
@@ -319,7 +319,7 @@ class UnitOfWork:
 
         Else what is stored under them later would be refused until the clock gets there again.
         """
-        ahead = [mark for mark, at in forgotten.items() if at is not None and at > now + _AHEAD]
+        ahead = [mark for mark, at in forgotten.items() if at is not None and at > now + CLOCK_SKEW]
         self._set_released(ahead, now)
         return forgotten | dict.fromkeys(ahead, now)
 
@@ -389,7 +389,7 @@ def _refused(released_at: float | None, read_at: float, now: float) -> Added | N
     if released_at is None:
         return Added.FORGOTTEN
     # Read under a clock which was set back since: nobody can tell whether that was before.
-    untold = now + _AHEAD < read_at < inf
+    untold = now + CLOCK_SKEW < read_at < inf
     return Added.STALE if untold or read_at <= released_at else None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from agent_memory.errors import CommandRefused
 from agent_memory.models.redis import agent_prefix
+from agent_memory.repositories.moves import CLOCK_SKEW, MOVE_SECONDS, begun_at
 from agent_memory.repositories.redis.inspection import Owner, TierInspection
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.system.checking.job import Job
@@ -20,8 +21,6 @@ _REPAIR = "agent-memory check --repair"
 _LOOKS = 3  # how often what looks wrong is looked at again
 _PAUSE = 1.0  # seconds between looks: an entry on its way stands in two tiers for milliseconds
 _AT_ONCE = 2_000  # suspects that are looked at again together
-_BROKEN_AFTER = 300.0  # seconds after which a move that was not finished never will be
-_AHEAD = 600.0  # seconds: more than honest clocks differ
 
 
 class _Twice(NamedTuple):
@@ -170,7 +169,7 @@ class CrossTierChecks:
     def look_at_tombstones(self) -> None:
         """Look for forgotten keys that are to be released at a time that is far ahead."""
         now = self._job.resources.clock()
-        closed = self._below.closed_ahead(now + _AHEAD)
+        closed = self._below.closed_ahead(now + CLOCK_SKEW)
         for run_id, memory_id in closed:
             if self._job.repair:
                 self._job.resources.ltm.release([EntryKey(run_id, "", memory_id)], now)
@@ -199,12 +198,12 @@ class CrossTierChecks:
                 )
 
     def _broken(self, inspection: TierInspection) -> list[str]:
-        begun = self._job.resources.clock() - _BROKEN_AFTER
+        begun = self._job.resources.clock() - MOVE_SECONDS
         notes = self._notes(inspection)
         return [
             token
             for token, note in notes.items()
-            if _is_note(token, note) and int(token.partition("-")[0], 16) / 1000 < begun
+            if _is_note(token, note) and begun_at(token) < begun
         ]
 
     def _drop_unreadable_notes(self, inspection: TierInspection) -> None:
@@ -226,7 +225,7 @@ class CrossTierChecks:
 
 def _is_note(token: str, note: bytes) -> bool:
     try:
-        int(token.partition("-")[0], 16)
+        begun_at(token)
         return all(len(agent) == 2 for agent in json.loads(note))
     except (ValueError, TypeError):
         return False

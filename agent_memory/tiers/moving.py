@@ -1,0 +1,140 @@
+"""The move protocol: entries go from one tier to the next, and none is lost or doubled.
+
+Where both tiers share a transaction, the store moves an entry in one step. Elsewhere:
+
+1. **Note** in the source whose entries are on the move; the note outlives a crash.
+2. **Write** the copies to the destination, which acknowledges them. Long-term memory refuses
+   what was forgotten, in the transaction of its insert.
+3. **Remove** from the source what was copied, if its revision and retrieval count are still
+   those of the copy. What changed stays, and is copied again by the next move.
+4. **Withdraw** the copies of what stays because it changed: the source is right.
+5. Take the note away.
+
+So at every moment an entry is in at least one of the two. A crash between two steps leaves it in
+both with a note, and ``settle`` takes up from step 3. Readers look from the top down, and give
+the upper copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.values.entry import MemoryEntry
+
+T = TypeVar("T")
+
+
+def move(
+    source: MemoryRepository,
+    destination: MemoryRepository,
+    copies: Sequence[MemoryEntry],
+    read_at: float = -math.inf,
+) -> list[Gone]:
+    """Move entries to another tier: write there, have it acknowledged, then remove here.
+
+    Whatever happens in between, each entry is in at least one of the two. One that a crash left
+    in both is moved by the same call, made again.
+
+    Args:
+        source: The tier they leave.
+        destination: The tier they go to.
+        copies: What shall stand there: as read from the source, in the destination's level.
+        read_at: When reading them began, in seconds since 1970: a copy that is older than the
+            forgetting of its key is not stored.
+
+    Returns:
+        For each, whether it is gone from the source, and by this call: of several that move the
+        same entry at once one has removed it, and to the others it was absent.
+
+    Raises:
+        StoreUnavailable: A store did not answer; any part may have moved. ``settle`` ends it.
+    """
+    if not copies:
+        return []
+    gone = source.move_within(destination, copies)
+    if gone is None:
+        with source.moves.noted({copy.key[:2] for copy in copies}):
+            gone = _copy_and_remove(source, destination, copies, read_at)
+            withdraw(source, destination, _staying(copies, gone))
+    return gone
+
+
+def withdraw(
+    source: MemoryRepository, destination: MemoryRepository, copies: Sequence[MemoryEntry]
+) -> None:
+    """Remove copies from the destination whose entries were changed in the source since.
+
+    Such an entry need not move again soon: it may be pinned now.
+
+    Args:
+        source: The tier they were copied from.
+        destination: The tier they were copied to.
+        copies: As they stand there; what is newer there stays.
+    """
+    if not copies:
+        return
+    # A change in the source cannot have been undone: what is older below is nobody's only copy.
+    revisions = {
+        entry.key: entry.revision for entry in source.get_readable([copy.key for copy in copies])
+    }
+    destination.remove_copied(
+        [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]
+    )
+
+
+def settle(source: MemoryRepository, destination: MemoryRepository, at_once: int) -> int:
+    """Finish the moves that a crash cut short, so that each entry is in one tier only.
+
+    Args:
+        source: The tier that entries were leaving.
+        destination: The tier they were going to.
+        at_once: How many entries are looked at together.
+
+    Returns:
+        How many have moved by this: also of a move that was only slow, whose mover then does
+        not count them.
+    """
+    moves, moved = source.moves.open(), 0
+    # Once each: an outage may have left an agent in many of them.
+    for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
+        for keys in batches(source.keys(run_id, agent_id), at_once):
+            copied = destination.get_readable(keys)
+            if copied:
+                # Only what stands in the source as it was copied is removed; else the copy is.
+                gone = source.remove_copied(copied)
+                moved += gone.count(Gone.REMOVED)
+                withdraw(source, destination, _staying(copied, gone))
+    for open_move in moves:
+        source.moves.close(open_move)
+    return moved
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in their order, so many at a time."""
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
+        yield batch
+
+
+def _copy_and_remove(
+    source: MemoryRepository,
+    destination: MemoryRepository,
+    copies: Sequence[MemoryEntry],
+    read_at: float,
+) -> list[Gone]:
+    outcome = destination.take_over(copies, read_at)
+    # What was refused as stale has been removed from the source by whoever forgot it; what
+    # stands there under its key now was stored after that, and stays.
+    taken = [copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE]
+    gone = iter(source.remove_copied(taken))
+    return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
+
+
+def _staying(copies: Sequence[MemoryEntry], gone: Sequence[Gone]) -> list[MemoryEntry]:
+    """The copies whose entries changed in the source, and stay there."""
+    return [copy for copy, left in zip(copies, gone, strict=True) if not left]
