@@ -25,6 +25,7 @@ from agent_memory.errors import (
 )
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.names import KnownNames
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.statements import entries_answering
 from agent_memory.testing import a_memory_id, an_entry
@@ -137,10 +138,11 @@ def test_names_deleted_by_another_process_are_added_anew(
     assert _beneath(path, "PRAGMA foreign_key_check") == []
 
 
-def test_a_hundred_thousand_names_do_not_stay_in_memory(repository: LtmRepository) -> None:
-    repository._known.learn({("run", str(number)): number for number in range(100_000)})
-    repository._known.learn({("run", "last"): 1})
-    assert repository._known.of([("run", "0"), ("run", "last")]) == {("run", "last"): 1}
+def test_a_hundred_thousand_names_do_not_stay_in_memory() -> None:
+    known = KnownNames()
+    known.learn({("run", str(number)): number for number in range(100_000)})
+    known.learn({("run", "last"): 1})
+    assert known.of([("run", "0"), ("run", "last")]) == {("run", "last"): 1}
 
 
 def test_a_failure_within_a_batch_stores_nothing_of_it(

@@ -1,17 +1,18 @@
 """Declared attributes in SQL: which they are, their indexes, and the conditions on them.
 
 Every entry has the values of the declared paths in its column ``attributes``, a JSON object.
-Whoever stores reads in the same transaction which paths are declared, so that one who declares
-more does not have to be known to the others. What was stored before a declaration is completed in
-batches; only then do queries use the column. In SQLite each path has an index on the expression
-that reads it; elsewhere, and for a path that JSON cannot quote, the repository looks at contents.
+Every transaction that stores reads which paths are declared, so that processes need not know of
+each other's declarations. Entries that were stored before a declaration are completed in batches;
+only then do queries use the column. In SQLite each path has an index on the expression that reads
+it. On other databases, and for a path that JSON cannot quote, the repository looks at contents.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -26,15 +27,103 @@ from sqlalchemy import (
     update,
 )
 
+from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
+from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.statements import table_of
-from agent_memory.values.attributes import Condition
+from agent_memory.repositories.sql.work import UnitOfWork
+from agent_memory.repositories.sql.writing import Writer
+from agent_memory.values.attributes import Condition, declared_attributes
 
 BATCH = 1_000
 """How many entries are completed in one transaction."""
 
 _EXACT = 2**53  # up to here an int is a double
 _MARGIN = 1e-12  # SQLite may read a JSON number off by its last place
+
+
+class DeclaredAttributes:
+    """The declared attributes of the tables, as far as this process knows them.
+
+    Args:
+        models: The models of the tables.
+        wanted: The paths that this process declares.
+    """
+
+    def __init__(self, models: LtmModels, wanted: Sequence[str]) -> None:
+        self._models = models
+        self._wanted = tuple(wanted)
+        self._paths = self._wanted
+
+    def of(self, contents: Mapping[str, Any]) -> dict[str, Any]:
+        """The declared attributes of some contents, by path."""
+        return declared_attributes(contents, self._paths)
+
+    def completed(self, connection: Connection, rows: Sequence[EntryRow]) -> Sequence[EntryRow]:
+        """The rows with every attribute that is declared in the connection's transaction."""
+        paths = tuple(declared(connection, self._models))
+        if set(paths) <= set(self._paths):
+            return rows
+        # Another process has declared more since.
+        self._learn(paths)
+        return [
+            row._replace(values=row.values | {"attributes": self.of(row.entry.contents) or None})
+            for row in rows
+        ]
+
+    def declare(self, writer: Writer, contents_of: Callable[[Any], Mapping[str, Any]]) -> None:
+        """Declare the paths of this process, and complete the column of what is stored.
+
+        Args:
+            writer: Writes to the tables.
+            contents_of: Decodes the contents of a row.
+        """
+        found, lacking = self._look(writer)
+        if lacking:
+            writer.run(lambda work: declare(work.connection, self._models, self._wanted))
+            found, _ = self._look(writer)
+        self._learn(found)
+        if not all(found.values()):
+            self._complete_all(writer, contents_of)
+
+    def _learn(self, paths: Iterable[str]) -> None:
+        self._paths = tuple(dict.fromkeys([*self._wanted, *paths]))
+
+    def _look(self, writer: Writer) -> tuple[dict[str, bool], bool]:
+        """The declared paths, and whether a declaration or an index is missing."""
+        with writer.transactions.reading() as connection:
+            found = declared(connection, self._models)
+            bare = without_index(connection, self._models, found)
+        return found, bool(bare or set(self._wanted) - found.keys())
+
+    def _complete_all(
+        self, writer: Writer, contents_of: Callable[[Any], Mapping[str, Any]]
+    ) -> None:
+        paths = self._paths
+        last: int | None = 0
+        while last is not None:
+            last = writer.run(partial(self._complete_batch, contents_of, paths, last))
+        writer.run(lambda work: set_complete(work.connection, self._models, paths))
+
+    def _complete_batch(
+        self,
+        contents_of: Callable[[Any], Mapping[str, Any]],
+        paths: Sequence[str],
+        after: int,
+        work: UnitOfWork,
+    ) -> int | None:
+        """Complete a batch of rows; returns the last of them, None if there was none."""
+        rows = rows_after(work.connection, self._models, after)
+        changes = {}
+        for found in rows:
+            try:
+                attributes = declared_attributes(contents_of(found), paths)
+            except EncodingError:
+                continue  # it answers no query, and says so when it is read
+            if attributes != (found.attributes or {}):
+                changes[found.id] = attributes
+        set_attributes(work.connection, self._models, changes)
+        return rows[-1].id if rows else None
 
 
 def declared(connection: Connection, models: LtmModels) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""What long-term memory is asked about many agents at once, as statements."""
+"""Counts the entries of many agents in one statement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_columns import PINNED
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, run_ref_of, table_of
 
@@ -36,7 +35,7 @@ def _numbers(
         .limit(1)
         .scalar_subquery()
     )
-    is_pinned = entries.c.embedding_coding >= PINNED
+    is_pinned = models.LtmEntry.pinned
 
     def least(column: ColumnElement[Any]) -> ColumnElement[Any]:
         of_the_others = func.min(case((is_pinned, None), else_=column))

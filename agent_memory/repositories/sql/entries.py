@@ -1,0 +1,107 @@
+"""Entries to rows of long-term memory and back, with their contents coded and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
+from agent_memory.repositories.contract import Codec
+from agent_memory.repositories.sql.statements import entries_at, ids_by_run
+from agent_memory.values.coded import is_coded
+from agent_memory.values.entry import EntryKey, MemoryEntry
+
+
+class EntryRow(NamedTuple):
+    """An entry, and the values of its row without the references."""
+
+    entry: MemoryEntry
+    values: dict[str, Any]
+
+
+class RowMapper:
+    """Turns entries into rows and rows into entries.
+
+    Args:
+        models: The models of the tables.
+        codec: Codes contents.
+        attributes_of: Gives the declared attributes of an entry's contents.
+        max_entry_bytes: Refuse contents whose code needs more bytes; None: any size is stored.
+    """
+
+    def __init__(
+        self,
+        models: LtmModels,
+        codec: Codec,
+        attributes_of: Callable[[Mapping[str, Any]], dict[str, Any]],
+        max_entry_bytes: int | None = None,
+    ) -> None:
+        self._models = models
+        self._codec = codec
+        self._attributes_of = attributes_of
+        self._max_entry_bytes = max_entry_bytes
+
+    def to_rows(self, entries: Sequence[MemoryEntry]) -> list[EntryRow]:
+        """The rows of some entries. Whatever can be refused is refused here.
+
+        Raises:
+            InvalidEntry: An entry cannot be stored.
+        """
+        coded = self._codec.encode_many(entries)
+        return [self.to_row(*pair) for pair in zip(entries, coded, strict=True)]
+
+    def to_row(self, entry: MemoryEntry, contents: bytes) -> EntryRow:
+        """The row of an entry whose contents are coded.
+
+        Raises:
+            InvalidEntry: The contents are too large, or a number does not fit its column.
+        """
+        if self._max_entry_bytes is not None and len(contents) > self._max_entry_bytes:
+            raise InvalidEntry(
+                f"contents: {len(contents)} bytes exceed max_entry_bytes={self._max_entry_bytes}; "
+                "store less, or raise the limit in MemoryConfig"
+            )
+        return EntryRow(entry, entry_to_row(entry, contents, self._attributes_of(entry.contents)))
+
+    def read(self, connection: Connection, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Those of the entries that are stored, in the order of the keys."""
+        rows = {
+            EntryKey(row.run_id, row.agent_id, row.memory_id): row
+            for run_id, memory_ids in ids_by_run(set(keys))
+            for row in connection.execute(entries_at(self._models, run_id, memory_ids))
+        }
+        return self.to_entries(rows[key] for key in keys if key in rows)
+
+    def to_entries(self, rows: Iterable[Any]) -> list[MemoryEntry]:
+        """The entries of some rows; see ``to_entry``."""
+        return [self.to_entry(row) for row in rows]
+
+    def to_entry(self, row: Any) -> MemoryEntry:
+        """The entry of a row.
+
+        Raises:
+            EncodingError: The row is damaged; names the entry.
+        """
+        try:
+            contents = self.contents_of(row)
+        except EncodingError as error:
+            raise EncodingError(
+                f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
+            ) from error
+        return row_to_entry(row, contents)
+
+    def contents_of(self, row: Any) -> dict[str, Any]:
+        """The contents of a row, which may have been coded beside its vector.
+
+        Raises:
+            EncodingError: They are damaged.
+        """
+        # SQLite keeps a value of any type in any column.
+        if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
+            raise EncodingError("contents or step are of another type than was stored")
+        vector = vector_of(row) if is_coded(row.contents) else None
+        return self._codec.decode(row.contents, row.step_number, vector)

@@ -1,0 +1,75 @@
+"""Commits pieces of work on long-term memory, again where another writer came in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.exc import IntegrityError
+
+from agent_memory.errors import EntryConflict
+from agent_memory.models.ltm import LtmModels
+from agent_memory.repositories.sql.names import KnownNames
+from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.repositories.sql.work import UnitOfWork
+
+_ATTEMPTS = 3
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Begins units of work. Threads may share one.
+
+    Args:
+        transactions: The database.
+        models: The models of the tables.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    def __init__(
+        self, transactions: Transactions, models: LtmModels, clock: Callable[[], float]
+    ) -> None:
+        self.transactions = transactions
+        self.known = KnownNames()
+        self._models = models
+        self._clock = clock
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        """Begin a transaction; leaving the block without ``commit()`` undoes it.
+
+        Raises:
+            StoreReadOnly: The store was opened read-only.
+        """
+        with self.transactions.writing() as connection:
+            yield UnitOfWork(connection, self._models, self.known, self._clock)
+
+    def run(self, work_on: Callable[[UnitOfWork], T]) -> T:
+        """Do a piece of work and commit it; begin again if another process interfered.
+
+        Args:
+            work_on: The work. It may be called several times, each time in a new transaction.
+
+        Raises:
+            EntryConflict: Other writers interfered each time.
+            StoreReadOnly: The store was opened read-only.
+            StoreUnavailable: The database does not answer.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._run_once(work_on)
+            except EntryConflict as conflict:
+                # Two writers added the same key or name (PostgreSQL), or a name that was known
+                # here has been deleted by someone else.
+                if not isinstance(conflict.__cause__, IntegrityError):
+                    raise
+                self.known.clear()
+        return self._run_once(work_on)
+
+    def _run_once(self, work_on: Callable[[UnitOfWork], T]) -> T:
+        with self.begin() as work:
+            done = work_on(work)
+            work.commit()
+        return done
