@@ -1,9 +1,14 @@
-"""Keeps old names of attributes working, with a warning that names the new one."""
+"""Keeps old names of attributes and arguments working, with a warning that names the new one."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class OldName:
@@ -32,3 +37,28 @@ class OldName:
             stacklevel=2,
         )
         return getattr(instance, self._new)
+
+
+def renamed_argument(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let callers give an argument by its old name as well, which warns.
+
+    Args:
+        old: The keyword that callers may still use.
+        new: The name of the parameter today.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            if old in kwargs and new not in kwargs:
+                warnings.warn(
+                    f"{function.__qualname__}({old}=) is deprecated; use {new}=",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate

@@ -53,12 +53,12 @@ class EncoderVersions:
     """The registered versions of the encoder; the ``VersionSource`` of a registry.
 
     Args:
-        engine: From ``connections.open_engine``, over a schema that is up to date.
+        sql_engine: From ``connections.sql.open_engine``, over a schema that is up to date.
         table_prefix: What the tables' names begin with.
     """
 
-    def __init__(self, engine: Engine, table_prefix: str = DEFAULT_PREFIX) -> None:
-        self._transactions = Transactions(engine)
+    def __init__(self, sql_engine: Engine, table_prefix: str = DEFAULT_PREFIX) -> None:
+        self._transactions = Transactions(sql_engine)
         model = ltm_models(table_prefix).EncoderVersion
         self._table = table_of(model)
         self._unregistered = model.UNREGISTERED

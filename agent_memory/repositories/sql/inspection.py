@@ -137,18 +137,18 @@ class LongTermInspection:
     """What stands in the tables of long-term memory.
 
     Args:
-        engine: From ``connections.open_engine``.
+        sql_engine: From ``connections.sql.open_engine``.
         models: The models of the tables.
     """
 
-    def __init__(self, engine: Engine, models: LtmModels) -> None:
-        self._engine = engine
+    def __init__(self, sql_engine: Engine, models: LtmModels) -> None:
+        self._sql_engine = sql_engine
         self.models = models
-        self.transactions = Transactions(engine)
+        self.transactions = Transactions(sql_engine)
 
     def complaints(self) -> list[str]:
         """What the database says of its own file; nothing where it keeps that to itself."""
-        if self._engine.dialect.name != "sqlite":
+        if self._sql_engine.dialect.name != "sqlite":
             return []
         with self.transactions.reading() as connection:
             told = connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST_TOLD})").scalars()
@@ -156,7 +156,7 @@ class LongTermInspection:
 
     def dangling(self) -> list[tuple[str, int | None, str]]:
         """Rows that refer to what is not there: table, row, and the table they refer to."""
-        if self._engine.dialect.name != "sqlite":
+        if self._sql_engine.dialect.name != "sqlite":
             return []  # other databases never let go of what is referred to
         with self.transactions.reading() as connection:
             rows = connection.exec_driver_sql("PRAGMA foreign_key_check").all()

@@ -22,6 +22,7 @@ from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import UnitOfWork, age_of
 from agent_memory.repositories.sql.writing import Writer
 from agent_memory.values.coded import CodedContents, is_coded
+from agent_memory.values.deprecation import renamed_argument
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.identity import checked_memory_id, checked_run_id
 from agent_memory.values.query import Query
@@ -43,6 +44,7 @@ class LtmRepository(LtmReads):
         clock: Gives the time in seconds since 1970.
     """
 
+    @renamed_argument("engine", "sql_engine")
     def __init__(
         self,
         sql_engine: Engine,

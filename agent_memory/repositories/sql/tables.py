@@ -25,13 +25,13 @@ class LongTermTables:
     """The tables beside that of entries, as rows of plain values in which names stand for ids.
 
     Args:
-        engine: From ``connections.open_engine``.
+        sql_engine: From ``connections.sql.open_engine``.
         models: The models of the tables.
     """
 
-    def __init__(self, engine: Engine, models: LtmModels) -> None:
+    def __init__(self, sql_engine: Engine, models: LtmModels) -> None:
         self._models = models
-        self._transactions = Transactions(engine)
+        self._transactions = Transactions(sql_engine)
 
     @contextmanager
     def at_one_moment(self) -> Iterator[Connection]:

@@ -21,13 +21,13 @@ class Transactions:
     """Opens transactions on a database. Threads may share one, and both sides of a fork.
 
     Args:
-        engine: From ``connections.open_engine``.
+        sql_engine: From ``connections.sql.open_engine``.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writing = writing(engine)
-        self.place = place_of(engine)
+    def __init__(self, sql_engine: Engine) -> None:
+        self._sql_engine = sql_engine
+        self._writing = writing(sql_engine)
+        self.place = place_of(sql_engine)
 
     def reading(self) -> AbstractContextManager[Connection]:
         """A connection to read on.
@@ -35,7 +35,7 @@ class Transactions:
         Raises:
             StoreUnavailable: The database does not answer.
         """
-        return self._open(self._engine)
+        return self._open(self._sql_engine)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -55,10 +55,14 @@ class Transactions:
         Raises:
             StoreReadOnly: It was opened read-only.
         """
-        if is_read_only(self._engine):
+        if is_read_only(self._sql_engine):
             raise StoreReadOnly(f"{self.place} was opened read-only: open it without read_only")
 
     @contextmanager
-    def _open(self, engine: Engine) -> Iterator[Connection]:
-        with translating_sql_errors(self.place), not_forking(engine), engine.connect() as opened:
-            yield opened
+    def _open(self, sql_engine: Engine) -> Iterator[Connection]:
+        with (
+            translating_sql_errors(self.place),
+            not_forking(sql_engine),
+            sql_engine.connect() as connection,
+        ):
+            yield connection
