@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from agent_memory.config import DEFAULT_DB_PATH, MemoryConfig, RedisSTMConfig, names_a_server
 from agent_memory.values.urls import (
@@ -70,6 +71,40 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
     if not ltm_url:
         ltm_url = _sqlite_url(engine, path, config.ltm_config.db_path)
     return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)
+
+
+def file_beside(where: Deployment, purpose: str) -> Path | None:
+    """A file that belongs to a memory on this machine.
+
+    It lies beside long-term memory, where that is a SQLite file, else in the memory's folder.
+
+    Args:
+        where: Where the memory lives.
+        purpose: What its name ends in.
+
+    Returns:
+        None where there is none: what it would outlast is in a process.
+    """
+    in_file, file = database_file(where.ltm_url)
+    if where.engine == "fake" or (in_file and file is None):
+        return None
+    beside = where.path / "agent_memory.db" if where.engine == "embedded" or not file else file
+    return beside.with_name(f"{beside.name}-{purpose}")
+
+
+def database_file(ltm_url: str) -> tuple[bool, Path | None]:
+    """Whether long-term memory is SQLite's, and its file; no file: it is in the process.
+
+    Args:
+        ltm_url: SQLAlchemy URL of long-term memory.
+    """
+    scheme, _, rest = ltm_url.partition("://")
+    if not scheme.startswith("sqlite"):
+        return False, None
+    name, _, options = rest.removeprefix("/").partition("?")
+    if not name or ":memory:" in name or "mode=memory" in options:
+        return True, None
+    return True, Path(unquote(name.removeprefix("file:"))).absolute()
 
 
 def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from agent_memory.embeddings.autoencoder import StateAutoencoder
 from agent_memory.embeddings.early_stopping import EarlyStopping
-from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.weights import Weights
 from agent_memory.errors import InvalidEntry
+from agent_memory.values.progress import EpochProgress
 
 LEVELS = ("stm", "im", "ltm")
 
@@ -43,7 +44,7 @@ def fit_autoencoder(
     rows: NDArray[Any],
     start: Weights,
     plan: Plan,
-    progress: Progress | None = None,
+    progress: EpochProgress | None = None,
 ) -> tuple[Weights, dict[str, list[float]]]:
     """Train a network on rows.
 
@@ -92,7 +93,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _fit(
-    model: StateAutoencoder, x: Tensor, plan: Plan, progress: Progress | None
+    model: StateAutoencoder, x: Tensor, plan: Plan, progress: EpochProgress | None
 ) -> dict[str, list[float]]:
     random = torch.Generator().manual_seed(plan.seed + 1)
     held, watched = _watched(x)

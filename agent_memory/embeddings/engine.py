@@ -7,12 +7,13 @@ from pathlib import Path
 
 from agent_memory.embeddings import artifact, framing
 from agent_memory.embeddings.encoder import Encoder, FittedEncoder, Reconstruction
-from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import TrainingReport, train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
 from agent_memory.values.file_names import checked_path
+from agent_memory.values.progress import EpochProgress
 
 LOSSES = ("loss", "stm_loss", "im_loss", "ltm_loss")
 
@@ -89,7 +90,7 @@ class AutoencoderEmbeddingEngine:
         epochs: int = 100,
         batch_size: int = 32,
         learning_rate: float = 0.001,
-        progress: Progress | None = None,
+        progress: EpochProgress | None = None,
     ) -> dict[str, list[float]]:
         """Train on states, in the order of time, and encode by what came of it from now on.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent_memory.config import AutoencoderConfig
@@ -11,9 +10,6 @@ from agent_memory.embeddings.resting import VectorDtype
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError
 from agent_memory.values.quoting import quoted
-
-Progress = Callable[[int, int, dict[str, float]], object]
-"""Called after each epoch with its number from 1, how many there are, and its losses."""
 
 
 @dataclass(frozen=True, slots=True)

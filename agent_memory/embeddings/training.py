@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.features import Value, flatten
 from agent_memory.embeddings.held_out import FEWEST, Bench, Measured, field_errors
-from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.resting import VectorDtype
 from agent_memory.embeddings.schema_fitting import fit_schema_of
 from agent_memory.embeddings.weights import Weights, principal_weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.values.progress import EpochProgress
 
 LIFT = 2.0
 """The constant before each row, in root mean square lengths of the fitted rows."""
@@ -98,7 +99,7 @@ class Training:
 
 
 def train(
-    states: Iterable[object], plan: Plan | None = None, progress: Progress | None = None
+    states: Iterable[object], plan: Plan | None = None, progress: EpochProgress | None = None
 ) -> Training:
     """Fit an encoder.
 
@@ -177,7 +178,7 @@ def _evenly(flats: list[dict[str, Value]]) -> list[dict[str, Value]]:
 
 
 def _learned(
-    rows: NDArray[np.float64], pca: Weights, plan: Plan, progress: Progress | None
+    rows: NDArray[np.float64], pca: Weights, plan: Plan, progress: EpochProgress | None
 ) -> tuple[Weights, dict[str, list[float]]]:
     # torch takes 3 s to import, which only a training is worth, and may not be installed.
     try:

@@ -31,7 +31,6 @@ from agent_memory.system.agent_stores import whole_config
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.restoring import RestoreReceipt, restore
 from agent_memory.system.backups.saving import BackupReceipt, save
-from agent_memory.system.checking.job import Progress
 from agent_memory.system.checking.whole import check
 from agent_memory.system.erasure import Erasure, ForgettingReceipt
 from agent_memory.system.learning.versions import Encoders, TrainedEncoder
@@ -47,6 +46,7 @@ from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.forking import after_fork
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query
 from agent_memory.values.status import MemoryStatus
 

@@ -5,12 +5,6 @@ failed, entries go to the spool (``spool``) at once, and from time to time a sto
 whether the server is back; one that this package starts itself is started. When it is back, what
 waits is stored, oldest first, a slice with each call, and only then do new entries go straight
 there again.
-
-Replaying must not undo what happened meanwhile. An entry that any tier has already (its first
-store was answered too late) is left where it is. One that was forgotten, or whose agent or run
-was cleared after it was spooled, is dropped: looked for before it is stored and once more after,
-because clearing notes itself in long-term memory before it looks at short-term memory. So either
-the clearing finds the entry, or the second look finds the clearing.
 """
 
 from __future__ import annotations
@@ -18,22 +12,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker, Pause
 from agent_memory.errors import (
-    CommandRefused,
     EncodingError,
     MemoryStoreError,
     StoreUnavailable,
-    WritesRefused,
 )
-from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, clearing_marks
-from agent_memory.repositories.outcomes import Added
-from agent_memory.tiers.spool import Spool, Waiting, decoded
-from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.repositories.contract import (
+    LongTermMemory,
+    MemoryRepository,
+)
+from agent_memory.tiers.replaying import Left, Replay, is_outage
+from agent_memory.tiers.spool import Spool, decoded
+from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.forking import after_fork
 from agent_memory.values.status import SpoolStatus, StoreStatus
 
@@ -41,19 +35,8 @@ LOOK_EVERY = 5.0
 """How long a server that is away is left alone before it is looked at again, in seconds."""
 LONGEST_PAUSE = 60.0
 """The same at most, for one that keeps whoever looks waiting, in seconds."""
-SLICE = 200
-"""How many entries one call stores of what waits."""
 
 _logger = logging.getLogger("agent_memory")
-
-
-class _Left(Enum):
-    """What is left to replay."""
-
-    NOTHING = 0
-    MORE = 1
-    TO_ANOTHER = 2
-    """Another process is at it."""
 
 
 class Server(Protocol):
@@ -97,8 +80,8 @@ class Intake:
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tiers = tiers
-        self._stm, _, self._ltm = tiers
+        self._stm, _, _ = tiers
+        self._replay = Replay(tiers)
         self._server = server
         self._spool = spool
         self._clock = clock
@@ -131,7 +114,7 @@ class Intake:
             try:
                 self._stm.add(entry)
             except StoreUnavailable as error:
-                if not _is_outage(error):
+                if not is_outage(error):
                     raise
                 self._note_outage(error)
                 self._leave(error, self.pause.ticks() - begun)
@@ -144,7 +127,7 @@ class Intake:
         try:
             self._stm.add(entry)
         except StoreUnavailable as error:
-            if _is_outage(error):
+            if is_outage(error):
                 self._note_outage(error)
             raise
         self.breaker.returned()
@@ -166,10 +149,10 @@ class Intake:
                 self._server.look(at_once=True)
             if self._spool.exists:
                 self._spool.retry()
-            left = _Left.MORE
-            while left is _Left.MORE:
-                left = self._replay_slice(self._spool)
-            if left is _Left.NOTHING:
+            left = Left.MORE
+            while left is Left.MORE:
+                left = self._replay.slice(self._spool)
+            if left is Left.NOTHING:
                 self._settled()
 
     def spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
@@ -259,7 +242,7 @@ class Intake:
         begun = self.pause.ticks()
         try:
             self._server.look()
-            return self._replay_slice(spool) is _Left.NOTHING and self._settled()
+            return self._replay.slice(spool) is Left.NOTHING and self._settled()
         except MemoryStoreError as error:
             # Whatever it is: what waits is safe where it is.
             self._leave(error, self.pause.ticks() - begun)
@@ -283,114 +266,6 @@ class Intake:
             spool.close()
         return True
 
-    # -- replaying ----------------------------------------------------------------------------
-
-    def _replay_slice(self, spool: Spool) -> _Left:
-        """Store the first of what waits."""
-        if not spool.exists:
-            # Nothing was spooled, as when the disk was full: the store that comes is the look.
-            return _Left.NOTHING
-        with spool.replaying() as mine:
-            if not mine:
-                return _Left.TO_ANOTHER
-            batch = spool.waiting(SLICE)
-            readable = self._readable(spool, batch)
-            fresh = self._without(readable, self._stale(readable) | self._present(readable))
-            refused = self._add(spool, fresh)
-            spool.done(readable.keys() - refused)
-        return _Left.MORE if len(batch) == SLICE else _Left.NOTHING
-
-    def _readable(
-        self, spool: Spool, batch: Sequence[Waiting]
-    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
-        readable = {}
-        for waiting in batch:
-            try:
-                readable[waiting.number] = waiting, decoded(waiting)
-            except EncodingError as error:
-                self._refuse(spool, waiting.number, error)
-        return readable
-
-    @staticmethod
-    def _without(
-        batch: Mapping[int, tuple[Waiting, MemoryEntry]], numbers: set[int]
-    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
-        return {number: found for number, found in batch.items() if number not in numbers}
-
-    def _add(self, spool: Spool, fresh: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
-        """Store entries; returns the numbers of those that the server will not take."""
-        if not fresh:
-            return set()
-        try:
-            outcome = self._stm.add_many([entry for _, entry in fresh.values()])
-        except MemoryStoreError as error:
-            if _is_outage(error):
-                raise
-            if len(fresh) == 1:
-                self._refuse(spool, next(iter(fresh)), error)
-                return set(fresh)
-            alone = [self._add(spool, {number: found}) for number, found in fresh.items()]
-            return set().union(*alone)
-        stored = {
-            number: found
-            for (number, found), added in zip(fresh.items(), outcome, strict=True)
-            if added is Added.STORED
-        }
-        stale = self._stale(stored)
-        self._stm.remove_many([stored[number][1].key for number in sorted(stale)])
-        return set()
-
-    def _present(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
-        """Those that a tier has; asked from the top down, so that none on its way is missed."""
-        keys = list(dict.fromkeys(entry.key for _, entry in batch.values()))
-        there = {entry.key for tier in self._tiers for entry in tier.get_many(keys)}
-        return {number for number, (_, entry) in batch.items() if entry.key in there}
-
-    def _stale(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
-        """Those that were forgotten, or whose agent or run was cleared after they were spooled."""
-        keys = {entry.key for _, entry in batch.values()}
-        marks = {mark for key in keys for mark in _marks(key)}
-        forgotten = self._ltm.forgotten([*keys, *marks]) if keys else {}
-        return {
-            number
-            for number, (waiting, entry) in batch.items()
-            if _is_forgotten(entry.key, waiting.spooled_at, forgotten)
-            or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)
-        }
-
-    def _refuse(self, spool: Spool, number: int, error: MemoryStoreError) -> None:
-        # Its traceback would add nothing to its message.
-        _logger.error("an entry that waited stays in %s: %s", spool.file, error)
-        spool.refuse(number, str(error))
-
     def _unlock(self) -> None:
         self._turn = threading.RLock()
         self._looking = threading.RLock()
-
-
-def _is_outage(error: MemoryStoreError) -> bool:
-    """Whether every entry would meet this error, and not this one alone."""
-    if isinstance(error, CommandRefused):
-        return isinstance(error, WritesRefused)
-    return isinstance(error, StoreUnavailable)
-
-
-def _marks(key: EntryKey) -> list[EntryKey]:
-    return [*clearing_marks(key.run_id), *clearing_marks(key.run_id, [key.agent_id])]
-
-
-def _is_forgotten(
-    key: EntryKey, spooled_at: float, forgotten: Mapping[EntryKey, float | None]
-) -> bool:
-    if key not in forgotten:
-        return False
-    released_at = forgotten[key]
-    return released_at is None or spooled_at <= released_at
-
-
-def _is_cleared(
-    marks: Iterable[EntryKey], spooled_at: float, forgotten: Mapping[EntryKey, float | None]
-) -> bool:
-    # A mark that was never released is that of a clearing which was killed before it began.
-    times = (forgotten.get(mark) for mark in marks)
-    return any(cleared_at is not None and spooled_at <= cleared_at for cleared_at in times)

@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import msgpack
 
 from agent_memory.config import MemoryConfig
-from agent_memory.connections.deployment import Deployment
+from agent_memory.connections.deployment import Deployment, database_file, file_beside
 from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
 from agent_memory.values.contents import pack, unpack
@@ -305,43 +304,13 @@ def spool_of(config: MemoryConfig, where: Deployment) -> Spool | None:
     file = file_beside(where, "spool")
     if not config.spool_max_bytes or file is None:
         return None
-    in_file, _ = _database_file(where.ltm_url)
+    in_file, _ = database_file(where.ltm_url)
     return Spool(
         file,
         _store_name(config, where, named_by_file=in_file),
         config.spool_max_bytes,
         config.max_entry_bytes,
     )
-
-
-def file_beside(where: Deployment, purpose: str) -> Path | None:
-    """A file that belongs to a memory on this machine.
-
-    It lies beside long-term memory, where that is a SQLite file, else in the memory's folder.
-
-    Args:
-        where: Where the memory lives.
-        purpose: What its name ends in.
-
-    Returns:
-        None where there is none: what it would outlast is in a process.
-    """
-    in_file, file = _database_file(where.ltm_url)
-    if where.engine == "fake" or (in_file and file is None):
-        return None
-    beside = where.path / "agent_memory.db" if where.engine == "embedded" or not file else file
-    return beside.with_name(f"{beside.name}-{purpose}")
-
-
-def _database_file(ltm_url: str) -> tuple[bool, Path | None]:
-    """Whether long-term memory is SQLite's, and its file; no file: it is in the process."""
-    scheme, _, rest = ltm_url.partition("://")
-    if not scheme.startswith("sqlite"):
-        return False, None
-    name, _, options = rest.removeprefix("/").partition("?")
-    if not name or ":memory:" in name or "mode=memory" in options:
-        return True, None
-    return True, Path(unquote(name.removeprefix("file:"))).absolute()
 
 
 def _store_name(config: MemoryConfig, where: Deployment, *, named_by_file: bool) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from agent_memory.connections.circuit_breaker import SHARE, CircuitBreaker
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import StoreUnavailable, WritesRefused
 
 
 class Clock:
@@ -69,3 +69,23 @@ def test_a_wall_clock_that_is_set_back_delays_no_look() -> None:
     clock.now = 0.0
     ticks.now = 5.0
     assert breaker.is_due
+
+
+def test_a_silent_server_is_up_once_it_answers_anything() -> None:
+    breaker, _, _ = a_breaker()
+    breaker.failed(StoreUnavailable("gone"))
+    assert breaker.is_silent
+    breaker.answered()
+    assert not breaker.is_away
+
+
+def test_a_server_that_takes_no_writes_is_away_until_it_takes_one_and_may_be_asked() -> None:
+    breaker, _, _ = a_breaker()
+    assert breaker.refused(WritesRefused("out of memory")) is True
+    breaker.answered()
+    assert breaker.is_away
+    assert not breaker.is_silent
+    assert breaker.is_due
+    assert breaker.reason == "out of memory"
+    breaker.returned()
+    assert breaker.reason == ""

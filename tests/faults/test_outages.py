@@ -37,7 +37,8 @@ from agent_memory.connections.embedded.server import EmbeddedServer, server_bina
 from agent_memory.connections.redis import channel as connecting
 from agent_memory.connections.redis import clients
 from agent_memory.testing.tally import count
-from agent_memory.tiers.intake import LOOK_EVERY, SLICE
+from agent_memory.tiers.intake import LOOK_EVERY
+from agent_memory.tiers.replaying import SLICE
 from agent_memory.tiers.spool import Spool, spool_of
 from tests import engines
 
@@ -802,7 +803,7 @@ def test_what_waited_when_its_key_was_forgotten_does_not_come_back(
     system: AgentMemorySystem,
 ) -> None:
     far = spooled(system, 0, 1)
-    first = system._resources.intake._readable(far, far.waiting(1)).popitem()[1][1]
+    first = system._resources.intake._replay._readable(far, far.waiting(1)).popitem()[1][1]
     system.ltm.forget([first.key], time.time())
     system._resources.intake.replay()
     assert steps_of(system) == [1]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgpack
 
+from agent_memory.connections.deployment import file_beside
 from agent_memory.errors import MemoryNotEmpty, StoreUnavailable
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.contract import MemoryRepository
@@ -20,13 +21,13 @@ from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encoders import ACTIVE
 from agent_memory.repositories.sql.tables import LongTermTables, refuse_conflicts
 from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, entry_of
-from agent_memory.system.backups.saving import PLACES, Progress
+from agent_memory.system.backups.saving import PLACES
 from agent_memory.system.checking.quarantine import Quarantine, SetAside
 from agent_memory.system.checking.validation import Validator
 from agent_memory.system.checking.whole import inspections
 from agent_memory.system.resources import Resources
-from agent_memory.tiers.spool import file_beside
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.progress import Progress
 
 _ORDER = (2, 1, 0, SPOOL)
 # What waited is restored into short-term memory, where it was to go.

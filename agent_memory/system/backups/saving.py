@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import msgpack
 
+from agent_memory.connections.deployment import file_beside
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
@@ -38,12 +39,10 @@ from agent_memory.system.checking.quarantine import Quarantine
 from agent_memory.system.checking.validation import Validator
 from agent_memory.system.checking.whole import inspections
 from agent_memory.system.resources import Resources
-from agent_memory.tiers.spool import decoded, file_beside, spool_of
+from agent_memory.tiers.spool import decoded, spool_of
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
-
-Progress = Callable[[str, int], object]
-"""Called with what is dealt with, and how many of it so far."""
+from agent_memory.values.progress import Progress
 
 PLACES = {SPOOL: "spool", 0: "stm", 1: "im", 2: "ltm"}
 """What the places of entries are called in receipts."""

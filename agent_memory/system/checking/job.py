@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,7 @@ from agent_memory.errors import StoreUnavailable
 from agent_memory.system.checking.quarantine import Quarantine, SetAside
 from agent_memory.system.resources import Resources
 from agent_memory.values.check_report import MOST_FINDINGS, CheckReport, Finding, Kind
-
-Progress = Callable[[str, int], object]
-"""Called with what is looked at, and how many of it were looked at so far."""
+from agent_memory.values.progress import Progress
 
 
 @dataclass

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from agent_memory.connections.deployment import file_beside
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.redis.inspection import TierInspection
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.system.checking.cross_tier import CrossTierChecks
-from agent_memory.system.checking.job import Job, Progress
+from agent_memory.system.checking.job import Job
 from agent_memory.system.checking.long_term import LongTermCheck
 from agent_memory.system.checking.quarantine import Quarantine
 from agent_memory.system.checking.surroundings import (
@@ -19,9 +20,9 @@ from agent_memory.system.checking.tiers import TierCheck
 from agent_memory.system.checking.validation import Validator
 from agent_memory.system.resources import Resources
 from agent_memory.tiers.demotion import demotions
-from agent_memory.tiers.spool import file_beside
 from agent_memory.values.check_report import CheckReport
 from agent_memory.values.entry import Tier
+from agent_memory.values.progress import Progress
 
 
 def check(

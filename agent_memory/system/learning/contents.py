@@ -30,7 +30,7 @@ _MOST_MEASURED = 5_000  # contents
 
 
 @dataclass(frozen=True, slots=True)
-class FieldError:
+class PathError:
     """How exact the numbers of a path came back.
 
     Attributes:
@@ -66,7 +66,7 @@ class ContentsReport:
     level_1_bytes: float
     level_2_bytes: float
     inside: float
-    errors: Mapping[str, FieldError]
+    errors: Mapping[str, PathError]
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON values."""
@@ -156,7 +156,7 @@ def _measured(
         level_2_bytes=_mean_bytes(coded, exact),
         inside=sum(inside) / len(inside) if inside else 1.0,
         errors={
-            path: FieldError(bounds[path], sum(off) / len(off), max(off))
+            path: PathError(bounds[path], sum(off) / len(off), max(off))
             for path, off in sorted(errors.items())
         },
     )

@@ -7,17 +7,15 @@ only those are looked at that name another.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, tell_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.query import Query
-
-Progress = Callable[[int, int], object]
-"""Called with how many entries were dealt with so far, and how many there are."""
 
 _BATCH = 500  # entries encoded and written at once
 _PASSES = 5
@@ -50,7 +48,7 @@ def reencode(
     compression: CompressionEngine,
     version: int,
     runs: Sequence[str],
-    progress: Progress | None = None,
+    progress: EntriesProgress | None = None,
 ) -> Reencoded:
     """Encode the entries of some runs anew that have no vector of a version.
 
@@ -88,7 +86,9 @@ def reencode(
     return Reencoded(done, len(unreadable), left)
 
 
-def recode(tier: LongTermMemory, runs: Sequence[str], progress: Progress | None = None) -> Recoded:
+def recode(
+    tier: LongTermMemory, runs: Sequence[str], progress: EntriesProgress | None = None
+) -> Recoded:
     """Code the contents of long-term memory again, as those that come are coded now.
 
     It may be stopped at any moment and begun again.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agent_memory.compression.fitted.artifact import to_bytes
 from agent_memory.compression.fitted.code import ContentsCode
 from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
-from agent_memory.embeddings.plan import Plan, Progress
+from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import MOST_FITTED, TrainingReport, train
 from agent_memory.errors import (
     ConfigError,
@@ -25,13 +25,13 @@ from agent_memory.repositories.sql.encoders import EncoderRecord
 from agent_memory.system.learning.contents import ContentsReport, fit_contents, tolerances_of
 from agent_memory.system.learning.fidelity import Fidelity, measure
 from agent_memory.system.learning.gathering import agents_of, remembered
-from agent_memory.system.learning.reencoding import Progress as ReencodingProgress
 from agent_memory.system.learning.reencoding import Recoded, Reencoded, recode, reencode
 from agent_memory.system.resources import Resources
 from agent_memory.values.checks import checked_version
 from agent_memory.values.contents import as_contents
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.identity import checked_encoder_name, checked_run_ids
+from agent_memory.values.progress import EntriesProgress, EpochProgress
 from agent_memory.values.quoting import quoted
 
 
@@ -96,7 +96,7 @@ class Encoders:
         name: str | None = None,
         activate: bool = True,
         contents: bool = True,
-        progress: Progress | None = None,
+        progress: EpochProgress | None = None,
     ) -> TrainedEncoder:
         """Fit a version of the encoder, and register the better of the network and PCA.
 
@@ -216,7 +216,7 @@ class Encoders:
         version: int | None = None,
         *,
         runs: Sequence[str] | None = None,
-        progress: ReencodingProgress | None = None,
+        progress: EntriesProgress | None = None,
     ) -> Reencoded:
         """Give entries that another version encoded vectors of this one, in every tier.
 
@@ -250,7 +250,7 @@ class Encoders:
         return reencode(tiers, self._resources.compression, version, runs, progress)
 
     def recode(
-        self, *, runs: Sequence[str] | None = None, progress: ReencodingProgress | None = None
+        self, *, runs: Sequence[str] | None = None, progress: EntriesProgress | None = None
     ) -> Recoded:
         """Code the contents of long-term memory with the code of the current version.
 

@@ -1,0 +1,165 @@
+"""Stores what waited in the spool, once short-term memory is back.
+
+Replaying must not undo what happened meanwhile. An entry that any tier has already (its first
+store was answered too late) is left where it is. One that was forgotten, or whose agent or run
+was cleared after it was spooled, is dropped: looked for before it is stored and once more after,
+because clearing notes itself in long-term memory before it looks at short-term memory. So either
+the clearing finds the entry, or the second look finds the clearing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+
+from agent_memory.errors import (
+    CommandRefused,
+    EncodingError,
+    MemoryStoreError,
+    StoreUnavailable,
+    WritesRefused,
+)
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, clearing_marks
+from agent_memory.repositories.outcomes import Added
+from agent_memory.tiers.spool import Spool, Waiting, decoded
+from agent_memory.values.entry import EntryKey, MemoryEntry
+
+SLICE = 200
+"""How many entries one call stores of what waits."""
+
+_logger = logging.getLogger("agent_memory")
+
+
+class Left(Enum):
+    """What is left to replay."""
+
+    NOTHING = 0
+    MORE = 1
+    TO_ANOTHER = 2
+    """Another process is at it."""
+
+
+class Replay:
+    """Stores what waits in a spool, oldest first. Threads may share it.
+
+    Args:
+        tiers: Short-term, intermediate and long-term memory.
+    """
+
+    def __init__(self, tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory]) -> None:
+        self._tiers = tiers
+        self._stm, _, self._ltm = tiers
+
+    def slice(self, spool: Spool) -> Left:
+        """Store the first of what waits.
+
+        Args:
+            spool: Where it waits.
+
+        Raises:
+            StoreUnavailable: The server, long-term memory or the spool does not answer.
+        """
+        if not spool.exists:
+            # Nothing was spooled, as when the disk was full: the store that comes is the look.
+            return Left.NOTHING
+        with spool.replaying() as mine:
+            if not mine:
+                return Left.TO_ANOTHER
+            batch = spool.waiting(SLICE)
+            readable = self._readable(spool, batch)
+            fresh = self._without(readable, self._stale(readable) | self._present(readable))
+            refused = self._add(spool, fresh)
+            spool.done(readable.keys() - refused)
+        return Left.MORE if len(batch) == SLICE else Left.NOTHING
+
+    def _readable(
+        self, spool: Spool, batch: Sequence[Waiting]
+    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
+        readable = {}
+        for waiting in batch:
+            try:
+                readable[waiting.number] = waiting, decoded(waiting)
+            except EncodingError as error:
+                self._refuse(spool, waiting.number, error)
+        return readable
+
+    @staticmethod
+    def _without(
+        batch: Mapping[int, tuple[Waiting, MemoryEntry]], numbers: set[int]
+    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
+        return {number: found for number, found in batch.items() if number not in numbers}
+
+    def _add(self, spool: Spool, fresh: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
+        """Store entries; returns the numbers of those that the server will not take."""
+        if not fresh:
+            return set()
+        try:
+            outcome = self._stm.add_many([entry for _, entry in fresh.values()])
+        except MemoryStoreError as error:
+            if is_outage(error):
+                raise
+            if len(fresh) == 1:
+                self._refuse(spool, next(iter(fresh)), error)
+                return set(fresh)
+            alone = [self._add(spool, {number: found}) for number, found in fresh.items()]
+            return set().union(*alone)
+        stored = {
+            number: found
+            for (number, found), added in zip(fresh.items(), outcome, strict=True)
+            if added is Added.STORED
+        }
+        stale = self._stale(stored)
+        self._stm.remove_many([stored[number][1].key for number in sorted(stale)])
+        return set()
+
+    def _present(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
+        """Those that a tier has; asked from the top down, so that none on its way is missed."""
+        keys = list(dict.fromkeys(entry.key for _, entry in batch.values()))
+        there = {entry.key for tier in self._tiers for entry in tier.get_many(keys)}
+        return {number for number, (_, entry) in batch.items() if entry.key in there}
+
+    def _stale(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
+        """Those that were forgotten, or whose agent or run was cleared after they were spooled."""
+        keys = {entry.key for _, entry in batch.values()}
+        marks = {mark for key in keys for mark in _marks(key)}
+        forgotten = self._ltm.forgotten([*keys, *marks]) if keys else {}
+        return {
+            number
+            for number, (waiting, entry) in batch.items()
+            if _is_forgotten(entry.key, waiting.spooled_at, forgotten)
+            or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)
+        }
+
+    def _refuse(self, spool: Spool, number: int, error: MemoryStoreError) -> None:
+        # Its traceback would add nothing to its message.
+        _logger.error("an entry that waited stays in %s: %s", spool.file, error)
+        spool.refuse(number, str(error))
+
+
+def is_outage(error: MemoryStoreError) -> bool:
+    """Whether every entry would meet this error, and not this one alone."""
+    if isinstance(error, CommandRefused):
+        return isinstance(error, WritesRefused)
+    return isinstance(error, StoreUnavailable)
+
+
+def _marks(key: EntryKey) -> list[EntryKey]:
+    return [*clearing_marks(key.run_id), *clearing_marks(key.run_id, [key.agent_id])]
+
+
+def _is_forgotten(
+    key: EntryKey, spooled_at: float, forgotten: Mapping[EntryKey, float | None]
+) -> bool:
+    if key not in forgotten:
+        return False
+    released_at = forgotten[key]
+    return released_at is None or spooled_at <= released_at
+
+
+def _is_cleared(
+    marks: Iterable[EntryKey], spooled_at: float, forgotten: Mapping[EntryKey, float | None]
+) -> bool:
+    # A mark that was never released is that of a clearing which was killed before it began.
+    times = (forgotten.get(mark) for mark in marks)
+    return any(cleared_at is not None and spooled_at <= cleared_at for cleared_at in times)

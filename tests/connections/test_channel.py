@@ -1,0 +1,165 @@
+"""What a channel does with a server that is lost, that hangs, or that this package starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent_memory import MemoryConfig
+from agent_memory.connections.deployment import deployment
+from agent_memory.connections.embedded import keeper
+from agent_memory.connections.redis import clients
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.serving import Connector, connector
+from agent_memory.errors import StoreUnavailable
+from tests import engines
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "memory"
+
+
+@pytest.fixture
+def embedded(folder: Path) -> Iterator[Connector]:
+    where = deployment(MemoryConfig(engine="embedded", path=folder), {})
+    with ExitStack() as opened:
+        yield connector(opened, where, search=False)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[engines.StoppableServer]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with engines.StoppableServer(folder) as started:
+        yield started
+
+
+def own(server: engines.StoppableServer, opened: ExitStack) -> Connector:
+    """What opens channels to a server that somebody else starts."""
+    return connector(opened, deployment(MemoryConfig(redis_url=server.url), {}))
+
+
+def kill_server(channel: RedisChannel) -> None:
+    (about,) = channel.call_all([("INFO", "server")])
+    pid = int(about.partition(b"process_id:")[2].split()[0])
+    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(FileNotFoundError):
+        while Path(f"/proc/{pid}/cmdline").read_bytes():
+            time.sleep(0.001)
+
+
+def test_an_embedded_server_that_was_killed_is_started_by_the_next_request(
+    embedded: Connector,
+) -> None:
+    channel = embedded(0)
+    channel.call("SET", "entry", "kept")
+    for _ in range(3):
+        kill_server(channel)
+        assert channel.call("GET", "entry") == b"kept"
+        assert not channel.breaker.is_away
+
+
+def test_a_request_that_may_not_be_repeated_starts_the_server_too(embedded: Connector) -> None:
+    channel = embedded(0)
+    channel.call("SET", "counted", "0")
+    for count in range(1, 4):
+        kill_server(channel)
+        assert channel.call("INCR", "counted", repeatable=False) == count
+
+
+def test_an_embedded_server_that_dies_with_each_request_is_not_started_for_ever(
+    embedded: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = embedded(0)
+    starts = []
+    heal = channel._heal
+    assert heal is not None
+
+    def counted() -> clients.RedisClient:
+        starts.append(time.monotonic())
+        return heal()
+
+    monkeypatch.setattr(channel, "_heal", counted)
+    with pytest.raises(StoreUnavailable):
+        channel.call("SHUTDOWN", "NOSAVE")  # each time anew
+    assert 1 <= len(starts) <= 10
+    # And then it is no server that anybody has to wait for.
+    assert channel.call("PING") == b"PONG"
+    assert not channel.breaker.is_away
+
+
+def test_an_embedded_server_that_cannot_be_started_says_why_and_is_not_tried_by_every_request(
+    embedded: Connector, folder: Path
+) -> None:
+    channel = embedded(0)
+    channel.call("SET", "entry", "kept")
+    kill_server(channel)
+    appended = next((folder / keeper.SERVER_DIR).glob("appendonlydir*/*.incr.aof"))
+    sound = appended.read_bytes()
+    appended.write_bytes(b"no command\r\n" + sound)
+    with pytest.raises(StoreUnavailable, match="refuses to start; the end of its log says why"):
+        channel.call("PING")
+    assert channel.breaker.is_silent
+    stamp = (folder / keeper.LOG).stat().st_size
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="refuses to start") as told:
+            channel.call("PING")
+        assert str(told.value).endswith("(it keeps no other caller waiting for a while)")
+    assert (folder / keeper.LOG).stat().st_size == stamp  # nobody tried
+    appended.write_bytes(sound)
+    channel.look(at_once=True)
+    assert channel.call("GET", "entry") == b"kept"
+
+
+def test_channels_of_one_server_share_what_they_know_of_it(
+    server: engines.StoppableServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "REPLY_TIMEOUT", 0.5)
+    with ExitStack() as opened:
+        connect = own(server, opened)
+        first, second = connect(0), connect(1)
+        assert second.call("PING") == b"PONG"
+        server.pause()
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            first.call("PING")
+        # Only the first caller waited for it.
+        with pytest.raises(StoreUnavailable, match="keeps no other caller waiting"):
+            second.call("PING")
+        server.resume()
+
+
+def test_a_lost_connection_to_a_server_that_is_there_is_no_outage(
+    server: engines.StoppableServer,
+) -> None:
+    with ExitStack() as opened:
+        channel = own(server, opened)(0)
+        assert channel.call("PING") == b"PONG"
+        server.kill()
+        server.start()
+        assert channel.call("PING") == b"PONG"
+        assert not channel.breaker.is_away
+
+
+def test_a_server_that_refuses_connections_is_asked_by_every_request(
+    server: engines.StoppableServer,
+) -> None:
+    with ExitStack() as opened:
+        channel = own(server, opened)(0)
+        server.kill()
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            channel.call("PING")
+        assert channel.breaker.is_silent
+        server.start()
+        channel.breaker.pause.ticks = lambda: time.monotonic() + 60  # whatever that took here
+        assert channel.call("PING") == b"PONG"
+        assert not channel.breaker.is_away
