@@ -16,6 +16,8 @@ from typing import Any
 from agent_memory.testing.wholeness import Findings
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300.0
+"""Seconds after which what must happen is taken not to: only a failure waits so long."""
 
 
 def running(folder: Path, *kinds: str) -> list[int]:
@@ -38,7 +40,7 @@ def killed(*pids: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -19,11 +20,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from agent_memory.connections.embedded import keeper
 from agent_memory.connections.embedded.manifest import settled_manifest
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.errors import StoreUnavailable
 from agent_memory.testing.tally import count
 from tests import engines
+from tests.faults.processes import PATIENCE, eventually, running
 
 pytestmark = [
     pytest.mark.faults,
@@ -103,30 +106,9 @@ def client_of(server: EmbeddedServer) -> redis.Redis:
     )
 
 
-def running(folder: Path) -> list[int]:
-    """Pids of the servers and keepers that work in the folder, without asking the product."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes()
-            inside = (process / "cwd").readlink().is_relative_to(folder)
-            if inside and (b"keeper.py" in words or b"valkey" in words):
-                found.append(int(process.name))
-    return found
-
-
 def keeper_of(server_pid: int) -> int:
     fields = Path(f"/proc/{server_pid}/stat").read_text().rsplit(")", 1)[1].split()
     return int(fields[1])
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.01)
-    return holds()
 
 
 def test_two_processes_share_one_server(folder: Path, hold: Holder) -> None:
@@ -174,7 +156,7 @@ def test_kill_loses_nothing_acknowledged_and_ensure_running_heals(
             pids = {"server": [pid], "keeper": [keeper_of(pid)], "both": [keeper_of(pid), pid]}
             killer = threading.Timer(0.05 + 0.02 * kill_round, kill, pids[victims])
             client = client_of(server)
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + PATIENCE
             killer.start()
             with contextlib.suppress(redis.ConnectionError):
                 while killer.is_alive() or Path(f"/proc/{pid}").exists():
@@ -209,21 +191,65 @@ def test_threads_that_heal_at_once_start_one_server(folder: Path) -> None:
         assert client_of(server).ping()
 
 
-def test_busy_server_is_waited_for_and_not_replaced(folder: Path) -> None:
-    busy = "for i = 1, 6e8 do end"  # some 2 seconds
+@pytest.mark.parametrize("busy", ["answers nothing", "answers that it is busy"])
+def test_busy_server_is_waited_for_and_not_replaced(
+    folder: Path, busy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_for = threading.Event()
+    asked = keeper.ask
+
+    def ask(socket_path: str, command: str) -> bytes:
+        reply = b""
+        try:
+            reply = asked(socket_path, command)
+        finally:
+            if reply != b"+PONG":
+                waited_for.set()
+        return reply
+
     with EmbeddedServer.open(folder) as server:
         pid = server.pid
-        script = threading.Thread(target=lambda: client_of(server).eval(busy, 0))
-        script.start()
-        time.sleep(0.1)
-        server.ensure_running()
-        script.join()
+        with stopped(pid) if busy == "answers nothing" else in_a_script(server):
+            monkeypatch.setattr(keeper, "ask", ask)
+            waiting = threading.Thread(target=server.ensure_running)
+            waiting.start()
+            assert waited_for.wait(PATIENCE)
+            assert waiting.is_alive()
+        waiting.join()
         assert server.pid == pid
+        assert len(running(folder)) == 2
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process does nothing for as long as the block lasts."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def in_a_script(server: EmbeddedServer) -> Iterator[None]:
+    """A server runs a script for as long as the block lasts, and says so to all who ask."""
+    client = client_of(server)
+    client.config_set("busy-reply-threshold", 1)  # millisecond
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as runs_it:
+        runs_it.connect(server.socket_path)
+        runs_it.sendall(b'EVAL "while true do end" 0\r\n')
+        try:
+            assert eventually(
+                lambda: keeper.ask(server.socket_path, "PING").startswith(b"-BUSY"),
+            )
+            yield
+        finally:
+            client.script_kill()
 
 
 def test_clients_opening_while_the_server_shuts_down_are_served(folder: Path) -> None:
     churners = [python(CHURN, folder) for _ in range(4)]
-    assert [churner.wait(30) for churner in churners] == [0, 0, 0, 0]
+    assert [churner.wait(PATIENCE) for churner in churners] == [0, 0, 0, 0]
     for churner in churners:
         churner.communicate()
     with EmbeddedServer.open(folder) as server:
