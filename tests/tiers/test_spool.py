@@ -123,6 +123,20 @@ def test_an_entry_comes_back_as_it_was_put(file: Path, name: str) -> None:
     ]
 
 
+def test_what_is_put_is_on_disk_before_it_is_acknowledged(file: Path) -> None:
+    spool = Spool(file, "store", ROOM)
+    for again in (False, True):
+        put(spool, int(again))
+        assert spool._connection is not None
+        settings = {
+            name: spool._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("synchronous", "journal_mode", "wal_autocheckpoint")
+        }
+        # FULL: the log is synced with each commit, and the file with each checkpoint.
+        assert settings == {"synchronous": 2, "journal_mode": "wal", "wal_autocheckpoint": 1_000}
+        spool.close()
+
+
 def test_what_was_acknowledged_outlives_the_kill_of_the_process_that_put_it(file: Path) -> None:
     process = putting(file, 0, 10_000)
     assert process.stdout is not None
