@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
@@ -23,6 +24,8 @@ from tests.mutants.mutant import Mutant
 ROOT = Path(__file__).parents[2]
 _TIMEOUT = 900.0  # seconds: a test that hangs has not said what is wrong
 _PASSED, _FAILED = 0, 1  # exit codes of pytest
+
+T = TypeVar("T")
 
 
 def main(words: Sequence[str]) -> int:
@@ -46,10 +49,12 @@ def unbroken(chosen: Sequence[Mutant]) -> list[tuple[str, ...]]:
     return [*map(tuple, files.values())]
 
 
-def in_parallel(folders: SimpleQueue[Path], items, work) -> Iterator[str]:
-    """Do work on each item in a folder of its own; prints and gives what it tells."""
+def in_parallel(
+    folders: SimpleQueue[Path], items: Sequence[T], work: Callable[[Path, T], str]
+) -> Iterator[str]:
+    """Do work on each item, in a copy of the project that nothing else uses; gives what it tells."""
 
-    def one(item):
+    def one(item: T) -> str:
         folder = folders.get()
         try:
             return work(folder, item)

@@ -6,13 +6,19 @@ from tests.mutants.mutant import Edit, Mutant
 
 _REDIS = "repositories/redis"
 _SQL = "repositories/sql"
-_CONTRACT = "tests/repositories/test_repositories.py::"
+_CONTRACT = "repositories/test_repositories.py"
+
+
+def _in(file: str, *names: str) -> tuple[str, ...]:
+    """Tests of a file, as pytest takes them."""
+    return tuple(f"tests/{file}::{name}" for name in names)
+
 
 _ACKNOWLEDGED = (
     Mutant(
         "what the spool acknowledges is on disk",
         (Edit("tiers/spool.py", "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
-        ("tests/tiers/test_spool.py::test_what_is_put_is_on_disk_before_it_is_acknowledged",),
+        _in("tiers/test_spool.py", "test_what_is_put_is_on_disk_before_it_is_acknowledged"),
     ),
     Mutant(
         "what long-term memory acknowledges is on disk",
@@ -23,28 +29,28 @@ _ACKNOWLEDGED = (
                 "PRAGMA synchronous=NORMAL",
             ),
         ),
-        ("tests/connections/test_sql.py::test_commits_are_on_disk_and_foreign_keys_hold",),
+        _in("connections/test_sql.py", "test_commits_are_on_disk_and_foreign_keys_hold"),
     ),
     Mutant(
         "the embedded server keeps what it holds in a file",
         (Edit("connections/embedded", '"appendonly": "yes"', '"appendonly": "no"'),),
-        (
-            "tests/faults/test_embedded.py::"
+        _in(
+            "faults/test_embedded.py",
             "test_kill_loses_nothing_acknowledged_and_ensure_running_heals",
         ),
     ),
     Mutant(
         "the keeper syncs what was appended",
         (Edit("connections/embedded/keeper.py", "_sync_file(appended.fileno())", "pass"),),
-        (
-            "tests/connections/test_embedded.py::"
+        _in(
+            "connections/test_embedded.py",
             "test_keeper_syncs_each_appended_file_once_for_each_growth",
         ),
     ),
     Mutant(
         "the stronger durability wins",
         (Edit("connections/embedded", "CONFIG SET appendfsync always", "PING"),),
-        ("tests/faults/test_embedded.py::test_stronger_durability_wins_and_outlives_a_kill",),
+        _in("faults/test_embedded.py", "test_stronger_durability_wins_and_outlives_a_kill"),
     ),
     Mutant(
         "an entry and its place in every index change together",
@@ -56,7 +62,7 @@ _ACKNOWLEDGED = (
                 "append(coming, prefix .. 'importance', ARGV[i + 6], id) end",
             ),
         ),
-        (_CONTRACT + "TestShortTerm::test_a_newer_copy_takes_its_new_place_in_every_order",),
+        _in(_CONTRACT, "TestShortTerm::test_a_newer_copy_takes_its_new_place_in_every_order"),
     ),
 )
 
@@ -70,9 +76,9 @@ _WHERE_AN_ENTRY_IS = (
                 "elseif ARGV[i + 8] ~= old[2] then",
             ),
         ),
-        (
-            _CONTRACT + "TestShortTerm::"
-            "test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
+        _in(
+            _CONTRACT,
+            "TestShortTerm::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
         ),
     ),
     Mutant(
@@ -84,9 +90,9 @@ _WHERE_AN_ENTRY_IS = (
                 "elseif ARGV[i + 11] ~= old[1] then",
             ),
         ),
-        (
-            _CONTRACT + "TestShortTerm::"
-            "test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
+        _in(
+            _CONTRACT,
+            "TestShortTerm::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
         ),
     ),
     Mutant(
@@ -98,9 +104,9 @@ _WHERE_AN_ENTRY_IS = (
                 "elseif (ARGV[i + 1] ~= '' and ARGV[i + 1] > old[1])",
             ),
         ),
-        (
-            _CONTRACT + "TestIntermediate::"
-            "test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
+        _in(
+            _CONTRACT,
+            "TestIntermediate::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
         ),
     ),
     Mutant(
@@ -114,16 +120,16 @@ _WHERE_AN_ENTRY_IS = (
                 "return removed",
             ),
         ),
-        (
-            "tests/faults/test_kills.py::"
+        _in(
+            "faults/test_kills.py",
             "test_a_kill_between_any_two_io_steps_loses_and_leaves_nothing[program-store]",
         ),
     ),
     Mutant(
         "a move that a crash cut short is settled",
         (Edit("tiers/demotion.py", "moves, moved = self.source.open_moves(), 0", "return 0"),),
-        (
-            "tests/tiers/test_pinning.py::"
+        _in(
+            "tiers/test_pinning.py",
             "test_a_copy_below_that_a_crash_left_of_an_entry_that_was_pinned_since_is_settled",
         ),
     ),
@@ -136,8 +142,8 @@ _WHERE_AN_ENTRY_IS = (
                 "if not keys and above.open_moves():",
             ),
         ),
-        (
-            "tests/retrieval/test_recall.py::"
+        _in(
+            "retrieval/test_recall.py",
             "test_a_copy_that_a_killed_move_left_below_does_not_answer_for_what_has_changed",
         ),
     ),
@@ -150,8 +156,8 @@ _WHERE_AN_ENTRY_IS = (
                 "stored = true",
             ),
         ),
-        (
-            "tests/system/test_reencoding.py::"
+        _in(
+            "system/test_reencoding.py",
             "test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector",
         ),
     ),

@@ -1,4 +1,4 @@
-"""What a mutant is: an edit of the package that breaks a promise, and the tests that must see it."""
+"""A mutant: an edit of the package that breaks a promise, and the tests that must see it."""
 
 from __future__ import annotations
 
