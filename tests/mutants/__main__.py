@@ -52,7 +52,7 @@ def unbroken(chosen: Sequence[Mutant]) -> list[tuple[str, ...]]:
 def in_parallel(
     folders: SimpleQueue[Path], items: Sequence[T], work: Callable[[Path, T], str]
 ) -> Iterator[str]:
-    """Do work on each item, in a copy of the project that nothing else uses; gives what it tells."""
+    """Do work on each item, in a copy of the project of its own; gives what it tells."""
 
     def one(item: T) -> str:
         folder = folders.get()

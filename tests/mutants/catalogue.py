@@ -1,4 +1,4 @@
-"""The mutants: one for a promise of docs/guarantees.md, each an edit that nobody would notice."""
+"""The mutants: each breaks a promise of docs/guarantees.md in a way that is easily overlooked."""
 
 from __future__ import annotations
 
@@ -22,13 +22,7 @@ _ACKNOWLEDGED = (
     ),
     Mutant(
         "what long-term memory acknowledges is on disk",
-        (
-            Edit(
-                "connections/sql.py",
-                "PRAGMA synchronous=FULL",
-                "PRAGMA synchronous=NORMAL",
-            ),
-        ),
+        (Edit("connections/sql.py", "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"),),
         _in("connections/test_sql.py", "test_commits_are_on_disk_and_foreign_keys_hold"),
     ),
     Mutant(
@@ -58,8 +52,8 @@ _ACKNOWLEDGED = (
             Edit(
                 _REDIS,
                 "append(coming, prefix .. 'importance', ARGV[i + 6], id)",
-                "if ARGV[i + 11] == '0' then "
-                "append(coming, prefix .. 'importance', ARGV[i + 6], id) end",
+                "if ARGV[i + 11] == '0' then append(coming, prefix .. 'importance', "
+                "ARGV[i + 6], id) end",
             ),
         ),
         _in(_CONTRACT, "TestShortTerm::test_a_newer_copy_takes_its_new_place_in_every_order"),
@@ -113,10 +107,10 @@ _WHERE_AN_ENTRY_IS = (
         "a move writes below before it removes above",
         (
             Edit(
-                "",
+                "tiers",
                 "outcome = destination.take_over(copies, read_at)",
-                "removed = self.remove_copied(copies)\n"
-                "outcome = destination.take_over(copies, read_at)\n"
+                "removed = source.remove_copied(copies)\n"
+                "destination.take_over(copies, read_at)\n"
                 "return removed",
             ),
         ),
@@ -127,7 +121,7 @@ _WHERE_AN_ENTRY_IS = (
     ),
     Mutant(
         "a move that a crash cut short is settled",
-        (Edit("tiers/demotion.py", "moves, moved = self.source.open_moves(), 0", "return 0"),),
+        (Edit("tiers", "moves, moved = source.moves.open(), 0", "return 0"),),
         _in(
             "tiers/test_pinning.py",
             "test_a_copy_below_that_a_crash_left_of_an_entry_that_was_pinned_since_is_settled",
@@ -137,9 +131,9 @@ _WHERE_AN_ENTRY_IS = (
         "a copy below does not answer for what has changed above",
         (
             Edit(
-                "retrieval/recall.py",
-                "if keys and above.open_moves():",
-                "if not keys and above.open_moves():",
+                "retrieval",
+                "if keys and above.moves.open():",
+                "if not keys and above.moves.open():",
             ),
         ),
         _in(
@@ -161,6 +155,575 @@ _WHERE_AN_ENTRY_IS = (
             "test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector",
         ),
     ),
+    Mutant(
+        "a damaged entry keeps no other from moving",
+        (Edit("repositories/contract.py", "tell_unreadable(error)\nreturn []", "raise"),),
+        _in(
+            "system/test_system.py",
+            "test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_moving",
+        ),
+    ),
 )
 
-MUTANTS: tuple[Mutant, ...] = _ACKNOWLEDGED + _WHERE_AN_ENTRY_IS
+_CHANGES = (
+    Mutant(
+        "a change in Redis replaces the revision that was read alone",
+        (Edit(_REDIS, "if tonumber(old[1]) ~= tonumber(ARGV[12]) then return -1 end", ""),),
+        _in(
+            _CONTRACT,
+            "TestShortTerm::test_replacing_another_revision_is_a_conflict_and_the_stored_stays",
+        ),
+    ),
+    Mutant(
+        "a change in SQL replaces the revision that was read alone",
+        (Edit(_SQL, "table.c.revision == entry.revision,", ""),),
+        _in(
+            _CONTRACT,
+            "TestLongTerm::test_replacing_another_revision_is_a_conflict_and_the_stored_stays",
+        ),
+    ),
+    Mutant(
+        "a change that another was faster than is made again on top of it",
+        (
+            Edit(
+                "system/updates.py",
+                "except EntryConflict:\n                continue",
+                "except EntryConflict:\n                return found[0].entry",
+            ),
+        ),
+        _in(
+            "system/test_updates.py",
+            "test_a_change_that_another_made_first_is_made_again_on_top_of_it",
+        ),
+    ),
+    Mutant(
+        "a limit moves no pinned entry",
+        (
+            Edit(
+                "tiers/demotion.py",
+                "Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)",
+                "Query(run_id=run_id, agent_id=agent_id, limit=count)",
+            ),
+        ),
+        _in(
+            "tiers/test_pinning.py",
+            "test_over_a_limit_the_others_leave_and_the_pinned_stay_in_their_tiers",
+        ),
+    ),
+    Mutant(
+        "an age moves no pinned entry",
+        (
+            Edit(
+                "tiers/ageing.py",
+                "asked = Query(run_id=run_id, agent_id=agent_id, pinned=False)",
+                "asked = Query(run_id=run_id, agent_id=agent_id)",
+            ),
+        ),
+        _in("tiers/test_pinning.py", "test_age_in_steps_moves_no_pinned_entry"),
+    ),
+    Mutant(
+        "an entry that is pinned at the moment it would be dropped stays",
+        (
+            Edit(
+                _REDIS,
+                "if redis.call('ZSCORE', prefix .. 'pinned', id) then",
+                "if redis.call('ZSCORE', prefix .. 'pinned', 'id') then",
+            ),
+        ),
+        _in(
+            "tiers/test_pinning.py",
+            "test_an_entry_that_is_pinned_at_the_moment_it_would_be_dropped_stays",
+        ),
+    ),
+)
+
+_BOUNDS = (
+    Mutant(
+        "the bound holds of numbers that are coded one at a time",
+        (
+            Edit("compression", "_SLACK = 1 - 2**-20", "_SLACK = 1.1"),
+            Edit(
+                "compression", "near = abs(self.value(cell) - value) <= self.bound_1", "near = True"
+            ),
+            Edit(
+                "compression",
+                "return cell if near and abs(self.value(whole) - value) <= self.bound_2 else None",
+                "return cell if near and whole is not None else None",
+            ),
+        ),
+        _in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[one_at_a_time-narrow-0.0-float-1]",
+            "test_no_number_leaves_its_bound[one_at_a_time-narrow-0.0-float-2]",
+        ),
+    ),
+    Mutant(
+        "the bound holds of numbers that are coded many at once",
+        (
+            Edit("compression", "_SLACK = 1 - 2**-20", "_SLACK = 1.1"),
+            Edit("compression", "sound &= np.abs(self.values(cells) - values) <= self.bound_1", ""),
+            Edit(
+                "compression",
+                "sound &= np.abs(self.values(coarse * self.ratio) - values) <= self.bound_2",
+                "",
+            ),
+        ),
+        _in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[many_at_once-narrow-0.0-float-1]",
+            "test_no_number_leaves_its_bound[many_at_once-narrow-0.0-float-2]",
+        ),
+    ),
+    Mutant(
+        "the bound holds of many numbers in one entry",
+        (
+            Edit("compression", "_SLACK = 1 - 2**-20", "_SLACK = 1.1"),
+            Edit(
+                "compression",
+                "sound = np.abs(self._origin + places * self._fine - given) <= self._bound_1",
+                "sound = np.ones(len(given), np.bool_)",
+            ),
+            Edit(
+                "compression",
+                "sound &= np.abs(self._origin + whole * self._fine - given) <= self._bound_2",
+                "",
+            ),
+        ),
+        _in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[one_at_a_time-wide-0.0-float-1]",
+            "test_no_number_leaves_its_bound[one_at_a_time-wide-0.0-float-2]",
+        ),
+    ),
+    Mutant(
+        "the bound holds where floats have gaps, one at a time",
+        (
+            Edit(
+                "compression", "near = abs(self.value(cell) - value) <= self.bound_1", "near = True"
+            ),
+        ),
+        _in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[one_at_a_time-narrow-100000000000000.0-float-1]",
+        ),
+    ),
+    Mutant(
+        "the bound holds where floats have gaps, many at once",
+        (Edit("compression", "sound &= np.abs(self.values(cells) - values) <= self.bound_1", ""),),
+        _in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[many_at_once-narrow-100000000000000.0-float-1]",
+        ),
+    ),
+)
+
+_TIME = (
+    Mutant(
+        "no entry expires unmoved",
+        (
+            Edit(
+                _REDIS,
+                "append(coming, prefix .. 'steps', ARGV[i + 3], id)",
+                "append(coming, prefix .. 'steps', ARGV[i + 3], id)\n"
+                "redis.call('EXPIRE', key, 10000000)",
+            ),
+        ),
+        _in("tiers/test_ageing.py", "test_entries_of_idle_agents_move_on_and_none_expires"),
+    ),
+    Mutant(
+        "an entry leaves when it is over its age",
+        (Edit("tiers/ageing.py", "moment.now - self.seconds", "moment.now - 2 * self.seconds"),),
+        _in(
+            "tiers/test_consolidation.py",
+            "test_an_entry_over_its_age_in_seconds_moves_and_one_at_its_age_stays",
+        ),
+    ),
+    Mutant(
+        "a clock that is set back leaves no entry stuck",
+        (
+            Edit(
+                "tiers/ageing.py",
+                "if ahead is not None and horizon is not None and ahead.since < moment.now:",
+                "if ahead is not None and horizon is not None and ahead.since > moment.now:",
+            ),
+        ),
+        _in(
+            "tiers/test_ageing.py",
+            "test_a_clock_that_is_set_back_loses_doubles_and_hurries_nothing_and_nothing_is_stuck",
+        ),
+    ),
+    Mutant(
+        "no question shows an entry that is due to be dropped",
+        (Edit("tiers/expiry.py", "if first_time > -math.inf:", "if first_time > math.inf:"),),
+        _in(
+            "tiers/test_expiry.py",
+            "test_no_question_shows_an_entry_over_its_age_before_it_is_dropped",
+        ),
+    ),
+    Mutant(
+        "redis_max_bytes is kept under load",
+        (
+            Edit(
+                "tiers/budget.py",
+                "self.is_short = used > self.bound * (_GOAL if self.is_short else 1)",
+                "self.is_short = used > 2 * self.bound",
+            ),
+        ),
+        _in(
+            "tiers/test_budget.py",
+            "test_a_load_of_many_agents_stays_within_the_bound_and_is_all_found_once",
+        ),
+    ),
+)
+
+_AWAY = (
+    Mutant(
+        "what waited is stored in its order",
+        (
+            Edit(
+                "tiers/spool.py",
+                "ORDER BY number LIMIT ?",
+                "ORDER BY number DESC LIMIT ?",
+                near="AND refused IS NULL",
+            ),
+        ),
+        _in(
+            "faults/test_outages.py",
+            "test_what_waits_is_stored_in_slices_and_what_comes_waits_behind_it",
+        ),
+    ),
+    Mutant(
+        "what waits is in the spool until it is stored",
+        (
+            Edit(
+                "tiers/intake.py",
+                "refused = self._add(spool, fresh)\nspool.done(readable.keys() - refused)",
+                "spool.done(readable.keys())\nself._add(spool, fresh)",
+            ),
+        ),
+        _in("faults/test_outages.py", "test_killing_the_process_that_replays_loses_nothing"),
+    ),
+    Mutant(
+        "what waited and is in a tier already is left where it is",
+        (
+            Edit(
+                "tiers/intake.py",
+                "self._stale(readable) | self._present(readable)",
+                "self._stale(readable)",
+            ),
+        ),
+        _in(
+            "faults/test_outages.py",
+            "test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now",
+        ),
+    ),
+    Mutant(
+        "one process replays at a time",
+        (Edit("tiers/spool.py", "yield False\nreturn", "pass"),),
+        _in("tiers/test_spool.py", "test_one_process_replays_at_a_time"),
+    ),
+    Mutant(
+        "a full spool refuses",
+        (
+            Edit(
+                "tiers/spool.py",
+                'connection.execute(f"PRAGMA max_page_count={pages}")',
+                'connection.execute(f"PRAGMA max_page_count={100 * pages}")',
+            ),
+        ),
+        _in(
+            "faults/test_outages.py",
+            "test_a_full_spool_answers_false_is_logged_once_and_loses_nothing_it_took",
+        ),
+    ),
+    Mutant(
+        "a server that takes no writes is as good as away",
+        (Edit("connections/redis", "(OOM|MISCONF|READONLY|", "(OOM|READONLY|"),),
+        _in("faults/test_outages.py", "test_a_server_that_takes_no_writes_is_as_good_as_away"),
+    ),
+)
+
+_FORGETTING = (
+    Mutant(
+        "what was forgotten is refused by long-term memory",
+        (Edit(_SQL, "return Added.FORGOTTEN", "return None", near="def _refused("),),
+        _in(_CONTRACT, "TestLongTerm::test_what_was_forgotten_is_refused_by_every_later_add"),
+    ),
+    Mutant(
+        "no move that was in flight brings back what was forgotten",
+        (
+            Edit(
+                _SQL,
+                "return Added.STALE if untold or read_at <= released_at else None",
+                "return Added.STALE if untold else None",
+            ),
+        ),
+        _in("tiers/test_forgetting.py", "test_a_move_in_flight_brings_nothing_back"),
+    ),
+    Mutant(
+        "a key is marked as forgotten before it is removed above",
+        (
+            Edit(
+                "tiers/forgetting.py",
+                "copied = ltm.forget(keys, begun, begun + LEASE)",
+                "above = stm.remove_many(keys), im.remove_many(keys)\n"
+                "copied = ltm.forget(keys, begun, begun + LEASE)",
+            ),
+            Edit(
+                "tiers/forgetting.py",
+                "above = stm.remove_many(keys), im.remove_many(keys)",
+                "",
+                near="# From the top down once more",
+            ),
+        ),
+        _in(
+            "tiers/test_forgetting.py",
+            "test_forgetting_that_is_cut_short_anywhere_lets_no_move_bring_back_what_it_removed",
+        ),
+    ),
+    Mutant(
+        "forgetting that takes longer than its lease lets nothing through",
+        (
+            Edit(
+                "tiers/forgetting.py",
+                "if clock() - begun > LEASE / 2:",
+                "if clock() - begun > 2 * LEASE:",
+            ),
+        ),
+        _in(
+            "tiers/test_forgetting.py",
+            "test_forgetting_that_takes_longer_than_the_lease_lets_nothing_through",
+        ),
+    ),
+    Mutant(
+        "what waited when its agent was cleared does not come back",
+        (
+            Edit(
+                "tiers/intake.py",
+                "or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)",
+                "",
+            ),
+        ),
+        _in(
+            "faults/test_outages.py",
+            "test_what_waited_when_its_agent_was_cleared_does_not_come_back",
+        ),
+    ),
+    Mutant(
+        "other processes find nothing by the vectors they keep",
+        (
+            Edit(
+                _REDIS,
+                "if seen is not None and len(records) == 1 and records[0] == seen:",
+                "if seen is not None:",
+            ),
+        ),
+        _in(
+            "tiers/test_forgetting.py",
+            "test_other_openings_of_the_memory_find_nothing_by_vectors_they_have_kept[embedded]",
+        ),
+    ),
+    Mutant(
+        "a run that was forked is refused",
+        (Edit("system/erasure.py", "if forks:", "if len(forks) > 1:"),),
+        _in(
+            "tiers/test_forgetting.py", "test_a_run_that_was_forked_is_refused_with_its_forks_named"
+        ),
+    ),
+    Mutant(
+        "after a scrub no file holds what was forgotten",
+        (Edit("tiers/spool.py", 'self._connection.execute("VACUUM")', "pass"),),
+        _in("tiers/test_forgetting.py", "test_after_a_scrub_no_file_holds_what_was_forgotten"),
+    ),
+)
+
+_DAMAGE = (
+    Mutant(
+        "no flipped bit of contents is taken for another value",
+        (
+            Edit(
+                "values/sealing.py",
+                'if zlib.crc32(marked).to_bytes(SEAL_BYTES, "little") != stored[-SEAL_BYTES:]:',
+                "if len(stored) < SEAL_BYTES:",
+            ),
+        ),
+        _in(
+            "values/test_sealing.py",
+            "test_no_flipped_bit_of_stored_contents_is_taken_for_another_value",
+        ),
+    ),
+    Mutant(
+        "what cannot be read is kept with its bytes",
+        (
+            Edit(
+                "system/checking",
+                "stored = msgpack.packb(dict(kept.stored), use_bin_type=True)",
+                "stored = msgpack.packb(dict.fromkeys(kept.stored), use_bin_type=True)",
+            ),
+        ),
+        _in(
+            "system/test_check.py",
+            "test_what_cannot_be_read_is_set_aside_with_its_bytes_and_the_agent_goes_on",
+        ),
+    ),
+    Mutant(
+        "a backup that is damaged is refused",
+        (Edit("system/backups", "if digest != tail[len(_MAGIC) :]:", "if not digest:"),),
+        _in(
+            "system/test_backups.py",
+            "test_a_backup_that_is_cut_off_or_damaged_is_refused_before_anything_is_written",
+        ),
+    ),
+    Mutant(
+        "what stands in two tiers is settled, the newer copy staying",
+        (
+            Edit(
+                "system/checking",
+                "tier = one.lower if upper > lower else one.upper",
+                "tier = one.upper",
+            ),
+        ),
+        _in("system/test_check.py", "test_an_entry_in_two_tiers_is_settled_the_newer_copy_staying"),
+    ),
+)
+
+_HOSTILE_INPUT = (
+    Mutant(
+        "contents without end are refused in bounded memory",
+        (Edit("values", "left -= weight + len(parts)", "left -= weight"),),
+        _in(
+            "values/test_hostile_values.py",
+            "test_what_cannot_be_stored_is_refused_in_bounded_memory_and_leaves_nothing",
+        ),
+    ),
+    Mutant(
+        "squeezed contents that claim gigabytes are refused before they are taken",
+        (Edit("compression/levels.py", "if not 0 <= size <= most:", "if not 0 <= size:"),),
+        _in(
+            "system/test_damaged_stores.py",
+            "test_a_row_that_claims_gigabytes_is_refused_before_they_are_taken",
+        ),
+    ),
+    Mutant(
+        "an answer of a server is bounded",
+        (
+            Edit(
+                "connections/redis",
+                "if self._taken > (LONGEST_LINE if self._is_line else LARGEST_ANSWER):",
+                "if self._taken > 1000 * LARGEST_ANSWER:",
+            ),
+        ),
+        _in(
+            "connections/test_hostile_server.py", "test_whatever_a_server_answers_is_a_typed_error"
+        ),
+    ),
+    Mutant(
+        "the embedded server's socket is in a directory of its user alone",
+        (
+            Edit(
+                "connections/embedded",
+                "mine = found.st_uid == os.geteuid() and not found.st_mode & 0o077",
+                "mine = found.st_uid == os.geteuid()",
+            ),
+        ),
+        _in("connections/test_embedded.py", "test_runtime_directory_open_to_others_is_refused"),
+    ),
+    Mutant(
+        "no password shows in an error",
+        (
+            Edit(
+                "connections/sql.py",
+                "raise _translated(str(error.orig), without_password(where)) from error",
+                "raise _translated(str(error.orig), where) from error",
+            ),
+        ),
+        _in("system/test_secrets.py", "test_a_url_that_fails_shows_no_secret"),
+    ),
+    Mutant(
+        "a folder that a memory makes is its user's alone",
+        (
+            Edit(
+                "connections/sql.py",
+                "folder.mkdir(mode=0o700, parents=True, exist_ok=True)",
+                "folder.mkdir(parents=True, exist_ok=True)",
+            ),
+        ),
+        _in("system/test_secrets.py", "test_processes_that_are_started_carry_no_secret"),
+    ),
+)
+
+_OLD_DATA = (
+    Mutant(
+        "a downgrade that would drop entries is refused",
+        (Edit("connections/migrating.py", "if lost:", "if len(lost) > 100:"),),
+        _in(
+            "migrations/test_later_revision.py",
+            "test_a_downgrade_to_nothing_is_refused_while_anything_is_kept",
+        ),
+    ),
+    Mutant(
+        "a migration is one transaction",
+        (
+            Edit(
+                "connections/migrating.py",
+                "yield connection",
+                "yield connection.execution_options(isolation_level='AUTOCOMMIT')",
+                near="pg_advisory_xact_lock(6281127)",
+            ),
+        ),
+        _in(
+            "migrations/test_later_revision.py",
+            "test_an_upgrade_killed_midway_is_completed_by_the_next",
+        ),
+    ),
+)
+
+_TRAINING = (
+    Mutant(
+        "a version that is kept is not below PCA at any width",
+        (
+            Edit(
+                "embeddings/training.py",
+                "if other.r2 < one.r2 - _SLACK or other.recall < one.recall - _SLACK:",
+                "if other.r2 < -one.r2:",
+            ),
+        ),
+        _in("embeddings/test_training.py", "test_what_is_kept_is_never_below_pca_at_any_width"),
+    ),
+    Mutant(
+        "vectors with a constant before them are compared with it",
+        (
+            Edit(
+                "embeddings",
+                "return np.hstack([np.full((len(rows), 1), bias, rows.dtype), rows])",
+                "return rows",
+            ),
+        ),
+        _in(
+            "embeddings/test_vectors_at_rest.py",
+            "test_rows_of_all_codings_are_ranked_together_and_none_is_left_out",
+        ),
+    ),
+    Mutant(
+        "a vector of any finite numbers is carried down",
+        (Edit("embeddings", "if spilled.any():", "if spilled.all() and not spilled.any():"),),
+        _in(
+            "embeddings/test_large_vectors.py",
+            "test_an_entry_with_a_large_vector_moves_down_like_all_others",
+        ),
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (
+    *_ACKNOWLEDGED,
+    *_WHERE_AN_ENTRY_IS,
+    *_CHANGES,
+    *_BOUNDS,
+    *_TIME,
+    *_AWAY,
+    *_FORGETTING,
+    *_DAMAGE,
+    *_HOSTILE_INPUT,
+    *_OLD_DATA,
+    *_TRAINING,
+)

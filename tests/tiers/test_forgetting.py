@@ -29,6 +29,7 @@ from agent_memory import (
 from agent_memory.cli.commands import app
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.outcomes import Added
+from agent_memory.testing import IoPoints
 from agent_memory.tiers.forgetting import LEASE, forget_agents, forget_keys
 from agent_memory.tiers.moving import move
 
@@ -169,6 +170,45 @@ def test_a_move_in_flight_brings_nothing_back(system: AgentMemorySystem) -> None
     assert steps_of(system) == []
 
 
+class Died(BaseException):
+    """What ends a forgetting."""
+
+
+def test_forgetting_that_is_cut_short_anywhere_lets_no_move_bring_back_what_it_removed(
+    system: AgentMemorySystem,
+) -> None:
+    def die(at: int) -> bool:
+        """Forget, and die at a point between two I/O steps; tells whether there is one."""
+        passed = 0
+
+        def next_point(_: str) -> None:
+            nonlocal passed
+            passed += 1
+            if passed > at:
+                raise Died
+
+        with IoPoints(next_point) as points, points.operation("forget"):
+            try:
+                system.forget(agent)
+            except Died:
+                return True
+        return False
+
+    at, all_met = 0, False
+    while not all_met:
+        agent = f"ant {at}"
+        filled(system, agent)
+        in_flight = system.im.find(Query(run_id="default", agent_id=agent))
+        read_at = time.time()
+        all_met = not die(at)
+        left = {*steps_of(system, agent)}
+        # Whoever had read them before moves them now.
+        move(system.im, system.ltm, in_flight, read_at)
+        assert {*steps_of(system, agent)} <= left, f"at point {at}"
+        at += 1
+    assert at > 5
+
+
 def test_late_changes_bring_nothing_back(system: AgentMemorySystem) -> None:
     filled(system, "ant")
     entries = [hit.entry for hit in system.recall(Query(agent_id="ant"))]
@@ -222,9 +262,6 @@ def test_forgetting_that_was_killed_keeps_no_key_closed_for_ever() -> None:
     ltm, im = InMemoryRepository(Tier.LTM), InMemoryRepository(Tier.IM)
     now = [1_000.0]
     entry = an_entry()
-
-    class Died(BaseException):
-        pass
 
     class Dying(InMemoryRepository):
         def remove_many(self, _: object) -> int:
