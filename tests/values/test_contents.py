@@ -56,7 +56,7 @@ def test_what_comes_back_as_it_was(names: dict[str, Any], example: str) -> None:
     assert entry == an_entry(memory_id=entry.memory_id, contents=unpack(pack(entry.contents)))
 
 
-@pytest.mark.parametrize(("example", "becomes"), _rows("What becomes something plainer"))
+@pytest.mark.parametrize(("example", "becomes"), _rows("What becomes a plainer type"))
 def test_what_becomes_something_plainer(names: dict[str, Any], example: str, becomes: str) -> None:
     value, plain = _value(example, names), _value(becomes, names)
     assert same(unpack(pack({"value": value})), {"value": plain})
@@ -73,7 +73,7 @@ def test_what_is_refused_by_path(names: dict[str, Any], example: str, message: s
 
 def test_the_page_has_rows_to_test() -> None:
     assert len(_rows("What comes back as it was")) > 20
-    assert len(_rows("What becomes something plainer")) > 8
+    assert len(_rows("What becomes a plainer type")) > 8
     assert len(_rows("What is refused")) > 10
 
 
