@@ -28,8 +28,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,33 +39,91 @@ from agent_memory.errors import EncodingError
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
-FIELDS = (
-    "memory_id",
-    "run_id",
-    "agent_id",
-    "step_number",
-    "timestamp",
-    "memory_type",
-    "importance_score",
-    "compression_level",
-    "retrieval_count",
-    "creation_time",
-    "last_access_time",
-    "revision",
-    "contents",
-    "embedding",
-    "encoder_version",
-    "error_bounds",
-    "attributes",
-    "pinned",
-)
-"""The fields of an entry's hash, in the order the scripts take them; the last five may lack.
 
-Declared attributes have fields of their own besides: see ``redis_attributes``.
+class Presence(Enum):
+    """Which entries have a field."""
+
+    ALWAYS = "always"
+    USUALLY = "usually"
+    """Most do; where all such fields are there, an entry is stored by one command."""
+    SELDOM = "seldom"
+
+
+class Field(NamedTuple):
+    """A field of an entry's hash."""
+
+    name: str
+    presence: Presence = Presence.ALWAYS
+
+
+class SortedSet(NamedTuple):
+    """An index over an agent's entries: a sorted set of their memory ids.
+
+    Attributes:
+        name: What the agent's prefix is followed by in its key.
+        score: The field whose number it is sorted by.
+        by: A field for whose values there are sets of their own, ``<name>:<value>``.
+        values: The values that ``by`` may have.
+        only: A field without which an entry is not in it.
+    """
+
+    name: str
+    score: str
+    by: str | None = None
+    values: tuple[str, ...] = ()
+    only: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the agent's prefix is followed by in the keys of its sets."""
+        return tuple(f"{self.name}:{value}" for value in self.values) or (self.name,)
+
+
+FIELD_TABLE = (
+    Field("memory_id"),
+    Field("run_id"),
+    Field("agent_id"),
+    Field("step_number"),
+    Field("timestamp"),
+    Field("memory_type"),
+    Field("importance_score"),
+    Field("compression_level"),
+    Field("retrieval_count"),
+    Field("creation_time"),
+    Field("last_access_time"),
+    Field("revision"),
+    Field("contents"),
+    Field("embedding", Presence.USUALLY),
+    Field("encoder_version", Presence.USUALLY),
+    Field("error_bounds", Presence.SELDOM),
+    Field("attributes", Presence.SELDOM),
+    Field("pinned", Presence.SELDOM),
+)
+"""The fields of an entry's hash, in the order in which scripts take them.
+
+Everything that handles fields by name is made of this table and of ``SORTED_SETS``: scripts,
+checks, repairs. A new field needs a line here and one each in ``entry_to_values`` and
+``values_to_entry``. Declared attributes have fields of their own besides: see
+``redis_attributes``.
 """
+
+FIELDS = tuple(field.name for field in FIELD_TABLE)
+"""The names of the fields."""
 
 STORED = tuple(name for name in FIELDS if name != "attributes")
 """The fields that an entry is made of."""
+
+SORTED_SETS = (
+    SortedSet("steps", score="step_number"),
+    SortedSet("times", score="timestamp"),
+    SortedSet("importance", score="importance_score"),
+    SortedSet("type", "timestamp", by="memory_type", values=tuple(k.value for k in MemoryType)),
+    SortedSet("pinned", score="timestamp", only="pinned"),
+)
+"""The indexes over the entries of an agent."""
+
+INDEX_KEYS = tuple(key for index in SORTED_SETS for key in index.keys)
+"""What an agent's prefix is followed by in the keys of these indexes."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
@@ -72,6 +131,7 @@ _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
 Value = str | bytes | int | float
 
 _STORED = [name.encode() for name in STORED]
+_REQUIRED = {field.name for field in FIELD_TABLE if field.presence is Presence.ALWAYS}
 _VECTOR = np.dtype("<f4")
 _TOGETHER = 64  # vectors: whoever keeps one entry keeps their numbers, 100 kB of 384 each
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
@@ -141,6 +201,17 @@ def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -
         attributes,
         "1" if entry.pinned else "",
     ]
+
+
+def index_places(entry: MemoryEntry) -> dict[str, float]:
+    """In which of ``INDEX_KEYS`` an entry is, and its score there."""
+    return {
+        index.name if index.by is None else f"{index.name}:{getattr(entry, index.by)}": float(
+            getattr(entry, index.score)
+        )
+        for index in SORTED_SETS
+        if index.only is None or getattr(entry, index.only)
+    }
 
 
 def vector_bytes(vector: NDArray[np.float32] | None) -> bytes:
@@ -246,7 +317,8 @@ def step_of(stored: Mapping[bytes, bytes]) -> int:
 
 
 def _damaged(values: Sequence[bytes | None], error: Exception) -> EncodingError:
-    lacking = [name for name, value in zip(STORED[:13], values, strict=False) if value is None]
+    lacking = [name for name, value in zip(STORED, values, strict=True) if value is None]
+    lacking = [name for name in lacking if name in _REQUIRED]
     wrong = f"without {', '.join(lacking)}" if lacking else repr(error)
     name = (values[0] or b"?").decode("ascii", "replace")
     return EncodingError(f"entry {name}: the stored hash is damaged ({wrong})")

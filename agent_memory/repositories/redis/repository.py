@@ -62,7 +62,7 @@ from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache
 from agent_memory.values.coded import code_named_by, is_coded
-from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a script call: the server does nothing else meanwhile
@@ -152,7 +152,7 @@ class RedisRepository(MemoryRepository):
             lambda: [
                 (
                     keys,
-                    [*self._values(entry, contents), self._declared.known, repr(self._clock())],
+                    [repr(self._clock()), self._declared.known, *self._values(entry, contents)],
                 )
             ],
         )
@@ -272,7 +272,7 @@ class RedisRepository(MemoryRepository):
         calls = [
             (
                 self.key_space.of(Agent(run_id, agent_id)),
-                [encode_id(agent_id), encode_id(run_id), *MemoryType],
+                [encode_id(agent_id), encode_id(run_id)],
             )
             for agent_id in dict.fromkeys(agents)
         ]
