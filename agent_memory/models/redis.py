@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -39,102 +39,16 @@ from agent_memory.errors import EncodingError
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
-
-class Presence(Enum):
-    """Which entries have a field."""
-
-    ALWAYS = "always"
-    USUALLY = "usually"
-    """Most do; where all such fields are there, an entry is stored by one command."""
-    SELDOM = "seldom"
-
-
-class Field(NamedTuple):
-    """A field of an entry's hash."""
-
-    name: str
-    presence: Presence = Presence.ALWAYS
-
-
-class SortedSet(NamedTuple):
-    """An index over an agent's entries: a sorted set of their memory ids.
-
-    Attributes:
-        name: What the agent's prefix is followed by in its key.
-        score: The field whose number it is sorted by.
-        by: A field for whose values there are sets of their own, ``<name>:<value>``.
-        values: The values that ``by`` may have.
-        only: A field without which an entry is not in it.
-    """
-
-    name: str
-    score: str
-    by: str | None = None
-    values: tuple[str, ...] = ()
-    only: str | None = None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """What the agent's prefix is followed by in the keys of its sets."""
-        return tuple(f"{self.name}:{value}" for value in self.values) or (self.name,)
-
-
-FIELD_TABLE = (
-    Field("memory_id"),
-    Field("run_id"),
-    Field("agent_id"),
-    Field("step_number"),
-    Field("timestamp"),
-    Field("memory_type"),
-    Field("importance_score"),
-    Field("compression_level"),
-    Field("retrieval_count"),
-    Field("creation_time"),
-    Field("last_access_time"),
-    Field("revision"),
-    Field("contents"),
-    Field("embedding", Presence.USUALLY),
-    Field("encoder_version", Presence.USUALLY),
-    Field("error_bounds", Presence.SELDOM),
-    Field("attributes", Presence.SELDOM),
-    Field("pinned", Presence.SELDOM),
-)
-"""The fields of an entry's hash, in the order in which scripts take them.
-
-Everything that handles fields by name is made of this table and of ``SORTED_SETS``: scripts,
-checks, repairs. A new field needs a line here and one each in ``entry_to_values`` and
-``values_to_entry``. Declared attributes have fields of their own besides: see
-``redis_attributes``.
-"""
-
-FIELDS = tuple(field.name for field in FIELD_TABLE)
-"""The names of the fields."""
-
-STORED = tuple(name for name in FIELDS if name != "attributes")
-"""The fields that an entry is made of."""
-
-SORTED_SETS = (
-    SortedSet("steps", score="step_number"),
-    SortedSet("times", score="timestamp"),
-    SortedSet("importance", score="importance_score"),
-    SortedSet("type", "timestamp", by="memory_type", values=tuple(k.value for k in MemoryType)),
-    SortedSet("pinned", score="timestamp", only="pinned"),
-)
-"""The indexes over the entries of an agent."""
-
-INDEX_KEYS = tuple(key for index in SORTED_SETS for key in index.keys)
-"""What an agent's prefix is followed by in the keys of these indexes."""
-
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
-
-Value = str | bytes | int | float
-
-_STORED = [name.encode() for name in STORED]
-_REQUIRED = {field.name for field in FIELD_TABLE if field.presence is Presence.ALWAYS}
 _VECTOR = np.dtype("<f4")
 _TOGETHER = 64  # vectors: whoever keeps one entry keeps their numbers, 100 kB of 384 each
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
+
+Value = str | bytes | int | float
+
+
+# -- values one by one --------------------------------------------------------------------
 
 
 def encode_id(text: str) -> str:
@@ -171,6 +85,142 @@ def agent_prefix(namespace: str, run_id: str, agent_id: str) -> str:
     return f"{namespace}:{{{encode_id(run_id)}/{encode_id(agent_id)}}}:"
 
 
+def vector_bytes(vector: NDArray[np.float32] | None) -> bytes:
+    """A vector of shape (dim,) as it is stored: little-endian float32; nothing for None."""
+    return b"" if vector is None else vector.astype("<f4", copy=False).tobytes()
+
+
+def read_vector(stored: bytes) -> NDArray[np.float32]:
+    """A stored vector, of shape (dim,).
+
+    Raises:
+        ValueError: It is none.
+    """
+    return np.frombuffer(stored, _VECTOR).astype(np.float32)
+
+
+def _read_type(stored: bytes) -> MemoryType:
+    found = _TYPES.get(stored)
+    if found is None:
+        raise ValueError(f"memory type {stored!r:.80}")
+    return found
+
+
+def _vector_if_any(stored: bytes | None) -> NDArray[np.float32] | None:
+    return None if stored is None else read_vector(stored)
+
+
+def _read_flag(stored: bytes) -> bool:
+    return stored == b"1"
+
+
+# -- what an entry consists of ----------------------------------------------------------------
+
+
+class Presence(Enum):
+    """Which entries have a field."""
+
+    ALWAYS = "always"
+    USUALLY = "usually"
+    """Most do; where all such fields are there, an entry is stored by one command."""
+    SELDOM = "seldom"
+
+
+class Field(NamedTuple):
+    """A field of an entry's hash.
+
+    Attributes:
+        name: What it and the entry's field are called.
+        read: Gives the entry's value of what is stored.
+        presence: Which entries have it.
+        absent: The entry's value where the hash lacks it.
+    """
+
+    name: str
+    read: Callable[[bytes], Any]
+    presence: Presence = Presence.ALWAYS
+    absent: Any = None
+
+
+class SortedSet(NamedTuple):
+    """An index over an agent's entries: a sorted set of their memory ids.
+
+    Attributes:
+        name: What the agent's prefix is followed by in its key.
+        score: The field whose number it is sorted by.
+        by: A field for whose values there are sets of their own, ``<name>:<value>``.
+        values: The values that ``by`` may have.
+        only: A field without which an entry is not in it.
+    """
+
+    name: str
+    score: str
+    by: str | None = None
+    values: tuple[str, ...] = ()
+    only: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the agent's prefix is followed by in the keys of its sets."""
+        return tuple(f"{self.name}:{value}" for value in self.values) or (self.name,)
+
+
+FIELD_TABLE = (
+    Field("memory_id", bytes.decode),
+    Field("run_id", decode_id),
+    Field("agent_id", decode_id),
+    Field("step_number", int),
+    Field("timestamp", float),
+    Field("memory_type", _read_type),
+    Field("importance_score", float),
+    Field("compression_level", int),
+    Field("retrieval_count", int),
+    Field("creation_time", float),
+    Field("last_access_time", float),
+    Field("revision", int),
+    Field("contents", bytes),
+    Field("embedding", read_vector, Presence.USUALLY),
+    Field("encoder_version", int, Presence.USUALLY),
+    Field("error_bounds", json.loads, Presence.SELDOM),
+    Field("pinned", _read_flag, Presence.SELDOM, absent=False),
+)
+"""The fields of an entry's hash, in the order in which scripts take them.
+
+Whatever handles fields by name is made of this table and of ``SORTED_SETS``: scripts, checks,
+repairs, models. A new field needs a line here, and one each in ``entry_to_values`` and
+``values_to_entry``. What was stored before lacks it, so that it cannot be ``Presence.ALWAYS``, and
+comes behind those. Declared attributes have a field that lists them, ``ATTRIBUTES``, and fields of
+their own: see ``redis_attributes``.
+"""
+
+ATTRIBUTES = "attributes"
+"""The field that lists an entry's declared attributes; scripts take it last."""
+
+STORED = tuple(field.name for field in FIELD_TABLE)
+"""The names of the fields that an entry is made of."""
+
+FIELDS = (*STORED, ATTRIBUTES)
+"""The names of all fields."""
+
+SORTED_SETS = (
+    SortedSet("steps", score="step_number"),
+    SortedSet("times", score="timestamp"),
+    SortedSet("importance", score="importance_score"),
+    SortedSet("type", "timestamp", by="memory_type", values=tuple(k.value for k in MemoryType)),
+    SortedSet("pinned", score="timestamp", only="pinned"),
+)
+"""The indexes over the entries of an agent."""
+
+INDEX_KEYS = tuple(key for index in SORTED_SETS for key in index.keys)
+"""What an agent's prefix is followed by in the keys of these indexes."""
+
+_STORED = [name.encode() for name in STORED]
+_REQUIRED = [field.name for field in FIELD_TABLE if field.presence is Presence.ALWAYS]
+
+
+# -- entries to hashes and back ---------------------------------------------------------------
+
+
 def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -> list[Value]:
     """An entry's values in the order of ``FIELDS``; what is absent is empty.
 
@@ -198,8 +248,8 @@ def entry_to_values(entry: MemoryEntry, contents: bytes, attributes: str = "") -
         vector_bytes(entry.embedding),
         "" if entry.encoder_version is None else entry.encoder_version,
         "" if bounds is None else json.dumps(dict(bounds)),
-        attributes,
         "1" if entry.pinned else "",
+        attributes,
     ]
 
 
@@ -212,11 +262,6 @@ def index_places(entry: MemoryEntry) -> dict[str, float]:
         for index in SORTED_SETS
         if index.only is None or getattr(entry, index.only)
     }
-
-
-def vector_bytes(vector: NDArray[np.float32] | None) -> bytes:
-    """A vector of shape (dim,) as it is stored: little-endian float32; nothing for None."""
-    return b"" if vector is None else vector.astype("<f4", copy=False).tobytes()
 
 
 def read_vectors(stored: Sequence[bytes | None]) -> list[NDArray[np.float32] | None]:
@@ -270,6 +315,7 @@ def values_to_entry(
     Raises:
         EncodingError: A field is missing or cannot be read.
     """
+    # Field by field, not by the table: that would take 1 us more of 3, for every entry read.
     stored: Any = values  # whatever lacks is told below
     name, run, agent, step, at, kind, importance, level, count, created, accessed, *rest = stored
     revision, _, vector, version, bounds, pinned = rest
@@ -280,14 +326,14 @@ def values_to_entry(
             decode_id(agent),
             int(step),
             float(at),
-            _TYPES.get(kind) or _unknown_type(kind),
+            _TYPES.get(kind) or _read_type(kind),
             contents,
             float(importance),
             int(level),
             int(count),
             float(created),
             float(accessed),
-            _vector(vector) if read is None else read,
+            _vector_if_any(vector) if read is None else read,
             None if version is None else int(version),
             int(revision),
             bounds_of(contents, None if bounds is None else json.loads(bounds)),
@@ -317,16 +363,8 @@ def step_of(stored: Mapping[bytes, bytes]) -> int:
 
 
 def _damaged(values: Sequence[bytes | None], error: Exception) -> EncodingError:
-    lacking = [name for name, value in zip(STORED, values, strict=True) if value is None]
-    lacking = [name for name in lacking if name in _REQUIRED]
+    stored = dict(zip(STORED, values, strict=True))
+    lacking = [name for name in _REQUIRED if stored[name] is None]
     wrong = f"without {', '.join(lacking)}" if lacking else repr(error)
     name = (values[0] or b"?").decode("ascii", "replace")
     return EncodingError(f"entry {name}: the stored hash is damaged ({wrong})")
-
-
-def _vector(stored: bytes | None) -> NDArray[np.float32] | None:
-    return None if stored is None else np.frombuffer(stored, _VECTOR).astype(np.float32)
-
-
-def _unknown_type(stored: bytes) -> MemoryType:
-    raise ValueError(f"memory type {stored!r:.80}")

@@ -26,12 +26,12 @@ from agent_memory.models.redis_attributes import engine_names, number_field, val
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_run_id
-from agent_memory.values.query import Query
+from agent_memory.values.query import CATEGORIES, RANGES, Query
 from agent_memory.values.quoting import quoted
 
-TAGS = ("run_id", "agent_id", "memory_type")
+TAGS = ("run_id", "agent_id", *CATEGORIES)
 """What can be asked for by equality."""
-NUMBERS = ("step_number", "timestamp", "importance_score", "encoder_version")
+NUMBERS = (*RANGES.values(), "encoder_version")
 """What can be asked for by range and sorted by."""
 VECTOR = "embedding"
 
@@ -231,12 +231,10 @@ def condition(query: Query, encoder_version: int | None = None) -> tuple[str, li
     }
     if query.memory_type is not None:
         tags["memory_type"] = type_tag(query.memory_type)
-    ranges = {
-        "step_number": query.steps,
-        "timestamp": query.times,
-        "importance_score": query.importance,
-        "encoder_version": None if encoder_version is None else (encoder_version, encoder_version),
-    }
+    ranges = {field: getattr(query, name) for name, field in RANGES.items()}
+    ranges["encoder_version"] = (
+        None if encoder_version is None else (encoder_version, encoder_version)
+    )
     clauses, parameters = [], []
     for name, tag in tags.items():
         clauses.append(f"@{name}:{{${name}}}")

@@ -66,8 +66,8 @@ def left_behind(
         query: What is asked.
         found: Where each entry that answers was found.
     """
-    if query.importance is None and query.pinned is None and not query.attributes:
-        return set()  # nothing else of an entry changes
+    if not query.can_change_its_answer:
+        return set()
     stale: set[EntryKey] = set()
     for place, above in enumerate(tiers[:-1]):
         below = {tier.tier for tier in tiers[place + 1 :]}

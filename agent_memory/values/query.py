@@ -25,6 +25,26 @@ class Order(StrEnum):
     """By importance, descending."""
 
 
+RANGES: Mapping[str, str] = {
+    "steps": "step_number",
+    "times": "timestamp",
+    "importance": "importance_score",
+}
+"""The filters of a query that are a least and a greatest number, and whose number each is.
+
+Every engine looks by this table and the two below it: a filter that is added to ``Query`` and to
+its table is answered by all.
+"""
+
+CATEGORIES = ("memory_type",)
+"""The filters that are a value which the entry's field of the same name must have."""
+
+FLAGS = ("pinned",)
+"""The filters that are True or False, as the entry's field of the same name must be."""
+
+_NEVER_CHANGE = {"steps", "times", "memory_type"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A question about the memories of one agent; what is left out does not filter.
@@ -63,7 +83,7 @@ class Query:
         put(self, "agent_id", checked_agent_id(self.agent_id))
         if self.run_id is not None:
             put(self, "run_id", checked_run_id(self.run_id))
-        for name in ("steps", "times", "importance"):
+        for name in RANGES:
             put(self, name, checked_range(name, getattr(self, name)))
         if self.memory_type is not None:
             put(self, "memory_type", checked_member("memory_type", MemoryType, self.memory_type))
@@ -72,6 +92,24 @@ class Query:
             put(self, "pinned", checked_flag("pinned", self.pinned))
         put(self, "order", checked_member("order", Order, self.order))
         put(self, "limit", checked_limit(self.limit))
+
+    @property
+    def filters(self) -> set[str]:
+        """The names of the filters by fields that it has."""
+        names = (*RANGES, *CATEGORIES, *FLAGS)
+        return {name for name in names if getattr(self, name) is not None}
+
+    @property
+    def can_change_its_answer(self) -> bool:
+        """Whether an entry that answers it may stop to, or begin to, when it is changed."""
+        return bool(self.attributes or self.filters - _NEVER_CHANGE)
+
+    def admits(self, entry: MemoryEntry) -> bool:
+        """Whether an entry of its agent answers it; contents are not looked at."""
+        ranges = ((getattr(self, name), getattr(entry, of)) for name, of in RANGES.items())
+        return all(bounds is None or bounds[0] <= of <= bounds[1] for bounds, of in ranges) and all(
+            getattr(self, name) in (None, getattr(entry, name)) for name in (*CATEGORIES, *FLAGS)
+        )
 
     def within(self, run_id: str) -> Query:
         """The same question, bound to a run if it names none."""

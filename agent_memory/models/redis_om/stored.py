@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from agent_memory.errors import InvalidEntry
-from agent_memory.models.redis import agent_prefix, decode_id
-from agent_memory.values.entry import EntryKey, MemoryType
+from agent_memory.models.redis import FIELD_TABLE, agent_prefix, decode_id, read_vector
+from agent_memory.values.entry import EntryKey
 
 _PK = re.compile(rb"\{([A-Za-z0-9_]+)/([A-Za-z0-9_]+)\}:([0-9a-f]{32})")
 
 _READERS: dict[str, Callable[[bytes], Any]] = {
+    **{field.name: field.read for field in FIELD_TABLE},
     "pk": bytes.decode,
-    "memory_id": bytes.decode,
-    "run_id": decode_id,
-    "agent_id": decode_id,
-    "memory_type": lambda stored: MemoryType(stored.decode()),
-    "embedding": lambda stored: np.frombuffer(stored, "<f4").tolist(),
-    "error_bounds": json.loads,
-    "pinned": lambda stored: stored == b"1",
-    **dict.fromkeys(("timestamp", "importance_score", "creation_time", "last_access_time"), float),
-    **dict.fromkeys(
-        ("step_number", "compression_level", "retrieval_count", "encoder_version", "revision"), int
-    ),
+    "embedding": lambda stored: read_vector(stored).tolist(),
 }
+_ABSENT = {field.name: field.absent for field in FIELD_TABLE}
 
 
 def pk_of(key: EntryKey) -> str:
@@ -54,7 +43,4 @@ def key_of_pk(pk: bytes) -> EntryKey:
 def read_field(name: str, stored: Mapping[bytes, bytes]) -> Any:
     """One field of a stored hash other than its contents; None if it lacks."""
     value = stored.get(name.encode())
-    if value is None:
-        # That of an entry which is not pinned is absent.
-        return False if name == "pinned" else None
-    return _READERS[name](value)
+    return _ABSENT.get(name) if value is None else _READERS[name](value)

@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.models.redis import memory_id_of
-from agent_memory.values.entry import MemoryType
+from agent_memory.models.redis import INDEX_KEYS, memory_id_of
 
 _AGENTS = 25  # sampled
 _ENTRIES = 8  # sampled of each
@@ -60,10 +59,7 @@ def server_bytes(channel: RedisChannel) -> int | None:
         raise channel.not_redis("INFO") from error
 
 
-_INDEXES = (
-    *("steps", "times", "importance", "pinned", "changes"),
-    *(f"type:{kind}" for kind in MemoryType),
-)
+_INDEXES = (*INDEX_KEYS, "changes")
 
 
 def _usage(channel: RedisChannel, names: Sequence[str]) -> list[int]:

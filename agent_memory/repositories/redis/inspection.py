@@ -12,22 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.redis.script import Script
-from agent_memory.models.redis import decode_id, encode_id
-from agent_memory.values.entry import MemoryType
+from agent_memory.models.redis import INDEX_KEYS, SORTED_SETS, decode_id, encode_id
+from agent_memory.repositories.redis.scripts.inspecting import EXAMINE, REGISTRY, STRAYS
 
-ORDERS = ("steps", "times", "importance")
-"""The sorted sets that every entry of an agent is in."""
+ORDERS = {
+    index.name: index.score for index in SORTED_SETS if index.by is None and index.only is None
+}
+"""The sorted sets that every entry of an agent is in, and the fields they are sorted by."""
 AT_ONCE = 100
 """How many entries one script call looks at: the server does nothing else meanwhile."""
 
 _SCANNED = 1_000  # keys
-_TYPES = tuple(kind.value for kind in MemoryType)
-_INDEXES = (*ORDERS, *(f"type:{kind}" for kind in _TYPES), "pinned")
 _IN_AGENT = (
     (re.compile(rb"[0-9a-f]{32}"), b"hash"),
-    (re.compile(rb"steps|times|importance|pinned"), b"zset"),
-    (re.compile(b"type:(?:%s)" % "|".join(_TYPES).encode()), b"zset"),
+    (re.compile("|".join(map(re.escape, INDEX_KEYS)).encode()), b"zset"),
     (re.compile(rb"number:[A-Za-z0-9_]*|value:[A-Za-z0-9_]*:[A-Za-z0-9_]*"), b"zset"),
     (re.compile(rb"changes"), b"stream"),
     (re.compile(rb"ahead"), b"string"),
@@ -39,95 +37,6 @@ _IN_NAMESPACE = (
     (re.compile(rb"agents:[A-Za-z0-9_]*"), b"zset"),
 )
 _GLOB = re.compile(r"([\\*?\[\]])")
-
-# KEYS: the agent's prefix. ARGV: memory ids. Gives for each its hash, its places in the orders and
-# in the indexes by type, and of each declared attribute index, score, place there, field, value,
-# and value in the hash.
-_EXAMINE = Script(
-    f"""
-local prefix, found = KEYS[1], {{}}
-local indexes = {{{", ".join(f"'{name}'" for name in _INDEXES)}}}
-for _, id in ipairs(ARGV) do
-  local key, places, attributes = prefix .. id, {{}}, {{}}
-  for i, index in ipairs(indexes) do
-    places[i] = redis.call('ZSCORE', prefix .. index, id) or ''
-  end
-  local spelled = redis.call('HGET', key, 'attributes') or ''
-  for index, score, field, value in string.gmatch(spelled, '(%S+) (%S+) (%S+) (%S+)') do
-    local place = redis.call('ZSCORE', prefix .. index, id) or ''
-    local stored = redis.call('HGET', key, field) or ''
-    for _, told in ipairs({{index, score, place, field, value, stored}}) do
-      attributes[#attributes + 1] = told
-    end
-  end
-  found[#found + 1] = {{redis.call('HGETALL', key), places, attributes}}
-end
-return found
-"""
-)
-
-# KEYS: the agent's prefix. ARGV: whether to remove them, the index, memory ids in it. Gives those
-# of which there is no entry that belongs there.
-_STRAYS = Script(
-    """
-local prefix, index, strays = KEYS[1], ARGV[2], {}
-for i = 3, #ARGV do
-  local id = ARGV[i]
-  local belongs = redis.call('EXISTS', prefix .. id) == 1
-  if belongs and string.sub(index, 1, 5) == 'type:' then
-    belongs = redis.call('HGET', prefix .. id, 'memory_type') == string.sub(index, 6)
-  elseif belongs and index == 'pinned' then
-    belongs = redis.call('HGET', prefix .. id, 'pinned') == '1'
-  elseif belongs and (string.find(index, '^number:') or string.find(index, '^value:')) then
-    local spelled = redis.call('HGET', prefix .. id, 'attributes') or ''
-    belongs = string.find(' ' .. spelled, ' ' .. index .. ' ', 1, true) ~= nil
-  end
-  if not belongs and redis.call('ZSCORE', prefix .. index, id) then
-    strays[#strays + 1] = id
-    if ARGV[1] == '1' then redis.call('ZREM', prefix .. index, id) end
-  end
-end
-return strays
-"""
-)
-
-# KEYS: the agents of a run, the runs. ARGV: whether to mend, the namespace, the run, now, agents.
-# Gives agent and fault of each that is listed and has nothing, or has something and is not listed,
-# or has a log and nothing that it could be of; at last of the run, as agent ''.
-_REGISTRY = Script(
-    """
-local agents, runs = KEYS[1], KEYS[2]
-local mend, namespace, run, now = ARGV[1] == '1', ARGV[2], ARGV[3], ARGV[4]
-local faults = {}
-local function fault(agent, what)
-  faults[#faults + 1] = agent
-  faults[#faults + 1] = what
-end
-for i = 5, #ARGV do
-  local agent = ARGV[i]
-  local prefix = namespace .. ':{' .. run .. '/' .. agent .. '}:'
-  local has = redis.call('EXISTS', prefix .. 'steps') == 1
-  local listed = redis.call('ZSCORE', agents, agent)
-  if has and not listed then
-    fault(agent, 'unlisted')
-    if mend then redis.call('ZADD', agents, now, agent) end
-  elseif listed and not has then
-    fault(agent, 'empty')
-    if mend then redis.call('ZREM', agents, agent) end
-  end
-  if not has and redis.call('EXISTS', prefix .. 'changes', prefix .. 'ahead') > 0 then
-    fault(agent, 'log')
-    if mend then redis.call('DEL', prefix .. 'changes', prefix .. 'ahead') end
-  end
-end
-local has = redis.call('EXISTS', agents)
-if redis.call('SISMEMBER', runs, run) ~= has then
-  fault('', has == 1 and 'unlisted' or 'empty')
-  if mend then redis.call(has == 1 and 'SADD' or 'SREM', runs, run) end
-end
-return faults
-"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +166,7 @@ class TierInspection:
             ([owner.prefix], list(memory_ids[first : first + AT_ONCE]))
             for first in range(0, len(memory_ids), AT_ONCE)
         ]
-        replies = [one for reply in self.channel.run(_EXAMINE, calls) for one in reply]
+        replies = [one for reply in self.channel.run(EXAMINE, calls) for one in reply]
         return [
             _examined(owner, memory_id, reply)
             for memory_id, reply in zip(memory_ids, replies, strict=True)
@@ -275,7 +184,7 @@ class TierInspection:
             for first in range(0, len(pairs), 2 * AT_ONCE):
                 ids = pairs[first : first + 2 * AT_ONCE : 2]
                 arguments = ["1" if remove else "0", index, *ids]
-                (found,) = self.channel.run(_STRAYS, [([owner.prefix], arguments)])
+                (found,) = self.channel.run(STRAYS, [([owner.prefix], arguments)])
                 strays += [_text(one) for one in found]
             if int(cursor) == 0:
                 return list(dict.fromkeys(strays))
@@ -299,7 +208,7 @@ class TierInspection:
         for first in range(0, max(len(agents), 1), _SCANNED):
             some = agents[first : first + _SCANNED]
             arguments = ["1" if mend else "0", self.namespace, run, repr(now), *some]
-            (told,) = self.channel.run(_REGISTRY, [(keys, arguments)])
+            (told,) = self.channel.run(REGISTRY, [(keys, arguments)])
             names = [_text(one) for one in told]
             faults += zip(names[::2], names[1::2], strict=True)
         return list(dict.fromkeys(faults))
@@ -350,7 +259,11 @@ def _examined(owner: Owner, memory_id: str, reply: Sequence[Any]) -> Examined:
         owner,
         memory_id,
         dict(zip(flat[::2], flat[1::2], strict=True)),
-        {name: float(score) for name, score in zip(_INDEXES, scores, strict=True) if score != b""},
+        {
+            name: float(score)
+            for name, score in zip(INDEX_KEYS, scores, strict=True)
+            if score != b""
+        },
         tuple(AttributePlace(*texts[first : first + 6]) for first in range(0, len(texts), 6)),
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_memory.connections.redis.commands import Command
+from agent_memory.models.redis import SORTED_SETS
 from agent_memory.models.redis_attributes import Lookup
 from agent_memory.values.checks import MAX_STEP
-from agent_memory.values.query import Order, Query
+from agent_memory.values.query import RANGES, Order, Query
 
 _INDEX_OF_ORDER = {
     Order.OLDEST: "times",
@@ -15,6 +16,15 @@ _INDEX_OF_ORDER = {
     Order.STEP: "steps",
     Order.IMPORTANCE: "importance",
 }
+_INDEX_OF_FIELD = {
+    index.score: index.name for index in SORTED_SETS if index.by is None and index.only is None
+}
+_RANGES = [(name, _INDEX_OF_FIELD[field]) for name, field in RANGES.items()]
+_CATEGORIES = [
+    (index.by, index.name, _INDEX_OF_FIELD[index.score])
+    for index in SORTED_SETS
+    if index.by is not None
+]
 _ALL = (float("-inf"), float("inf"))
 _MOST = 2**62
 _DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
@@ -35,15 +45,18 @@ def lookups(
         attributes: Indexes of declared attributes of which the entries must be too.
         more: How many ids beyond the query's limit to read; see ``in_the_way``.
     """
-    ranges = {"steps": query.steps, "times": query.times, "importance": query.importance}
+    ranges = {index: getattr(query, name) for name, index in _RANGES}
     leading = _INDEX_OF_ORDER[query.order]
-    by_type = None if query.memory_type is None else f"type:{query.memory_type.value}"
     bounds = ranges.pop(leading)
     others = [(name, bounds_of) for name, bounds_of in ranges.items() if bounds_of is not None]
-    if by_type is not None and leading == "times":
-        leading = by_type  # scored by timestamp too, so that it filters and orders at once
-    elif by_type is not None:
-        others.append((by_type, _ALL))
+    for field, name, ordered_as in _CATEGORIES:
+        value = getattr(query, field)
+        if value is None:
+            continue
+        if leading == ordered_as:
+            leading = f"{name}:{value}"  # which filters and orders at once
+        else:
+            others.append((f"{name}:{value}", _ALL))
     others += [(at, _ALL) if isinstance(at, str) else (at[0], at[1:]) for at in attributes]
     if query.pinned:
         others.append(("pinned", _ALL))

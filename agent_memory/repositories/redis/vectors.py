@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,21 +20,22 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command
 from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBounds
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
-from agent_memory.models.redis import memory_id_of
+from agent_memory.models.redis import SORTED_SETS, memory_id_of
 from agent_memory.repositories.contract import Probe
-from agent_memory.values.entry import MemoryType
 from agent_memory.values.forking import after_fork
-from agent_memory.values.query import Query
+from agent_memory.values.query import CATEGORIES, RANGES, Query
 
 MAX_BYTES = 256 * 1024**2
 """How many bytes of vectors a process keeps for each tier."""
 
-_FIELDS = (
-    *("embedding", "encoder_version", "step_number", "timestamp", "importance_score"),
-    "memory_type",
-)
-_TYPE_CODES = {kind.value.encode(): float(code) for code, kind in enumerate(MemoryType)}
-_STEP, _TIME, _IMPORTANCE, _TYPE = range(4)
+_FIELDS = ("embedding", "encoder_version", *RANGES.values(), *CATEGORIES)
+_COLUMNS = {name: column for column, name in enumerate((*RANGES, *CATEGORIES))}
+# What stands for the values of each category in its column.
+_CODES = {
+    index.by: {value.encode(): float(code) for code, value in enumerate(index.values)}
+    for index in SORTED_SETS
+    if index.by is not None
+}
 _FIRST_ROOM = 64  # rows
 _BARE = 2_000  # bytes that an agent without vectors takes
 _MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED = b"+", b"-", b"!"
@@ -224,7 +225,7 @@ class _Group:
         self.names: list[str] = []
         self._places: dict[str, int] = {}
         self._units = np.empty((_FIRST_ROOM, width), np.float32)
-        self._attributes = np.empty((_FIRST_ROOM, 4))
+        self._attributes = np.empty((_FIRST_ROOM, len(_COLUMNS)))
         self._bounds: CosineBounds | None = None
         self._bounded = 0  # rows when bounds were last looked for
         self._was_asked = False
@@ -285,18 +286,17 @@ class _Group:
         """The rows that answer a query; None for all."""
         columns = self._attributes[: len(self.names)]
         chosen: NDArray[np.bool_] | None = None
-        for column, bounds in (
-            (_STEP, query.steps),
-            (_TIME, query.times),
-            (_IMPORTANCE, query.importance),
-        ):
+        for name in RANGES:
+            bounds = getattr(query, name)
             if bounds is not None:
-                values = columns[:, column]
+                values = columns[:, _COLUMNS[name]]
                 within = (values >= _bound(bounds[0])) & (values <= _bound(bounds[1]))
                 chosen = within if chosen is None else chosen & within
-        if query.memory_type is not None:
-            same = columns[:, _TYPE] == _TYPE_CODES[query.memory_type.value.encode()]
-            chosen = same if chosen is None else chosen & same
+        for name in CATEGORIES:
+            value = getattr(query, name)
+            if value is not None:
+                same = columns[:, _COLUMNS[name]] == _CODES[name][value.encode()]
+                chosen = same if chosen is None else chosen & same
         return None if chosen is None or chosen.all() else np.flatnonzero(chosen)
 
 
@@ -325,11 +325,11 @@ def _vector(stored: bytes | None) -> NDArray[np.float32]:
     return vector if np.isfinite(vector).all() else np.zeros(0, np.float32)
 
 
-def _attributes(fields: Iterable[bytes | None]) -> list[float]:
-    step, timestamp, importance, kind = fields
-    numbers = [_number(field, float) for field in (step, timestamp, importance)]
+def _attributes(fields: Sequence[bytes | None]) -> list[float]:
+    numbers = [_number(field, float) for field in fields[: len(RANGES)]]
     known = [float("nan") if number is None else number for number in numbers]
-    return [*known, _TYPE_CODES.get(kind or b"", -1.0)]
+    values = zip(CATEGORIES, fields[len(RANGES) :], strict=True)
+    return [*known, *(_CODES[name].get(value or b"", -1.0) for name, value in values)]
 
 
 def _number(field: bytes | None, kind: type[Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
@@ -25,18 +26,13 @@ from sqlalchemy import (
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import Name
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK
-from agent_memory.values.entry import EntryKey
-from agent_memory.values.query import Order, Query
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Order, Query
 
 IN_LIST = 500
 """How many values one statement lists; SQLite's older builds take 999 of all sorts."""
 
-_READ = (
-    *("memory_id", "run_id", "agent_id", "step_number", "timestamp", "memory_type", "contents"),
-    *("importance_score", "compression_level", "retrieval_count", "creation_time"),
-    *("last_access_time", "embedding", "embedding_coding", "encoder_version", "revision"),
-    *("error_bounds", "pinned"),
-)
+_READ = (*(field.name for field in fields(MemoryEntry)), "embedding_coding")
 _LARGEST = 2**63 - 1
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
@@ -78,36 +74,32 @@ def vectors_answering(models: LtmModels, run_id: str, query: Query) -> Asked:
 
 
 class _Shape(NamedTuple):
-    """What a question filters by; of pins also which side."""
+    """What a question filters by; of flags also which side."""
 
-    steps: bool
-    times: bool
-    importance: bool
-    memory_type: bool
-    pinned: bool | None
+    ranges: tuple[str, ...]
+    categories: tuple[str, ...]
+    flags: tuple[tuple[str, bool], ...]
 
 
 def _shape(query: Query) -> _Shape:
     return _Shape(
-        query.steps is not None,
-        query.times is not None,
-        query.importance is not None,
-        query.memory_type is not None,
-        query.pinned,
+        tuple(name for name in RANGES if getattr(query, name) is not None),
+        tuple(name for name in CATEGORIES if getattr(query, name) is not None),
+        tuple((name, flag) for name in FLAGS if (flag := getattr(query, name)) is not None),
     )
 
 
 def _parameters(run_id: str, query: Query) -> dict[str, Any]:
     parameters: dict[str, Any] = {"of_run": run_id, "of_agent": query.agent_id}
-    for name, bounds in (
-        ("step_number", _storable(query.steps)),
-        ("timestamp", query.times),
-        ("importance_score", query.importance),
-    ):
+    for name in RANGES:
+        bounds = getattr(query, name)
         if bounds is not None:
-            parameters |= {f"least_{name}": bounds[0], f"greatest_{name}": bounds[1]}
-    if query.memory_type is not None:
-        parameters["of_type"] = query.memory_type.value
+            least, greatest = map(_storable, bounds)
+            parameters |= {f"least_{name}": least, f"greatest_{name}": greatest}
+    for name in CATEGORIES:
+        value = getattr(query, name)
+        if value is not None:
+            parameters[f"of_{name}"] = value.value
     return parameters
 
 
@@ -137,19 +129,16 @@ def _answering(
     entry = models.LtmEntry
     agent_ref = agent_ref_of(models, _text_of("of_run"), _text_of("of_agent"))
     found = entries.where(entry.agent_ref == agent_ref)
-    for column, asked in (
-        (entry.step_number, shape.steps),
-        (entry.timestamp, shape.times),
-        (entry.importance_score, shape.importance),
-    ):
-        if asked:
-            least: BindParameter[Any] = bindparam(f"least_{column.key}")
-            greatest: BindParameter[Any] = bindparam(f"greatest_{column.key}")
-            found = found.where(column >= least, column <= greatest)
-    if shape.memory_type:
-        found = found.where(entry.memory_type == _text_of("of_type"))
-    if shape.pinned is not None:
-        found = found.where(entry.pinned if shape.pinned else ~entry.pinned)
+    for name in shape.ranges:
+        column = getattr(entry, RANGES[name])
+        least: BindParameter[Any] = bindparam(f"least_{name}")
+        greatest: BindParameter[Any] = bindparam(f"greatest_{name}")
+        found = found.where(column >= least, column <= greatest)
+    for name in shape.categories:
+        found = found.where(getattr(entry, name) == _text_of(f"of_{name}"))
+    for name, wanted in shape.flags:
+        flag = getattr(entry, name)
+        found = found.where(flag if wanted else ~flag)
     return found
 
 
@@ -327,12 +316,9 @@ def _ordered(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:
     return first.asc(), entry.memory_id.asc()
 
 
-def _storable(steps: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Bounds that the driver takes; no step is stored beyond them."""
-    if steps is None:
-        return None
-    first, last = (max(min(step, _LARGEST), -_LARGEST) for step in steps)
-    return first, last
+def _storable(bound: float) -> float:
+    """A bound that the driver takes; no integer is stored beyond it."""
+    return max(min(bound, _LARGEST), -_LARGEST) if isinstance(bound, int) else bound
 
 
 def ids_by_run(keys: Iterable[EntryKey]) -> Iterator[tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_memory.errors import CommandRefused, EncodingError
-from agent_memory.models.redis import encode_id, hash_to_entry, step_of
+from agent_memory.models.redis import encode_id, hash_to_entry, index_places, step_of
 from agent_memory.models.redis_attributes import spelled_attributes
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
@@ -27,7 +27,6 @@ from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 
 _REPAIR = "agent-memory check --repair"
-_ORDER_FIELDS = {"steps": b"step_number", "times": b"timestamp", "importance": b"importance_score"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +189,7 @@ class TierCheck:
     def _faults(self, one: Examined, entry: MemoryEntry) -> Iterator[tuple[Kind, str]]:
         if self._tier is Tier.STM and entry.compression_level != 0:
             yield Kind.LEVEL, f"compression level {entry.compression_level} in place of 0"
-        wanted = {
-            "steps": float(entry.step_number),
-            "times": entry.timestamp,
-            "importance": entry.importance_score,
-            f"type:{entry.memory_type.value}": entry.timestamp,
-            **({"pinned": entry.timestamp} if entry.pinned else {}),
-        }
+        wanted = index_places(entry)
         for name in sorted({*wanted, *one.places}):
             found, right = one.places.get(name), wanted.get(name)
             if found != right:
@@ -308,11 +301,11 @@ class TierCheck:
             b"run_id": encode_id(one.owner.run_id).encode(),
             b"agent_id": encode_id(one.owner.agent_id).encode(),
         }
-        for name in ORDERS:
+        for name, field in ORDERS.items():
             if name in one.places:
                 score = one.places[name]
-                value = repr(int(score)) if name == "steps" else repr(score)
-                told[_ORDER_FIELDS[name]] = value.encode()
+                value = repr(int(score)) if field == "step_number" else repr(score)
+                told[field.encode()] = value.encode()
         types = [name.removeprefix("type:") for name in one.places if name.startswith("type:")]
         if len(types) == 1:
             told[b"memory_type"] = types[0].encode()

@@ -18,7 +18,8 @@ gives ``redis.call('HSET', prefix .. ARGV[i], 'revision', ARGV[i + 1])``. Other 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from agent_memory.models.redis import SORTED_SETS
 
@@ -33,13 +34,20 @@ OLD = (
 _NAME = re.compile(r"\$(\w+(?:\.\w+)?)")
 
 
-def lua(source: str, *, head: Sequence[str] = (), each: Sequence[str] = ()) -> str:
+def lua(
+    source: str,
+    *,
+    head: Sequence[str] = (),
+    each: Sequence[str] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Put places in ``ARGV`` in place of names.
 
     Args:
         source: The text of a script.
         head: Names of the arguments that are there once, in their order.
         each: Names of the arguments of a group, in their order.
+        more: What else is named, and what it stands for.
 
     Raises:
         KeyError: The text has a name that nothing bears.
@@ -53,4 +61,5 @@ def lua(source: str, *, head: Sequence[str] = (), each: Sequence[str] = ()) -> s
     places |= {f"old.{name}": f"old[{place}]" for place, name in enumerate(OLD, 1)}
     places |= {"old": ", ".join(f"'{name}'" for name in OLD)}
     places |= {"first": str(first), "groups": f"{first}, #ARGV, {len(each)}"}
+    places |= more
     return _NAME.sub(lambda found: places[found[1]], source)
