@@ -51,9 +51,10 @@ _ACKNOWLEDGED = (
         (
             Edit(
                 _REDIS,
-                "append(coming, prefix .. 'importance', ARGV[i + 6], id)",
-                "if ARGV[i + 11] == '0' then append(coming, prefix .. 'importance', "
-                "ARGV[i + 6], id) end",
+                'line = f"append(coming, {key}, $each.{index.score}, id)"',
+                'line = f"append(coming, {key}, $each.{index.score}, id)"\n'
+                'if index.name == "importance":\n'
+                "    line = f\"if $each.revision == '0' then {line} end\"",
             ),
         ),
         _in(_CONTRACT, "TestShortTerm::test_a_newer_copy_takes_its_new_place_in_every_order"),
@@ -63,7 +64,7 @@ _ACKNOWLEDGED = (
 _WHERE_AN_ENTRY_IS = (
     Mutant(
         "a move between the tiers of a server heeds the revision",
-        (Edit(_REDIS, "ARGV[i + 11] ~= old[1] or", ""),),
+        (Edit(_REDIS, "$each.revision ~= $old.revision or", ""),),
         _in(
             _CONTRACT,
             "TestShortTerm::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
@@ -71,7 +72,7 @@ _WHERE_AN_ENTRY_IS = (
     ),
     Mutant(
         "a move between the tiers of a server heeds retrievals",
-        (Edit(_REDIS, "or ARGV[i + 8] ~= old[2] then", "then"),),
+        (Edit(_REDIS, "or $each.retrieval_count ~= $old.retrieval_count then", "then"),),
         _in(
             _CONTRACT,
             "TestShortTerm::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
@@ -82,8 +83,8 @@ _WHERE_AN_ENTRY_IS = (
         (
             Edit(
                 _REDIS,
-                "elseif (ARGV[i + 1] ~= '' and ARGV[i + 1] ~= old[1])",
-                "elseif (ARGV[i + 1] ~= '' and ARGV[i + 1] > old[1])",
+                "elseif ($each.revision ~= '' and $each.revision ~= $old.revision)",
+                "elseif ($each.revision ~= '' and $each.revision > $old.revision)",
             ),
         ),
         _in(
@@ -128,7 +129,8 @@ _WHERE_AN_ENTRY_IS = (
         (
             Edit(
                 _REDIS,
-                "stored = (old[1] or '') == ARGV[i + 4] and (old[2] or '') == ARGV[i + 5]",
+                "stored = (found[1] or '') == $each.old_embedding"
+                " and (found[2] or '') == $each.old_version",
                 "stored = true",
             ),
         ),
@@ -150,7 +152,13 @@ _WHERE_AN_ENTRY_IS = (
 _CHANGES = (
     Mutant(
         "a change in Redis replaces the revision that was read alone",
-        (Edit(_REDIS, "if tonumber(old[1]) ~= tonumber(ARGV[12]) then return -1 end", ""),),
+        (
+            Edit(
+                _REDIS,
+                "if tonumber($old.revision) ~= tonumber($each.revision) then return -1 end",
+                "",
+            ),
+        ),
         _in(
             _CONTRACT,
             "TestShortTerm::test_replacing_another_revision_is_a_conflict_and_the_stored_stays",
@@ -305,9 +313,8 @@ _TIME = (
         (
             Edit(
                 _REDIS,
-                "append(coming, prefix .. 'steps', ARGV[i + 3], id)",
-                "append(coming, prefix .. 'steps', ARGV[i + 3], id)\n"
-                "redis.call('EXPIRE', key, 10000000)",
+                "{_lines(_indexing())}",
+                "{_lines(_indexing())}\nredis.call('EXPIRE', key, 10000000)",
             ),
         ),
         _in("tiers/test_ageing.py", "test_entries_of_idle_agents_move_on_and_none_expires"),
