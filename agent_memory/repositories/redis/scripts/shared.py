@@ -135,7 +135,7 @@ end
 
 def _setting(presence: Presence) -> Iterator[str]:
     for field in FIELD_TABLE:
-        if field.presence is presence and field.name != "attributes":
+        if field.presence is presence:
             name = field.name
             yield f"if $each.{name} ~= '' then redis.call('HSET', key, '{name}', $each.{name}) end"
 

@@ -47,7 +47,8 @@ if #ARGV == {len(_ADD_HEAD) + len(FIELDS)} then
   local prefix, i = KEYS[1], $first
   local id = $each.memory_id
   local key = prefix .. id
-  if {are_given(Presence.USUALLY)} and {are_given(Presence.SELDOM, given=False)}
+  if {are_given(Presence.USUALLY)}
+      and {are_given(Presence.SELDOM, given=False)} and $each.attributes == ''
       and (redis.call('GET', KEYS[4]) or '') == $declared and redis.call('EXISTS', key) == 0 then
     redis.call('HSET', key, {pairs(Presence.ALWAYS, Presence.USUALLY)})
     {_indexed_at_once()}
