@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.contents import MAX_DEPTH, as_contents
 from agent_memory.values.extent import TooDeep, TooMuch, measure
+from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
 
 Value = float | bool | str
@@ -244,7 +245,7 @@ def _plain_scalar(scalar: Any) -> object:
         return None if np.isnat(scalar) else float(scalar.astype(np.int64))
     if scalar.dtype.type is np.longdouble:  # whose item is itself
         return float(scalar)
-    return scalar.item() if scalar.dtype.kind in "biufcSU" else repr(scalar)
+    return python_scalar(scalar) if scalar.dtype.kind in "biufcSU" else repr(scalar)
 
 
 # In this order: an IntEnum is an int too, a datetime a date, and a NumPy float a float.

@@ -125,6 +125,8 @@ HOSTILE_CONTENTS: tuple[dict[Any, Any], ...] = (
     {"day": _MOMENT.date(), "hour": dt.time(1, 2, 3, 4), "span": dt.timedelta(-1, 1, 1)},
     {"complex": -0.0 + 1j, "decimal": decimal.Decimal("1.10"), "uuid": uuid.UUID(int=7)},
     {"scalars": [np.int64(-3), np.uint8(255), np.float32(0.1), np.bool_(True), np.float64("nan")]},
+    {"ends in NUL": [np.str_("a\0"), np.str_("\0"), np.bytes_(b"\1\0"), np.bytes_(b"\0\0")]},
+    {"sets of those": {np.str_("a\0"), np.str_("a"), "a\0\0"}, "keys": {np.bytes_(b"k\0"): 1}},
     {"odd scalars": [np.str_("a"), np.bytes_(b"a"), np.datetime64("2024-01-01"), np.complex64(1j)]},
     {"arrays": [np.arange(6, dtype=np.int16).reshape(2, 3), np.zeros((0, 4)), np.array(7.5)]},
     {"big": np.arange(3, dtype=">f8"), "text": np.array(["a", "bcd"]), "t": np.array([True])},

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from agent_memory.errors import InvalidEntry
+from agent_memory.values.frozen import FrozenDict
+from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
 
 Scalar = str | int | float | bool | None
@@ -68,7 +70,7 @@ def checked_path(path: object) -> str:
     return path
 
 
-def checked_conditions(conditions: object) -> dict[str, Condition]:
+def checked_conditions(conditions: object) -> FrozenDict[str, Condition]:
     """Return conditions by path, each of its own type.
 
     Raises:
@@ -76,7 +78,9 @@ def checked_conditions(conditions: object) -> dict[str, Condition]:
     """
     try:
         if isinstance(conditions, Mapping):
-            return {checked_path(path): _checked(path, value) for path, value in conditions.items()}
+            return FrozenDict(
+                {checked_path(path): _checked(path, value) for path, value in conditions.items()}
+            )
     except InvalidEntry:
         raise
     except Exception as error:
@@ -111,7 +115,7 @@ def plain(value: Any) -> Any:
         return plain(value.value)
     # A time in nanoseconds has an int for an item, which would pass for a number.
     if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
-        return value.item()
+        return python_scalar(value)
     return value
 
 

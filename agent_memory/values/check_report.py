@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent_memory.values.quoting import short_repr
+
 
 class Kind(StrEnum):
     """What sort of fault a finding is."""
@@ -81,6 +83,8 @@ class CheckReport:
         left: How many of them are not repaired.
         unfinished: What could not be looked at, and why.
     """
+
+    __repr__ = short_repr("left", "found", "unfinished")
 
     looked_at: Mapping[str, int]
     findings: tuple[Finding, ...]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.coded import CodeBounds
+from agent_memory.values.frozen import FrozenDict
 from agent_memory.values.quoting import quoted
 
 MAX_COUNT = 2**63 - 1
@@ -205,7 +206,7 @@ def _bound(name: str, value: object) -> float:
     return number
 
 
-def checked_bounds(value: object) -> dict[str, float]:
+def checked_bounds(value: object) -> FrozenDict[str, float]:
     """Return error bounds by path; those of a code were checked when it was read.
 
     Raises:
@@ -222,7 +223,7 @@ def checked_bounds(value: object) -> dict[str, float]:
             raise InvalidEntry(
                 f"error_bounds: {quoted(path)}: {quoted(bound)} is no bound of a path"
             )
-    return bounds
+    return FrozenDict(bounds)
 
 
 def _as_vector(value: object) -> NDArray[np.float32]:

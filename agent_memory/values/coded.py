@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent_memory.errors import EncodingError
+from agent_memory.values.frozen import FrozenDict
 
 CODED_FROM, CODED_BELOW = 0x02, 0x80
 """The first byte of contents that a fitted code has coded; ``pack`` begins with 0x80 or more."""
@@ -20,12 +21,19 @@ CODED_MARK = 9
 """How many bytes tell the version of a code at most."""
 
 
-class CodeBounds(dict[str, float]):
-    """Bounds that a fitted code tells, by path: they were checked when it was read."""
+class CodeBounds(FrozenDict[str, float]):
+    """Bounds that a fitted code tells, by path: they were checked when it was read.
+
+    All entries of a code share them.
+    """
+
+    __slots__ = ()
 
 
 class CodedContents(dict[str, Any]):
     """Contents that a fitted code gave back: a dict that knows how far its numbers may be off.
+
+    Made of items alone, as ``dataclasses.asdict`` makes it, it is a plain dict.
 
     Attributes:
         version: Whose code it was.
@@ -36,6 +44,10 @@ class CodedContents(dict[str, Any]):
     """
 
     __slots__ = ("beside_vector", "bounds", "level", "version")
+
+    def __new__(cls, contents: Any = (), *more: Any, **options: Any) -> Any:
+        """Make a plain dict of items that come with nothing that a code knows."""
+        return super().__new__(cls) if more or options else dict(contents)
 
     def __init__(
         self,
@@ -51,6 +63,16 @@ class CodedContents(dict[str, Any]):
         self.level = level
         self.bounds = bounds
         self.beside_vector = beside_vector
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self.version, self.level, self.bounds, self.beside_vector
+        return _coded_contents, (dict(self), *known)
+
+
+def _coded_contents(
+    contents: dict[str, Any], version: int, level: int, bounds: CodeBounds, beside_vector: bool
+) -> CodedContents:
+    return CodedContents(contents, version, level, bounds, beside_vector=beside_vector)
 
 
 def is_coded(stored: bytes) -> bool:

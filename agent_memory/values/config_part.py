@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +28,13 @@ class ConfigPart(BaseModel):
         if complaint is not None:
             # Not where the error is at hand, which holds what was given, passwords among it.
             raise ConfigError(complaint)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what is not at its default, and no secrets."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if field.repr and value != field.get_default(call_default_factory=True):
+                yield name, value
 
 
 def _complaint(name: str, error: ValidationError) -> str:

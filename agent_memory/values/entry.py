@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from agent_memory.values.checks import (
 from agent_memory.values.coded import CodeBounds
 from agent_memory.values.contents import as_contents, pack
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
-from agent_memory.values.quoting import quoted
+from agent_memory.values.quoting import quoted, short_repr
 
 
 class MemoryType(StrEnum):
@@ -106,8 +106,8 @@ class MemoryEntry:
     importance_score: float = 1.0
     compression_level: int = 0
     retrieval_count: int = 0
-    creation_time: float = _AS_TIMESTAMP
-    last_access_time: float = _AS_TIMESTAMP
+    creation_time: float = field(default=_AS_TIMESTAMP, repr=False)
+    last_access_time: float = field(default=_AS_TIMESTAMP, repr=False)
     embedding: NDArray[np.float32] | None = None
     encoder_version: int | None = None
     revision: int = 0
@@ -187,11 +187,25 @@ class MemoryEntry:
         return EntryKey(self.run_id, self.agent_id, self.memory_id)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the nested dict that the dict-style API speaks (see ``from_dict``)."""
+        """Give the nested dict that the dict-style API speaks (see ``from_dict``).
+
+        What most entries lack is left out: ``revision`` 0, ``encoder_version`` and
+        ``error_bounds`` of None, ``pinned`` False.
+        """
         vectors = {}
         if self.embedding is not None:
             vectors[_EMBEDDING_NAMES[min(self.compression_level, 2)]] = self.embedding.tolist()
-        marks = {"pinned": True} if self.pinned else {}
+        bounds = None if self.error_bounds is None else dict(self.error_bounds)
+        marks = {
+            name: value
+            for name, value in (
+                ("revision", self.revision or None),
+                ("encoder_version", self.encoder_version),
+                ("error_bounds", bounds),
+                ("pinned", self.pinned or None),
+            )
+            if value is not None
+        }
         return {
             "memory_id": self.memory_id,
             "run_id": self.run_id,
@@ -235,6 +249,8 @@ class MemoryEntry:
             return cls(**flat)
         except TypeError as error:
             raise InvalidEntry(f"entry: {error}".replace("MemoryEntry.__init__() ", "")) from error
+
+    __repr__ = short_repr("agent_id", "step_number", "memory_type", "contents")
 
     def __eq__(self, other: object) -> bool:
         """Compare every field; contents and embedding by their bytes."""

@@ -56,12 +56,21 @@ def _load_scalar(body: bytes) -> object:
     if code == _OTHER_DTYPE:
         name, raw = msgpack.unpackb(body[1:])
         other = _known_dtype(name)
-        # An empty text has no bytes of its own, and NumPy pads it to one character.
-        return np.frombuffer(raw, other)[0] if other.itemsize else np.zeros(1, other)[0]
+        return _load_text(raw, other) if other.kind in "SU" else np.frombuffer(raw, other)[0]
     dtype = _DTYPES[code]
     if dtype.kind in "iu":
         return dtype.type(msgpack.unpackb(body[1:]))
     return np.frombuffer(body[1:], dtype=dtype)[0]
+
+
+def _load_text(raw: bytes, dtype: np.dtype[Any]) -> np.bytes_ | np.str_:
+    """One text or byte string: an element of an array would lose the NULs at its end."""
+    # An empty one has no bytes of its own, and NumPy pads it to one character.
+    own = raw[: dtype.itemsize]
+    if dtype.kind == "S":
+        return np.bytes_(own)
+    order = "be" if dtype.str[0] == ">" else "le"
+    return np.str_(own.decode(f"utf-32-{order}", "surrogatepass"))
 
 
 def dump_array(array: np.ndarray[Any, Any]) -> list[object]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any
 
+import numpy as np
+
 _PLAIN_KINDS: tuple[type[Any], ...] = (int, float, bytes, tuple, list, dict)
 
 
@@ -30,6 +32,13 @@ def plain_value(value: object) -> object:
     if fields is None:
         raise TypeError(f"object of type {type_name(value)}")
     return fields
+
+
+def python_scalar(value: np.generic) -> Any:
+    """A NumPy scalar as Python's, to the last character: ``item`` drops NULs at the end of text."""
+    if isinstance(value, np.str_):
+        return str.__str__(value)
+    return bytes(value) if isinstance(value, np.bytes_) else value.item()
 
 
 def fields_of(value: object) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from agent_memory.values.attributes import Condition, checked_conditions
 from agent_memory.values.checks import checked_flag, checked_limit, checked_member, checked_range
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 from agent_memory.values.identity import checked_agent_id, checked_run_id
+from agent_memory.values.quoting import short_repr
 
 
 class Order(StrEnum):
@@ -77,6 +78,8 @@ class Query:
     order: Order = Order.OLDEST
     limit: int | None = None
 
+    __repr__ = short_repr()
+
     def __post_init__(self) -> None:
         """Check every field, and bring each to its own type."""
         put = object.__setattr__
@@ -129,6 +132,13 @@ class Hit:
     entry: MemoryEntry
     tier: Tier
     score: float | None = None
+
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score={self.score:.4g}"
+        entry = repr(self.entry)
+        if len(entry) > 240:
+            entry = f"{entry[:240]}...)"
+        return f"Hit({self.tier.name}{score}, {entry})"
 
     @property
     def fidelity(self) -> int:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
+import json
 import math
 import uuid
+from dataclasses import asdict, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from agent_memory.errors import InvalidEntry, MemoryStoreError
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.values.checks import MAX_STEP, checked_importance, checked_step
+from agent_memory.values.coded import CodeBounds, CodedContents
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
 from agent_memory.values.query import Hit, Order, Query
 
@@ -171,6 +175,35 @@ def test_an_entry_as_a_dict_has_the_promised_shape() -> None:
         },
         "embeddings": {"full_vector": [0.5, -1.0]},
     }
+
+
+ROUNDED = {"revision": 4, "encoder_version": 3, "error_bounds": {"energy": 0.5, "*": 1e-9}}
+
+
+@pytest.mark.parametrize("fields", [ROUNDED, {name: ROUNDED[name] for name in ["revision"]}, {}])
+def test_an_entry_comes_back_from_its_dict_whole(fields: dict[str, Any]) -> None:
+    entry = an_entry(embedding=[0.5], compression_level=1, retrieval_count=2, **fields)
+    as_dict = entry.to_dict()
+    assert {name: as_dict["metadata"].get(name) for name in ROUNDED} == {
+        name: fields.get(name) for name in ROUNDED
+    }
+    assert MemoryEntry.from_dict(as_dict) == entry
+    assert MemoryEntry.from_dict(copy.deepcopy(as_dict)) == entry
+    assert type(as_dict["metadata"].get("error_bounds", {})) is dict
+    plain = replace(entry, contents={"energy": 3}).to_dict()
+    assert MemoryEntry.from_dict(json.loads(json.dumps(plain))).to_dict() == plain
+
+
+def test_an_entry_is_taken_apart_and_changed_as_dataclasses_are() -> None:
+    bounds = CodeBounds({"energy": 0.5})
+    contents = CodedContents({"energy": 3, "home": {"food": [1]}}, 3, 2, bounds)
+    entry = an_entry(contents=contents, error_bounds=bounds, compression_level=2)
+    apart = asdict(entry)
+    assert type(apart["contents"]) is dict
+    assert apart["contents"] == {"energy": 3, "home": {"food": [1]}}
+    assert apart["error_bounds"] == {"energy": 0.5}
+    assert MemoryEntry(**apart) == entry
+    assert replace(entry, importance_score=0.5).contents == contents
 
 
 @pytest.mark.parametrize(
