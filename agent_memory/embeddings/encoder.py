@@ -23,6 +23,7 @@ from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.values.file_names import checked_path
+from agent_memory.values.quoting import short_repr
 
 _CHUNK = 512  # states; what lies between the layers of so many stays in the cache
 
@@ -82,6 +83,8 @@ class Reconstruction:
         bounds: By path, how far numbers of the contents may be off; the others are exact.
     """
 
+    __repr__ = short_repr()
+
     state: dict[Any, Any]
     errors: Mapping[str, FieldError]
     contents: Mapping[str, Any] | None = None
@@ -105,6 +108,8 @@ class FittedEncoder:
     weights: Weights
     errors: Mapping[int, Mapping[str, FieldError]] = field(default_factory=dict)
     input_dim: int = 64
+
+    __repr__ = short_repr()
 
     @property
     def keeps_bias(self) -> bool:
@@ -180,7 +185,7 @@ class FittedEncoder:
             raise InvalidEntry(f"vector: finite numbers of shape (dim,) are needed: {given.shape}")
         self.widths.level(len(given))
         (state,) = self.schema.states(self.weights.decode(given[None], self.widths))
-        return Reconstruction(state, self.errors.get(len(given), {}))
+        return Reconstruction(state, dict(self.errors.get(len(given), {})))
 
     def to_bytes(self) -> bytes:
         """Write schema and weights as one artifact; see ``artifact``."""

@@ -23,6 +23,7 @@ from agent_memory.embeddings.weights import Weights, principal_weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.values.progress import EpochProgress
+from agent_memory.values.quoting import short_repr
 
 LIFT = 2.0
 """The constant before each row, in root mean square lengths of the fitted rows."""
@@ -84,6 +85,8 @@ class TrainingReport:
     held_out: int
     losses: Mapping[str, Sequence[float]]
     epoch: int = 0
+
+    __repr__ = short_repr()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, numbers and texts, for JSON."""

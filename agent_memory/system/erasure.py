@@ -21,6 +21,7 @@ from agent_memory.tiers.forgetting import (
 )
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
+from agent_memory.values.quoting import short_repr
 
 _ROUNDS = 3  # how often what is found again is forgotten again
 
@@ -45,6 +46,8 @@ class ForgettingReceipt:
         rewritten: The files that were written anew by ``scrub``.
         not_rewritten: Those that were not, and why.
     """
+
+    __repr__ = short_repr("what", "run_id", "entries", "removed", "remaining")
 
     what: str
     run_id: str

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.coded import CodeBounds
-from agent_memory.values.frozen import FrozenDict
 from agent_memory.values.quoting import quoted
 
 MAX_COUNT = 2**63 - 1
@@ -206,7 +205,7 @@ def _bound(name: str, value: object) -> float:
     return number
 
 
-def checked_bounds(value: object) -> FrozenDict[str, float]:
+def checked_bounds(value: object) -> dict[str, float]:
     """Return error bounds by path; those of a code were checked when it was read.
 
     Raises:
@@ -223,7 +222,7 @@ def checked_bounds(value: object) -> FrozenDict[str, float]:
             raise InvalidEntry(
                 f"error_bounds: {quoted(path)}: {quoted(bound)} is no bound of a path"
             )
-    return FrozenDict(bounds)
+    return bounds
 
 
 def _as_vector(value: object) -> NDArray[np.float32]:

@@ -824,7 +824,7 @@ def test_the_api_speaks_dicts(folder: Path) -> None:
         }  # fmt: skip
         assert set(recent[0]["metadata"]) == {
             "creation_time", "last_access_time", "compression_level", "importance_score",
-            "retrieval_count", "memory_type",
+            "retrieval_count", "memory_type", "encoder_version",
         }  # fmt: skip
         oldest = api.memory_system.recall(Query(agent_id="ant", limit=1))[0].entry
         found = api.retrieve_state_by_id("ant", oldest.memory_id)

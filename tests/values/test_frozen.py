@@ -33,10 +33,10 @@ def copies(it: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_bounds_and_conditions_refuse_every_change(change: Callable[[Any], object]) -> None:
+def test_shared_bounds_and_conditions_refuse_every_change(change: Callable[[Any], object]) -> None:
     for held in (
         CodeBounds({"charge": 0.1}),
-        an_entry(error_bounds={"charge": 0.1}).error_bounds,
+        an_entry(error_bounds=CodeBounds({"charge": 0.1})).error_bounds,
         Query(agent_id="ant", attributes={"charge": 0.1}).attributes,
     ):
         with pytest.raises(TypeError, match="cannot be changed"):

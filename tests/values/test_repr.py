@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from agent_memory import (
+    BackupReceipt,
     CheckReport,
+    EntryKey,
     Finding,
+    ForgettingReceipt,
     Hit,
     MemoryConfig,
     MemoryEntry,
     Query,
     RedisSTMConfig,
+    RestoreReceipt,
     Tier,
 )
+from agent_memory.embeddings.encoder import FieldError, Reconstruction
 from agent_memory.testing.samples import HOSTILE_CONTENTS, HOSTILE_NAMES, an_entry
 from agent_memory.values.check_report import MOST_FINDINGS, Kind
 from agent_memory.values.quoting import abbreviated
@@ -66,6 +72,20 @@ def test_a_query_and_a_configuration_show_what_was_asked_for() -> None:
         "MemoryConfig(stm_config=RedisSTMConfig(memory_limit=5), engine='fake')"
     )
     assert repr(MemoryConfig()) == "MemoryConfig()"
+
+
+def test_receipts_and_reconstructions_of_many_things_are_shown_short() -> None:
+    agents = tuple(f"agent {number}" for number in range(1_000))
+    keys = tuple(EntryKey("run", agent, "0" * 32) for agent in agents)
+    whole: list[object] = [
+        ForgettingReceipt("a query", "run", agents, 1_000, {"stm": 1_000}, 0.0, remaining=keys),
+        RestoreReceipt(Path("backup"), {"stm": 1_000}, 0, tuple(range(1_000)), keys),
+        BackupReceipt(Path("b" * 1_000), {"stm": 1}, 0, tuple(range(1_000)), 0, 1, "0" * 64, 0.0),
+        Reconstruction(dict.fromkeys(agents, 1.0), dict.fromkeys(agents, FieldError(0.1, 0.2))),
+    ]
+    for value in whole:
+        assert repr(value).startswith(f"{type(value).__name__}(")
+        assert len(repr(value)) < 300
 
 
 def test_a_report_of_a_thousand_findings_is_shown_short() -> None:

@@ -28,6 +28,7 @@ from agent_memory.system.checking.whole import inspections
 from agent_memory.system.resources import Resources
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.progress import Progress
+from agent_memory.values.quoting import short_repr
 
 _ORDER = (2, 1, 0, SPOOL)
 # What waited is restored into short-term memory, where it was to go.
@@ -47,6 +48,8 @@ class RestoreReceipt:
         differing: Entries that were read again afterwards and are not as they were saved: they
             were forgotten here, a newer copy was here, or they are gone. Empty: verified.
     """
+
+    __repr__ = short_repr()
 
     file: Path
     entries: Mapping[str, int]

@@ -43,6 +43,7 @@ from agent_memory.tiers.spool import decoded, spool_of
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.progress import Progress
+from agent_memory.values.quoting import short_repr
 
 PLACES = {SPOOL: "spool", 0: "stm", 1: "im", 2: "ltm"}
 """What the places of entries are called in receipts."""
@@ -72,6 +73,8 @@ class BackupReceipt:
         digest: SHA-256 of what it holds, in hexadecimal digits.
         begun_at: When it was begun, in seconds since 1970: what was acknowledged before is in it.
     """
+
+    __repr__ = short_repr()
 
     file: Path
     entries: Mapping[str, int]

@@ -21,6 +21,7 @@ from agent_memory.compression.fitting.tolerances import DEFAULT, EXACT, Toleranc
 from agent_memory.compression.levels import exact_bytes
 from agent_memory.config import PathTolerance
 from agent_memory.errors import EncodingError
+from agent_memory.values.quoting import short_repr
 
 EVERY_PATH = "*"
 """Stands for all paths that are not named."""
@@ -67,6 +68,8 @@ class ContentsReport:
     level_2_bytes: float
     inside: float
     errors: Mapping[str, PathError]
+
+    __repr__ = short_repr()
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON values."""
