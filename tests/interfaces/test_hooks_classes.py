@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pydantic
@@ -195,16 +195,15 @@ def test_signature_name_and_docstring_stay() -> None:
 async def later(self: Any) -> None: ...
 
 
-def one_by_one(self: Any) -> Iterator[str]:
+async def one_by_one(self: Any) -> AsyncIterator[str]:
     yield "rest"
 
 
 @pytest.mark.parametrize(
     ("methods", "word"),
     [
-        ({}, r"no method act\(\)"),
-        ({"act": later}, "async"),
-        ({"act": one_by_one}, "generator"),
+        ({}, r"no method act\(\) nor step\(\)"),
+        ({"act": one_by_one}, "asynchronous generator"),
         ({"act": staticmethod(len)}, "staticmethod"),
         ({"act": None}, r"no method act\(\)"),
         ({"act": 3}, "int"),
@@ -223,12 +222,12 @@ def test_class_that_cannot_be_hooked_is_refused_and_left_alone(
 
 def test_what_is_no_class_is_refused() -> None:
     with pytest.raises(ConfigError, match="with_memory"):
-        install_memory_hooks(Walker(None))  # type: ignore[type-var]
+        install_memory_hooks(Walker(None))  # type: ignore[call-overload]
 
 
-def test_async_act_in_a_subclass_is_refused_where_it_is_declared() -> None:
-    with pytest.raises(ConfigError, match="async"):
-        type("Later", (hooked(Walker),), {"act": later})
+def test_asynchronous_generator_in_a_subclass_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(ConfigError, match="asynchronous generator"):
+        type("Later", (hooked(Walker),), {"act": one_by_one})
 
 
 def test_threads_record_every_act(memory: AgentMemorySystem) -> None:

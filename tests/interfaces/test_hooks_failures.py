@@ -15,7 +15,7 @@ from tests import engines
 from tests.interfaces.hooked import FAKE, Walker, acting, hooked, recorded, told
 
 
-def test_error_of_act_goes_through_unchanged_and_records_nothing(
+def test_error_of_act_goes_through_unchanged_and_is_recorded(
     memory: AgentMemorySystem,
 ) -> None:
     error = RuntimeError("fell")
@@ -29,21 +29,23 @@ def test_error_of_act_goes_through_unchanged_and_records_nothing(
         agent.act()
     assert raised.value is error
     agent.get_state()
-    assert recorded(memory, "w") == []
+    (action,) = recorded(memory, "w")
+    assert action["exception"] == {"type": "RuntimeError", "message": "fell"}
+    assert action["state_after"] == {"x": 0, "trail": [0]}
     assert len(recorded(memory, "w", "state")) == 1
 
 
-def test_what_cannot_be_stored_is_logged_once_per_class_and_place(
+def test_what_cannot_be_stored_is_left_out_and_logged_once_per_class_and_place(
     memory: AgentMemorySystem, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = {"action": "lock", "params": {"held": [1, threading.Lock()]}}
     first, second = acting(memory, result), acting(memory, result)
     for agent in (first, first, second):
         assert agent.act() is result
-    assert recorded(memory) == []
+    assert [action["action_params"] for action in recorded(memory)] == [{"held": [1]}] * 3
     place = "contents.action_params.held[1]: object of type _thread.lock cannot be stored"
     assert len(told(caplog)) == 2
-    assert all(line.startswith(f"Acting: not recorded: {place}") for line in told(caplog))
+    assert all(line.startswith(f"Acting: left out {place}") for line in told(caplog))
 
 
 def test_state_before_that_cannot_be_stored_is_logged_by_its_path(

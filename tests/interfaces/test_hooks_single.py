@@ -306,7 +306,7 @@ def test_what_can_have_no_subclass_or_fails_when_it_is_looked_at_is_refused(name
     with pytest.raises(ConfigError):
         with_memory(agent)
     with pytest.raises(ConfigError):
-        install_memory_hooks(agent)  # type: ignore[type-var]
+        install_memory_hooks(agent)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

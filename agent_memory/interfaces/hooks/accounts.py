@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 from agent_memory.connections.outages import Outages
 from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.interfaces.hooks.options import Source, read
 from agent_memory.system.agent_stores import whole_config
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.contents import as_contents
@@ -32,6 +33,9 @@ def memory_of(agent: object) -> AgentMemorySystem | None:
     """
     system = getattr(agent, "memory_system", None)
     if system is None:
+        # A model hands its memory to all of its agents.
+        system = getattr(getattr(agent, "model", None), "memory_system", None)
+    if system is None:
         system = _opened(getattr(agent, "memory_config", None))
     elif not isinstance(system, AgentMemorySystem):
         raise ConfigError(
@@ -49,12 +53,23 @@ def _opened(config: Any) -> AgentMemorySystem | None:
     return _opening.guard(None, AgentMemorySystem.get_instance, config)
 
 
-def agent_id_of(agent: object) -> str:
+def agent_id_of(agent: object, source: Source | None = None) -> str:
     """The agent's id: its ``agent_id``, else ``unique_id`` (as in Mesa), else ``id``.
+
+    Args:
+        agent: The agent.
+        source: Where the id comes from instead.
 
     Raises:
         ConfigError: It has none of these, or one that is no id.
     """
+    if source is not None:
+        try:
+            return checked_agent_id(read(agent, source))
+        except (AttributeError, InvalidEntry) as error:
+            raise ConfigError(
+                f"{_class_name(agent)}: agent_id={source!r} does not name the agent: {error}"
+            ) from error
     for name in _ID_ATTRIBUTES:
         value = getattr(agent, name, None)
         if value is not None:
@@ -71,18 +86,23 @@ def agent_id_of(agent: object) -> str:
     )
 
 
-def step_of(agent: object, given: object, acts: Callable[[], int]) -> int:
+def step_of(
+    agent: object, given: object, acts: Callable[[], int], source: Source | None = None
+) -> int:
     """The simulation step of a call.
 
     Args:
         agent: The agent.
         given: What the call said the step is, or None.
-        acts: Counts the agent's acts; asked when nothing else tells the step.
+        acts: Counts the agent's acts; asked when nothing else gives the step.
+        source: Where the step comes from instead.
 
     Returns:
         The first of these that is an integer: what the call said; the agent's ``step_number``,
         ``current_step`` or ``step_count``; its model's ``steps`` or whole ``time``; the count.
     """
+    if source is not None:
+        return int(read(agent, source))
     model = getattr(agent, "model", None)
     named = (getattr(agent, name, None) for name in _STEP_ATTRIBUTES)
     for value in (given, *named, getattr(model, "steps", None)):
@@ -100,13 +120,20 @@ def state_of(state: object) -> object:
     return state if fields is None else fields
 
 
-def action_of(agent: object, result: object) -> dict[str, Any]:
-    """What an agent did, as its ``act()`` or, where that returned None, its attributes tell.
+def action_of(agent: object, result: object, source: Source | None = None) -> dict[str, Any]:
+    """What an agent did: the result of its method or, if that is None, its attributes.
+
+    Args:
+        agent: The agent.
+        result: What the method returned.
+        source: Where the action comes from instead.
 
     Returns:
         ``action_type``, ``action_params`` and ``reward``. What fits none of them is kept whole
         under ``action_params["result"]``.
     """
+    if source is not None:
+        return _action_told(read(agent, source))
     if result is not None:
         return _action_told(result)
     told = _action_told(_attribute(agent, ("last_action", "action_type")))

@@ -6,9 +6,8 @@ import logging
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,6 +19,9 @@ from agent_memory.interfaces.hooks.accounts import (
     state_of,
     step_of,
 )
+from agent_memory.interfaces.hooks.options import HookOptions, read
+from agent_memory.interfaces.hooks.running import EVERYONE, Awaited, driven, is_inside, within
+from agent_memory.interfaces.hooks.states import Skip, attributes_of, storable
 from agent_memory.system.memory_agent import MemoryAgent
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.forking import after_fork
@@ -30,19 +32,17 @@ Call = Callable[[], Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Whose calls are under way in this thread. What an agent calls on itself meanwhile belongs to
-# the call that is recorded already, and what the hooks call belongs to nobody.
-_inside: ContextVar[frozenset[int]] = ContextVar("_inside", default=frozenset())
-_EVERYONE = 0  # no object has the id 0
+_INDEX = re.compile(r"\[\d+\]")
 
 
-def around_act(agent: object, act: Call, given_step: object) -> Any:
+def around_act(agent: object, act: Call, given_step: object, options: HookOptions) -> Any:
     """Let an agent act, once, and record the action.
 
     Args:
         agent: The agent.
         act: Lets it act.
         given_step: What the call says the step is, or None.
+        options: What is recorded.
 
     Returns:
         What ``act`` returns.
@@ -51,26 +51,50 @@ def around_act(agent: object, act: Call, given_step: object) -> Any:
         ConfigError: The agent has no id, or names no memory; it has not acted.
         SchemaOutOfDate: Long-term memory needs a migration; it has not acted.
     """
-    if _is_inside(agent):
+    if is_inside(agent):
         return act()
-    memory = _memory_agent(agent)
-    begun = None if memory is None else _unnoticed(agent, _begin_act, agent, memory, given_step)
-    with _within(id(agent)):
-        result = act()
-    if begun is not None:
-        _unnoticed(agent, _record_act, agent, begun, result)
+    with _recorded(agent, given_step, options) as ended:
+        with within(id(agent)):
+            result = act()
+        ended(result)
     return result
 
 
-def around_get_state(agent: object, get_state: Call, given_step: object) -> Any:
+async def around_coroutine(
+    agent: object, act: Call, given_step: object, options: HookOptions
+) -> Any:
+    """The same for a method that is awaited; recorded when it ends."""
+    if is_inside(agent):
+        return await act()
+    with _recorded(agent, given_step, options) as ended:
+        result = await Awaited(agent, act())
+        ended(result)
+    return result
+
+
+def around_generator(
+    agent: object, act: Call, given_step: object, options: HookOptions
+) -> Generator[Any, Any, Any]:
+    """The same for a generator; recorded when it ends, not when it is closed before."""
+    if is_inside(agent):
+        return (yield from act())
+    with _recorded(agent, given_step, options) as ended:
+        result = yield from driven(agent, act())
+        ended(result)
+    return result
+
+
+def around_get_state(
+    agent: object, get_state: Call, given_step: object, options: HookOptions
+) -> Any:
     """Get an agent's state and record it; see ``around_act``."""
-    if _is_inside(agent):
+    if is_inside(agent):
         return get_state()
-    memory = _memory_agent(agent)
-    with _within(id(agent)):
+    memory = _memory_agent(agent, options)
+    with within(id(agent)):
         state = get_state()
     if memory is not None:
-        _unnoticed(agent, _record_state, agent, memory, given_step, state)
+        _unnoticed(agent, _record_state, agent, memory, given_step, state, options)
     return state
 
 
@@ -81,54 +105,111 @@ class _BegunAct:
     state: object
 
 
-def _memory_agent(agent: object) -> MemoryAgent | None:
-    with _within(_EVERYONE):
-        system = memory_of(agent)
-        return None if system is None else system.get_memory_agent(agent_id_of(agent))
-
-
-def _begin_act(agent: object, memory: MemoryAgent, given_step: object) -> _BegunAct:
-    step = step_of(agent, given_step, lambda: _acts.begin(memory))
-    # A snapshot: many a get_state() hands out the very lists that act() goes on to change.
-    state = unpack(pack({"state_before": _state(agent)}))["state_before"]
-    return _BegunAct(memory, step, state)
-
-
-def _record_act(agent: object, begun: _BegunAct, result: object) -> None:
-    states = {"state_before": begun.state, "state_after": _state(agent)}
-    begun.memory.store_action(action_of(agent, result) | states, begun.step)
-
-
-def _record_state(agent: object, memory: MemoryAgent, given_step: object, state: object) -> None:
-    step = step_of(agent, given_step, lambda: _acts.begun(memory))
-    told = state_of(state)
-    memory.store_state(told if isinstance(told, Mapping) else {"state": told}, step)
-
-
-def _state(agent: object) -> object:
-    """The agent's state, or None if it has none to tell."""
-    get_state = getattr(agent, "get_state", None)
-    if not callable(get_state) or getattr(get_state, "needs_arguments", False):
-        return None
-    try:
-        return state_of(get_state())
-    except Exception as error:  # noqa: BLE001  # an agent that just died may have none; logged
-        _report(agent, type(error).__name__, "get_state() failed, its state is kept as None", error)
-        return None
-
-
-def _is_inside(agent: object) -> bool:
-    inside = _inside.get()
-    return id(agent) in inside or _EVERYONE in inside
-
-
 @contextmanager
-def _within(who: int) -> Iterator[None]:
-    token = _inside.set(_inside.get() | {who})
+def _recorded(
+    agent: object, given_step: object, options: HookOptions
+) -> Iterator[Callable[[object], None]]:
+    """Record what happens in a block, which hands over the result if it ends."""
+    memory = _memory_agent(agent, options)
+    begun = (
+        None
+        if memory is None
+        else _unnoticed(agent, _begin_act, agent, memory, given_step, options)
+    )
+    results: list[object] = []
     try:
-        yield
-    finally:
-        _inside.reset(token)
+        yield results.append
+    except Exception as error:
+        if begun is not None:
+            _unnoticed(agent, _record_error, agent, begun, error, options)
+        raise
+    if begun is not None and results:
+        _unnoticed(agent, _record_act, agent, begun, results[0], options)
+
+
+def _memory_agent(agent: object, options: HookOptions) -> MemoryAgent | None:
+    with within(EVERYONE):
+        system = memory_of(agent)
+        if system is None:
+            return None
+        return system.get_memory_agent(agent_id_of(agent, options.agent_id))
+
+
+def _begin_act(
+    agent: object, memory: MemoryAgent, given_step: object, options: HookOptions
+) -> _BegunAct:
+    step = step_of(agent, given_step, lambda: _acts.begin(memory), options.step)
+    state = storable(_state(agent, options), "contents.state_before", _skipping(agent))
+    # A snapshot: many a get_state() hands out the very lists that act() goes on to change.
+    return _BegunAct(memory, step, unpack(pack({"state": state}))["state"])
+
+
+def _record_act(agent: object, begun: _BegunAct, result: object, options: HookOptions) -> None:
+    _store_act(agent, begun, action_of(agent, result, options.action), options)
+
+
+def _record_error(agent: object, begun: _BegunAct, error: Exception, options: HookOptions) -> None:
+    raised = {"type": type(error).__qualname__, "message": str(error)}
+    action = {"action_type": None, "action_params": {}, "reward": None, "exception": raised}
+    _store_act(agent, begun, action, options)
+
+
+def _store_act(
+    agent: object, begun: _BegunAct, action: dict[str, Any], options: HookOptions
+) -> None:
+    if action["action_type"] is None and options.method != "act":
+        action["action_type"] = options.method
+    state = _state(agent, options)
+    action |= {"state_before": begun.state, "state_after": state}
+    begun.memory.store_action(storable(action, "contents", _skipping(agent)), begun.step)
+    if options.records_states and state is not None:
+        begun.memory.store_state(_as_state(agent, state), begun.step)
+
+
+def _record_state(
+    agent: object, memory: MemoryAgent, given_step: object, state: object, options: HookOptions
+) -> None:
+    step = step_of(agent, given_step, lambda: _acts.begun(memory), options.step)
+    memory.store_state(_as_state(agent, _chosen(state_of(state), options)), step)
+
+
+def _as_state(agent: object, state: object) -> Any:
+    contents = state if isinstance(state, Mapping) else {"state": state}
+    return storable(contents, "contents", _skipping(agent))
+
+
+def _state(agent: object, options: HookOptions) -> object:
+    """The agent's state, or None if it has none to give."""
+    try:
+        if options.state is not None:
+            return _chosen(state_of(read(agent, options.state)), options)
+        get_state = getattr(agent, "get_state", None)
+        if callable(get_state) and not getattr(get_state, "needs_arguments", False):
+            return _chosen(state_of(get_state()), options)
+        return None if options.method == "act" else _chosen(attributes_of(agent), options)
+    except Exception as error:  # noqa: BLE001  # an agent that just died may have none; logged
+        source = options.state if isinstance(options.state, str) else "get_state"
+        message = f"{source}() failed, its state is kept as None"
+        _report(agent, type(error).__name__, message, error)
+        return None
+
+
+def _chosen(state: object, options: HookOptions) -> object:
+    """The keys of a state that are to be recorded."""
+    if not isinstance(state, Mapping) or (options.fields is None and not options.exclude):
+        return state
+    return {
+        key: value
+        for key, value in state.items()
+        if key not in options.exclude and (options.fields is None or key in options.fields)
+    }
+
+
+def _skipping(agent: object) -> Skip:
+    def skip(path: str, why: str) -> None:
+        _report(agent, _INDEX.sub("[]", path), f"left out {path}: {why}")
+
+    return skip
 
 
 def _unnoticed(
@@ -136,13 +217,13 @@ def _unnoticed(
 ) -> R | None:
     """Keep from the agent what goes wrong in recording: it is logged, and the answer is None."""
     try:
-        with _within(_EVERYONE):
+        with within(EVERYONE):
             return record(*args, **kwargs)
     except StoreUnavailable:
         pass  # the memory itself has logged the outage and counted the call
     except MemoryStoreError as error:
         # "contents.a[3]: why": each place is told once, not each of its values.
-        place = re.sub(r"\[\d+\]", "[]", str(error).partition(": ")[0])
+        place = _INDEX.sub("[]", str(error).partition(": ")[0])
         _report(agent, place, f"not recorded: {error}")
     except Exception as error:  # noqa: BLE001  # whatever the memory does; logged with traceback
         _report(agent, type(error).__name__, "not recorded", error)

@@ -8,17 +8,19 @@ and ``vars(agent)``, which many a ``get_state()`` returns, would be full of them
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, SupportsIndex, TypeVar, Unpack
 
 from agent_memory.errors import ConfigError
 from agent_memory.interfaces.hooks.installation import hook_class, is_hooked
+from agent_memory.interfaces.hooks.options import HookKeywords, HookOptions, checked_options
 from agent_memory.values.quoting import quoted
 
 A = TypeVar("A")
 
 
-def with_memory(agent: A) -> A:
+def with_memory(agent: A, method: str | None = None, **options: Unpack[HookKeywords]) -> A:
     """Have one agent remember what it does; see ``install_memory_hooks``.
 
     Its class and all other agents stay as they are, agents that it makes of its own class
@@ -27,22 +29,28 @@ def with_memory(agent: A) -> A:
     being the same object.
 
     Args:
-        agent: An agent with ``act()``; it may have slots. One that is hooked stays as it is.
+        agent: An agent; it may have slots. One that is hooked stays as it is.
+        method: The method around which hooks record; ``act()`` or else ``step()`` by default.
+        **options: As ``install_memory_hooks`` takes them.
 
     Returns:
         The same object.
 
     Raises:
-        ConfigError: It has no ``act()`` that can be hooked, or is of a class written in C.
+        ConfigError: It has no method that can be hooked, or is of a class written in C.
     """
+    return _with_options(agent, checked_options(method, **options))
+
+
+def _with_options(agent: A, options: HookOptions) -> A:
     if issubclass(type(agent), type):  # what an agent says of its class is its own code
         raise ConfigError(
             f"with_memory: an agent is needed, not the class {quoted(agent)}; "
             "install_memory_hooks(agent_class) hooks all of its agents"
         )
-    if not is_hooked(type(agent)):
+    if not is_hooked(type(agent), options):
         try:
-            twin = _twin(type(agent))  # of some types there are no subclasses
+            twin = _twin(type(agent), options)  # of some types there are no subclasses
             object.__setattr__(agent, "__class__", twin)
         except TypeError as error:
             raise ConfigError(
@@ -69,17 +77,24 @@ class _Alone:
         twin, own_class = type(self), _class_of(type(self))
         make = own_class if make is twin else make
         args = tuple(own_class if argument is twin else argument for argument in args)
-        return (_remade, (make, args), *rest)
+        options = _options[twin]
+        return (_remade, (make, args) if options == HookOptions() else (make, args, options), *rest)
 
 
-def _remade(make: Callable[..., object], args: tuple[object, ...]) -> object:
-    return with_memory(make(*args))
+# What the agents of each twin record.
+_options: weakref.WeakKeyDictionary[type, HookOptions] = weakref.WeakKeyDictionary()
 
 
-def _twin(own_class: type) -> type:
+def _remade(
+    make: Callable[..., object], args: tuple[object, ...], options: HookOptions | None = None
+) -> object:
+    return _with_options(make(*args), options or HookOptions())
+
+
+def _twin(own_class: type, options: HookOptions) -> type:
     subclasses: list[type] = type.__subclasses__(own_class)
     for subclass in subclasses:
-        if _Alone in subclass.__mro__[1:]:
+        if _Alone in subclass.__mro__[1:] and _options.get(subclass) == options:
             return subclass
     namespace = {
         "__slots__": (),
@@ -90,7 +105,8 @@ def _twin(own_class: type) -> type:
         "__class__": property(lambda _: own_class, _leave_twin),
     }
     twin: type = _metaclass(own_class)(own_class.__name__, (own_class,), namespace)
-    hook_class(twin)
+    hook_class(twin, options)
+    _options[twin] = options
     return twin
 
 
