@@ -55,7 +55,9 @@ def figures() -> Iterator[Figure]:
 def _nearest(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
     """A filter and KNN: ten whole entries, through the repository and as bare FT.SEARCH."""
     query = Query(run_id="default", agent_id="a3", steps=(100, 900), limit=10)
-    vector = memory.stm.recent("default", "a3", 1)[0].embedding
+    vector = memory.stm.find(Query(run_id="default", agent_id="a3", order=Order.NEWEST, limit=1))[
+        0
+    ].embedding
     assert vector is not None
 
     search: TierSearch = memory.models.stm.search  # type: ignore[attr-defined]  # its protocol is narrower

@@ -122,7 +122,7 @@ def _nearest(
     asked = list(itertools.islice(itertools.cycle(few), WARMING + ASKED))
     what = f"top {FOUND} with contents of {size.entries:,} in {name} memory"
     yield _figure(what, alternately(asked)[WARMING:], size.target, size.plain)
-    after = alternately(asked, lambda: writer.reembed([next(changes)]))[WARMING:]
+    after = alternately(asked, lambda: writer.encodings.reembed([next(changes)]))[WARMING:]
     what = "the same just after a write of another process"
     yield _figure(what, after, 3 * size.target, size.plain)
 

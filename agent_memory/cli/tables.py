@@ -24,7 +24,7 @@ def entries_by_version(system: AgentMemorySystem) -> Counter[int]:
     """How many entries name each version of the encoder, of all runs and tiers."""
     counts: Counter[int] = Counter()
     for repository in (system.stm, system.im, system.ltm):
-        counts.update(repository.versions())
+        counts.update(repository.encodings.versions())
     return counts
 
 

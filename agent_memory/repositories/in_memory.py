@@ -13,9 +13,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.contract import LongTermMemory, answering, same_vector
+from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
+from agent_memory.repositories.encodings import Encodings
+from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.repositories.querying import answering
+from agent_memory.repositories.reading import EntryReader
+from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.forking import after_fork
@@ -34,15 +39,13 @@ class InMemoryRepository(LongTermMemory):
 
     def __init__(self, tier: Tier = Tier.LTM) -> None:
         self.tier = tier
-        self._stored: dict[EntryKey, _Snapshot] = {}
+        self._shelf = _Shelf()
         self._forgotten: dict[EntryKey, float | None] = {}  # when it was released, if it was
-        self._ahead: dict[tuple[str, str], Ahead] = {}
-        self._lock = threading.RLock()
-        # A lock that another thread holds during a fork would stay locked in the child.
-        after_fork(self._unlock)
+        self.encodings = _InMemoryEncodings(self, self._shelf)
+        self.upkeep = _InMemoryUpkeep(self, self._shelf)
 
     def __repr__(self) -> str:
-        return f"InMemoryRepository({self.tier.name}, {len(self._stored)} entries)"
+        return f"InMemoryRepository({self.tier.name}, {len(self._shelf.entries)} entries)"
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -57,23 +60,23 @@ class InMemoryRepository(LongTermMemory):
 
     def _add(self, new: _Snapshot, read_at: float) -> Added:
         key = new.fields.key
-        with self._lock:
+        with self._shelf.lock:
             if key in self._forgotten:
                 released_at = self._forgotten[key]
                 if released_at is None:
                     return Added.FORGOTTEN
                 if read_at <= released_at:
                     return Added.STALE
-            old = self._stored.get(key)
+            old = self._shelf.entries.get(key)
             if old is None or _age(new.fields) > _age(old.fields):
-                self._stored[key] = new
+                self._shelf.entries[key] = new
             return Added.STORED if old is None else Added.PRESENT
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
         new = _Snapshot.of(entry)
-        with self._lock:
-            old = self._stored.get(entry.key)
+        with self._shelf.lock:
+            old = self._shelf.entries.get(entry.key)
             if old is None:
                 raise EntryNotFound(f"no entry {entry.key} in {self.tier.name}")
             if old.fields.revision != entry.revision:
@@ -84,7 +87,7 @@ class InMemoryRepository(LongTermMemory):
                 retrieval_count=old.fields.retrieval_count,
                 last_access_time=old.fields.last_access_time,
             )
-            self._stored[entry.key] = new
+            self._shelf.entries[entry.key] = new
         return new.entry()
 
     def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
@@ -94,42 +97,22 @@ class InMemoryRepository(LongTermMemory):
         return [key for key, count in counts.items() if not self._touch(key, count, at)]
 
     def _touch(self, key: EntryKey, count: int, at: float) -> bool:
-        with self._lock:
-            old = self._stored.get(key)
+        with self._shelf.lock:
+            old = self._shelf.entries.get(key)
             if old is not None:
-                self._stored[key] = old.changed(
+                self._shelf.entries[key] = old.changed(
                     retrieval_count=old.fields.retrieval_count + count,
                     last_access_time=max(old.fields.last_access_time, at),
                 )
             return old is not None
 
-    def reembed(
-        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
-    ) -> list[bool]:
-        """Store entries' vectors and encoder versions in place of those they had."""
-        before = [None] * len(entries) if read is None else read
-        return [self._reembed(*pair) for pair in zip(entries, before, strict=True)]
-
-    def _reembed(self, entry: MemoryEntry, read: MemoryEntry | None) -> bool:
-        vector = None if entry.embedding is None else entry.embedding.copy()
-        with self._lock:
-            old = self._stored.get(entry.key)
-            if old is None or old.fields.revision != entry.revision:
-                return False
-            if read is not None and not same_vector(old.fields, read):
-                return False
-            self._stored[entry.key] = old.changed(
-                embedding=vector, encoder_version=entry.encoder_version
-            )
-            return True
-
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one."""
-        with self._lock:
-            old = self._stored.get(key)
+        with self._shelf.lock:
+            old = self._shelf.entries.get(key)
             if old is not None and revision not in (None, old.fields.revision):
                 raise _conflict(old.fields, revision)
-            return self._pop(key)
+            return self._shelf.take(key)
 
     def remove_many(self, keys: Iterable[EntryKey]) -> int:
         """Remove entries, whatever their revision; returns how many were there."""
@@ -140,24 +123,16 @@ class InMemoryRepository(LongTermMemory):
         return [self._remove_copied(entry) for entry in entries]
 
     def _remove_copied(self, entry: MemoryEntry) -> Gone:
-        with self._lock:
-            old = self._stored.get(entry.key)
+        with self._shelf.lock:
+            old = self._shelf.entries.get(entry.key)
             if old is not None and _age(old.fields) != _age(entry):
                 return Gone.CHANGED
-            return Gone.REMOVED if self._pop(entry.key) else Gone.ABSENT
+            return Gone.REMOVED if self._shelf.take(entry.key) else Gone.ABSENT
 
-    def _pop(self, key: EntryKey) -> bool:
-        there = self._stored.pop(key, None) is not None
-        agent = key[:2]
-        if agent in self._ahead and not any(other[:2] == agent for other in self._stored):
-            del self._ahead[agent]
-        return there
-
-    def clear_agent(self, run_id: str, agent_id: str) -> int:
-        """Remove all entries of an agent in a run; returns how many there were."""
-        return self.remove_many(
-            [key for key in self._keys() if (key.run_id, key.agent_id) == (run_id, agent_id)]
-        )
+    def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
+        """Remove all entries of some agents of a run; returns how many there were."""
+        doomed = {(run_id, agent_id) for agent_id in agents}
+        return self.remove_many([key for key in self._keys() if key[:2] in doomed])
 
     def forget(
         self,
@@ -167,36 +142,40 @@ class InMemoryRepository(LongTermMemory):
     ) -> int:
         """Remove entries and refuse their keys from now on; returns how many were there."""
         forgotten = list(keys)
-        with self._lock:
+        with self._shelf.lock:
             self._forgotten.update(dict.fromkeys(forgotten, released_at))
             return self.remove_many(forgotten)
 
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
         """Let forgotten keys be stored anew, but for copies that were read before."""
-        with self._lock:
+        with self._shelf.lock:
             self._forgotten.update({key: at for key in keys if key in self._forgotten})
 
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released."""
-        with self._lock:
+        with self._shelf.lock:
             return {key: self._forgotten[key] for key in keys if key in self._forgotten}
 
     # -- reading ------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
-        with self._lock:
-            found = [self._stored[key] for key in keys if key in self._stored]
+        with self._shelf.lock:
+            found = [self._shelf.entries[key] for key in keys if key in self._shelf.entries]
         return [snapshot.entry() for snapshot in found]
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
         if query.run_id is None:
             raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-        with self._lock:
-            found = [stored for stored in self._stored.values() if _answers(stored.fields, query)]
+        with self._shelf.lock:
+            found = [
+                stored for stored in self._shelf.entries.values() if _answers(stored.fields, query)
+            ]
         sort_key = SORT_KEYS[query.order]
-        found.sort(key=lambda stored: sort_key(stored.fields), reverse=query.order in DESCENDING)
+        found.sort(
+            key=lambda snapshot: sort_key(snapshot.fields), reverse=query.order in DESCENDING
+        )
         return answering((snapshot.entry() for snapshot in found), query)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
@@ -213,11 +192,73 @@ class InMemoryRepository(LongTermMemory):
         """The runs that have entries, sorted."""
         return sorted({key.run_id for key in self._keys()})
 
+    def _keys(self) -> list[EntryKey]:
+        with self._shelf.lock:
+            return list(self._shelf.entries)
+
+
+class _Shelf:
+    """What a repository holds, shared by its parts under one lock."""
+
+    def __init__(self) -> None:
+        self.entries: dict[EntryKey, _Snapshot] = {}
+        self.ahead: dict[tuple[str, str], Ahead] = {}
+        self.lock = threading.RLock()
+        # A lock that another thread holds during a fork would stay locked in the child.
+        after_fork(self._unlock)
+
+    def take(self, key: EntryKey) -> bool:
+        """Take an entry away; says whether it was there."""
+        there = self.entries.pop(key, None) is not None
+        agent = key[:2]
+        if agent in self.ahead and not any(other[:2] == agent for other in self.entries):
+            del self.ahead[agent]
+        return there
+
+    def _unlock(self) -> None:
+        self.lock = threading.RLock()
+
+
+class _InMemoryEncodings(Encodings):
+    """Vectors and codes of what a shelf holds."""
+
+    def __init__(self, reader: EntryReader, shelf: _Shelf) -> None:
+        super().__init__(reader)
+        self._shelf = shelf
+
+    def reembed(
+        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
+    ) -> list[bool]:
+        """Store entries' vectors and encoder versions in place of those they had."""
+        before = [None] * len(entries) if read is None else read
+        return [self._reembed(*pair) for pair in zip(entries, before, strict=True)]
+
+    def _reembed(self, entry: MemoryEntry, read: MemoryEntry | None) -> bool:
+        vector = None if entry.embedding is None else entry.embedding.copy()
+        with self._shelf.lock:
+            old = self._shelf.entries.get(entry.key)
+            if old is None or old.fields.revision != entry.revision:
+                return False
+            if read is not None and not same_vector(old.fields, read):
+                return False
+            self._shelf.entries[entry.key] = old.changed(
+                embedding=vector, encoder_version=entry.encoder_version
+            )
+            return True
+
+
+class _InMemoryUpkeep(TierUpkeep):
+    """What upkeep asks of a shelf."""
+
+    def __init__(self, reader: EntryReader, shelf: _Shelf) -> None:
+        super().__init__(reader)
+        self._shelf = shelf
+
     def agent_counts(
         self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
     ) -> dict[str, AgentCounts]:
         """What each of some agents of a run has here; those that have nothing are left out."""
-        with self._lock:
+        with self._shelf.lock:
             found = super().agent_counts(run_id, agents)
             if horizon is None:
                 return found
@@ -229,28 +270,23 @@ class InMemoryRepository(LongTermMemory):
     def _note_ahead(self, run_id: str, agent_id: str, horizon: float) -> Ahead | None:
         agent = run_id, agent_id
         timestamps = [
-            stored.fields.timestamp for key, stored in self._stored.items() if key[:2] == agent
+            stored.fields.timestamp
+            for key, stored in self._shelf.entries.items()
+            if key[:2] == agent
         ]
-        noted = still_ahead(self._ahead.pop(agent, None), timestamps, horizon)
+        noted = still_ahead(self._shelf.ahead.pop(agent, None), timestamps, horizon)
         if noted is not None:
-            self._ahead[agent] = noted
+            self._shelf.ahead[agent] = noted
         return noted
 
     def stored_bytes(self) -> int:
         """How many bytes contents and vectors take; what Python adds to them is not counted."""
-        with self._lock:
-            stored = list(self._stored.values())
+        with self._shelf.lock:
+            stored = list(self._shelf.entries.values())
         vectors = [snapshot.fields.embedding for snapshot in stored]
         return sum(len(snapshot.packed) for snapshot in stored) + sum(
             vector.nbytes for vector in vectors if vector is not None
         )
-
-    def _keys(self) -> list[EntryKey]:
-        with self._lock:
-            return list(self._stored)
-
-    def _unlock(self) -> None:
-        self._lock = threading.RLock()
 
 
 class _Snapshot(NamedTuple):

@@ -114,7 +114,7 @@ class AgentStore:
 
     def clear(self) -> bool:
         """Remove all entries of the agent here; False if the store is unreachable."""
-        return self._guard(-1, self._repository.clear_agent, self.run_id, self.agent_id) >= 0
+        return self._guard(-1, self._repository.clear_agents, self.run_id, [self.agent_id]) >= 0
 
     @property
     def _repository(self) -> MemoryRepository:

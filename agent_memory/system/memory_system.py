@@ -22,7 +22,8 @@ from agent_memory.connections.sql import SqlEngine
 from agent_memory.embeddings.encoder import Reconstruction
 from agent_memory.errors import ConfigError, EntryNotFound, InvalidEntry, StoreReadOnly
 from agent_memory.models.system import SystemModels
-from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, run_of
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.repositories.querying import run_of
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.recall import fetch, recall
 from agent_memory.retrieval.similarity import SimilarityQuery, recall_similar
@@ -598,7 +599,7 @@ class AgentMemorySystem:
     def _tier_statistics(self, repository: MemoryRepository) -> TierStatistics:
         return TierStatistics(
             repository.count(self.config.run_id),
-            repository.stored_bytes(),
+            repository.upkeep.stored_bytes(),
             sum(repository.count(run_id) for run_id in repository.runs()),
         )
 
@@ -615,7 +616,7 @@ class AgentMemorySystem:
         newest = (
             (agent_counts.newest, agent_counts.newest_step)
             for tier in (self.stm, self.im)
-            for agent_counts in tier.agent_counts(run_id).values()
+            for agent_counts in tier.upkeep.agent_counts(run_id).values()
         )
         steps.found(run_id, newest, self._resources.clock())
         return steps.of(run_id)

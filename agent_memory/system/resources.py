@@ -156,7 +156,9 @@ class Resources:
             StoreUnavailable: It does not answer.
         """
         used = server_bytes(self._stm_channel)
-        return self.stm.stored_bytes() + self.im.stored_bytes() if used is None else used
+        return (
+            self.stm.upkeep.stored_bytes() + self.im.upkeep.stored_bytes() if used is None else used
+        )
 
     @property
     def redis_engine(self) -> RedisEngine:
@@ -236,8 +238,8 @@ class Resources:
         Redis may hold entries of versions that a long-term database which was lost had
         registered; their numbers are not to be given to others.
         """
-        vectors = (version for tier in self.tiers for version in tier.versions())
-        return max([*vectors, *self.im.code_versions()], default=0)
+        vectors = (version for tier in self.tiers for version in tier.encodings.versions())
+        return max([*vectors, *self.im.encodings.code_versions()], default=0)
 
     def upkeep(self, work: Callable[[], bool]) -> None:
         """Do upkeep that no caller waits for, unless it would only keep the caller waiting.
@@ -298,7 +300,7 @@ class Resources:
             record_folder(self.config, self.deployment)
         if not self.read_only:
             for repository in (stm, im, ltm):
-                repository.declare_attributes()
+                repository.upkeep.declare_attributes()
         self.stm: MemoryRepository = ReadOnlyRepository(stm) if self.read_only else stm
         self.im: MemoryRepository = ReadOnlyRepository(im) if self.read_only else im
         self.ltm: LongTermMemory = ReadOnlyRepository(ltm) if self.read_only else ltm

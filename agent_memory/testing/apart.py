@@ -14,6 +14,7 @@ from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import HOSTILE_NAMES, HOSTILE_PAIRS, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.values.entry import EntryKey
+from agent_memory.values.query import Query
 
 
 def _shown(name: str) -> str:
@@ -36,7 +37,7 @@ class ApartContract:
         stored = repository.replace(entry)
         assert repository.touch({entry.key: 2}, at=5.0) == []
         stored = replace(stored, retrieval_count=2, last_access_time=5.0)
-        assert repository.oldest(name, name) == [stored]
+        assert repository.find(Query(run_id=name, agent_id=name, limit=10)) == [stored]
         assert repository.runs() == sorted({name, "run"})
         assert repository.agents(name) == sorted({name, "ant"})
         assert len(everything(repository, name)) == 2
@@ -44,7 +45,7 @@ class ApartContract:
         repository.add(entry)
         assert repository.remove(entry.key, revision=0) is True
         repository.add(entry)
-        assert repository.clear_agent(name, name) == 1
+        assert repository.clear_agents(name, [name]) == 1
         assert repository.get_many([each.key for each in bystanders]) == bystanders
         assert repository.clear_run(name) == 1
         assert everything(repository) == bystanders[1:]
@@ -54,11 +55,11 @@ class ApartContract:
         repository.add_many(list(entries.values()))
         assert repository.agents("run") == sorted(HOSTILE_NAMES)
         for name, entry in entries.items():
-            assert repository.oldest("run", name) == [entry]
+            assert repository.find(Query(run_id="run", agent_id=name, limit=10)) == [entry]
             assert repository.count("run", name) == 1
         left = len(entries)
         for name in entries:
-            assert repository.clear_agent("run", name) == 1
+            assert repository.clear_agents("run", [name]) == 1
             left -= 1
             assert repository.count("run") == left
         assert repository.runs() == []
@@ -87,19 +88,21 @@ class ApartContract:
         ]
         repository.add_many(entries)
         for entry in entries:
-            assert repository.oldest(entry.run_id, entry.agent_id) == [entry]
+            assert repository.find(
+                Query(run_id=entry.run_id, agent_id=entry.agent_id, limit=10)
+            ) == [entry]
         for entry in entries:
-            assert repository.clear_agent(entry.run_id, entry.agent_id) == 1
+            assert repository.clear_agents(entry.run_id, [entry.agent_id]) == 1
         assert repository.runs() == []
 
     def test_a_name_is_no_pattern(self, repository: MemoryRepository) -> None:
         plain = [an_entry(agent_id=name) for name in ("a", "b", "ab")]
         repository.add_many(plain)
         for pattern in ("*", "?", "[ab]", "a*", "%", "_", "a_", ".*", "a|b", "{a,b}"):
-            assert repository.oldest("run", pattern) == []
+            assert repository.find(Query(run_id="run", agent_id=pattern, limit=10)) == []
             assert repository.count("run", pattern) == 0
             assert repository.count(pattern) == 0
-            assert repository.clear_agent("run", pattern) == 0
+            assert repository.clear_agents("run", [pattern]) == 0
             assert repository.clear_run(pattern) == 0
         assert repository.count("run") == 3
 
@@ -120,4 +123,4 @@ class ApartContract:
         entry = an_entry(agent_id=7)
         repository.add(entry)
         assert repository.agents("run") == ["7"]
-        assert repository.oldest("run", "7") == [entry]
+        assert repository.find(Query(run_id="run", agent_id="7", limit=10)) == [entry]

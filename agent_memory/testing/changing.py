@@ -134,7 +134,7 @@ class ChangingContract:
         entries = [an_entry(timestamp=float(place), revision=3) for place in range(3)]
         repository.add_many(entries)
         repository.touch({entries[0].key: 5}, at=9.0)
-        found = repository.oldest("run", "ant")
+        found = repository.find(Query(run_id="run", agent_id="ant", limit=10))
         assert [entry.key for entry in found] == [entry.key for entry in entries]
         assert repository.remove(entries[0].key, revision=3) is True
 
@@ -160,7 +160,7 @@ class ChangingContract:
             replace(entries[1], embedding=_vector(0.5, 0.25, 0.125), encoder_version=9),
             replace(entries[2], embedding=None, encoder_version=None),
         ]
-        assert repository.reembed(new) == [True] * 3
+        assert repository.encodings.reembed(new) == [True] * 3
         assert repository.get_many([entry.key for entry in entries]) == [
             replace(new[0], step_number=entries[0].step_number), new[1], new[2],
         ]  # fmt: skip
@@ -177,9 +177,9 @@ class ChangingContract:
         entry = an_entry(embedding=[1.0], encoder_version=0, revision=2)
         repository.add(entry)
         late = replace(entry, embedding=_vector(2.0), encoder_version=1, revision=1)
-        assert repository.reembed([late, an_entry(embedding=[1.0])]) == [False, False]
+        assert repository.encodings.reembed([late, an_entry(embedding=[1.0])]) == [False, False]
         assert everything(repository) == [entry]
-        assert repository.reembed([]) == []
+        assert repository.encodings.reembed([]) == []
 
     def test_only_the_vector_that_was_read_is_replaced(self, repository: MemoryRepository) -> None:
         vectors: list[list[float] | None] = [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], None, None]
@@ -198,8 +198,8 @@ class ChangingContract:
         ]
         repository.add_many(stored)
         new = [replace(one, embedding=_vector(5.0), encoder_version=2) for one in read]
-        assert repository.reembed(new, read) == [True, False, False, True, False]
+        assert repository.encodings.reembed(new, read) == [True, False, False, True, False]
         assert repository.get_many([one.key for one in read]) == [
             new[0], stored[1], stored[2], new[3], stored[4],
         ]  # fmt: skip
-        assert repository.reembed([], []) == []
+        assert repository.encodings.reembed([], []) == []

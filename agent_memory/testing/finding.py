@@ -155,10 +155,10 @@ class FindingContract:
         repository.add_many(
             [an_entry(memory_id=a_memory_id(number), step_number=step) for number, step in numbered]
         )
-        assert _numbers(repository.by_step_range("run", "ant", *steps)) == expected
-        times = (-math.inf, math.inf)
-        query = Query(run_id="run", agent_id="ant", steps=steps, times=times)
-        assert _numbers(repository.find(query)) == expected
+        by_step = Query(run_id="run", agent_id="ant", steps=steps, order=Order.STEP)
+        assert _numbers(repository.find(by_step)) == expected
+        by_time = replace(by_step, times=(-math.inf, math.inf), order=Order.OLDEST)
+        assert _numbers(repository.find(by_time)) == expected
 
     def test_every_combination_of_filters_order_and_limit_is_right(
         self, filled: MemoryRepository, rows: list[MemoryEntry]
@@ -191,10 +191,10 @@ class FindingContract:
         times = [-1e300, -1.0, -5e-324, 0.0, 5e-324, 0.3, 0.1 + 0.2, 1.7e9, 1e300]
         times += [math.nextafter(1.7e9, 0.0), -1.7976931348623157e308, 1.7976931348623157e308]
         repository.add_many([an_entry(timestamp=time) for time in times])
-        found = repository.oldest("run", "ant", count=99)
+        found = repository.find(Query(run_id="run", agent_id="ant", limit=99))
         assert [entry.timestamp for entry in found] == sorted(times)
         for time in times:
-            exactly = repository.by_time_range("run", "ant", time, time)
+            exactly = repository.find(Query(run_id="run", agent_id="ant", times=(time, time)))
             assert [entry.timestamp for entry in exactly] == [time]
 
     def test_importances_that_differ_in_the_last_bit_sort_and_filter_apart(
@@ -203,7 +203,9 @@ class FindingContract:
         scores = [0.0, 5e-324, 0.3, 0.1 + 0.2, 1 / 3, math.nextafter(1.0, 0.0), 1.0]
         repository.add_many([an_entry(importance_score=score) for score in scores])
         for place, score in enumerate(scores):
-            found = repository.by_importance("run", "ant", least=score)
+            found = repository.find(
+                Query(run_id="run", agent_id="ant", importance=(score, 1.0), order=Order.IMPORTANCE)
+            )
             assert [entry.importance_score for entry in found] == scores[
                 : place - 1 if place else None : -1
             ]
@@ -215,33 +217,37 @@ class FindingContract:
         repository.add_many(
             [an_entry(memory_id=a_memory_id(number)) for number in reversed(numbers)]
         )
-        assert _numbers(repository.by_step("run", "ant", 1)) == numbers
-        assert _numbers(repository.recent("run", "ant")) == numbers[::-1]
+        by_step = Query(run_id="run", agent_id="ant", steps=(1, 1), order=Order.STEP)
+        assert _numbers(repository.find(by_step)) == numbers
+        newest = Query(run_id="run", agent_id="ant", order=Order.NEWEST, limit=10)
+        assert _numbers(repository.find(newest)) == numbers[::-1]
 
-    def test_the_named_readers_ask_what_their_names_say(self, filled: MemoryRepository) -> None:
-        place = "run", "ant"
-        assert _numbers(filled.by_step(*place, 2)) == [3, 5, 6]
-        assert _numbers(filled.by_step_range(*place, 1, 2)) == [2, 7, 3, 5, 6]
-        assert _numbers(filled.by_step_range(*place, 1, 2, limit=3)) == [2, 7, 3]
-        assert _numbers(filled.by_time_range(*place, 2.0, 3.0)) == [3, 4, 2, 6, 8]
-        assert _numbers(filled.by_time_range(*place, 2.0, 3.0, limit=2)) == [3, 4]
-        assert _numbers(filled.recent(*place, count=2)) == [5, 8]
-        assert _numbers(filled.oldest(*place, count=2)) == [1, 7]
-        assert filled.recent(*place, count=0) == filled.oldest(*place, count=0) == []
-        assert _numbers(filled.by_type(*place, _STATE)) == [5, 8, 2, 7]
-        assert _numbers(filled.by_type(*place, _STATE, limit=1)) == [5]
-        assert _numbers(filled.by_importance(*place)) == _ORDERS[Order.IMPORTANCE]
-        assert _numbers(filled.by_importance(*place, least=0.9, limit=2)) == [3, 2]
-
-    def test_recent_and_oldest_give_ten_unless_told(self, repository: MemoryRepository) -> None:
-        repository.add_many([an_entry(timestamp=float(time)) for time in range(12)])
-        assert [e.timestamp for e in repository.recent("run", "ant")] == [*range(11, 1, -1)]
-        assert [e.timestamp for e in repository.oldest("run", "ant")] == [*range(10)]
+    def test_each_condition_order_and_limit_says_what_it_says(
+        self, filled: MemoryRepository
+    ) -> None:
+        ant = Query(run_id="run", agent_id="ant")
+        by_step = replace(ant, order=Order.STEP)
+        assert _numbers(filled.find(replace(by_step, steps=(2, 2)))) == [3, 5, 6]
+        assert _numbers(filled.find(replace(by_step, steps=(1, 2)))) == [2, 7, 3, 5, 6]
+        assert _numbers(filled.find(replace(by_step, steps=(1, 2), limit=3))) == [2, 7, 3]
+        assert _numbers(filled.find(replace(ant, times=(2.0, 3.0)))) == [3, 4, 2, 6, 8]
+        assert _numbers(filled.find(replace(ant, times=(2.0, 3.0), limit=2))) == [3, 4]
+        newest = replace(ant, order=Order.NEWEST)
+        assert _numbers(filled.find(replace(newest, limit=2))) == [5, 8]
+        assert _numbers(filled.find(replace(ant, limit=2))) == [1, 7]
+        assert filled.find(replace(newest, limit=0)) == filled.find(replace(ant, limit=0)) == []
+        states = replace(newest, memory_type=_STATE)
+        assert _numbers(filled.find(states)) == [5, 8, 2, 7]
+        assert _numbers(filled.find(replace(states, limit=1))) == [5]
+        important = replace(ant, importance=(0.0, 1.0), order=Order.IMPORTANCE)
+        assert _numbers(filled.find(important)) == _ORDERS[Order.IMPORTANCE]
+        important = replace(important, importance=(0.9, 1.0), limit=2)
+        assert _numbers(filled.find(important)) == [3, 2]
 
     def test_get_many_gives_what_is_there_in_the_order_of_the_keys(
         self, filled: MemoryRepository, rows: list[MemoryEntry]
     ) -> None:
-        other = filled.oldest("run", "bee")[0]
+        other = filled.find(Query(run_id="run", agent_id="bee", limit=10))[0]
         missing = EntryKey("run", "ant", a_memory_id(99))
         asked = [rows[3].key, missing, other.key, rows[0].key, rows[3].key]
         assert filled.get_many(asked) == [rows[3], other, rows[0], rows[3]]
@@ -252,9 +258,9 @@ class FindingContract:
         assert {(key.run_id, key.agent_id) for key in keys} == {("run", "ant")}
 
     def test_stored_bytes_grow_with_what_is_stored(self, repository: MemoryRepository) -> None:
-        before = repository.stored_bytes()
+        before = repository.upkeep.stored_bytes()
         repository.add_many([an_entry(contents={"noise": _noise()}) for _ in range(200)])
-        grown = repository.stored_bytes() - before
+        grown = repository.upkeep.stored_bytes() - before
         assert 200 * 2_000 < grown < 200 * 2_000 * 5
 
     def test_counts_are_those_of_the_listings(self, filled: MemoryRepository) -> None:
@@ -291,7 +297,7 @@ class FindingContract:
         query = Query(run_id="run", agent_id="ant", memory_type=memory_type, limit=1)
         found = {
             memory_id: (group.version, row.tobytes())
-            for group in repository.vectors(query)
+            for group in repository.encodings.vectors(query)
             for memory_id, row in zip(group.memory_ids, group.matrix, strict=True)
         }
         expected = {
@@ -309,10 +315,10 @@ class FindingContract:
     ) -> None:
         expected = filled.find(Query(run_id="run", agent_id="ant", order=Order.NEWEST))
         assert len(expected) == 8
-        assert filled.importances("run", "ant") == [
+        assert filled.upkeep.importances("run", "ant") == [
             (entry.key, entry.importance_score) for entry in expected
         ]
-        assert filled.importances("run", "nobody") == []
+        assert filled.upkeep.importances("run", "nobody") == []
 
     def test_outdated_are_the_entries_with_vectors_of_other_versions_or_none(
         self, repository: MemoryRepository
@@ -325,8 +331,8 @@ class FindingContract:
         ]
         repository.add_many([*entries, an_entry(agent_id="bee", encoder_version=3)])
         for version in (0, 1, 12, 7):
-            assert repository.outdated("run", "ant", version) == [
+            assert repository.encodings.outdated("run", "ant", version) == [
                 entry.key for entry in entries if entry.encoder_version != version
             ]
-        assert repository.outdated("run", "nobody", 0) == []
-        assert repository.versions() == {0: 1, 1: 2, 3: 1, 12: 1}
+        assert repository.encodings.outdated("run", "nobody", 0) == []
+        assert repository.encodings.versions() == {0: 1, 1: 2, 3: 1, 12: 1}

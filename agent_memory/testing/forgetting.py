@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from agent_memory.errors import EntryNotFound
-from agent_memory.repositories.contract import LongTermMemory, clearing_marks
+from agent_memory.repositories.clearing import clearing_marks
+from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
@@ -74,7 +75,7 @@ class ForgettingContract:
         repository.add_many(entries)
         repository.remove(entries[0].key)
         repository.remove_copied(entries[1:2])
-        repository.clear_agent("run", "ant")
+        repository.clear_agents("run", ["ant"])
         assert repository.add_many(entries) == [Added.STORED] * 3
 
     def test_forgetting_outlives_the_clearing_of_its_agent(
@@ -83,7 +84,7 @@ class ForgettingContract:
         entry, other = an_entry(), an_entry()
         repository.add_many([entry, other])
         repository.forget([entry.key], at=5.0)
-        assert repository.clear_agent("run", "ant") == 1
+        assert repository.clear_agents("run", ["ant"]) == 1
         assert repository.clear_run("run") == 0
         assert repository.add_many([entry, other]) == [Added.FORGOTTEN, Added.STORED]
 

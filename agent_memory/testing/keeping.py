@@ -15,6 +15,7 @@ from agent_memory.testing.exact import same
 from agent_memory.testing.samples import HOSTILE_CONTENTS, a_memory_id, an_entry
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Order, Query
 
 _TIMES = (0.0, 0.1 + 0.2, 1.7e9 + 0.123456, -1.5, 1e300, -1e300, 5e-324, 1.7976931348623157e308)
 _VECTORS = {
@@ -62,7 +63,7 @@ class KeepingContract:
             assert getattr(found, name) == getattr(entry, name)
             assert type(getattr(found, name)) is type(getattr(entry, name))
         assert found == entry
-        assert repository.oldest("run", "ant") == [entry]
+        assert repository.find(Query(run_id="run", agent_id="ant", limit=10)) == [entry]
 
     @pytest.mark.parametrize(
         "contents", HOSTILE_CONTENTS, ids=lambda contents: ",".join(map(str, contents))[:30]
@@ -75,7 +76,9 @@ class KeepingContract:
         found = repository.get(entry.key)
         assert type(found.contents) is dict
         assert same(found.contents, contents)
-        assert repository.recent("run", "ant") == [entry]
+        assert repository.find(
+            Query(run_id="run", agent_id="ant", order=Order.NEWEST, limit=10)
+        ) == [entry]
 
     @pytest.mark.parametrize("vector", _VECTORS.values(), ids=_VECTORS)
     def test_embeddings_come_back_bit_by_bit(
@@ -83,7 +86,10 @@ class KeepingContract:
     ) -> None:
         entry = an_entry(embedding=vector)
         repository.add(entry)
-        for found in (repository.get(entry.key), *repository.oldest("run", "ant")):
+        for found in (
+            repository.get(entry.key),
+            *repository.find(Query(run_id="run", agent_id="ant", limit=10)),
+        ):
             if vector is None:
                 assert found.embedding is None
                 continue
@@ -111,7 +117,7 @@ class KeepingContract:
         repository.add(entry)
         for found in (
             repository.get(entry.key),
-            repository.oldest("run", "ant")[0],
+            repository.find(Query(run_id="run", agent_id="ant", limit=10))[0],
             repository.get_many([entry.key, entry.key])[1],
         ):
             assert isinstance(found.contents, dict)
@@ -140,7 +146,7 @@ class KeepingContract:
         entry = an_entry(last_access_time=0.5)
         repository.add(entry)
         for _ in range(2):
-            repository.oldest("run", "ant")
+            repository.find(Query(run_id="run", agent_id="ant", limit=10))
             repository.count("run")
             assert repository.get(entry.key) == entry
 

@@ -30,16 +30,20 @@ class ManyContract:
 
     def test_counts_per_agent_tells_what_each_agent_has(self, repository: MemoryRepository) -> None:
         repository.add_many([*_days("ant", 3.5, 1.25, 7.0), *_days("bee", -0.1), *_days("cat", 9)])
-        assert repository.agent_counts("run") == {
+        assert repository.upkeep.agent_counts("run") == {
             "ant": AgentCounts(3, 1.25, 7.0, 98, 98),
             "bee": AgentCounts(1, -0.1, -0.1, 100, 100),
             "cat": AgentCounts(1, 9.0, 9.0, 100, 100),
         }
-        assert list(repository.agent_counts("run", ["cat", "nobody", "ant", "cat"])) in (
+        assert list(repository.upkeep.agent_counts("run", ["cat", "nobody", "ant", "cat"])) in (
             ["cat", "ant"],
             ["ant", "cat"],
         )
-        assert repository.agent_counts("run", []) == repository.agent_counts("no such run") == {}
+        assert (
+            repository.upkeep.agent_counts("run", [])
+            == repository.upkeep.agent_counts("no such run")
+            == {}
+        )
 
     def test_of_equally_new_entries_the_last_by_id_tells_the_step(
         self, repository: MemoryRepository
@@ -50,14 +54,14 @@ class ManyContract:
                 for number, step in ((4, 1), (9, 7), (2, 8))
             ]
         )
-        assert repository.agent_counts("run") == {"ant": AgentCounts(3, 5.0, 5.0, 1, 7)}
+        assert repository.upkeep.agent_counts("run") == {"ant": AgentCounts(3, 5.0, 5.0, 1, 7)}
 
     @pytest.mark.parametrize("timestamp", [0.1 + 0.2, 1.7e9 + 0.123456, -1e300, 5e-324])
     def test_counts_per_agent_tells_times_exactly(
         self, repository: MemoryRepository, timestamp: float
     ) -> None:
         repository.add(an_entry(timestamp=timestamp, step_number=2**53))
-        assert repository.agent_counts("run", horizon=2e9) == {
+        assert repository.upkeep.agent_counts("run", horizon=2e9) == {
             "ant": AgentCounts(1, timestamp, timestamp, 2**53, 2**53)
         }
 
@@ -65,15 +69,15 @@ class ManyContract:
         self, repository: MemoryRepository
     ) -> None:
         repository.add_many([an_entry(agent_id=f"agent {place}") for place in range(1_001)])
-        found = repository.agent_counts("run")
+        found = repository.upkeep.agent_counts("run")
         assert set(found) == {f"agent {place}" for place in range(1_001)}
         assert set(found.values()) == {AgentCounts(1, 1.0, 1.0, 1, 1)}
 
     def test_counts_per_agent_keeps_hostile_names_apart(self, repository: MemoryRepository) -> None:
         repository.add_many([an_entry(run_id=name, agent_id=name) for name in HOSTILE_NAMES])
         for name in HOSTILE_NAMES[:40]:
-            assert repository.agent_counts(name) == {name: AgentCounts(1, 1.0, 1.0, 1, 1)}
-        assert set(repository.agent_counts("a", HOSTILE_NAMES)) == {"a"}
+            assert repository.upkeep.agent_counts(name) == {name: AgentCounts(1, 1.0, 1.0, 1, 1)}
+        assert set(repository.upkeep.agent_counts("a", HOSTILE_NAMES)) == {"a"}
 
     def test_each_query_is_answered_in_its_order_and_by_itself(
         self, repository: MemoryRepository
@@ -126,11 +130,11 @@ class ManyContract:
     def test_the_keys_of_many_agents_are_those_of_each(self, repository: MemoryRepository) -> None:
         repository.add_many([*_days("ant", *range(4)), *_days("bee", 1), *_days("cat", 2, 1)])
         agents = ["cat", "nobody", "ant", "cat"]
-        assert repository.keys_of("run", agents) == [
+        assert repository.keys("run", *agents) == [
             *repository.keys("run", "cat"),
             *repository.keys("run", "ant"),
         ]
-        assert repository.keys_of("run", []) == []
+        assert repository.keys("run", *[]) == []
 
     def test_many_agents_are_cleared_and_no_other(self, repository: MemoryRepository) -> None:
         other = an_entry(agent_id="bee", run_id="another run")
@@ -148,55 +152,67 @@ class AgeingContract:
         self, repository: MemoryRepository
     ) -> None:
         repository.add_many([*_days("ant", 5.0, 500.0, 900.0), *_days("bee", 5.0)])
-        assert repository.agent_counts("run", horizon=100.0)["ant"].ahead == Ahead(100.0, 900.0)
+        assert repository.upkeep.agent_counts("run", horizon=100.0)["ant"].ahead == Ahead(
+            100.0, 900.0
+        )
         repository.add_many(_days("ant", 2_000.0))
-        found = repository.agent_counts("run", ["ant", "bee"], horizon=150.0)
+        found = repository.upkeep.agent_counts("run", ["ant", "bee"], horizon=150.0)
         assert [found[name].ahead for name in ("ant", "bee")] == [Ahead(100.0, 900.0), None]
-        assert repository.agent_counts("run")["ant"].ahead is None
+        assert repository.upkeep.agent_counts("run")["ant"].ahead is None
 
     def test_what_came_after_a_note_is_noted_when_those_of_the_note_are_gone(
         self, repository: MemoryRepository
     ) -> None:
         first, later = _days("ant", 900.0, 2_000.0)
         repository.add(first)
-        repository.agent_counts("run", horizon=100.0)
+        repository.upkeep.agent_counts("run", horizon=100.0)
         repository.add(later)
         repository.remove(first.key)
-        assert repository.agent_counts("run", horizon=150.0)["ant"].ahead == Ahead(150.0, 2_000.0)
+        assert repository.upkeep.agent_counts("run", horizon=150.0)["ant"].ahead == Ahead(
+            150.0, 2_000.0
+        )
 
     def test_a_note_ends_when_the_horizon_has_reached_it(
         self, repository: MemoryRepository
     ) -> None:
         repository.add_many(_days("ant", 900.0))
-        repository.agent_counts("run", horizon=100.0)
-        assert repository.agent_counts("run", horizon=900.0)["ant"].ahead is None
+        repository.upkeep.agent_counts("run", horizon=100.0)
+        assert repository.upkeep.agent_counts("run", horizon=900.0)["ant"].ahead is None
         # The clock has jumped back once more: what is ahead now may have come in between.
-        assert repository.agent_counts("run", horizon=200.0)["ant"].ahead == Ahead(200.0, 900.0)
+        assert repository.upkeep.agent_counts("run", horizon=200.0)["ant"].ahead == Ahead(
+            200.0, 900.0
+        )
 
     def test_a_note_of_a_horizon_that_went_back_is_made_anew(
         self, repository: MemoryRepository
     ) -> None:
         repository.add_many(_days("ant", 900.0))
-        repository.agent_counts("run", horizon=500.0)
-        assert repository.agent_counts("run", horizon=100.0)["ant"].ahead == Ahead(100.0, 900.0)
+        repository.upkeep.agent_counts("run", horizon=500.0)
+        assert repository.upkeep.agent_counts("run", horizon=100.0)["ant"].ahead == Ahead(
+            100.0, 900.0
+        )
 
     def test_a_note_goes_with_the_last_entry(self, repository: MemoryRepository) -> None:
         entry, again = _days("ant", 900.0), _days("ant", 900.0)
         for cleared in (False, True):
             repository.add_many(entry)
-            repository.agent_counts("run", horizon=100.0)
+            repository.upkeep.agent_counts("run", horizon=100.0)
             if cleared:
-                repository.clear_agent("run", "ant")
+                repository.clear_agents("run", ["ant"])
             else:
                 repository.remove(entry[0].key)
             repository.add_many(again)
-            assert repository.agent_counts("run", horizon=300.0)["ant"].ahead == Ahead(300.0, 900.0)
+            assert repository.upkeep.agent_counts("run", horizon=300.0)["ant"].ahead == Ahead(
+                300.0, 900.0
+            )
             repository.clear_run("run")
 
     def test_a_note_stays_when_entries_change(self, repository: MemoryRepository) -> None:
         entry, other = _days("ant", 900.0, 901.0)
         repository.add_many([entry, other])
-        repository.agent_counts("run", horizon=100.0)
+        repository.upkeep.agent_counts("run", horizon=100.0)
         repository.replace(replace(entry, importance_score=0.5))
         repository.touch({other.key: 1}, at=2.0)
-        assert repository.agent_counts("run", horizon=300.0)["ant"].ahead == Ahead(100.0, 901.0)
+        assert repository.upkeep.agent_counts("run", horizon=300.0)["ant"].ahead == Ahead(
+            100.0, 901.0
+        )

@@ -16,6 +16,7 @@ from agent_memory.testing.samples import HOSTILE_NAMES, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
+from agent_memory.values.query import Order, Query
 
 
 def _copies(entries: list[MemoryEntry]) -> list[MemoryEntry]:
@@ -116,7 +117,10 @@ class MovingContract:
         )
         assert move(repository, next_tier, _copies([changed])) == [Gone.REMOVED]
         assert everything(next_tier) == _copies([changed])
-        assert next_tier.by_step("run", "ant", 1) == []
+        assert (
+            next_tier.find(Query(run_id="run", agent_id="ant", steps=(1, 1), order=Order.STEP))
+            == []
+        )
         assert everything(repository) == []
 
     def test_a_thousand_entries_move_in_one_call(

@@ -86,9 +86,9 @@ class PinningContract:
         # One that is on the grid of whole numbers, which long-term memory codes in another way.
         vector = np.array([127.0, -1.0], np.float32)
         anew = [replace(one, embedding=vector, encoder_version=1) for one in (entry, free)]
-        assert repository.reembed(anew) == [True, True]
-        assert repository.reembed(anew, read=anew) == [True, True]
-        assert repository.reembed(anew, read=[entry, free]) == [False, False]
+        assert repository.encodings.reembed(anew) == [True, True]
+        assert repository.encodings.reembed(anew, read=anew) == [True, True]
+        assert repository.encodings.reembed(anew, read=[entry, free]) == [False, False]
         assert [repository.get(one.key).pinned for one in (entry, free)] == [True, False]
         assert repository.get(entry.key).embedding is not None
         assert len(everything(repository)) == 2
@@ -130,7 +130,7 @@ class PinningContract:
         assert repository.remove(entries[0].key) is True
         assert repository.remove_copied([entries[1]]) == [Gone.REMOVED]
         assert repository.find(replace(ANT, pinned=True)) == [entries[2]]
-        repository.clear_agent("run", "ant")
+        repository.clear_agents("run", ["ant"])
         repository.add_many([replace(entry, pinned=False) for entry in entries])
         assert repository.find(replace(ANT, pinned=True)) == []
         assert len(everything(repository)) == 13
@@ -141,7 +141,7 @@ class PinningContract:
         def told(*pinned: int) -> AgentCounts:
             repository.clear_run("run")
             repository.add_many(_twelve(*pinned))
-            return repository.agent_counts("run")["ant"]
+            return repository.upkeep.agent_counts("run")["ant"]
 
         assert told() == AgentCounts(12, 0.0, 11.0, 0, 11)
         assert told(0, 1, 2, 7) == AgentCounts(12, 3.0, 11.0, 3, 11, pinned=4)
@@ -158,7 +158,7 @@ class PinningContract:
                 for at in range(600)
             ]
         )
-        assert repository.agent_counts("run") == {
+        assert repository.upkeep.agent_counts("run") == {
             "ant": AgentCounts(600, 300.0, 599.0, 999 - 590, 400, pinned=309)
         }
         first = repository.find(replace(ANT, pinned=False, limit=2))
@@ -169,7 +169,7 @@ class PinningContract:
     ) -> None:
         entries = _twelve(0, 6, 11)
         repository.add_many(entries)
-        assert repository.importances("run", "ant") == [
+        assert repository.upkeep.importances("run", "ant") == [
             (entry.key, entry.importance_score)
             for entry in reversed(entries[:12])
             if not entry.pinned

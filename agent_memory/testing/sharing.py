@@ -20,6 +20,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added
 from agent_memory.testing.samples import an_entry
 from agent_memory.testing.storing import everything
+from agent_memory.values.query import Query
 
 _T = TypeVar("_T")
 
@@ -109,9 +110,9 @@ class SharingContract:
             if number < 2:
                 for _ in range(3):
                     repository.add_many(entries)
-                    repository.clear_agent("run", "ant")
+                    repository.clear_agents("run", ["ant"])
             for _ in range(20):
-                for found in repository.oldest("run", "ant", count=40):
+                for found in repository.find(Query(run_id="run", agent_id="ant", limit=40)):
                     assert found == by_id[found.memory_id]
 
         _at_once(work)

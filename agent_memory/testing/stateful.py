@@ -136,7 +136,7 @@ class _Walk(RuleBasedStateMachine):
     @rule(where=_WHERE)
     def clear_agent(self, where: Any) -> None:
         run_id, agent_id, _ = self.key(where)
-        self.both(lambda repository: repository.clear_agent(run_id, agent_id))
+        self.both(lambda repository: repository.clear_agents(run_id, [agent_id]))
 
     @rule(run=st.integers(0, 1), agreed=st.integers(0, 3))
     def clear_run(self, run: int, agreed: int) -> None:
@@ -175,12 +175,12 @@ class _Walk(RuleBasedStateMachine):
         if behind == 2 and changed:
             changed[0] = replace(changed[0], revision=changed[0].revision + 1)
         changed += [an_entry(**self.key((1, "a", 3))._asdict(), **fields)] * (not places)
-        self.both(lambda repository: repository.reembed(changed))
+        self.both(lambda repository: repository.encodings.reembed(changed))
 
     @rule(where=_WHERE, version=_COUNTS)
     def outdated(self, where: Any, version: int) -> None:
         run_id, agent_id, _ = self.key(where)
-        self.both(lambda repository: repository.outdated(run_id, agent_id, version))
+        self.both(lambda repository: repository.encodings.outdated(run_id, agent_id, version))
 
     @rule(places=st.lists(_WHERE, max_size=5))
     def get_many(self, places: list[Any]) -> None:
@@ -212,7 +212,7 @@ def _holdings(
     return {
         agent_id: (
             repository.count(run_id, agent_id),
-            repository.oldest(run_id, agent_id, count=99),
+            repository.find(Query(run_id=run_id, agent_id=agent_id, limit=99)),
         )
         for agent_id in repository.agents(run_id)
     }

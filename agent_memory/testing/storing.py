@@ -15,26 +15,30 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import UNSTORABLE_CONTENTS, a_memory_id, an_entry
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
-from agent_memory.values.query import Query
+from agent_memory.values.query import Order, Query
 
 
 def everything(repository: MemoryRepository, run_id: str = "run") -> list[MemoryEntry]:
     """All entries of a run, having checked that all ways to list and count them agree."""
     found: list[MemoryEntry] = []
     for agent_id in repository.agents(run_id):
-        entries = repository.oldest(run_id, agent_id, count=1_000_000)
+        agent = Query(run_id=run_id, agent_id=agent_id, limit=1_000_000)
+        entries = repository.find(agent)
         same = set(entries)
         assert same, f"agent {agent_id!r} is listed without entries"
         assert len(same) == len(entries)
-        assert set(repository.recent(run_id, agent_id, count=1_000_000)) == same
-        assert set(repository.by_step_range(run_id, agent_id, 0, 2**53)) == same
-        assert set(repository.by_importance(run_id, agent_id)) == same
-        by_type = [repository.by_type(run_id, agent_id, kind) for kind in MemoryType]
+        for query in (
+            replace(agent, order=Order.NEWEST),
+            replace(agent, order=Order.STEP, steps=(0, 2**53), limit=None),
+            replace(agent, order=Order.IMPORTANCE, importance=(0.0, 1.0), limit=None),
+        ):
+            assert set(repository.find(query)) == same
+        newest = replace(agent, order=Order.NEWEST, limit=None)
+        by_type = [repository.find(replace(newest, memory_type=kind)) for kind in MemoryType]
         assert {entry for entries in by_type for entry in entries} == same
         assert sum(map(len, by_type)) == len(same)
         by_pin = [
-            repository.find(Query(run_id=run_id, agent_id=agent_id, pinned=pinned))
-            for pinned in (True, False)
+            repository.find(replace(agent, pinned=pinned, limit=None)) for pinned in (True, False)
         ]
         assert set(by_pin[0]) == {entry for entry in entries if entry.pinned}
         assert set(by_pin[1]) == same - {*by_pin[0]}
@@ -249,11 +253,11 @@ class StoringContract:
         others = [an_entry(agent_id="bee"), an_entry(agent_id="an"), an_entry(agent_id="antant")]
         elsewhere = an_entry(run_id="run 2", memory_id=theirs[0].memory_id)
         repository.add_many([*theirs, *others, elsewhere])
-        assert repository.clear_agent("run", "ant") == 3
+        assert repository.clear_agents("run", ["ant"]) == 3
         assert set(everything(repository)) == set(others)
         assert everything(repository, "run 2") == [elsewhere]
-        assert repository.clear_agent("run", "ant") == 0
-        assert repository.clear_agent("nowhere", "ant") == 0
+        assert repository.clear_agents("run", ["ant"]) == 0
+        assert repository.clear_agents("nowhere", ["ant"]) == 0
 
     def test_clear_run_takes_all_of_one_run_and_nothing_else(
         self, repository: MemoryRepository
@@ -287,7 +291,11 @@ class StoringContract:
         assert repository.runs() == []
         assert repository.agents("run") == []
         assert repository.count("run") == repository.count("run", "ant") == 0
-        assert repository.oldest("run", "ant") == repository.by_step("run", "ant", 0) == []
+        assert (
+            repository.find(Query(run_id="run", agent_id="ant", limit=10))
+            == repository.find(Query(run_id="run", agent_id="ant", steps=(0, 0), order=Order.STEP))
+            == []
+        )
         assert repository.get_many([key]) == repository.get_many([]) == []
         assert repository.keys("run", "ant") == []
         assert repository.remove(key) is False
@@ -297,12 +305,19 @@ class StoringContract:
 def assert_moved(repository: MemoryRepository, entry: MemoryEntry) -> None:
     """The only entry lies where its fields say, and nowhere its former fields said."""
     assert everything(repository) == [entry]
-    place = entry.run_id, entry.agent_id
-    assert repository.by_step(*place, entry.step_number) == [entry]
-    assert repository.by_step(*place, 1) == []
-    assert repository.by_time_range(*place, entry.timestamp, entry.timestamp) == [entry]
-    assert repository.by_time_range(*place, 1.0, 1.0) == []
-    assert repository.by_type(*place, entry.memory_type) == [entry]
-    assert repository.by_type(*place, MemoryType.STATE) == []
-    assert repository.by_importance(*place, least=entry.importance_score) == [entry]
-    assert repository.by_importance(*place, least=1.0) == []
+    there = Query(run_id=entry.run_id, agent_id=entry.agent_id)
+    for query, other in (
+        (replace(there, steps=(entry.step_number,) * 2), replace(there, steps=(1, 1))),
+        (replace(there, times=(entry.timestamp,) * 2), replace(there, times=(1.0, 1.0))),
+        (
+            replace(there, memory_type=entry.memory_type),
+            replace(there, memory_type=MemoryType.STATE),
+        ),
+        (
+            replace(there, importance=(entry.importance_score, 1.0)),
+            replace(there, importance=(1.0, 1.0)),
+        ),
+    ):
+        for order in Order:
+            assert repository.find(replace(query, order=order)) == [entry]
+            assert repository.find(replace(other, order=order)) == []

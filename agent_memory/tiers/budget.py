@@ -129,7 +129,7 @@ class Budget:
         """The newest timestamp of each agent, who it is, and what it has in either tier."""
         stm, im = (way.source for way in self.ways)
         for run_id in {*stm.runs(), *im.runs()}:
-            above, below = stm.agent_counts(run_id), im.agent_counts(run_id)
+            above, below = stm.upkeep.agent_counts(run_id), im.upkeep.agent_counts(run_id)
             for agent_id in above.keys() | below.keys():
                 told = [found.get(agent_id) for found in (above, below)]
                 newest = max(

@@ -57,7 +57,7 @@ class Demotion:
         self, run_id: str, agents: Iterable[str] | None, moment: Moment
     ) -> dict[str, AgentCounts]:
         """What stands in the source, with what is far ahead of the time noted."""
-        return self.source.agent_counts(run_id, agents, self.ages.horizon(moment))
+        return self.source.upkeep.agent_counts(run_id, agents, self.ages.horizon(moment))
 
     def overdue(self, run_id: str, told: Told, moment: Moment) -> dict[str, list[Query]]:
         """Queries for what is too old, by agent; those that have nothing are left out."""
@@ -136,7 +136,7 @@ class Demotion:
         owners = [agent_id for agent_id, queries in overdue.items() for _ in queries]
         queries = [query for asked in overdue.values() for query in asked]
         aged: dict[str, dict[str, MemoryEntry]] = {agent_id: {} for agent_id in crowded}
-        for agent_id, found in zip(owners, self.source.find_readable(queries), strict=True):
+        for agent_id, found in zip(owners, self.source.upkeep.find_readable(queries), strict=True):
             aged[agent_id] |= {entry.memory_id: entry for entry in found}
         excess = {agent_id: over - len(aged[agent_id]) for agent_id, over in crowded.items()}
         excess = {agent_id: over for agent_id, over in excess.items() if over > 0}
@@ -156,7 +156,7 @@ class Demotion:
                 Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)
                 for agent_id, count in counts.items()
             ]
-            return dict(zip(counts, self.source.find_readable(queries), strict=True))
+            return dict(zip(counts, self.source.upkeep.find_readable(queries), strict=True))
         return {
             agent_id: self._least_worth(run_id, agent_id, count)
             for agent_id, count in counts.items()
@@ -165,9 +165,11 @@ class Demotion:
     def _least_worth(self, run_id: str, agent_id: str, count: int) -> list[MemoryEntry]:
         ranked = sorted(
             (self.worth(newer, importance), -newer, key)
-            for newer, (key, importance) in enumerate(self.source.importances(run_id, agent_id))
+            for newer, (key, importance) in enumerate(
+                self.source.upkeep.importances(run_id, agent_id)
+            )
         )
-        return self.source.get_readable([key for _, _, key in ranked[:count]])
+        return self.source.upkeep.get_readable([key for _, _, key in ranked[:count]])
 
 
 def demotions(

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent_memory.repositories.contract import MemoryRepository, Neighbour, Probe, run_of
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.moves import MoveNotes
+from agent_memory.repositories.nearest import Neighbour, Probe
+from agent_memory.repositories.querying import run_of
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, clearing_marks
+from agent_memory.repositories.clearing import clearing_marks
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.values.entry import EntryKey
 
 LEASE = 120.0
@@ -88,7 +89,7 @@ def forget_keys(tiers: Tiers, keys: Sequence[EntryKey], clock: Clock) -> Removed
 def _forget_batch(tiers: Tiers, run_id: str, agents: Sequence[str], clock: Clock) -> Removed:
     stm, im, ltm = tiers
     # Read from the top down: an entry that moves meanwhile is seen at least once.
-    keys = dict.fromkeys([*stm.keys_of(run_id, agents), *im.keys_of(run_id, agents)])
+    keys = dict.fromkeys([*stm.keys(run_id, *agents), *im.keys(run_id, *agents)])
     return _forget_keys(tiers, list(keys), clock, lambda: ltm.clear_agents(run_id, agents))
 
 

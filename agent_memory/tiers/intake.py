@@ -21,10 +21,7 @@ from agent_memory.errors import (
     MemoryStoreError,
     StoreUnavailable,
 )
-from agent_memory.repositories.contract import (
-    LongTermMemory,
-    MemoryRepository,
-)
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.tiers.replaying import Left, Replay, is_outage
 from agent_memory.tiers.spool import Spool, decoded
 from agent_memory.values.entry import MemoryEntry

@@ -80,7 +80,8 @@ def withdraw(
         return
     # A change in the source cannot have been undone: what is older below is nobody's only copy.
     revisions = {
-        entry.key: entry.revision for entry in source.get_readable([copy.key for copy in copies])
+        entry.key: entry.revision
+        for entry in source.upkeep.get_readable([copy.key for copy in copies])
     }
     destination.remove_copied(
         [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]
@@ -103,7 +104,7 @@ def settle(source: MemoryRepository, destination: MemoryRepository, at_once: int
     # Once each: an outage may have left an agent in many of them.
     for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
         for keys in batches(source.keys(run_id, agent_id), at_once):
-            copied = destination.get_readable(keys)
+            copied = destination.upkeep.get_readable(keys)
             if copied:
                 # Only what stands in the source as it was copied is removed; else the copy is.
                 gone = source.remove_copied(copied)

@@ -20,7 +20,8 @@ from agent_memory.errors import (
     StoreUnavailable,
     WritesRefused,
 )
-from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, clearing_marks
+from agent_memory.repositories.clearing import clearing_marks
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.outcomes import Added
 from agent_memory.tiers.spool import Spool, Waiting, decoded
 from agent_memory.values.entry import EntryKey, MemoryEntry

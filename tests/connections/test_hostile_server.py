@@ -167,10 +167,10 @@ def test_a_server_that_lies_now_and_then_is_told_and_nothing_crashes(
             system.maintain,
             lambda: system.stm.count("default"),
             lambda: system.stm.agents("default"),
-            system.stm.stored_bytes,
-            system.stm.versions,
-            lambda: system.stm.importances("default", "a"),
-            lambda: system.stm.agent_counts("default"),
+            system.stm.upkeep.stored_bytes,
+            system.stm.encodings.versions,
+            lambda: system.stm.upkeep.importances("default", "a"),
+            lambda: system.stm.upkeep.agent_counts("default"),
             lambda: system.redis_engine,
         ]
         for _ in range(cases(40)):

@@ -19,6 +19,7 @@ from agent_memory.embeddings.early_stopping import EarlyStopping
 from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import Training, TrainingReport, train
 from agent_memory.embeddings.widths import Widths
+from agent_memory.values.query import Order
 
 pytest.importorskip("torch")
 
@@ -137,7 +138,9 @@ def test_a_training_that_is_interrupted_leaves_the_memory_as_it_was(tmp_path: Pa
         assert memory.encoders.versions() == before
         assert memory.encoders.current == 0
         memory.store_agent_state("ant", {"f00": 0.5}, 300)
-        (newest,) = memory.stm.recent("default", "ant", 1)
+        (newest,) = memory.stm.find(
+            Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1)
+        )
         assert newest.encoder_version == 0
         (hit,) = memory.recall(Query(agent_id="ant", limit=1), near=bent(300)[7])
         assert hit.entry.step_number == 7

@@ -77,7 +77,7 @@ def test_rows_of_all_codings_are_ranked_together_and_none_is_left_out(
     assert set(found) == {INT8, FLOAT16, FLOAT32}
     assert min(found.values()) >= 15
     with AgentMemorySystem(config_of(tmp_path, "int8")) as memory:
-        (together,) = memory.ltm.vectors(EVERYTHING)
+        (together,) = memory.ltm.encodings.vectors(EVERYTHING)
         assert together.matrix.shape == (found.total(), 32)
         entries = memory.ltm.find(EVERYTHING)
         asked = entries[7]

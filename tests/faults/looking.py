@@ -101,7 +101,7 @@ def _check_places(system: AgentMemorySystem, when: str, *, full: bool) -> None:
     now = system._resources.clock()
     tiers = system.stm, system.im, system.ltm
     for agent in {name for tier in tiers for name in tier.agents(RUN)}:
-        held = [tier.oldest(RUN, agent, count=10_000) for tier in tiers]
+        held = [tier.find(Query(run_id=RUN, agent_id=agent, limit=10_000)) for tier in tiers]
         times = [[entry.timestamp for entry in entries] for entries in held]
         for which, limit in enumerate(limits):
             young = sum(

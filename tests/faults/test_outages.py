@@ -532,7 +532,7 @@ def full(server: engines.StoppableServer, system: AgentMemorySystem) -> redis.Re
 def test_a_full_server_breaks_no_change_of_an_entry_off_half_way(
     full: redis.Redis, system: AgentMemorySystem
 ) -> None:
-    entries = system.stm.oldest("default", "ant", 40)
+    entries = system.stm.find(Query(run_id="default", agent_id="ant", limit=40))
     changed = replace(entries[0], importance_score=0.5)
     newer = replace(entries[1], importance_score=0.25, revision=5)
     with contextlib.suppress(WritesRefused):
@@ -540,8 +540,8 @@ def test_a_full_server_breaks_no_change_of_an_entry_off_half_way(
     with contextlib.suppress(WritesRefused):
         system.stm.add(newer)
     with pytest.raises(WritesRefused):
-        system.stm.reembed(entries[2:3])
-    found = system.stm.oldest("default", "ant", 40)
+        system.stm.encodings.reembed(entries[2:3])
+    found = system.stm.find(Query(run_id="default", agent_id="ant", limit=40))
     assert found[0] in (entries[0], replace(changed, revision=1))
     assert found[1] in (entries[1], newer)
     assert found[2:] == entries[2:]

@@ -150,7 +150,7 @@ def _damage(folder: Path, chance: random.Random) -> set[str]:
         client.hset(prefix + ids[1], "timestamp", "soon")
         client.hset(prefix + ids[2], "embedding", b"abc")
         client.hset(prefix + ids[3], "contents", b"\x91broken")
-        copy = system.im.oldest("default", "bee", 1)
+        copy = system.im.find(Query(run_id="default", agent_id="bee", limit=1))
         system.ltm.add_many([system._resources.compression.lowered(one, 2) for one in copy])
         with system.sql_engine.begin() as connection:
             connection.exec_driver_sql("UPDATE agent_ltm_entries SET embedding = x'00' WHERE id=2")

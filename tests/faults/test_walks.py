@@ -200,7 +200,8 @@ class Walk(RuleBasedStateMachine):
     @rule(where=WHERE)
     def forget_agent(self, where: Any) -> None:
         receipt = self.memory(where[0]).forget(where[1])
-        assert (receipt.entries, receipt.verified) == (self.reference.clear_agent(*where), True)
+        cleared = self.reference.clear_agents(where[0], [where[1]])
+        assert (receipt.entries, receipt.verified) == (cleared, True)
 
     @rule(where=WHERE, asked=QUERIES)
     def forget_answers(self, where: Any, asked: dict[str, Any]) -> None:
@@ -254,7 +255,7 @@ class Walk(RuleBasedStateMachine):
         return self.system.stm, self.system.im, self.system.ltm
 
     def _one_of(self, where: tuple[str, str], number: int) -> MemoryEntry | None:
-        entries = self.reference.oldest(*where, count=100)
+        entries = self.reference.find(Query(run_id=where[0], agent_id=where[1], limit=100))
         return entries[number % len(entries)] if entries else None
 
 

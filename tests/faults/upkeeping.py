@@ -19,6 +19,7 @@ from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.repositories.redis.inspection import TierInspection
 from agent_memory.repositories.redis.mending import TierMending
 from agent_memory.repositories.redis.repository import RedisRepository
+from agent_memory.repositories.sql.encodings import LtmEncodings
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.tables import LongTermTables
@@ -47,7 +48,7 @@ POINTS: dict[str, list[tuple[Any, str]]] = {
         (LongTermInspection, "set_attributes"),
         (RedisRepository, "remove_copied"),
         (RedisRepository, "reembed"),
-        (LtmRepository, "reembed"),
+        (LtmEncodings, "reembed"),
         (long_term.LongTermCheck, "_check_file"),
     ],
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent_memory import AgentMemorySystem, MemoryConfig, QueryEngineMissing
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.repositories.contract import Neighbour
+from agent_memory.repositories.nearest import Neighbour
 from agent_memory.repositories.redis.repository import StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import a_memory_id, an_entry

@@ -34,6 +34,7 @@ from agent_memory.models.redis import agent_prefix, encode_id
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES, an_entry, same
 from agent_memory.tiers.moving import move
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+from agent_memory.values.query import Order, Query
 
 WIDTH = 8
 # To a type checker the fields of the class are values, which Redis-OM's comparisons are not of.
@@ -299,9 +300,19 @@ class TestWriting:
         stm = system.stm
         assert entry.agent_id == "7"
         assert stm.get(entry.key) == entry
-        assert stm.by_step("run", "7", 3) == stm.recent("run", "7") == [entry]
         assert (
-            stm.by_type("run", "7", MemoryType.ACTION) == stm.by_importance("run", "7") == [entry]
+            stm.find(Query(run_id="run", agent_id="7", steps=(3, 3), order=Order.STEP))
+            == stm.find(Query(run_id="run", agent_id="7", order=Order.NEWEST, limit=10))
+            == [entry]
+        )
+        assert (
+            stm.find(
+                Query(run_id="run", agent_id="7", memory_type=MemoryType.ACTION, order=Order.NEWEST)
+            )
+            == stm.find(
+                Query(run_id="run", agent_id="7", importance=(0.0, 1.0), order=Order.IMPORTANCE)
+            )
+            == [entry]
         )
         assert (stm.agents("run"), stm.runs(), stm.count("run")) == (["7"], ["run"], 1)
         (found,) = model.find().all()
@@ -314,8 +325,17 @@ class TestWriting:
         (entry,) = model.find().all()
         entry.update(importance_score=0.9, memory_type=MemoryType.ACTION)
         assert entry.revision == 1
-        assert system.stm.by_importance("run", "ant", least=0.8) == [entry.to_entry()]
-        assert system.stm.by_type("run", "ant", MemoryType.STATE) == []
+        assert system.stm.find(
+            Query(run_id="run", agent_id="ant", importance=(0.8, 1.0), order=Order.IMPORTANCE)
+        ) == [entry.to_entry()]
+        assert (
+            system.stm.find(
+                Query(
+                    run_id="run", agent_id="ant", memory_type=MemoryType.STATE, order=Order.NEWEST
+                )
+            )
+            == []
+        )
         entry.update(importance_score=0.95)
         assert entry.revision == 2
         assert model.find(model.importance_score == 0.95).count() == 1
@@ -362,7 +382,11 @@ class TestWriting:
         assert model.delete(model.find(model.step_number == 1).first().pk) == 1
         assert model.find(model.step_number < 10).delete() == 8
         assert model.delete_many(model.find(model.step_number < 20).all()) == 10
-        assert system.stm.count("run") == len(system.stm.oldest("run", "a|b", 99)) == 10
+        assert (
+            system.stm.count("run")
+            == len(system.stm.find(Query(run_id="run", agent_id="a|b", limit=99)))
+            == 10
+        )
         model.find().delete()
         assert client.keys("agent_memory:stm*") == []
         with pytest.raises(InvalidEntry, match="say which entry"):
@@ -373,7 +397,16 @@ class TestWriting:
     ) -> None:
         model.add([model.from_entry(an_entry(step_number=step)) for step in range(5)])
         model.find(model.step_number < 3).update(importance_score=0.25)
-        assert len(system.stm.by_importance("run", "ant", least=0.5)) == 2
+        assert (
+            len(
+                system.stm.find(
+                    Query(
+                        run_id="run", agent_id="ant", importance=(0.5, 1.0), order=Order.IMPORTANCE
+                    )
+                )
+            )
+            == 2
+        )
 
     @pytest.mark.parametrize(
         "write",

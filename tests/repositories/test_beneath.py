@@ -30,6 +30,7 @@ from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.query import Order, Query
 
 # {"energy": 3} in MessagePack, with the first byte of an array and a CRC-32 behind it.
 _SEALED = b"\x91\xa6energy\x03:\x7f=\x06"
@@ -126,8 +127,18 @@ class TestRedisBeneath:
     ) -> None:
         _seed_by_hand(redis_client)
         assert stm.get(_entry().key) == _entry()
-        assert stm.oldest("run", "ant") == stm.by_importance("run", "ant") == [_entry()]
-        assert stm.by_step("run", "ant", 3) == stm.by_type("run", "ant", MemoryType.STATE)
+        assert (
+            stm.find(Query(run_id="run", agent_id="ant", limit=10))
+            == stm.find(
+                Query(run_id="run", agent_id="ant", importance=(0.0, 1.0), order=Order.IMPORTANCE)
+            )
+            == [_entry()]
+        )
+        assert stm.find(
+            Query(run_id="run", agent_id="ant", steps=(3, 3), order=Order.STEP)
+        ) == stm.find(
+            Query(run_id="run", agent_id="ant", memory_type=MemoryType.STATE, order=Order.NEWEST)
+        )
         assert (stm.runs(), stm.agents("run"), stm.count("run")) == (["run"], ["ant"], 1)
         assert stm.add(_entry()) is Added.PRESENT
         assert stm.replace(_entry()).revision == 3
@@ -167,7 +178,7 @@ class TestRedisBeneath:
                 stm.remove_copied(entries)
             elif way == 3:
                 for agent in ("a", "b*"):
-                    stm.clear_agent("run", agent)
+                    stm.clear_agents("run", [agent])
             elif way == 4:
                 stm.clear_run("run")
             else:
@@ -211,7 +222,9 @@ class TestRedisBeneath:
     ) -> None:
         stm.add_many([_entry(), _entry(memory_id=a_memory_id(2))])
         redis_client.delete(_PREFIX + _ID.encode())
-        assert [entry.memory_id for entry in stm.oldest("run", "ant")] == [a_memory_id(2)]
+        assert [
+            entry.memory_id for entry in stm.find(Query(run_id="run", agent_id="ant", limit=10))
+        ] == [a_memory_id(2)]
         with pytest.raises(EntryNotFound):
             stm.get(_entry().key)
         assert stm.add(_entry()) is Added.STORED
@@ -303,13 +316,15 @@ def _write_something(walk: random.Random, stm: StmRepository, im: ImRepository) 
         with pytest.raises((EntryConflict, EntryNotFound)):
             repository.replace(replace(entry, revision=99))
     elif what == 5:
-        repository.remove_copied(repository.oldest(entry.run_id, entry.agent_id, count=2))
+        repository.remove_copied(
+            repository.find(Query(run_id=entry.run_id, agent_id=entry.agent_id, limit=2))
+        )
     elif what == 6:
-        move(stm, im, stm.oldest(entry.run_id, entry.agent_id, count=3))
+        move(stm, im, stm.find(Query(run_id=entry.run_id, agent_id=entry.agent_id, limit=3)))
     elif what == 7:
         repository.remove_many([_some_entry(walk).key for _ in range(4)])
     elif walk.random() < 0.3:
-        repository.clear_agent(entry.run_id, entry.agent_id)
+        repository.clear_agents(entry.run_id, [entry.agent_id])
 
 
 def _check_indexes(client: Any, namespace: str) -> None:
@@ -409,7 +424,11 @@ class TestSqlBeneath:
         _seed_rows_by_hand(database)
         expected = _entry(run_id="run?", agent_id="a'nt", **_TIER_2)
         assert ltm.get(expected.key) == expected
-        assert ltm.oldest("run?", "a'nt") == ltm.by_step("run?", "a'nt", 3) == [expected]
+        assert (
+            ltm.find(Query(run_id="run?", agent_id="a'nt", limit=10))
+            == ltm.find(Query(run_id="run?", agent_id="a'nt", steps=(3, 3), order=Order.STEP))
+            == [expected]
+        )
         assert (ltm.runs(), ltm.agents("run?"), ltm.count("run?")) == (["run?"], ["a'nt"], 1)
         assert ltm.add(expected) is Added.PRESENT
         assert ltm.replace(expected).revision == 3
@@ -447,7 +466,7 @@ class TestSqlBeneath:
             lambda: ltm.remove(entry.key),
             lambda: ltm.remove_many([entry.key]),
             lambda: ltm.remove_copied([entry]),
-            lambda: ltm.clear_agent("run", "ant"),
+            lambda: ltm.clear_agents("run", ["ant"]),
             lambda: ltm.clear_run("run"),
         ):
             assert ltm.add(entry) is Added.STORED

@@ -44,7 +44,7 @@ def channel(redis_client: redis.Redis) -> RedisChannel:
 def declaring(channel: RedisChannel, *paths: str) -> StmRepository:
     """A repository of a process that declares some paths."""
     repository = StmRepository(channel, ContentsCodec(), namespace="stm", indexed_attributes=paths)
-    repository.declare_attributes()
+    repository.upkeep.declare_attributes()
     return repository
 
 
@@ -62,7 +62,7 @@ class TestDeclaredInSql(OracleContract):
 
 def declaring_in_sql(engine: Engine, *paths: str) -> LtmRepository:
     repository = LtmRepository(engine, ContentsCodec(), indexed_attributes=paths)
-    repository.declare_attributes()
+    repository.upkeep.declare_attributes()
     return repository
 
 
@@ -248,7 +248,7 @@ def test_a_move_takes_the_attributes_along(channel: RedisChannel) -> None:
     entries = entries_of(100)
     stm = declaring(channel, "a")
     im = ImRepository(channel, ContentsCodec(), namespace="im", indexed_attributes=["a"])
-    im.declare_attributes()
+    im.upkeep.declare_attributes()
     stm.add_many(entries)
     assert all(move(stm, im, entries))
     assert asked(im) == expected(entries)
@@ -263,7 +263,7 @@ def test_nothing_is_left_of_the_attributes_of_what_is_gone(channel: RedisChannel
     entries = entries_of(60)
     kept = {b"stm:attributes", b"stm:attributes:complete"}
     for remove in (
-        lambda: repository.clear_agent("run", "ant"),
+        lambda: repository.clear_agents("run", ["ant"]),
         lambda: repository.remove_many([entry.key for entry in entries]),
         lambda: [repository.remove(entry.key) for entry in entries],
         lambda: repository.remove_copied(entries),

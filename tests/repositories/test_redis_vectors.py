@@ -17,8 +17,8 @@ from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command
 from agent_memory.errors import EncodingError
-from agent_memory.repositories.contract import Neighbour
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.nearest import Neighbour
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import Directions
@@ -122,14 +122,14 @@ def test_what_others_store_change_and_remove_is_heeded(
         repository.add_many(stored)
     changes: list[Callable[[Any], object]] = [
         lambda repository: repository.add_many(entries_of(count, seed=1)),
-        lambda repository: repository.reembed([turned(entry) for entry in stored]),
+        lambda repository: repository.encodings.reembed([turned(entry) for entry in stored]),
         lambda repository: repository.replace(
             replace(stored[0], embedding=np.ones(16, np.float32), step_number=99)
         ),
         lambda repository: repository.remove_many([entry.key for entry in stored[::2]]),
         lambda repository: repository.add_many([replace(entry, revision=5) for entry in stored]),
         lambda repository: move(repository, im, [replace(entry, revision=5) for entry in stored]),
-        lambda repository: repository.clear_agent("run", "ant"),
+        lambda repository: repository.clear_agents("run", ["ant"]),
         lambda repository: repository.add_many(stored),
     ]
     for number, change in enumerate(changes):
@@ -170,7 +170,7 @@ def test_whatever_happened_between_two_questions_the_answer_is_of_now(
     pool = entries_of(150, seed)
     changes: list[Callable[[Any, Any, list[MemoryEntry]], object]] = [
         lambda tier, _, some: tier.add_many([turned(entry) for entry in some]),
-        lambda tier, _, some: tier.reembed([turned(entry) for entry in some]),
+        lambda tier, _, some: tier.encodings.reembed([turned(entry) for entry in some]),
         lambda tier, _, some: tier.remove_many([entry.key for entry in some]),
         move,
     ]
@@ -204,7 +204,7 @@ def test_bounds_of_cosines_are_kept_up_with_what_others_change(
     changes: list[Callable[[Any, list[MemoryEntry]], object]] = [
         lambda tier, some: tier.add_many(some),
         lambda tier, some: tier.remove_many([entry.key for entry in some]),
-        lambda tier, some: tier.reembed([turned(entry) for entry in some]),
+        lambda tier, some: tier.encodings.reembed([turned(entry) for entry in some]),
         lambda tier, _: tier.add_many(pool[300:]),
     ]
     for tier in (writer, reference):
@@ -257,7 +257,7 @@ def test_an_interrupted_refreshing_is_done_again(
     found(reader)
     other = [turned(entry) for entry in stored[:55]]
     for repository in (writer, reference):
-        repository.reembed(other)
+        repository.encodings.reembed(other)
     ask = reader.channel.call_all
 
     def interrupted(commands: Any) -> list[Any]:
@@ -285,11 +285,11 @@ def test_a_log_that_was_cut_or_begun_anew_is_not_taken_for_the_old_one(
     reference.add_many([*first, *later])
     assert found(reader) == found(reference)
     assert redis_client.xlen(PREFIX + "changes") < 250
-    writer.clear_agent("run", "ant")
+    writer.clear_agents("run", ["ant"])
     assert found(reader) == []
     again = [turned(entry) for entry in first]
     writer.add_many(again)
-    reference.clear_agent("run", "ant")
+    reference.clear_agents("run", ["ant"])
     reference.add_many(again)
     assert found(reader) == found(reference)
 
@@ -311,7 +311,7 @@ def test_what_was_stored_before_there_were_logs_is_read_once(
         assert found(reader) == found(reference)
         assert len(sent) == 11
     changes: list[Callable[[Any], object]] = [
-        lambda repository: repository.reembed([turned(entry) for entry in stored[:3]]),
+        lambda repository: repository.encodings.reembed([turned(entry) for entry in stored[:3]]),
         lambda repository: repository.remove_many([entry.key for entry in stored[1:]]),
     ]
     for change in changes:
@@ -322,7 +322,7 @@ def test_what_was_stored_before_there_were_logs_is_read_once(
     assert found(reader) == found(reference)
     for again in ([], [turned(entry) for entry in stored]):
         for repository in (writer, reference):
-            repository.clear_agent("run", "ant")
+            repository.clear_agents("run", ["ant"])
             repository.add_many(again)
         assert found(reader) == found(reference)
 
@@ -334,7 +334,7 @@ def test_a_log_that_begins_anew_within_the_same_millisecond_is_told_apart(
     writer.add_many(stored)
     found(reader)
     ((record_id, _),) = redis_client.xrange(PREFIX + "changes")
-    writer.clear_agent("run", "ant")
+    writer.clear_agents("run", ["ant"])
     again = [turned(entry) for entry in stored]
     writer.add_many(again)
     ((_, noted),) = redis_client.xrange(PREFIX + "changes")

@@ -31,7 +31,7 @@ from agent_memory.repositories.sql.statements import entries_answering
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.identity import MemoryIds
-from agent_memory.values.query import Query
+from agent_memory.values.query import Order, Query
 
 PROJECT = Path(__file__).parents[2]
 
@@ -86,7 +86,12 @@ def test_the_row_holds_what_the_entry_says(repository: LtmRepository, path: Path
 def test_a_row_written_beneath_is_read(repository: LtmRepository, path: Path) -> None:
     repository.add(an_entry())
     _beneath(path, "UPDATE agent_ltm_entries SET step_number = 44, importance_score = 0.5")
-    assert [entry.step_number for entry in repository.by_importance("run", "ant", 0.5)] == [44]
+    assert [
+        entry.step_number
+        for entry in repository.find(
+            Query(run_id="run", agent_id="ant", importance=(0.5, 1.0), order=Order.IMPORTANCE)
+        )
+    ] == [44]
 
 
 def test_leaving_a_unit_of_work_without_commit_undoes_it(
@@ -165,7 +170,7 @@ def test_batches_are_transactions_of_their_own(engine: Engine) -> None:
     repository = LtmRepository(engine, ContentsCodec(), batch_size=2)
     entries = [an_entry(step_number=step) for step in range(5)]
     assert repository.add_many([*entries, entries[0]]) == [Added.STORED] * 5 + [Added.PRESENT]
-    assert set(repository.oldest("run", "ant")) == set(entries)
+    assert set(repository.find(Query(run_id="run", agent_id="ant", limit=10))) == set(entries)
 
 
 def test_what_cannot_be_stored_is_refused_before_any_batch(engine: Engine) -> None:
@@ -237,7 +242,7 @@ def test_declared_attributes_are_a_column_of_json(engine: Engine, path: Path) ->
     query = "SELECT json_extract(attributes, '$.role'), json_extract(attributes, '$.\"deep.x\"')"
     found = _beneath(path, f"{query} FROM agent_ltm_entries ORDER BY step_number")
     assert found == [("tr\u00e4ger", 2), (None, None)]
-    [changed] = repository.by_step("run", "ant", 1)
+    [changed] = repository.find(Query(run_id="run", agent_id="ant", steps=(1, 1), order=Order.STEP))
     repository.replace(replace(changed, contents={"role": "other"}))
     repository.add(replace(changed, revision=9, contents={"role": "third"}))
     assert _beneath(path, f"{query} FROM agent_ltm_entries ORDER BY step_number")[0][0] == "third"
@@ -286,7 +291,7 @@ def test_a_store_opened_read_only_reads_and_refuses_every_write(
         lambda: reader.remove(entry.key),
         lambda: reader.remove_many([entry.key]),
         lambda: reader.remove_copied([entry]),
-        lambda: reader.clear_agent("run", "ant"),
+        lambda: reader.clear_agents("run", ["ant"]),
         lambda: reader.clear_run("run"),
         lambda: reader.forget([entry.key], at=1.0),
     ):
@@ -341,7 +346,9 @@ def test_processes_that_write_at_once_lose_nothing(path: Path, repository: LtmRe
     assert [child.wait() for child in children] == [0, 0, 0]
     assert [repository.count("run", str(number)) for number in range(3)] == [40, 40, 40]
     for number in range(40):
-        [shared] = repository.recent("run", f"shared {number}")
+        [shared] = repository.find(
+            Query(run_id="run", agent_id=f"shared {number}", order=Order.NEWEST, limit=10)
+        )
         assert shared.retrieval_count == 3
 
 
@@ -394,4 +401,4 @@ def test_a_row_costs_130_bytes_beside_vector_and_contents(engine: Engine, path: 
     a_row = pages * page_bytes / rows - 32 - len(coded)
     assert a_row <= 130
     assert path.stat().st_size == pages * page_bytes
-    assert repository.stored_bytes() == pytest.approx(pages * page_bytes, rel=0.01)
+    assert repository.upkeep.stored_bytes() == pytest.approx(pages * page_bytes, rel=0.01)

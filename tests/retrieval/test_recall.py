@@ -191,7 +191,7 @@ def test_a_copy_that_a_killed_move_left_below_does_not_answer_for_what_has_chang
             patched.setattr(memory.im, "remove_copied", killed)
             with pytest.raises(KeyboardInterrupt):
                 memory.maintain()
-        for entry in memory.im.oldest("default", "ant", 3):
+        for entry in memory.im.find(Query(run_id="default", agent_id="ant", limit=3)):
             changed = {**entry.contents, "mood": "changed"}
             memory.im.replace(dataclasses.replace(entry, importance_score=0.1, contents=changed))
     with AgentMemorySystem(config, upkeep=False, read_only=read_only) as memory:

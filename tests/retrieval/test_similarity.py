@@ -203,7 +203,7 @@ def test_a_vector_rests_in_36_bytes_in_long_term_memory(
 def test_decompressing_gives_the_vector_of_short_term_memory_back(
     system: AgentMemorySystem,
 ) -> None:
-    (entry,) = system.ltm.oldest("default", "bee", 1)
+    (entry,) = system.ltm.find(Query(run_id="default", agent_id="bee", limit=1))
     whole = CompressionEngine().decompress(entry)
     assert whole.compression_level == 0
     assert whole.embedding is not None

@@ -172,7 +172,10 @@ def test_what_waits_in_the_spool_is_saved_too(tmp_path: Path, target: dict[str, 
     with AgentMemorySystem(source) as system:
         fill(system, 0, 3)
         before = remembered(system)
-        (entry, *_), spool = system.stm.oldest("default", "ant"), system._resources.intake._spool
+        (entry, *_), spool = (
+            system.stm.find(Query(run_id="default", agent_id="ant", limit=10)),
+            system._resources.intake._spool,
+        )
         system.stm.remove(entry.key)
         assert spool is not None
         spool.put(entry, system._resources.clock())

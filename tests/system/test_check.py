@@ -309,8 +309,8 @@ def test_a_level_that_short_term_memory_does_not_have_is_corrected(
 def test_an_entry_in_two_tiers_is_settled_the_newer_copy_staying(
     system: AgentMemorySystem,
 ) -> None:
-    in_stm = system.stm.oldest("default", "ant")
-    in_im = system.im.oldest("default", "ant")
+    in_stm = system.stm.find(Query(run_id="default", agent_id="ant", limit=10))
+    in_im = system.im.find(Query(run_id="default", agent_id="ant", limit=10))
     lowered = system._resources.compression.lowered
     system.im.add(lowered(in_stm[0], 1))  # as after a move that was broken off
     system.ltm.add(lowered(in_im[0], 2))
@@ -327,7 +327,7 @@ def test_an_entry_in_two_tiers_is_settled_the_newer_copy_staying(
 
 
 def test_what_was_forgotten_and_is_there_is_removed(system: AgentMemorySystem) -> None:
-    entry = system.stm.oldest("default", "ant")[0]
+    entry = system.stm.find(Query(run_id="default", agent_id="ant", limit=10))[0]
     system.ltm.forget([entry.key], 1.0)
     assert kinds(system) == {Kind.FORGOTTEN}
     assert kinds(system, repair=True) == {Kind.FORGOTTEN}
@@ -338,7 +338,7 @@ def test_what_was_forgotten_and_is_there_is_removed(system: AgentMemorySystem) -
 def test_a_key_that_was_released_under_a_clock_that_was_ahead_is_released(
     system: AgentMemorySystem,
 ) -> None:
-    entry = system.stm.oldest("default", "ant")[0]
+    entry = system.stm.find(Query(run_id="default", agent_id="ant", limit=10))[0]
     system.stm.remove(entry.key)
     system.ltm.forget([entry.key], 3e9, 3e9)
     assert kinds(system) == {Kind.TOMBSTONE}

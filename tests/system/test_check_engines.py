@@ -107,7 +107,7 @@ def test_whoever_opened_for_reading_alone_finds_and_mends_nothing(folder: dict[s
 def test_what_waits_is_stored_and_what_is_damaged_there_set_aside(folder: dict[str, Any]) -> None:
     with AgentMemorySystem(MemoryConfig(**folder)) as system:
         fill(system, 4)
-        first, second, *_ = system.stm.oldest("default", "ant")
+        first, second, *_ = system.stm.find(Query(run_id="default", agent_id="ant", limit=10))
         system.stm.remove_many([first.key, second.key])
         spool = system._resources.intake._spool
         assert spool is not None

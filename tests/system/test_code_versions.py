@@ -156,7 +156,7 @@ def test_a_version_that_entries_in_the_spool_have_vectors_of_is_not_removed(
     fill(system, 0, 60)
     first = system.train_encoder(network=False).version
     fill(system, 60, 61)
-    (entry,) = system.stm.recent("default", "ant", 1)
+    (entry,) = system.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))
     spool = system._resources.intake._spool
     assert spool is not None
     assert entry.encoder_version == first
@@ -186,7 +186,7 @@ def test_what_leaves_the_spool_meanwhile_is_counted_where_it_went(
     resources = system._resources
     noted(resources.intake, "spooled", "spool")
     for tier in resources.tiers:
-        noted(tier, "versions", tier.tier.name)
+        noted(tier.encodings, "versions", tier.tier.name)
     system.encoders.remove(first)
     assert asked == ["spool", "STM", "IM", "LTM"]
 
@@ -294,7 +294,7 @@ def test_contents_that_another_coded_anew_meanwhile_do_not_lose_their_vector(
     others = [replace(one, embedding=np.ones(2, np.float32), encoder_version=0) for one in read]
     assert system.encoders.recode().done == len(keys)
     for known in (read, None):  # as one that encodes anew, and as a check that mends
-        assert system.ltm.reembed(others, known) == [False] * len(keys)
+        assert system.ltm.encodings.reembed(others, known) == [False] * len(keys)
     assert {entry.encoder_version for entry in system.ltm.get_many(keys)} == {version}
     check_bounds(system, 200)
     assert system.encoders.reencode(0).left == 0
@@ -350,7 +350,7 @@ def test_a_memory_of_any_tier_is_reconstructed_beside_what_is_kept_of_it(
         assert abs(rebuilt.contents["sum"] - original["sum"]) <= rebuilt.bounds.get("sum", 0.0)
         assert rebuilt.state["mood"] == original["mood"]
         assert abs(rebuilt.state["sum"] - original["sum"]) < 20 * rebuilt.errors["sum"].typical
-    vector = system.stm.oldest("default", "ant", 1)[0].embedding
+    vector = system.stm.find(Query(run_id="default", agent_id="ant", limit=1))[0].embedding
     assert vector is not None
     assert system.reconstruct(vector).contents is None
 
@@ -474,7 +474,7 @@ def test_what_was_stored_exactly_stays_so_under_a_pin_or_another_importance(
     fill(system, 0, 200)
     system.train_encoder(network=False)
     for tier in (system.im, system.ltm):
-        entry = tier.oldest("default", "ant", 1)[0]
+        entry = tier.find(Query(run_id="default", agent_id="ant", limit=1))[0]
         assert entry.contents == state(entry.step_number)
         system.pin("ant", entry.memory_id)
         changed = system.set_importance("ant", entry.memory_id, 0.25)

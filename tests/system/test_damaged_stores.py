@@ -102,8 +102,8 @@ def calls_of(system: AgentMemorySystem) -> list[Callable[[], object]]:
         lambda: system.recall(Query(agent_id="a", attributes={"v": (0, 5)}), touch=False),
         lambda: system.store_agent_state("a", {"v": 3}, 30),
         system.maintain,
-        lambda: [tier.versions() for tier in tiers],
-        lambda: [tier.stored_bytes() for tier in tiers],
+        lambda: [tier.encodings.versions() for tier in tiers],
+        lambda: [tier.upkeep.stored_bytes() for tier in tiers],
         lambda: [tier.agents(run) for tier in tiers for run in tier.runs()],
         lambda: system.forget("a"),
     ]

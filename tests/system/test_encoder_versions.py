@@ -36,6 +36,7 @@ from agent_memory.embeddings.training import train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
 from agent_memory.system.learning.gathering import remembered
+from agent_memory.values.query import Order
 
 STATES = 240
 QUERY = Query(agent_id="ant", limit=10)
@@ -191,7 +192,7 @@ def test_vectors_of_a_version_are_carried_down_by_it(memory: AgentMemorySystem) 
 def test_a_memory_is_reconstructed_with_its_usual_error(memory: AgentMemorySystem) -> None:
     memory.train_encoder()
     memory.encoders.reencode()
-    entry = memory.ltm.oldest("default", "ant", 1)[0]
+    entry = memory.ltm.find(Query(run_id="default", agent_id="ant", limit=1))[0]
     rebuilt = memory.reconstruct(entry)
     assert rebuilt.state["mood"] == entry.contents["mood"]
     off = abs(rebuilt.state["sugar"] - entry.contents["sugar"])
@@ -201,7 +202,7 @@ def test_a_memory_is_reconstructed_with_its_usual_error(memory: AgentMemorySyste
 
 
 def test_what_cannot_be_reconstructed_is_told(memory: AgentMemorySystem) -> None:
-    entry = memory.ltm.oldest("default", "ant", 1)[0]
+    entry = memory.ltm.find(Query(run_id="default", agent_id="ant", limit=1))[0]
     with pytest.raises(ConfigError, match="train an encoder"):
         memory.reconstruct(entry)
     with pytest.raises(InvalidEntry, match="no vector"):
@@ -311,7 +312,7 @@ def _reencode_there(folder: Path, told: Any) -> None:
 
 def _outdated(memory: AgentMemorySystem) -> int:
     return sum(
-        len(tier.outdated("default", agent, 1))
+        len(tier.encodings.outdated("default", agent, 1))
         for tier in (memory.stm, memory.im, memory.ltm)
         for agent in tier.agents("default")
     )
@@ -346,7 +347,7 @@ def test_a_version_that_was_put_back_is_read_without_reopening(
 ) -> None:
     memory.train_encoder(network=False)
     fill(memory, STATES, STATES + 5)
-    (entry,) = memory.stm.recent("default", "ant", 1)
+    (entry,) = memory.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))
     artifact = memory._resources.versions.artifact(1)
     memory.close()
     damage(tmp_path, 1)
@@ -437,8 +438,10 @@ def test_near_what_cannot_be_stored_is_refused_by_its_path(memory: AgentMemorySy
 def test_an_entry_of_an_unknown_version_is_found_and_moves_as_it_is(
     memory: AgentMemorySystem,
 ) -> None:
-    newest = memory.stm.recent("default", "ant", 1)[0]
-    memory.stm.reembed([dataclasses.replace(newest, encoder_version=9)])
+    newest = memory.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))[
+        0
+    ]
+    memory.stm.encodings.reembed([dataclasses.replace(newest, encoder_version=9)])
     (hit,) = memory.recall(dataclasses.replace(QUERY, limit=1), near=newest.contents)
     assert hit.entry.key == newest.key
     fill(memory, STATES, STATES + 120)
@@ -452,7 +455,9 @@ def test_an_entry_of_an_unknown_version_is_found_and_moves_as_it_is(
 def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_reencoded(
     memory: AgentMemorySystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doomed = memory.stm.recent("default", "ant", 1)[0]
+    doomed = memory.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))[
+        0
+    ]
     channel = memory._resources.stm._channel  # type: ignore[attr-defined]
     name = f"agent_memory:stm:{{default/ant}}:{doomed.memory_id}"
     channel.call("HSET", name, "contents", b"\x00")
@@ -518,7 +523,9 @@ class TestModelPath:
             with AgentMemorySystem(config) as memory:
                 memory.store_agent_state("ant", state_of(5), 5)
                 assert memory.encoders.current == 1
-                (entry,) = memory.stm.recent("default", "ant", 1)
+                (entry,) = memory.stm.find(
+                    Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1)
+                )
                 expected = FittedEncoder.load(file).encode_one(state_of(5))
                 np.testing.assert_array_equal(entry.embedding, expected)
                 _, record = memory.encoders.versions()
@@ -566,7 +573,10 @@ def test_a_version_keeps_the_widths_it_was_made_with(tmp_path: Path) -> None:
         assert {len(entry.embedding) for entry in entries(memory)} == {64, 16, 8}
         memory.encoders.activate(0)
         memory.store_agent_state("ant", state_of(6), 6)
-        assert len(memory.stm.recent("default", "ant", 1)[0].embedding) == 384  # type: ignore[arg-type]
+        newest = Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1)
+        (entry,) = memory.stm.find(newest)
+        assert entry.embedding is not None
+        assert len(entry.embedding) == 384
         best = memory.recall(dataclasses.replace(QUERY, limit=1), near=state_of(6))
         assert best[0].score == pytest.approx(1.0)
         stored = [state_of(step) for step in (*range(STATES), 5, 6)]

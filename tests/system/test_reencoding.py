@@ -15,6 +15,7 @@ import pytest
 from agent_memory import AgentMemorySystem, Query
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
+from agent_memory.values.query import Order
 from tests.system.test_encoder_versions import STATES, config_of, fill
 
 EVERYTHING = Query(run_id="default", agent_id="ant")
@@ -75,8 +76,9 @@ def test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector(
     with AgentMemorySystem(config_of(tmp_path)) as memory:
         fill(memory)
         memory.train_encoder(network=False)
-        old = memory.stm.recent("default", "ant", 1)[0]
-        reembed = memory.stm.reembed
+        newest = Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1)
+        (old,) = memory.stm.find(newest)
+        reembed = memory.stm.encodings.reembed
 
         def late(*given: Any) -> Any:
             # As when the run is cleared and run again with other results: ids come again.
@@ -86,7 +88,7 @@ def test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector(
             memory.stm.add(dataclasses.replace(old, contents={"sugar": 50.0}, embedding=vector))
             return reembed(*given)
 
-        monkeypatch.setattr(memory.stm, "reembed", late)
+        monkeypatch.setattr(memory.stm.encodings, "reembed", late)
         memory.encoders.reencode()
         (stored,) = memory.stm.get_many([old.key])
         vector = memory._resources.encoders.required(1).encode_one({"sugar": 50.0})

@@ -120,7 +120,10 @@ def test_only_as_much_moves_as_makes_room_and_the_oldest_of_an_agent_first(
     store(system, "ant", *range(900))
     told_to(system, [BOUND + 1])
     assert system.maintain() == Moves(stm_to_im=500)
-    assert [entry.step_number for entry in system.stm.oldest("default", "ant", 1)] == [500]
+    assert [
+        entry.step_number
+        for entry in system.stm.find(Query(run_id="default", agent_id="ant", limit=1))
+    ] == [500]
     # Not above the bound: nothing to do, though it is above nine tenths of it.
     told_to(system, [BOUND])
     assert system.maintain() == Moves()

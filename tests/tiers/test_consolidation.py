@@ -98,7 +98,10 @@ def test_a_tier_keeps_the_compression_level_that_the_configuration_gives_it() ->
     )
     tiers.store(*entries(3))
     tiers.consolidate()
-    assert [tier.oldest("run", "ant", 1)[0].compression_level for tier in tiers.all] == [0, 0, 1]
+    assert [
+        tier.find(Query(run_id="run", agent_id="ant", limit=1))[0].compression_level
+        for tier in tiers.all
+    ] == [0, 0, 1]
 
 
 def test_an_entry_over_its_age_in_seconds_moves_and_one_at_its_age_stays() -> None:

@@ -218,7 +218,7 @@ def test_late_changes_bring_nothing_back(system: AgentMemorySystem) -> None:
             repository.replace(entries[0])
         keys = [entry.key for entry in entries]
         assert repository.touch(dict.fromkeys(keys, 1), time.time()) == keys
-        assert repository.reembed(entries) == [False] * ALL
+        assert repository.encodings.reembed(entries) == [False] * ALL
     assert system.maintain() is not None
     assert steps_of(system) == []
 

@@ -247,7 +247,12 @@ def test_changing_importance_or_pin_leaves_coded_contents_and_bounds_as_they_are
     system.train_encoder(network=False)
     fill(system, 200, 260)
     known = entries(system)
-    coded = {tier.tier: tier.recent("default", "ant", 1)[0] for tier in (system.im, system.ltm)}
+    coded = {
+        tier.tier: tier.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))[
+            0
+        ]
+        for tier in (system.im, system.ltm)
+    }
     system.train_encoder(network=False)  # by whose code nothing that is coded shall be coded again
     for tier, entry in coded.items():
         assert entry.error_bounds == known[entry.step_number].error_bounds is not None
@@ -267,7 +272,7 @@ def test_a_damaged_code_is_told_by_the_entry_and_others_stay_readable(
         version = system.train_encoder(network=False).version
         fill(system, 200, 260)
         table: Any = ltm_models().EncoderVersion.__table__
-        oldest = system.ltm.oldest("default", "ant", 1)[0]
+        oldest = system.ltm.find(Query(run_id="default", agent_id="ant", limit=1))[0]
     with AgentMemorySystem(config, upkeep=False) as system:
         engine = open_engine(f"sqlite:///{tmp_path}/memory/agent_memory.db")
         with engine.begin() as connection:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.models.redis import agent_prefix, memory_id_of
-from agent_memory.repositories.contract import run_of
+from agent_memory.repositories.querying import run_of
 from agent_memory.repositories.redis.sorted_sets import chosen, in_the_way, lookups
 from agent_memory.values.entry import EntryKey
 from agent_memory.values.query import Order, Query

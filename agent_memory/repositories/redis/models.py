@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.repositories.contract import Codec, MemoryRepository
+from agent_memory.repositories.codec import Codec
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.tier_search import EXACTLY, TierSearch
 
 

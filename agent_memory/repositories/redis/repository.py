@@ -38,18 +38,13 @@ from agent_memory.models.redis import (
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import lookup, spelled_attributes
-from agent_memory.repositories.contract import (
-    Codec,
-    MemoryRepository,
-    Neighbour,
-    Probe,
-    answering,
-    is_kept,
-    run_of,
-    tell_unreadable,
-)
+from agent_memory.repositories.codec import Codec, is_kept
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.encodings import Encodings
+from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.repositories.querying import answering, run_of
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import Call, DeclaredAttributes
 from agent_memory.repositories.redis.counts import agent_counts
@@ -61,6 +56,7 @@ from agent_memory.repositories.redis.server_similarity import IndexedNearest
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache
+from agent_memory.repositories.upkeep import TierUpkeep, tell_unreadable
 from agent_memory.values.coded import code_named_by, is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
@@ -75,7 +71,7 @@ _NAMES = [name.encode() for name in STORED]
 _STEP, _CONTENTS, _EMBEDDING = map(STORED.index, ("step_number", "contents", "embedding"))
 
 
-class RedisRepository(MemoryRepository):
+class RedisRepository(MemoryRepository, Encodings, TierUpkeep):
     """The entries of one tier in one namespace of a Redis server.
 
     Args:
@@ -100,6 +96,8 @@ class RedisRepository(MemoryRepository):
         search: TierSearch | None = None,
         indexed_attributes: Sequence[str] = (),
     ) -> None:
+        super().__init__(self)
+        self.encodings = self.upkeep = self
         self.channel = channel
         self._codec = codec
         self.key_space = KeySpace(namespace)
@@ -262,10 +260,6 @@ class RedisRepository(MemoryRepository):
 
         outcome = self._scattered(groups, self._declared.run(scripts.MOVE, calls))
         return [_GONE[code] for code in outcome]
-
-    def clear_agent(self, run_id: str, agent_id: str) -> int:
-        """Remove all entries of an agent in a run; returns how many there were."""
-        return self.clear_agents(run_id, [agent_id])
 
     def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
         """Remove all entries of some agents of a run; returns how many there were."""
@@ -445,13 +439,7 @@ class RedisRepository(MemoryRepository):
         agent = Agent(keys[0].run_id, keys[0].agent_id)
         self.channel.run(scripts.ATTRIBUTES, [(self.key_space.of(agent), changes)])
 
-    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
-        """The keys of all entries of an agent in a run, by step."""
-        prefix = self.key_space.prefix(run_id, agent_id)
-        names = self.channel.call("ZRANGE", f"{prefix}steps", 0, -1)
-        return [EntryKey(run_id, agent_id, memory_id_of(name)) for name in names]
-
-    def keys_of(self, run_id: str, agents: Iterable[str]) -> list[EntryKey]:
+    def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
         """The keys of all entries of some agents in a run; one request for all of them."""
         return all_keys(self.channel, self.key_space.namespace, run_id, agents)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agent_memory.connections.redis.commands import Command
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.models.redis_search_schema import VECTOR, condition
-from agent_memory.repositories.contract import Probe
+from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.redis.tier_search import MOST, TierSearch
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import Query

@@ -21,7 +21,7 @@ from agent_memory.connections.redis.commands import Command
 from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBounds
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.models.redis import SORTED_SETS, memory_id_of
-from agent_memory.repositories.contract import Probe
+from agent_memory.repositories.nearest import Probe
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import CATEGORIES, RANGES, Query
 

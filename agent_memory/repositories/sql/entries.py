@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
-from agent_memory.repositories.contract import Codec
+from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry

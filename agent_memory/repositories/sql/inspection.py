@@ -18,7 +18,7 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import row_to_entry, vector_of
 from agent_memory.models.ltm_types import Name
-from agent_memory.repositories.contract import Codec
+from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, table_of
 from agent_memory.repositories.sql.transactions import Transactions

@@ -1,43 +1,25 @@
-"""Reads long-term memory: entries, their vectors, and how many there are."""
+"""Reads long-term memory: its entries, and how many there are."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import exists, func, select
-
 from agent_memory.models.ltm import LtmModels
-from agent_memory.repositories.contract import (
-    LongTermMemory,
-    Vectors,
-    answering,
-    run_of,
-)
-from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.contract import LongTermMemory
+from agent_memory.repositories.querying import answering, run_of
 from agent_memory.repositories.sql import attributes as sql_attributes
-from agent_memory.repositories.sql.counts import agent_counts
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.statements import (
     agents_with_entries,
-    bytes_of_weights,
     entries_answering,
-    entries_of_any_run,
     forks_of,
     ids_by_run,
     memory_ids_by_step,
     number_of_entries,
-    numbers_by_mark,
-    numbers_by_version,
-    outdated_memory_ids,
     runs_with_entries,
-    table_of,
     tombstones_in,
-    vectors_answering,
 )
 from agent_memory.repositories.sql.transactions import Transactions
-from agent_memory.repositories.sql.vectors import vectors_of
-from agent_memory.values.coded import code_named_by
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
 
@@ -78,29 +60,6 @@ class LtmReads(LongTermMemory):
             ) as rows:
                 return answering(map(self._mapper.to_entry, rows), query)
 
-    def vectors(self, query: Query) -> list[Vectors]:
-        """The vectors of the entries that answer a query, whatever its order and limit."""
-        if query.attributes:
-            return super().vectors(query)
-        statement, asked = vectors_answering(self._models, run_of(query), query)
-        with self._transactions.reading() as connection:
-            rows = connection.execute(statement, asked).all()
-        return vectors_of(rows)
-
-    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
-        """The keys of an agent's entries whose vector another encoder made, or that have none."""
-        with self._transactions.reading() as connection:
-            ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, version))
-            return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
-
-    def agent_counts(
-        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, AgentCounts]:
-        """What each of some agents of a run has here."""
-        del horizon  # entries do not leave the last tier
-        with self._transactions.reading() as connection:
-            return dict(agent_counts(connection, self._models, run_id, agents))
-
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         with self._transactions.reading() as connection:
@@ -117,45 +76,16 @@ class LtmReads(LongTermMemory):
         with self._transactions.reading() as connection:
             return sorted(connection.scalars(runs_with_entries(self._models)))
 
-    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
-        """The keys of all entries of an agent in a run, by step."""
+    def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
+        """The keys of all entries of some agents in a run, agent by agent, each by step."""
         with self._transactions.reading() as connection:
-            ids = connection.scalars(memory_ids_by_step(self._models, run_id, agent_id))
-            return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
-
-    def versions(self) -> dict[int, int]:
-        """How many entries of every run name each version of the encoder."""
-        with self._transactions.reading() as connection:
-            rows = connection.execute(numbers_by_version(self._models))
-            return {row.version: row.number for row in rows}
-
-    def code_versions(self) -> dict[int, int]:
-        """How many entries have contents coded by the code of each version."""
-        with self._transactions.reading() as connection:
-            rows = connection.execute(numbers_by_mark(self._models))
-            counts = Counter[int | None]()
-            for row in rows:
-                counts[code_named_by(bytes(row.mark))] += row.number
-        return {version: number for version, number in counts.items() if version is not None}
-
-    def stored_bytes(self) -> int:
-        """How many bytes the database uses for all entries here, indexes included.
-
-        For SQLite the whole file less its free pages and the encoders' weights: what else is in
-        it is small, and telling it apart would mean to read the file from end to end.
-        """
-        with self._transactions.reading() as connection:
-            if not connection.execute(select(exists(entries_of_any_run(self._models)))).scalar():
-                return 0
-            if connection.dialect.name == "postgresql":
-                size = func.pg_total_relation_size(table_of(self._models.LtmEntry).name)
-                return int(connection.execute(select(size)).scalar_one())
-            pages, free, page_bytes = (
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-                for name in ("page_count", "freelist_count", "page_size")
-            )
-            weights = connection.execute(bytes_of_weights(self._models)).scalar_one()
-            return int((pages - free) * page_bytes - weights)
+            return [
+                EntryKey(run_id, agent_id, memory_id)
+                for agent_id in dict.fromkeys(agents)
+                for memory_id in connection.scalars(
+                    memory_ids_by_step(self._models, run_id, agent_id)
+                )
+            ]
 
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released."""

@@ -12,16 +12,19 @@ from sqlalchemy import Engine, delete
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
-from agent_memory.repositories.contract import Codec, is_kept, run_of
+from agent_memory.repositories.codec import Codec, is_kept
 from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.repositories.querying import run_of
 from agent_memory.repositories.sql.attributes import DeclaredAttributes
+from agent_memory.repositories.sql.encodings import LtmEncodings
 from agent_memory.repositories.sql.entries import EntryRow, RowMapper
 from agent_memory.repositories.sql.reads import LtmReads
 from agent_memory.repositories.sql.statements import chunked, owned_by, table_of
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.repositories.sql.upkeep import LtmUpkeep
 from agent_memory.repositories.sql.work import UnitOfWork, age_of
 from agent_memory.repositories.sql.writing import Writer
-from agent_memory.values.coded import CodedContents, is_coded
+from agent_memory.values.coded import is_coded
 from agent_memory.values.deprecation import renamed_argument
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.identity import checked_memory_id, checked_run_id
@@ -61,6 +64,13 @@ class LtmRepository(LtmReads):
         mapper = RowMapper(models, codec, self._declared.of, max_entry_bytes)
         super().__init__(Transactions(sql_engine), models, mapper)
         self._writer = Writer(self._transactions, models, clock)
+        self.encodings = LtmEncodings(self, self._transactions, models, codec, self._writer)
+        self.upkeep = LtmUpkeep(
+            self,
+            self._transactions,
+            models,
+            lambda: self._declared.declare(self._writer, mapper.contents_of),
+        )
         self._codec = codec
         self._batch_size = batch_size
 
@@ -74,14 +84,6 @@ class LtmRepository(LtmReads):
             StoreReadOnly: The store was opened read-only.
         """
         return self._writer.begin()
-
-    def declare_attributes(self) -> None:
-        """Declare the attributes of this process, and complete the column of what is stored.
-
-        From then on every process that stores fills the column, whatever it declares itself. A
-        process that is killed meanwhile leaves the rest to the next one that declares.
-        """
-        self._declared.declare(self._writer, self._mapper.contents_of)
 
     # -- storing and changing -----------------------------------------------------------------
 
@@ -133,23 +135,6 @@ class LtmRepository(LtmReads):
 
         return self._writer.run(work_on)
 
-    def reembed(
-        self, entries: Sequence[MemoryEntry], read: Sequence[MemoryEntry] | None = None
-    ) -> list[bool]:
-        """Store entries' vectors and encoder versions in place of those they had.
-
-        Contents that a fitted code has coded are coded again beside the new vector, with the
-        numbers that they have.
-        """
-        coded = iter(self._codec.encode_many([one for one in entries if _may_need_vector(one)]))
-        contents = [next(coded) if _may_need_vector(one) else None for one in entries]
-        return self._writer.run(lambda work: work.reembed(entries, read, contents))
-
-    def recode(self, entries: Sequence[MemoryEntry]) -> list[bool]:
-        """Code the contents of entries again, as those that come are coded now."""
-        contents = self._codec.encode_many(entries)
-        return self._writer.run(lambda work: work.reembed(entries, entries, contents))
-
     # -- removing and forgetting --------------------------------------------------------------
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
@@ -180,7 +165,7 @@ class LtmRepository(LtmReads):
         keys = [
             EntryKey(run_of(query), query.agent_id, memory_id)
             for query in queries
-            for group in self.vectors(query)
+            for group in self.encodings.vectors(query)
             for memory_id in group.memory_ids
         ]
         return self.remove_many(keys)
@@ -205,10 +190,6 @@ class LtmRepository(LtmReads):
             return gone
 
         return self._writer.run(work_on)
-
-    def clear_agent(self, run_id: str, agent_id: str) -> int:
-        """Remove all entries of an agent in a run; returns how many there were."""
-        return self._clear(run_id, agent_id)
 
     def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
         """Remove all entries of some agents of a run in one transaction."""
@@ -239,11 +220,6 @@ class LtmRepository(LtmReads):
         """Let forgotten keys be stored anew, but for copies that were read before."""
         released = list(keys)
         self._writer.run(lambda work: work.release(released, at))
-
-
-def _may_need_vector(entry: MemoryEntry) -> bool:
-    """Whether contents may have been coded beside the vector, and cannot be read without it."""
-    return isinstance(entry.contents, CodedContents)
 
 
 def _conflict(key: EntryKey, stored: int, revision: int | None) -> EntryConflict:

@@ -13,7 +13,7 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import bounds_of_row, code_embedding
 from agent_memory.models.ltm_vectors import decode_vector, decode_vectors
-from agent_memory.repositories.contract import Vectors
+from agent_memory.repositories.nearest import Vectors
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, rows_with_code, table_of
 from agent_memory.values.entry import MemoryEntry
 

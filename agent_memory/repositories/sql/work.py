@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from agent_memory.models.ltm import LtmModels
-from agent_memory.repositories.contract import same_vector
+from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.names import KnownNames, Names

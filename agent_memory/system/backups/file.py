@@ -22,7 +22,7 @@ import msgpack
 
 from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
 from agent_memory.models.ltm_vectors import code_vector, decode_vector
-from agent_memory.repositories.contract import Codec
+from agent_memory.repositories.codec import Codec
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
 

@@ -193,7 +193,7 @@ class _Restoring:
             declared = DeclaredAttributes(inspection.channel, inspection.namespace, attributes)
             declared.announce()
         for tier in self._resources.tiers:
-            tier.declare_attributes()
+            tier.upkeep.declare_attributes()
 
     def _restore_entries(self, place: int) -> Iterator[EntryKey]:
         """Restore the entries of a place; gives the keys of those that are not as they were."""
@@ -215,7 +215,7 @@ class _Restoring:
         repository: MemoryRepository, entries: Sequence[MemoryEntry]
     ) -> Iterator[EntryKey]:
         keys = [entry.key for entry in entries]
-        stored = {entry.key: entry for entry in repository.get_readable(keys)}
+        stored = {entry.key: entry for entry in repository.upkeep.get_readable(keys)}
         for entry in entries:
             if stored.get(entry.key) != entry:
                 yield entry.key

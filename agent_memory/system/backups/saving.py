@@ -22,7 +22,7 @@ from agent_memory.connections.deployment import file_beside
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
-from agent_memory.repositories.contract import clearing_marks
+from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.inspection import Examined, Owner, TierInspection
 from agent_memory.repositories.sql.inspection import LongTermInspection, StoredRow

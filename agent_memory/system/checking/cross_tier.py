@@ -139,13 +139,13 @@ class CrossTierChecks:
         tier = one.lower if upper > lower else one.upper
         repository = self._job.resources.tiers[tier]
         # Removed only as it was seen: what changes or moves meanwhile stays.
-        copies = repository.get_readable([one.key])
+        copies = repository.upkeep.get_readable([one.key])
         if [(copy.revision, copy.retrieval_count) for copy in copies] != [
             lower if tier is one.lower else upper
         ]:
             return False
         other = one.upper if tier is one.lower else one.lower
-        if not self._job.resources.tiers[other].get_readable([one.key]):
+        if not self._job.resources.tiers[other].upkeep.get_readable([one.key]):
             return False
         return all(repository.remove_copied(copies))
 

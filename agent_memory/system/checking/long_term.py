@@ -163,7 +163,7 @@ class LongTermCheck:
         made = self._validator.with_new_vector(entry)
         if made is None or not self._job.keep(place, why, _kept(row)):
             return False
-        return self._job.resources.ltm.reembed([made]) == [True]
+        return self._job.resources.ltm.encodings.reembed([made]) == [True]
 
     def _renew_attributes(self, row: StoredRow, _place: str, _why: str) -> bool:
         entry = row.entry(self._validator.codec)
@@ -179,7 +179,7 @@ class LongTermCheck:
         if not missing:
             return
         if self._job.repair:
-            self._job.resources.ltm.declare_attributes()
+            self._job.resources.ltm.upkeep.declare_attributes()
         self._job.findings.add(
             Kind.ATTRIBUTES,
             f"LTM, attributes {', '.join(missing)}",

@@ -251,7 +251,7 @@ class TierCheck:
         if not self._job.keep(place, why, _as_text_keys(examined.fields)):
             return False
         made = self._validator.with_new_vector(entry)
-        return made is not None and self._repository.reembed([made]) == [True]
+        return made is not None and self._repository.encodings.reembed([made]) == [True]
 
     def _tell_unreadable(self, examined: Examined, place: str, why: str) -> None:
         add = self._job.findings.add
@@ -367,7 +367,7 @@ class TierCheck:
         if not missing:
             return
         if self._job.repair:
-            self._repository.declare_attributes()
+            self._repository.upkeep.declare_attributes()
         self._job.findings.add(
             Kind.ATTRIBUTES,
             f"{self._tier.name}, attributes {', '.join(missing)}",

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.errors import EncodingError, InvalidEntry
-from agent_memory.repositories.contract import LongTermMemory, MemoryRepository, tell_unreadable
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.repositories.upkeep import tell_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.query import Query
@@ -76,7 +77,7 @@ def reencode(
             for batch in _batches([key for key in keys if key not in unreadable]):
                 pairs = _encoded(tier, batch, compression, version, unreadable)
                 read, entries = [old for old, _ in pairs], [new for _, new in pairs]
-                changed += sum(tier.reembed(entries, read))
+                changed += sum(tier.encodings.reembed(entries, read))
                 if progress is not None:
                     progress(min(done + changed + len(unreadable), total), total)
         done += changed
@@ -106,8 +107,8 @@ def recode(
     done, passed = 0, 0
     for run_id, agent_id in agents:
         for batch in _batches(tier.keys(run_id, agent_id)):
-            entries = tier.get_readable(batch)
-            done += sum(tier.recode(entries))
+            entries = tier.upkeep.get_readable(batch)
+            done += sum(tier.encodings.recode(entries))
             passed += len(batch)
             if progress is not None:
                 progress(min(passed, total), total)
@@ -120,7 +121,7 @@ def _outdated(
     for tier in tiers:
         for run_id in runs:
             for agent_id in tier.agents(run_id):
-                yield tier, tier.outdated(run_id, agent_id, version)
+                yield tier, tier.encodings.outdated(run_id, agent_id, version)
 
 
 def _too_wide(
@@ -130,7 +131,7 @@ def _too_wide(
     for run_id in runs:
         for agent_id in tier.agents(run_id):
             try:
-                groups = tier.vectors(Query(run_id=run_id, agent_id=agent_id))
+                groups = tier.encodings.vectors(Query(run_id=run_id, agent_id=agent_id))
             except EncodingError as error:
                 # One of this agent's is damaged: that keeps nobody else's from being encoded anew.
                 tell_unreadable(error)

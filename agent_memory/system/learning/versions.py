@@ -290,8 +290,8 @@ class Encoders:
         waiting = [entry.encoder_version for _, entry in self._resources.intake.spooled()]
         needed = {"spool": (waiting.count(version), 0)} | {
             repository.tier.name: (
-                repository.versions().get(version, 0),
-                repository.code_versions().get(version, 0),
+                repository.encodings.versions().get(version, 0),
+                repository.encodings.code_versions().get(version, 0),
             )
             for repository in self._resources.tiers
         }

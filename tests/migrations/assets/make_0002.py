@@ -24,7 +24,7 @@ def main() -> None:
     repository = LtmRepository(
         engine, ContentsCodec(), indexed_attributes=DECLARED, clock=lambda: NOW
     )
-    repository.declare_attributes()
+    repository.upkeep.declare_attributes()
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None

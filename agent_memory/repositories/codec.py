@@ -1,0 +1,46 @@
+"""What a repository asks of compression: contents to bytes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.errors import EncodingError
+from agent_memory.values.coded import CodedContents, is_coded
+from agent_memory.values.contents import pack
+from agent_memory.values.entry import MemoryEntry
+
+
+class Codec(Protocol):
+    """Turns contents into the bytes of a tier and back."""
+
+    def encode(self, entry: MemoryEntry) -> bytes:
+        """Encode an entry's contents at its compression level."""
+
+    def encode_many(self, entries: Sequence[MemoryEntry]) -> list[bytes]:
+        """The same for many."""
+
+    def decode(
+        self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
+        """Give back contents of a step, beside whose vector they were coded.
+
+        Raises:
+            EncodingError: The bytes are damaged.
+        """
+
+
+def is_kept(codec: Codec, stored: bytes | None, entry: MemoryEntry) -> bool:
+    """Whether contents that are stored exactly are those of an entry which was changed otherwise.
+
+    They stay as they are then: a pin or another importance is no reason to be coded with a bound.
+    """
+    if stored is None or is_coded(stored) or isinstance(entry.contents, CodedContents):
+        return False
+    try:
+        return pack(codec.decode(stored, entry.step_number)) == pack(entry.contents)
+    except EncodingError:
+        return False

@@ -1,0 +1,35 @@
+"""What every engine does with a query itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from itertools import islice
+
+from agent_memory.errors import InvalidEntry
+from agent_memory.values.attributes import meets
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.query import Query
+
+
+def run_of(query: Query) -> str:
+    """The run that a query names.
+
+    Raises:
+        InvalidEntry: It names none.
+    """
+    if query.run_id is None:
+        raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+    return query.run_id
+
+
+def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:
+    """Those entries that meet a query's conditions on attributes, up to its limit.
+
+    Args:
+        entries: Those that answer it else, in its order; no more are looked at than are needed.
+        query: What is asked.
+    """
+    if query.attributes:
+        entries = (entry for entry in entries if meets(entry.contents, query.attributes))
+    return list(islice(entries, None if query.limit is None else min(query.limit, sys.maxsize)))

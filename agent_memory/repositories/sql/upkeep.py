@@ -1,0 +1,77 @@
+"""What upkeep reads of long-term memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import exists, func, select
+
+from agent_memory.models.ltm import LtmModels
+from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.reading import EntryReader
+from agent_memory.repositories.sql.counts import agent_counts
+from agent_memory.repositories.sql.statements import (
+    bytes_of_weights,
+    entries_of_any_run,
+    table_of,
+)
+from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.repositories.upkeep import TierUpkeep
+
+
+class LtmUpkeep(TierUpkeep):
+    """Counts entries, measures tables, and declares attributes.
+
+    Args:
+        reader: Reads the tier.
+        transactions: The database.
+        models: The models of the tables.
+        declare: Declares the attributes of this process, and completes what is stored.
+    """
+
+    def __init__(
+        self,
+        reader: EntryReader,
+        transactions: Transactions,
+        models: LtmModels,
+        declare: Callable[[], None],
+    ) -> None:
+        super().__init__(reader)
+        self._transactions = transactions
+        self._models = models
+        self._declare = declare
+
+    def agent_counts(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, AgentCounts]:
+        """What each of some agents of a run has here."""
+        del horizon  # entries do not leave the last tier
+        with self._transactions.reading() as connection:
+            return dict(agent_counts(connection, self._models, run_id, agents))
+
+    def stored_bytes(self) -> int:
+        """How many bytes the database uses for all entries here, indexes included.
+
+        For SQLite the whole file less its free pages and the encoders' weights: what else is in
+        it is small, and telling it apart would mean to read the file from end to end.
+        """
+        with self._transactions.reading() as connection:
+            if not connection.execute(select(exists(entries_of_any_run(self._models)))).scalar():
+                return 0
+            if connection.dialect.name == "postgresql":
+                size = func.pg_total_relation_size(table_of(self._models.LtmEntry).name)
+                return int(connection.execute(select(size)).scalar_one())
+            pages, free, page_bytes = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            weights = connection.execute(bytes_of_weights(self._models)).scalar_one()
+            return int((pages - free) * page_bytes - weights)
+
+    def declare_attributes(self) -> None:
+        """Declare the attributes of this process, and complete the column of what is stored.
+
+        From then on every process that stores fills the column, whatever it declares itself. A
+        process that is killed meanwhile leaves the rest to the next one that declares.
+        """
+        self._declare()

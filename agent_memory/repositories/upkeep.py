@@ -1,0 +1,96 @@
+"""What upkeep asks of a tier: who has anything to move, and entries whatever else is damaged."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from agent_memory.errors import EncodingError
+from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.reading import EntryReader
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.query import Order, Query
+
+_MOST_TOLD = 10_000
+_told: set[str] = set()
+_logger = logging.getLogger("agent_memory")
+
+
+class TierUpkeep(ABC):
+    """Reads a tier for upkeep. What an engine has no quicker way for, it does entry by entry.
+
+    Args:
+        reader: Reads the tier.
+    """
+
+    def __init__(self, reader: EntryReader) -> None:
+        self._reader = reader
+
+    def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
+        """Return those of the entries that are stored here and can be read.
+
+        Upkeep goes past an entry that is damaged and leaves it where it is; each is told in the
+        log by its name.
+        """
+        try:
+            return self._reader.get_many(keys)
+        except EncodingError as error:
+            if len(keys) == 1:
+                tell_unreadable(error)
+                return []
+        return [entry for key in keys for entry in self.get_readable([key])]
+
+    def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
+        """Return what answers each of some queries and can be read; see ``get_readable``.
+
+        One that cannot be read counts towards the limit of a query.
+        """
+        return self._reader.find_each(queries)
+
+    def agent_counts(
+        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
+    ) -> dict[str, AgentCounts]:
+        """What each of some agents of a run has here; those that have nothing are left out.
+
+        Args:
+            run_id: The run.
+            agents: The agents; None for all.
+            horizon: A time: agents with later entries than that are noted, and the note is given
+                with the numbers; see ``Ahead``. None: nothing is noted, nor given. A tier that
+                entries do not leave for their age notes nothing.
+        """
+        del horizon  # there is no note here
+        names = self._reader.agents(run_id) if agents is None else dict.fromkeys(agents)
+        found = {name: self._reader.find(Query(run_id=run_id, agent_id=name)) for name in names}
+        return {name: AgentCounts.of(entries) for name, entries in found.items() if entries}
+
+    def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
+        """How important each entry of an agent is that is not pinned, newest first."""
+        query = Query(run_id=run_id, agent_id=agent_id, pinned=False, order=Order.NEWEST)
+        return [(entry.key, entry.importance_score) for entry in self._reader.find(query)]
+
+    @abstractmethod
+    def stored_bytes(self) -> int:
+        """How many bytes the engine uses for all entries here, of every run, indexes included.
+
+        An estimate from a sample where the engine keeps no sum.
+        """
+
+    def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
+        """See that queries by the declared attributes are answered from an index.
+
+        What is stored already is indexed by those that are new. Answers are the same before,
+        meanwhile and after.
+        """
+
+
+def tell_unreadable(error: EncodingError) -> None:
+    """Tell in the log of an entry that cannot be read; once of each, not with every upkeep."""
+    message = str(error)
+    if message in _told:
+        return
+    if len(_told) >= _MOST_TOLD:
+        _told.clear()
+    _told.add(message)
+    _logger.error("%s; it stays where it is: agent-memory check --repair", message)
