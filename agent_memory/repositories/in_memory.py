@@ -328,15 +328,4 @@ def _conflict(stored: MemoryEntry, revision: int | None) -> EntryConflict:
 
 
 def _answers(entry: MemoryEntry, query: Query) -> bool:
-    return (
-        (entry.run_id, entry.agent_id) == (query.run_id, query.agent_id)
-        and _within(entry.step_number, query.steps)
-        and _within(entry.timestamp, query.times)
-        and _within(entry.importance_score, query.importance)
-        and query.memory_type in (None, entry.memory_type)
-        and query.pinned in (None, entry.pinned)
-    )
-
-
-def _within(value: float, bounds: tuple[float, float] | None) -> bool:
-    return bounds is None or bounds[0] <= value <= bounds[1]
+    return (entry.run_id, entry.agent_id) == (query.run_id, query.agent_id) and query.admits(entry)

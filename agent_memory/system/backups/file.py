@@ -14,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -59,6 +60,17 @@ _SCHEMA = (
 )
 
 
+# The fields of an entry that stand in a row of their own or in the list of the others. Those that
+# entries were given later are saved by name, where they are not what they are by default.
+_LISTED = {
+    *("run_id", "agent_id", "memory_id", "step_number", "timestamp", "memory_type"),
+    *("importance_score", "compression_level", "retrieval_count", "creation_time"),
+    *("last_access_time", "revision", "encoder_version", "embedding", "contents"),
+    *("error_bounds", "pinned"),
+}
+_LATER = [field for field in fields(MemoryEntry) if field.name not in _LISTED]
+
+
 class SavedEntry(NamedTuple):
     """An entry in a backup.
 
@@ -90,12 +102,18 @@ def fields_of(entry: MemoryEntry, contents: bytes) -> bytes:
     # Coded contents know their bounds themselves.
     coded = is_coded(contents) or entry.error_bounds is None
     bounds = None if coded else dict(entry.error_bounds or {})
+    later = {
+        field.name: getattr(entry, field.name)
+        for field in _LATER
+        if getattr(entry, field.name) != field.default
+    }
     packed: bytes = msgpack.packb(
         [
             *(entry.step_number, entry.timestamp, entry.memory_type.value, entry.importance_score),
             *(entry.compression_level, entry.retrieval_count, entry.creation_time),
             *(entry.last_access_time, entry.revision, entry.encoder_version, *vector, contents),
             *(bounds, entry.pinned),
+            *([later] if later else []),
         ]
     )
     return packed
@@ -111,7 +129,7 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
         saved_fields = msgpack.unpackb(saved.fields)
         head, tail = saved_fields[:8], saved_fields[8:]
         step, timestamp, kind, importance, level, count, created, accessed = head
-        revision, version, coding, coded, stored, bounds, pinned = tail
+        revision, version, coding, coded, stored, bounds, pinned, *later = tail
         vector = None if coded is None else decode_vector(coding, coded)
         contents = codec.decode(stored, step, vector)
         return MemoryEntry(
@@ -132,6 +150,7 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
             revision=revision,
             error_bounds=bounds_of(contents, bounds),
             pinned=pinned,
+            **(later[0] if later else {}),
         )
     except EncodingError as error:
         raise EncodingError(f"entry {saved.memory_id} of the backup: {error}") from error
