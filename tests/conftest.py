@@ -64,7 +64,7 @@ def tcp_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(params=engines.REDIS_ENGINES)
+@pytest.fixture(params=engines.parameters(engines.REDIS_ENGINES, engines.USUAL_REDIS))
 def redis_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
     """A binary client of each engine for short-term and intermediate memory, empty."""
     client = _client_of(request.param, request)
@@ -134,7 +134,7 @@ def postgresql(postgresql_url: str) -> Iterator[engines.SqlDatabase]:
         yield database
 
 
-@pytest.fixture(params=engines.SQL_ENGINES)
+@pytest.fixture(params=engines.parameters(engines.SQL_ENGINES, engines.USUAL_SQL))
 def ltm_engine(request: pytest.FixtureRequest) -> Engine:
     """An engine over each database for long-term memory, empty."""
     database: engines.SqlDatabase = request.getfixturevalue(request.param)
@@ -147,7 +147,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[*engines.REDIS_ENGINES, "tcp and postgresql"])
+@pytest.fixture(params=engines.parameters(engines.MEMORY_ENGINES, engines.USUAL_MEMORY))
 def memory_config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """The configuration of a memory on each engine, empty."""
     match request.param:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,8 +33,34 @@ PASSWORD = "p@ss:w/ord%"
 REDIS_ENGINES = ("fakeredis", "embedded", "tcp", "embedded+modules", "redis+modules")
 WITH_MODULES = ("embedded+modules", "redis+modules")
 SQL_ENGINES = ("sqlite_file", "sqlite_memory", "postgresql")
+MEMORY_ENGINES = (*REDIS_ENGINES, "tcp and postgresql")
+
+# One of each program, with and without the query engine. "tcp" is the program of "embedded" by
+# another way, and "embedded+modules" that with the modules of "redis+modules".
+USUAL_REDIS = ("fakeredis", "embedded", "redis+modules")
+# SQLite in this process differs by the number of its connections alone.
+USUAL_SQL = ("sqlite_file", "postgresql")
+USUAL_MEMORY = (*USUAL_REDIS, "tcp and postgresql")
 
 _START_TIMEOUT = 20.0  # seconds
+
+
+def parameters(every: Sequence[Any], usual: Collection[Any]) -> list[Any]:
+    """Parameters of a test, of which those that are not usual are left to ``make test-long``.
+
+    Args:
+        every: All values, such as engines.
+        usual: Those on which the promise could be broken and be kept on all others.
+    """
+    return [
+        pytest.param(value, marks=() if value in usual else pytest.mark.long) for value in every
+    ]
+
+
+def usually_on(*engines: str) -> pytest.MarkDecorator:
+    """Run tests of whole memories on these engines, and on the others with ``make test-long``."""
+    every = parameters(MEMORY_ENGINES, engines)
+    return pytest.mark.parametrize("memory_config", every, indirect=True)
 
 
 def require_modules() -> tuple[Path, ...]:

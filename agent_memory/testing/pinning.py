@@ -105,14 +105,14 @@ class PinningContract:
             {"times": (1.0, 8.0)},
             {"importance": (0.2, 0.9)},
         )
-        for order, limit, condition, wanted in product(
-            Order, (None, 0, 1, 3, 12, 2**63), ranges, (True, False)
-        ):
+        limits = (None, 0, 1, 3, 12, 2**63)
+        for order, condition, wanted in product(Order, ranges, (True, False)):
             query = replace(ANT, order=order, **condition)
-            expected = [entry for entry in repository.find(query) if entry.pinned == wanted]
-            asked = replace(query, pinned=wanted, limit=limit)
-            assert repository.find(asked) == expected[:limit]
-            assert repository.find_each([asked, ANT]) == [expected[:limit], entries[:12]]
+            answers = [entry for entry in repository.find(query) if entry.pinned == wanted]
+            asked = [replace(query, pinned=wanted, limit=limit) for limit in limits]
+            expected = [answers[:limit] for limit in limits]
+            assert [repository.find(one) for one in asked] == expected
+            assert repository.find_each([*asked, ANT]) == [*expected, entries[:12]]
 
     def test_the_nearest_are_found_by_pin(self, repository: MemoryRepository) -> None:
         entries = _twelve(3, 4)

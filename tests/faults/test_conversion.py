@@ -104,7 +104,7 @@ def original(tmp_path: Path, search: bool) -> tuple[Path, dict[bytes, bytes]]:
     return folder, content(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_before_any_step_loses_nothing_and_leaves_nothing(
     original: tuple[Path, dict[bytes, bytes]], tmp_path: Path, search: bool
 ) -> None:

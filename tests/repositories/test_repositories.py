@@ -28,7 +28,7 @@ from tests import engines
 
 
 class TestInMemory(LongTermContract, ShortLivedContract):
-    @pytest.fixture(params=Tier, ids=lambda tier: tier.name)
+    @pytest.fixture(params=engines.parameters([*Tier], [Tier.LTM]), ids=lambda tier: tier.name)
     def repository(self, request: pytest.FixtureRequest) -> InMemoryRepository:
         return InMemoryRepository(request.param)
 
@@ -54,6 +54,10 @@ class TestShortTerm(ShortLivedContract):
         return im
 
 
+# Its code is that of short-term memory.
+@pytest.mark.parametrize(
+    "redis_client", engines.parameters(engines.REDIS_ENGINES, ["embedded"]), indirect=True
+)
 class TestIntermediate(ShortLivedContract):
     @pytest.fixture
     def repository(self, im: ImRepository) -> ImRepository:

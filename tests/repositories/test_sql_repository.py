@@ -386,7 +386,7 @@ def _moves(agents: int, batches: int, contents: Mapping[str, Any]) -> Iterator[l
             yield life[100 * batch : 100 * (batch + 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_row_costs_130_bytes_beside_vector_and_contents(engine: Engine, path: Path) -> None:
     coded = bytes(60)
     repository = LtmRepository(engine, _Ready())

@@ -11,7 +11,11 @@ from sqlalchemy import event
 from agent_memory import AgentMemorySystem
 from agent_memory.testing import an_entry
 from agent_memory.tiers.consolidation import Moves
+from tests import engines
 from tests.memories import DAY, YEAR, Clock, Opener
+
+# Requests are the same wherever they go to.
+pytestmark = engines.usually_on("embedded", "tcp and postgresql")
 
 
 class Counts:

@@ -102,25 +102,26 @@ def test_any_sequence_of_putting_replaying_and_dying_keeps_order_and_set(
 _abandoned: list[Spool] = []
 
 
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_an_entry_comes_back_as_it_was_put(file: Path, name: str) -> None:
-    entry = an_entry(
-        run_id=name,
-        agent_id=name,
-        contents={"pos": (1, 2.5), "name": name, "none": None, "raw": b""},
-        embedding=[0.25] * 384,
-        encoder_version=3,
-        importance_score=0.5,
-        error_bounds={"pos": 0.1},
-    )
-    bare = an_entry(contents={}, embedding=None, encoder_version=None)
-    spool = Spool(file, "store", ROOM)
-    spool.put(entry, 7.5)
-    spool.put(bare, 8.5)
-    assert [(decoded(found), found.spooled_at) for found in spool.waiting(9)] == [
-        (entry, 7.5),
-        (bare, 8.5),
+def test_an_entry_comes_back_as_it_was_put(file: Path) -> None:
+    entries = [
+        an_entry(
+            run_id=name,
+            agent_id=name,
+            contents={"pos": (1, 2.5), "name": name, "none": None, "raw": b""},
+            embedding=[0.25] * 384,
+            encoder_version=3,
+            importance_score=0.5,
+            error_bounds={"pos": 0.1},
+        )
+        for name in HOSTILE_NAMES
     ]
+    entries.append(an_entry(contents={}, embedding=None, encoder_version=None))
+    put_at = [(entry, 7.5 + place) for place, entry in enumerate(entries)]
+    spool = Spool(file, "store", ROOM)
+    for entry, at in put_at:
+        spool.put(entry, at)
+    found = [(decoded(waiting), waiting.spooled_at) for waiting in spool.waiting(len(entries))]
+    assert found == put_at
 
 
 def test_what_is_put_is_on_disk_before_it_is_acknowledged(file: Path) -> None:

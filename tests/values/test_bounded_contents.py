@@ -24,11 +24,11 @@ from agent_memory import (
 from agent_memory.connections.sql import open_engine
 from agent_memory.models.ltm import ltm_models
 from agent_memory.values.coded import is_coded
+from tests import engines
 
 SMALL: dict[str, Any] = {
     "stm_config": {"memory_limit": 10},
     "im_config": {"memory_limit": 20},
-    "cleanup_interval": 1,
 }
 ENERGY, X = 100.0, 2.0  # the ranges of the two floats
 
@@ -43,7 +43,7 @@ def state(step: int) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=["embedded", "fake"])
+@pytest.fixture(params=engines.parameters(["embedded", "fake"], ["embedded"]))
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
     return MemoryConfig(path=tmp_path / "memory", engine=request.param, **SMALL)
 
@@ -57,6 +57,7 @@ def system(config: MemoryConfig) -> Iterator[AgentMemorySystem]:
 def fill(system: AgentMemorySystem, first: int, last: int) -> None:
     for step in range(first, last):
         assert system.store_agent_state("ant", state(step), step)
+    system.maintain()
 
 
 def entries(system: AgentMemorySystem) -> dict[int, MemoryEntry]:
