@@ -37,7 +37,7 @@ def standing(system: AgentMemorySystem, *agents: str) -> tuple[int, int, int]:
     keys = [key for tier in (system.stm, system.im, system.ltm) for name in agents
             for key in tier.keys("default", name)]  # fmt: skip
     assert len(keys) == len(set(keys)), "an entry is in two tiers"
-    client = system._resources.channels[0].client
+    client = system._resources.connections.stm.client
     assert {client.pttl(key) for key in client.scan_iter(count=1_000)} <= {-1}
     stm, im, ltm = (tier.count("default") for tier in (system.stm, system.im, system.ltm))
     return stm, im, ltm

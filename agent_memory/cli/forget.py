@@ -49,8 +49,8 @@ def _lines(receipt: ForgettingReceipt) -> Iterator[str]:
     yield f"forgot {receipt.what}: {receipt.entries:,} memories ({where})"
     if receipt.encoder_versions:
         yield f"versions of the encoder that learned: {_numbers(receipt.encoder_versions)}"
-    if receipt.untold_versions:
-        yield f"versions that may have learned: {_numbers(receipt.untold_versions)}"
+    if receipt.unattributed_versions:
+        yield f"versions that may have learned: {_numbers(receipt.unattributed_versions)}"
     for file in receipt.rewritten:
         yield f"written anew: {file}"
     for file, problem in receipt.not_rewritten.items():

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
-from agent_memory.errors import ConfigError, InvalidEntry, MemoryStoreError
+from agent_memory.errors import InvalidEntry
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added
-from agent_memory.system import resources as shared
 from agent_memory.system.resources import Resources
-from agent_memory.tiers.expiry import Shown
+from agent_memory.system.sharing import acquire, release
+from agent_memory.system.whole_config import PartConfig, whole_config
 from agent_memory.values.checks import checked_step
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -23,8 +21,6 @@ from agent_memory.values.query import Order, Query
 P = ParamSpec("P")
 R = TypeVar("R")
 D = TypeVar("D")
-
-PartConfig = MemoryConfig | RedisSTMConfig | RedisIMConfig | SQLiteLTMConfig
 
 
 class AgentStore:
@@ -61,9 +57,15 @@ class AgentStore:
         whole = whole_config(config)
         self.run_id = run_id or whole.run_id
         if resources is None:
-            resources = shared.acquire(whole)
-            weakref.finalize(self, shared.release, resources)
-        self._resources = resources
+            resources = acquire(whole)
+            weakref.finalize(self, release, resources)
+        self._repository: MemoryRepository = resources.tiers[self.tier]
+        self._shown = resources.shown[self.tier]
+        self._outages = resources.outages
+        self._new_entries = resources.new_entries
+        self._compression = resources.encoder.compression
+        self._level = resources.level(self.tier)
+        self._max_bytes = resources.config.max_entry_bytes
 
     def store(self, entry: MemoryEntry | Mapping[str, Any]) -> bool:
         """Store an entry of this agent, brought to the level of this tier.
@@ -116,16 +118,8 @@ class AgentStore:
         """Remove all entries of the agent here; False if the store is unreachable."""
         return self._guard(-1, self._repository.clear_agents, self.run_id, [self.agent_id]) >= 0
 
-    @property
-    def _repository(self) -> MemoryRepository:
-        return self._resources.tiers[self.tier]
-
-    @property
-    def _shown(self) -> Shown:
-        return self._resources.shown[self.tier]
-
     def _guard(self, default: D, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> D | R:
-        return self._resources.outages.guard(default, call, *args, **kwargs)
+        return self._outages.guard(default, call, *args, **kwargs)
 
     def _key(self, memory_id: str) -> EntryKey:
         return EntryKey(self.run_id, self.agent_id, checked_memory_id(memory_id))
@@ -139,35 +133,14 @@ class AgentStore:
 
     def _own(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry:
         if not isinstance(entry, MemoryEntry):
-            entry = self._of_dict(entry)
+            entry = self._new_entries.of_dict(self.run_id, self.agent_id, entry)
         if (entry.run_id, entry.agent_id) != (self.run_id, self.agent_id):
             raise InvalidEntry(
                 f"entry of agent {entry.agent_id!r} in run {entry.run_id!r} given to the store "
                 f"of agent {self.agent_id!r} in run {self.run_id!r}"
             )
-        pack(entry.contents, max_bytes=self._resources.config.max_entry_bytes)
-        return self._resources.compression.compress(entry, self._resources.level(self.tier))
-
-    def _of_dict(self, values: object) -> MemoryEntry:
-        if not isinstance(values, Mapping):
-            raise InvalidEntry(
-                f"entry: a MemoryEntry or dict is needed, not {type(values).__name__}"
-            )
-        resources = self._resources
-        by_steps = resources.config.clock == "steps"
-        entry = MemoryEntry.from_dict(
-            {
-                "memory_id": resources.ids(),
-                "timestamp": values.get("step_number", 0) if by_steps else resources.clock(),
-                "run_id": self.run_id,
-                "agent_id": self.agent_id,
-                **values,
-            }
-        )
-        # A dict does not say which version made its vector: the one it was got from.
-        return entry if entry.embedding is None else replace(
-            entry, encoder_version=resources.encoders.current.version
-        )  # fmt: skip
+        pack(entry.contents, max_bytes=self._max_bytes)
+        return self._compression.compress(entry, self._level)
 
 
 class RedisSTMStore(AgentStore):
@@ -196,38 +169,3 @@ class SQLiteLTMStore(AgentStore):
         mine = [self._own(entry) for entry in entries]
         outcome: list[Added] | None = self._guard(None, self._repository.add_many, mine)
         return outcome is not None and Added.FORGOTTEN not in outcome
-
-
-def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
-    """The whole configuration that a part, a dict or None stands for.
-
-    Raises:
-        ConfigError: It is no configuration, or one that cannot be used.
-    """
-    try:
-        return _whole(config)
-    except MemoryStoreError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"config: its own code fails when it is read ({type(error).__name__})"
-        ) from error
-
-
-def _whole(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
-    match config:
-        case None:
-            return MemoryConfig()
-        case MemoryConfig():
-            return config
-        case RedisSTMConfig():
-            return MemoryConfig(stm_config=config, im_config=config.connection_params)
-        case RedisIMConfig():
-            return MemoryConfig(im_config=config, stm_config=config.connection_params)
-        case SQLiteLTMConfig():
-            return MemoryConfig(ltm_config=config)
-        case Mapping():
-            if not all(isinstance(name, str) for name in config):
-                raise ConfigError("config: names of settings are texts")
-            return MemoryConfig(**config)
-    raise ConfigError(f"config: a MemoryConfig is needed, not {type(config).__name__}")

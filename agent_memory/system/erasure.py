@@ -1,4 +1,4 @@
-"""Forgets on demand, wherever it is, and gives a receipt of what was found, where and how much."""
+"""Forgets on demand, in every tier and in the spool, and says what was found where and removed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from agent_memory.connections.rewriting import rewrite_database, rewrite_server
-from agent_memory.connections.sql import place_of
 from agent_memory.errors import RunHasForks
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.retrieval.recall import recall
-from agent_memory.system.resources import Resources
 from agent_memory.tiers.forgetting import (
     AGENTS_AT_ONCE,
     Removed,
+    Tiers,
     forget_agents,
     forget_keys,
     note_clearing,
 )
+from agent_memory.tiers.intake import Intake
+from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
 from agent_memory.values.quoting import short_repr
@@ -39,11 +40,11 @@ class ForgettingReceipt:
         forgotten_at: When the call began, in seconds since 1970: what was stored before is gone.
         encoder_versions: The versions of the encoder that learned from these agents, and may have
             learned from what was forgotten. Their weights keep what they learned.
-        untold_versions: Versions that learned from states which were given to them, or came as a
-            file: nobody noted whose those were.
+        unattributed_versions: Versions that learned from given states, or came as a file: whose
+            memories those were is not recorded.
         remaining: What was looked for in every tier after it was removed, and found: it was
-            stored anew meanwhile under the same id. Empty: verified.
-        rewritten: The files that were written anew by ``scrub``.
+            stored again meanwhile under the same id. Empty: verified.
+        rewritten: The files that ``scrub`` rewrote.
         not_rewritten: Those that were not, and why.
     """
 
@@ -56,10 +57,12 @@ class ForgettingReceipt:
     removed: Mapping[str, int]
     forgotten_at: float
     encoder_versions: tuple[int, ...] = ()
-    untold_versions: tuple[int, ...] = ()
+    unattributed_versions: tuple[int, ...] = ()
     remaining: tuple[EntryKey, ...] = ()
     rewritten: tuple[str, ...] = ()
     not_rewritten: Mapping[str, str] = field(default_factory=dict)
+
+    untold_versions = OldName("unattributed_versions")
 
     @property
     def verified(self) -> bool:
@@ -82,21 +85,32 @@ class Erasure:
     """Forgets agents, runs, entries and answers to queries. Raises, and never half succeeds.
 
     Args:
-        resources: What is open.
         run_id: The run.
+        tiers: The repositories, richest tier first.
+        intake: Where entries wait for short-term memory.
+        versions: The versions of the encoder, which may have learned from what is forgotten.
+        clock: Gives the time in seconds since 1970.
     """
 
-    def __init__(self, resources: Resources, run_id: str) -> None:
-        self._resources = resources
+    def __init__(
+        self,
+        run_id: str,
+        tiers: Tiers,
+        intake: Intake,
+        versions: EncoderVersions,
+        clock: Callable[[], float],
+    ) -> None:
         self._run_id = run_id
-        self._tiers = resources.tiers
-        self._clock = resources.clock
+        self._tiers = tiers
+        self._intake = intake
+        self._versions = versions
+        self._clock = clock
 
     def run(self) -> ForgettingReceipt:
         """Forget the whole run.
 
         Raises:
-            RunHasForks: Other runs were forked from it, and stand on what it remembers.
+            RunHasForks: Other runs were forked from it, and need its entries.
         """
         begun = self._clock()
         forks = self._tiers[2].forks(self._run_id)
@@ -141,18 +155,6 @@ class Erasure:
         what = f"what {query} finds"
         return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
 
-    def scrub(self) -> tuple[list[str], dict[str, str]]:
-        """Have the files of all stores written anew; gives those that were, and why not others."""
-        resources = self._resources
-        resources.intake.rewrite_spool()
-        places = {place_of(resources.sql_engine): rewrite_database(resources.sql_engine)}
-        for channel in resources.channels:
-            places[channel.where] = rewrite_server(channel)
-        return (
-            [place for place, problem in places.items() if problem is None],
-            {place: problem for place, problem in places.items() if problem is not None},
-        )
-
     # -- what is where ------------------------------------------------------------------------
 
     def _everyone(self) -> list[str]:
@@ -161,13 +163,13 @@ class Erasure:
 
     def _spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
         """What waits of this run."""
-        for number, entry in self._resources.intake.spooled():
+        for number, entry in self._intake.spooled():
             if entry.run_id == self._run_id:
                 yield number, entry
 
     def _drop(self, matches: Callable[[MemoryEntry], bool]) -> int:
         numbers = [number for number, entry in self._spooled() if matches(entry)]
-        self._resources.intake.drop(numbers)
+        self._intake.drop(numbers)
         return len(numbers)
 
     def _listed(self, agents: Sequence[str]) -> set[EntryKey]:
@@ -203,7 +205,7 @@ class Erasure:
                 break
         wanted = set(keys)
         spooled = {number: entry.key for number, entry in self._spooled() if entry.key in wanted}
-        self._resources.intake.drop(spooled)
+        self._intake.drop(spooled)
         found = there | {*spooled.values()}
         agents = tuple(sorted({key.agent_id for key in found}))
         return _Outcome(agents, len(found), removed, tuple(sorted(left)), len(spooled))
@@ -213,22 +215,22 @@ class Erasure:
         agents = list(dict.fromkeys(key.agent_id for key in keys))
         return self._listed(agents) & set(keys)
 
-    # -- telling ------------------------------------------------------------------------------
+    # -- reporting ----------------------------------------------------------------------------
 
     def _learned(self, agents: Sequence[str] | None = None) -> tuple[list[int], list[int]]:
-        """The versions that learned from those agents (None: any of the run), and the untold."""
-        learned, untold = [], []
-        for record in self._resources.versions.records():
+        """The versions that learned from those agents (None: of any), and the unattributed."""
+        learned, unattributed = [], []
+        for record in self._versions.records():
             if record.stored_bytes == 0:
                 continue
             runs = record.metrics.get("learned_from", {}).get("runs") or {}
             if not runs:
-                untold.append(record.version)
+                unattributed.append(record.version)
             elif self._run_id in runs and (
                 agents is None or not set(agents).isdisjoint(runs[self._run_id])
             ):
                 learned.append(record.version)
-        return learned, untold
+        return learned, unattributed
 
     def _receipt(
         self, what: str, begun: float, outcome: _Outcome, learned: tuple[list[int], list[int]]
@@ -247,6 +249,6 @@ class Erasure:
             },
             forgotten_at=begun,
             encoder_versions=tuple(learned[0]),
-            untold_versions=tuple(learned[1]),
+            unattributed_versions=tuple(learned[1]),
             remaining=outcome.remaining,
         )

@@ -1,18 +1,20 @@
 """Changes what is said of a memory: how important it is, and whether it stays in its tier.
 
-A change is stored only in place of the revision that was read. When another was faster it is
-made again, of what that one stored, so that none is lost; when the entry moved, it is looked for
-again from the top, the way entries move.
+A change is stored only in place of the revision that was read. If another change was faster, this
+one is applied again to what that one stored, so that none is lost. If the entry moved, it is looked
+for again from the top, the way entries move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from agent_memory.errors import EntryConflict, EntryNotFound, StoreReadOnly, StoreUnavailable
+from agent_memory.errors import EntryConflict, EntryNotFound, StoreUnavailable
 from agent_memory.retrieval.recall import fetch
-from agent_memory.system.resources import Resources
+from agent_memory.tiers.expiry import Shown
+from agent_memory.tiers.forgetting import Tiers
+from agent_memory.tiers.intake import Intake
 from agent_memory.values.checks import checked_importance
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
@@ -21,19 +23,23 @@ _ATTEMPTS = 1_000  # each of which another change of the same entry has won
 Change = Callable[[MemoryEntry], MemoryEntry | None]
 
 
-class Changing:
+class EntryUpdates:
     """Changes memories of a run, in whichever tier they are. Threads may share it.
 
     Each method returns the entry as it is stored then.
 
     Args:
-        resources: What is open.
         run_id: The run.
+        tiers: The repositories, richest tier first.
+        shown: The same as questions see them.
+        intake: The way into short-term memory, where a memory may still wait.
     """
 
-    def __init__(self, resources: Resources, run_id: str) -> None:
-        self._resources = resources
+    def __init__(self, run_id: str, tiers: Tiers, shown: Sequence[Shown], intake: Intake) -> None:
         self._run_id = run_id
+        self._tiers = {tier.tier: tier for tier in tiers}
+        self._shown = shown
+        self._intake = intake
 
     def set_importance(self, agent_id: str, memory_id: str, importance: object) -> MemoryEntry:
         """Set how important a memory is; see ``AgentMemorySystem.set_importance``."""
@@ -52,33 +58,30 @@ class Changing:
 
     def _change(self, key: EntryKey, change: Change) -> MemoryEntry:
         """Change an entry; a change that gives None leaves it as it is."""
-        if self._resources.read_only:
-            raise StoreReadOnly("the memory was opened read-only; nothing was changed")
         changed = self._change_stored(key, change)
         if changed is None:
             # It may have been stored while the server was away, which is back by now.
-            self._resources.intake.replay()
+            self._intake.replay()
             changed = self._change_stored(key, change)
         if changed is not None:
             return changed
         where = f"memory {key.memory_id} of agent {key.agent_id!r} in run {key.run_id!r}"
-        if any(entry.key == key for _, entry in self._resources.intake.spooled()):
+        if any(entry.key == key for _, entry in self._intake.spooled()):
             raise StoreUnavailable(
                 f"{where} waits in the spool, and cannot be changed before it is stored; call again"
             )
         raise EntryNotFound(f"no tier holds {where}")
 
     def _change_stored(self, key: EntryKey, change: Change) -> MemoryEntry | None:
-        tiers = {tier.tier: tier for tier in self._resources.tiers}
         for _ in range(_ATTEMPTS):
-            found = fetch(self._resources.shown, [key])
+            found = fetch(self._shown, [key])
             if not found:
                 return None
             changed = change(found[0].entry)
             if changed is None:
                 return found[0].entry
             try:
-                return tiers[found[0].tier].replace(changed)
+                return self._tiers[found[0].tier].replace(changed)
             except EntryConflict:
                 continue  # another change was faster
             except EntryNotFound:

@@ -27,7 +27,7 @@ def test_check_tells_by_its_status_whether_a_memory_is_sound(memory: Path) -> No
     assert (code, told.splitlines()[-1]) == (0, "sound: nothing is wrong")
     assert "looked at 4 STM entries" in told
     with AgentMemorySystem.open(memory, upkeep=False) as system:
-        client = system._resources.channels[0].client
+        client = system._resources.connections.stm.client
         client.delete("agent_memory:stm:{default/ant}:times")
     code, told = call("check", "--path", memory)
     assert (code, told.splitlines()[-1]) == (1, "4 findings, 0 mended, 4 left")

@@ -152,7 +152,7 @@ def test_a_server_that_lies_now_and_then_is_told_and_nothing_crashes(
     url = f"redis://:p%40ss%3Aw%2Ford%25@127.0.0.1:{tcp_port}"
     with opened(url, tmp_path) as system:
         system.store_agent_state("a", {"v": 1}, 1)
-        channel = system._resources.channels[0]
+        channel = system._resources.connections.stm
         honest = channel._exchange_once
 
         def lying(commands: Any) -> list[Any]:

@@ -98,7 +98,7 @@ def test_vectors_of_a_trained_encoder_are_ranked_as_their_states_are(tmp_path: P
     with AgentMemorySystem(config_of(tmp_path, "int8")) as memory:
         memory.train_encoder([state_of(step) for step in range(200)], contents=False)
         fill(memory, 0, 120)
-        encoders = memory._resources.encoders
+        encoders = memory._resources.encoder.registry
         near = memory.ltm.nearest(EVERYTHING, SimilarityQuery.to_state(encoders, state_of(5)))
         wanted = encoders.current.encoder.similarity(
             state_of(5), [one.entry.contents for one in near]

@@ -68,7 +68,9 @@ def whole(system: AgentMemorySystem, expected: Expected) -> Findings:
     memories = Memories(RUN, contents_of, _vectors_of(system))
     findings = memories.whole((system.stm, system.im, system.ltm), expected)
     parts: tuple[Any, ...] = (system.config.stm_config, system.config.im_config)
-    findings += orphans(system._resources.channels[0].client, [part.namespace for part in parts])
+    findings += orphans(
+        system._resources.connections.stm.client, [part.namespace for part in parts]
+    )
     return findings + Findings(ghosts=tuple(_complaints(system)))
 
 
@@ -88,7 +90,7 @@ def _complaints(system: AgentMemorySystem) -> list[str]:
 def _vectors_of(system: AgentMemorySystem) -> Callable[[MemoryEntry], NDArray[np.float32] | None]:
     def vector_of(entry: MemoryEntry) -> NDArray[np.float32] | None:
         assert entry.encoder_version is not None
-        (encoded,) = system._resources.compression.embed([entry], entry.encoder_version)
+        (encoded,) = system._resources.encoder.compression.embed([entry], entry.encoder_version)
         return encoded.embedding
 
     return vector_of

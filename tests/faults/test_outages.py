@@ -25,6 +25,7 @@ from agent_memory import (
     AgentMemorySystem,
     InvalidEntry,
     MemoryConfig,
+    MemoryType,
     Order,
     Query,
     StoreUnavailable,
@@ -193,7 +194,7 @@ def test_a_server_that_hangs_keeps_one_question_waiting_and_then_few(
     monkeypatch.setattr(clients, "REPLY_TIMEOUT", 1.0)
     later = 0.0
     with AgentMemorySystem(config, upkeep=False) as system:
-        system._resources._stm_channel.breaker.pause.ticks = lambda: time.monotonic() + later
+        system._resources.connections.stm.breaker.pause.ticks = lambda: time.monotonic() + later
         store(system, 0)
         server.pause()
         asked = begun = time.monotonic()
@@ -584,13 +585,13 @@ def test_refusing_every_write_is_told_from_refusing_one_command(
 ) -> None:
     _out_of_memory(server)
     with pytest.raises(WritesRefused):
-        system._resources._stm_channel.call("SET", "key", "value")
+        system._resources.connections.stm.call("SET", "key", "value")
 
 
 def test_fakeredis_that_is_switched_off_answers_false(tmp_path: Path) -> None:
     with AgentMemorySystem(MemoryConfig(engine="fake", path=tmp_path)) as system:
         store(system, 0)
-        pool = system._resources._stm_channel.client.connection_pool
+        pool = system._resources.connections.stm.client.connection_pool
         pool.connection_kwargs["server"].connected = False
         assert system.store_agent_state("ant", {}, 1) is False
         assert not system.status.short_term.up
@@ -748,7 +749,7 @@ def test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now(
         entries = [hit.entry for hit in system.recall(query)]
         system.maintain()
         assert [system.statistics()[tier].entries for tier in Tier] == [2, 2, 2]
-        spool = spool_of(small, system._resources.deployment)
+        spool = spool_of(small, system._resources.connections.deployment)
         assert spool is not None
         for entry in entries:  # as if each had been answered too late
             spool.put(entry, time.time())
@@ -767,7 +768,9 @@ def spooled(system: AgentMemorySystem, *steps: int, agent: str = "ant") -> Spool
     far = resources.intake._spool
     assert far is not None
     for step in steps:
-        entry = system.get_memory_agent(agent)._entry("state", {"step": step}, step, 1.0)  # type: ignore[arg-type]  # as stored
+        entry = resources.new_entries.of_data(
+            system.config.run_id, agent, MemoryType.STATE, {"step": step}, step, 1.0
+        )
         far.put(entry, time.time())
     return far
 
@@ -901,7 +904,7 @@ def test_a_full_disk_keeps_entries_above_until_there_is_room(tmp_path: Path) -> 
     with AgentMemorySystem(config) as system:
         full = [True]
 
-        @event.listens_for(system._resources.sql_engine, "checkout")
+        @event.listens_for(system._resources.connections.sql_engine, "checkout")
         def fill(connection: sqlite3.Connection, *_: object) -> None:
             connection.execute(f"PRAGMA max_page_count = {1 if full[0] else 2**30}")
 

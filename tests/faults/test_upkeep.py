@@ -141,7 +141,7 @@ def test_a_restore_that_is_killed_is_begun_again_and_ends_the_same(
 def _damage(folder: Path, chance: random.Random) -> set[str]:
     """Break things beneath that can be mended without loss; gives ids that are set aside."""
     with AgentMemorySystem(config_of(folder), upkeep=False) as system:
-        client = system._resources.channels[0].client
+        client = system._resources.connections.stm.client
         prefix = "agent_memory:stm:{default/ant}:"
         ids = [key.memory_id for key in system.stm.keys("default", "ant")]
         chance.shuffle(ids)
@@ -151,7 +151,7 @@ def _damage(folder: Path, chance: random.Random) -> set[str]:
         client.hset(prefix + ids[2], "embedding", b"abc")
         client.hset(prefix + ids[3], "contents", b"\x91broken")
         copy = system.im.find(Query(run_id="default", agent_id="bee", limit=1))
-        system.ltm.add_many([system._resources.compression.lowered(one, 2) for one in copy])
+        system.ltm.add_many([system._resources.encoder.compression.lowered(one, 2) for one in copy])
         with system.sql_engine.begin() as connection:
             connection.exec_driver_sql("UPDATE agent_ltm_entries SET embedding = x'00' WHERE id=2")
         return {ids[3]}

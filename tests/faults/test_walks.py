@@ -245,7 +245,7 @@ class Walk(RuleBasedStateMachine):
     def teardown(self) -> None:
         parts: tuple[Any, ...] = (self.system.config.stm_config, self.system.config.im_config)
         names = [part.namespace for part in parts]
-        found = orphans(self.system._resources.channels[0].client, names)
+        found = orphans(self.system._resources.connections.stm.client, names)
         self.system.close()
         shutil.rmtree(self.ground.folder, ignore_errors=True)
         found.told("after a walk")

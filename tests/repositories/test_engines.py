@@ -100,7 +100,7 @@ class TestSystem:
     def test_a_server_started_anew_is_asked_anew(self, tmp_path: Path) -> None:
         with AgentMemorySystem({"path": tmp_path, "search": False}) as system:
             before = system.redis_engine
-            info = system._resources._stm_channel.call("INFO", "server").decode()
+            info = system._resources.connections.stm.call("INFO", "server").decode()
             os.kill(int(info.partition("process_id:")[2].split()[0]), signal.SIGKILL)
             assert system.stm.count("default") == 0  # finds the connection lost, and heals it
             assert system.redis_engine == before

@@ -111,7 +111,7 @@ def test_one_question_combines_everything(api: AgentMemoryAPI) -> None:
     alike = memory.recall(query, near=state_of(100))
     assert len(alike) == 5
     assert {hit.entry.step_number for hit in alike} <= set(wanted)
-    scores = memory._resources.encoders.current.encoder.similarity(
+    scores = memory._resources.encoder.registry.current.encoder.similarity(
         state_of(100), [state_of(step) for step in wanted]
     )
     assert [hit.score for hit in alike] == pytest.approx(sorted(scores, reverse=True)[:5])

@@ -149,8 +149,8 @@ def test_versions_codes_and_coded_contents_are_restored(
     assert AgentMemorySystem.restore(tmp_path / "saved", target).verified
     with opened(target) as found:
         assert remembered(found) == before
-        assert found._resources.encoders.current.version == trained.version
-        assert found._resources.codes.current == trained.version
+        assert found._resources.encoder.registry.current.version == trained.version
+        assert found._resources.encoder.codes.current == trained.version
         assert found.check().findings == ()
 
 
@@ -195,13 +195,13 @@ def test_what_cannot_be_read_is_saved_with_its_bytes(
     with AgentMemorySystem(source) as system:
         fill(system, 0, 3)
         name = system.stm.keys("default", "ant")[0].memory_id
-        client = system._resources.channels[0].client
+        client = system._resources.connections.stm.client
         client.hset(f"agent_memory:stm:{{default/ant}}:{name}", "contents", b"\x91damaged")
         receipt = system.backup(tmp_path / "saved")
         assert (receipt.unreadable, receipt.entries["stm"]) == (1, 11)
     assert AgentMemorySystem.restore(tmp_path / "saved", target).unreadable == 1
     with opened(target) as found:
-        assert found.check().looked_at["set aside"] == 1
+        assert found.check().looked_at["quarantined"] == 1
 
 
 def test_a_memory_that_is_not_empty_is_refused_unless_told(

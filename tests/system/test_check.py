@@ -16,8 +16,8 @@ from agent_memory import AgentMemorySystem, MemoryEntry, Order, Query
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.repositories.sql.statements import table_of
+from agent_memory.system.beneath import inspections
 from agent_memory.system.checking.quarantine import Quarantine
-from agent_memory.system.checking.whole import inspections
 from agent_memory.values.check_report import Kind
 from tests import engines
 from tests.memories import Opener
@@ -57,7 +57,7 @@ def system(open_memory: Opener) -> AgentMemorySystem:
 
 
 def client_of(system: AgentMemorySystem) -> Any:
-    return system._resources.channels[0].client
+    return system._resources.connections.stm.client
 
 
 def remembered(system: AgentMemorySystem) -> list[tuple[str, MemoryEntry]]:
@@ -265,7 +265,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_bytes_and_the_agent_goes_on(
     assert name in found.place
     assert kinds(system) == set()
     assert remembered(system) == [one for one in before if one[1].memory_id != name]
-    (kept,) = Quarantine(system._resources.deployment.path / "agent_memory.db-aside")
+    (kept,) = Quarantine(system._resources.connections.deployment.path / "agent_memory.db-aside")
     assert {name.encode(): value for name, value in kept.stored.items()} == stored
 
 
@@ -311,7 +311,7 @@ def test_an_entry_in_two_tiers_is_settled_the_newer_copy_staying(
 ) -> None:
     in_stm = system.stm.find(Query(run_id="default", agent_id="ant", limit=10))
     in_im = system.im.find(Query(run_id="default", agent_id="ant", limit=10))
-    lowered = system._resources.compression.lowered
+    lowered = system._resources.encoder.compression.lowered
     system.im.add(lowered(in_stm[0], 1))  # as after a move that was broken off
     system.ltm.add(lowered(in_im[0], 2))
     changed = system.stm.replace(in_stm[1])
@@ -420,7 +420,7 @@ class TestLongTerm:
         assert kinds(system, repair=True) == {Kind.UNREADABLE}
         assert kinds(system) == set()
         assert len(remembered(system)) == before - 1
-        assert system.check().looked_at["set aside"] == 1
+        assert system.check().looked_at["quarantined"] == 1
 
     def test_a_reference_to_nothing_is_told_and_its_row_set_aside(
         self, system: AgentMemorySystem, change: Callable[[str], None]
@@ -487,7 +487,9 @@ def _spoil_an_index(system: AgentMemorySystem) -> None:
 
 
 def test_inspections_give_every_row_and_key(system: AgentMemorySystem, tmp_path: Path) -> None:
-    found = [key for batch in inspections(system._resources)[0].scan() for key in batch]
+    opened = system._resources
+    above, _ = inspections(opened.connections, opened.config)
+    found = [key for batch in above.scan() for key in batch]
     assert {key.name for key in found} == {*client_of(system).scan_iter("agent_memory:stm:*")}
     assert all(key.expected == key.kind for key in found)
     below = LongTermInspection(system.sql_engine, ltm_models())

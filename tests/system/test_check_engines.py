@@ -49,7 +49,10 @@ def test_what_is_broken_beneath_is_found_and_mended_on_every_engine(open_memory:
     fill(system)
     assert kinds(system) == set()
     before = remembered(system)
-    client, prefix = system._resources.channels[0].client, "agent_memory:stm:{default/ant}:"
+    client, prefix = (
+        system._resources.connections.stm.client,
+        "agent_memory:stm:{default/ant}:",
+    )
     client.delete(f"{prefix}times")
     client.zadd(f"{prefix}steps", {"f" * 32: 1.0})
     client.zrem("agent_memory:im:agents:default", "ant")
@@ -69,7 +72,7 @@ def test_indexes_of_the_query_engine_that_lost_entries_are_made_anew(open_memory
     if not system.make_search_indexes():
         pytest.skip("this server has no query engine")
     assert kinds(system) == set()
-    (alias, name), client = _index_of(system), system._resources.channels[0].client
+    (alias, name), client = _index_of(system), system._resources.connections.stm.client
     # The same index over no entries, as after one that was broken off.
     client.execute_command("FT.DROPINDEX", name)
     arguments = system._resources.search[system.stm.tier].entries.definition.arguments
@@ -121,7 +124,7 @@ def test_what_waits_is_stored_and_what_is_damaged_there_set_aside(folder: dict[s
         assert kinds(system, repair=True) == {Kind.SPOOL}
         assert kinds(system) == set()
         assert system.stm.get(second.key) == second
-        assert system.check().looked_at["set aside"] == 1
+        assert system.check().looked_at["quarantined"] == 1
 
 
 def test_a_damaged_version_is_told_and_its_entries_stay(folder: dict[str, Any]) -> None:
@@ -172,6 +175,6 @@ def test_contents_larger_than_the_usual_that_the_memory_may_read_are_no_fault(
             assert system.store_agent_state("ant", {"told": "x" * 20_000}, step)
         before = remembered(system)
         assert system.check(repair=True).sound
-        assert system.check().looked_at["set aside"] == 0
+        assert system.check().looked_at["quarantined"] == 0
         assert system.backup(folder["path"].with_suffix(".backup")).unreadable == 0
         assert remembered(system) == before

@@ -460,7 +460,7 @@ def test_a_training_that_is_interrupted_leaves_codes_as_they_were(
 
     fill(system, 0, 200)
     with monkeypatch.context() as patched:
-        patched.setattr("agent_memory.system.learning.versions.fit_contents", interrupted)
+        patched.setattr("agent_memory.system.learning.training.fit_contents", interrupted)
         with pytest.raises(KeyboardInterrupt):
             system.train_encoder(network=False)
     assert [record.version for record in system.encoders.versions()] == [0]

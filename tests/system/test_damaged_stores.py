@@ -135,7 +135,7 @@ def look_at_damage(folder: Path, seed: int) -> None:
         expected = [hit.entry.contents for hit in system.recall(Query(agent_id="b"), touch=False)]
         assert len(expected) == 6
         if chance.random() < 0.6:
-            damage_server(system._resources.channels[0].client, chance)
+            damage_server(system._resources.connections.stm.client, chance)
         else:
             damage_rows(folder / "ltm.db", chance)
         for call in calls_of(system):

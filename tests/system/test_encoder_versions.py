@@ -35,7 +35,7 @@ from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
-from agent_memory.system.learning.gathering import remembered
+from agent_memory.system.learning.gathering import stored_entries
 from agent_memory.values.query import Order
 
 STATES = 240
@@ -112,12 +112,12 @@ def test_what_is_learned_from_is_in_the_order_of_time_and_evenly_spaced(
     memory: AgentMemorySystem,
 ) -> None:
     tiers = (memory.stm, memory.im, memory.ltm)
-    assert [one.contents["age"] for one in remembered(tiers, ["default"], 10_000)] == [
+    assert [one.contents["age"] for one in stored_entries(tiers, ["default"], 10_000)] == [
         *range(STATES)
     ]
-    fewer = [one.contents["age"] for one in remembered(tiers, ["default"], 50)]
+    fewer = [one.contents["age"] for one in stored_entries(tiers, ["default"], 50)]
     assert fewer == [*range(0, STATES, 5)]
-    assert remembered(tiers, ["nowhere"], 50) == []
+    assert stored_entries(tiers, ["nowhere"], 50) == []
 
 
 def test_new_entries_name_the_new_version_and_old_ones_keep_theirs(
@@ -134,7 +134,7 @@ def test_new_entries_name_the_new_version_and_old_ones_keep_theirs(
 def test_versions_are_searched_side_by_side(memory: AgentMemorySystem) -> None:
     memory.train_encoder(contents=False)
     fill(memory, STATES, STATES + 60)
-    encoder = memory._resources.encoders.current.encoder
+    encoder = memory._resources.encoder.registry.current.encoder
     for step in (3, 100, STATES - 1, STATES + 20):
         near = {**state_of(step), "sugar": 4.5}
         hits = memory.recall(QUERY, near=near, touch=False)
@@ -178,7 +178,7 @@ def test_reencoding_reaches_every_tier_and_changes_nothing_else(
 def test_vectors_of_a_version_are_carried_down_by_it(memory: AgentMemorySystem) -> None:
     memory.train_encoder()
     fill(memory, STATES, STATES + 150)
-    encoder = memory._resources.encoders.current.encoder
+    encoder = memory._resources.encoder.registry.current.encoder
     moved = [entry for entry in memory.im.find(Query(run_id="default", agent_id="ant"))
              if entry.encoder_version == 1]  # fmt: skip
     assert moved
@@ -348,7 +348,7 @@ def test_a_version_that_was_put_back_is_read_without_reopening(
     memory.train_encoder(network=False)
     fill(memory, STATES, STATES + 5)
     (entry,) = memory.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))
-    artifact = memory._resources.versions.artifact(1)
+    artifact = memory._resources.encoder.versions.artifact(1)
     memory.close()
     damage(tmp_path, 1)
     with AgentMemorySystem(config_of(tmp_path)) as again:
@@ -409,7 +409,7 @@ def test_bad_settings_are_told_before_anything_is_trained(
     memory: AgentMemorySystem, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.train_encoder(network=False, name="taken")
-    monkeypatch.setattr("agent_memory.system.learning.versions.train", None)
+    monkeypatch.setattr("agent_memory.system.learning.training.train", None)
     with pytest.raises((InvalidEntry, ConfigError, EntryConflict)):
         memory.train_encoder(**settings)
     if "runs" in settings:
@@ -424,7 +424,7 @@ def test_training_that_could_not_be_activated_is_refused_before_it_begins(
     with AgentMemorySystem(config) as memory:
         fill(memory, 0, 20)
         with monkeypatch.context() as patched:
-            patched.setattr("agent_memory.system.learning.versions.train", None)
+            patched.setattr("agent_memory.system.learning.training.train", None)
             with pytest.raises(ConfigError, match="activate=False"):
                 memory.train_encoder()
         assert memory.train_encoder(network=False, activate=False).version == 1
@@ -458,7 +458,7 @@ def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_reencoded(
     doomed = memory.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))[
         0
     ]
-    channel = memory._resources.stm._channel  # type: ignore[attr-defined]
+    channel = memory._resources.connections.stm  # type: ignore[attr-defined]
     name = f"agent_memory:stm:{{default/ant}}:{doomed.memory_id}"
     channel.call("HSET", name, "contents", b"\x00")
     trained = memory.train_encoder()

@@ -34,7 +34,7 @@ def counts_of(
         counts.transactions += 1
 
     with monkeypatch.context() as patched:
-        for channel in system._resources.channels:
+        for channel in system._resources.connections.channels:
             patched.setattr(channel, "_send_and_read", _counted(channel._send_and_read, counts))
         event.listen(system.sql_engine, "commit", committed)
         work()

@@ -38,10 +38,12 @@ def test_a_version_that_was_absent_is_looked_for_where_a_person_names_it(tmp_pat
             for ask in (memory.encoders.activate, memory.encoders.reencode):
                 with pytest.raises(EncoderNotFound):
                     ask(1)
-            assert memory._resources.encoders.encoder(1) is None
+            assert memory._resources.encoder.registry.encoder(1) is None
             raw.execute(f"UPDATE {table} SET weights = ? WHERE id = 1", (weights,))  # noqa: S608
             raw.commit()
-            assert memory._resources.encoders.encoder(1) is None  # it was absent a moment ago
+            assert (
+                memory._resources.encoder.registry.encoder(1) is None
+            )  # it was absent a moment ago
             assert memory.encoders.reencode(1) == (60, 0, 0)
             memory.encoders.activate(1)
             assert memory.encoders.current == 1
@@ -91,6 +93,6 @@ def test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector(
         monkeypatch.setattr(memory.stm.encodings, "reembed", late)
         memory.encoders.reencode()
         (stored,) = memory.stm.get_many([old.key])
-        vector = memory._resources.encoders.required(1).encode_one({"sugar": 50.0})
+        vector = memory._resources.encoder.registry.required(1).encode_one({"sugar": 50.0})
         assert stored.embedding is not None
         assert np.array_equal(stored.embedding, vector)

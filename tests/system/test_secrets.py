@@ -127,9 +127,10 @@ def test_a_memory_that_runs_shows_its_password_nowhere(tmp_path: Path) -> None:
             system.store_agent_state("a", {"v": 1}, 1)
             server.kill()
             system.store_agent_state("a", {"v": 2}, 2)
-            about = [system, system.config, system.status, system._resources, system.stm,
-                     system.sql_engine, system._resources.channels[0].client,
-                     system._resources.deployment, system.outages, system.models]  # fmt: skip
+            opened = system._resources
+            about = [system, system.config, system.status, opened, opened.connections,
+                     opened.connections.stm.client, opened.connections.deployment,
+                     system.stm, system.sql_engine, system.outages, system.models]  # fmt: skip
             text = "".join(repr(one) + str(one) for one in about)
             assert "p%40ss" not in text
             assert "p@ss" not in text

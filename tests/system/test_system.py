@@ -408,7 +408,7 @@ def _store_and_find(system: AgentMemorySystem, agent: str) -> None:
 def test_a_fork_while_a_thread_takes_a_connection_does_not_lock_the_child(
     system: AgentMemorySystem,
 ) -> None:
-    pool = system._resources.stm._channel.client.connection_pool  # type: ignore[attr-defined]
+    pool = system._resources.connections.stm.client.connection_pool
     taking, done = threading.Event(), threading.Event()
 
     def take() -> None:
@@ -440,7 +440,7 @@ def test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_m
         for step in range(9):
             for agent in ("ant", "bee"):
                 system.store_agent_state(agent, {}, step)
-        channel = system._resources.stm._channel  # type: ignore[attr-defined]
+        channel = system._resources.connections.stm
         (key,) = list(channel.client.scan_iter("*ant}:steps"))
         (name,) = channel.client.zrange(key, 0, 0)
         channel.client.hset(key.replace(b"steps", name), "contents", b"damaged")
@@ -491,7 +491,7 @@ def test_all_agents_share_one_set_of_connections(system: AgentMemorySystem) -> N
     for agent in range(50):
         system.store_agent_state(agent, {}, 0)
         system.get_memory_agent(agent).stm_store.count()
-    connected = system._resources.stm._channel.call("CLIENT", "LIST")  # type: ignore[attr-defined]
+    connected = system._resources.connections.stm.call("CLIENT", "LIST")
     assert len(connected.splitlines()) <= 3
 
 
@@ -566,7 +566,7 @@ def test_a_reader_beside_a_live_run_sees_all_and_changes_nothing(
         ):
             with pytest.raises(StoreReadOnly, match="read-only"):
                 write()
-        engine = reader._resources.sql_engine
+        engine = reader._resources.connections.sql_engine
         with pytest.raises(OperationalError, match="readonly"), engine.begin() as raw:
             raw.execute(text("DELETE FROM agent_ltm_entries"))
         system.store_agent_state("ant", {}, 20)
@@ -712,7 +712,7 @@ def test_a_schema_newer_than_the_code_is_refused_and_not_touched(folder: Path) -
     config = MemoryConfig(path=folder, engine="embedded")
     with AgentMemorySystem(config) as system:
         system.store_agent_state("ant", {}, 0)
-        with system._resources.sql_engine.begin() as raw:
+        with system._resources.connections.sql_engine.begin() as raw:
             raw.execute(text("UPDATE agent_ltm_alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaOutOfDate, match="9999"):
         AgentMemorySystem(config)
@@ -739,7 +739,7 @@ def test_an_unreachable_server_is_said_plainly_and_without_its_password(tmp_path
 
 def stop_server(system: AgentMemorySystem) -> None:
     """Cut the system off from its server for good, as a network would."""
-    channel = system._resources.stm._channel  # type: ignore[attr-defined]
+    channel = system._resources.connections.stm
     channel._give_back()
     channel.client.connection_pool.connection_kwargs["port"] = free_port()
     channel.client.connection_pool.reset()
@@ -789,7 +789,7 @@ def test_an_outage_raises_when_so_configured(remote: dict[str, Any]) -> None:
 def test_a_store_is_not_denied_because_a_lower_tier_is_away(
     system: AgentMemorySystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = system._resources.sql_engine
+    engine = system._resources.connections.sql_engine
     full = [True]
 
     @event.listens_for(engine, "checkout")

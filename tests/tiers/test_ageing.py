@@ -164,7 +164,7 @@ def test_what_was_cleared_under_a_clock_that_was_ahead_moves_on_when_it_is_store
     assert system.clear_all_memories()
     clock.now -= YEAR
     # As a process that is started anew, which makes the same ids again.
-    system._resources.ordinals = Ordinals()
+    system._resources.new_entries.ordinals = Ordinals()
     store(system, "ant", *range(10))
     system.maintain()  # which finds that the clock was set back
     clock.now += 1

@@ -26,7 +26,7 @@ DROP: dict[str, Any] = {"on_expiry": "drop", "indexed_attributes": ("mood",)}
 
 def traces(system: AgentMemorySystem, agent: str) -> list[bytes]:
     """The server's keys that speak of an agent."""
-    client = system._resources.channels[0].client
+    client = system._resources.connections.stm.client
     return sorted(key for key in client.scan_iter(count=1_000) if f"/{agent}}}".encode() in key)
 
 
@@ -171,7 +171,7 @@ def test_no_question_shows_an_entry_over_its_age_before_it_is_dropped(
 def test_similarity_by_the_servers_index_shows_none_either(
     open_memory: Opener, memory_config: dict[str, Any], clock: Clock
 ) -> None:
-    if not open_memory().engine.has_query_engine:
+    if not open_memory().redis_engine.has_query_engine:
         pytest.skip("the server has no query engine")
     system = open_memory(**DROP, similarity="server")
     store(system, "ant", *range(4))
@@ -220,7 +220,7 @@ def test_a_damaged_entry_over_its_age_goes_like_any_other(
     system = open_memory(**DROP)
     store(system, "ant", *range(3))
     (damaged, *_) = system.stm.keys("default", "ant")
-    client = system._resources.channels[0].client
+    client = system._resources.connections.stm.client
     (key,) = [key for key in traces(system, "ant") if key.endswith(damaged.memory_id.encode())]
     client.hset(key, "contents", b"\xff\xff nonsense")
     clock.now += DAY + 1

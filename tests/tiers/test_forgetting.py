@@ -148,7 +148,7 @@ def test_ids_with_globs_in_them_reach_nobody_else(system: AgentMemorySystem) -> 
 def test_a_damaged_memory_is_forgotten_too(system: AgentMemorySystem) -> None:
     filled(system, "ant")
     (hit,) = system.recall(Query(agent_id="ant", steps=(11, 11)))
-    channel = system._resources._stm_channel
+    channel = system._resources.connections.stm
     (key,) = channel.call("KEYS", f"*{hit.entry.memory_id}")
     channel.call("HSET", key, "contents", b"\xc1 no contents")
     assert system.forget(memory_id=hit.entry.memory_id).entries == 1
@@ -229,7 +229,7 @@ def test_what_is_stored_afterwards_is_remembered_under_the_same_ids_too(
     with AgentMemorySystem(MemoryConfig(**{**dict(config), "clock": "steps"})) as system:
         filled(system, "ant")
         system.forget("ant")
-        system._resources.ordinals = type(system._resources.ordinals)()
+        system._resources.new_entries.ordinals = type(system._resources.new_entries.ordinals)()
         filled(system, "ant")
         assert steps_of(system) == [*range(ALL)]
         assert counted(system) == [4, 4, 4]
@@ -343,13 +343,13 @@ def test_the_receipt_names_the_versions_that_learned_from_it(system: AgentMemory
     assert system.forget("bee").encoder_versions == (second,)
     receipt = system.forget("ant")
     assert receipt.encoder_versions == (first, second)
-    assert receipt.untold_versions == (given,)
+    assert receipt.unattributed_versions == (given,)
     assert system.run("another").forget(run="another").encoder_versions == (elsewhere,)
 
 
 def test_a_run_that_was_forked_is_refused_with_its_forks_named(system: AgentMemorySystem) -> None:
     filled(system, "ant")
-    run = system._resources.ltm.forks.__self__._models.Run  # type: ignore[attr-defined]
+    run = system._resources.tiers[2].forks.__self__._models.Run  # type: ignore[attr-defined]
     with system.sql_engine.begin() as connection:
         parent = connection.scalar(select(run.id).where(run.name == "default"))
         row = {"name": "a fork", "parent_id": parent, "status": "open", "created_at": 1.0}
@@ -398,8 +398,9 @@ def test_what_waits_in_the_spool_is_forgotten_by_every_name(tmp_path: Path) -> N
         assert intake._spool is not None
         entries = []
         for agent in ("ant", "bee", "cat", "dog"):
-            agent_memory = system.get_memory_agent(agent)
-            entry = agent_memory._entry(MemoryType.STATE, {"mood": agent}, 1, 1.0)
+            entry = system._resources.new_entries.of_data(
+                "default", agent, MemoryType.STATE, {"mood": agent}, 1, 1.0
+            )
             intake._spool.put(entry, time.time())
             entries.append(entry)
         assert system.forget("ant").removed["spool"] == 1

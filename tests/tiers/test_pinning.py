@@ -263,7 +263,7 @@ def test_a_pinned_entry_is_forgotten_like_any_other(open_memory: Opener) -> None
     assert system.forget(query=Query(agent_id="ant", pinned=True, limit=3)).entries == 3
     assert system.get_memory_agent("ant").clear_memory() is True
     assert standing(system, "ant") == (0, 0, 0)
-    client = system._resources.channels[0].client
+    client = system._resources.connections.stm.client
     assert not [key for key in client.scan_iter(count=1_000) if b"/ant}" in key]
 
 

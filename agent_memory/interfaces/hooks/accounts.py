@@ -11,8 +11,8 @@ from typing import Any, TypeGuard
 from agent_memory.connections.outages import Outages
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.interfaces.hooks.options import Source, read
-from agent_memory.system.agent_stores import whole_config
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.system.whole_config import whole_config
 from agent_memory.values.contents import as_contents
 from agent_memory.values.identity import checked_agent_id
 

@@ -193,8 +193,8 @@ def being_written(path: Path) -> Iterator[sqlite3.Connection]:
                 raise
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(
-            f"the backup {path} cannot be written ({error}); nothing stands under its name that "
-            "did not before: check the folder, its permissions and the room on its disk"
+            f"the backup {path} cannot be written ({error}); the file of that name is "
+            "as it was before: check the folder, its permissions and the room on its disk"
         ) from error
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from typing import Any
 
 import msgpack
 
+from agent_memory.compression.codes import Codes
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import file_beside
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import ltm_models
@@ -35,10 +38,8 @@ from agent_memory.system.backups.file import (
     fields_of,
     put_entries,
 )
+from agent_memory.system.beneath import Connections, inspections
 from agent_memory.system.checking.quarantine import Quarantine
-from agent_memory.system.checking.validation import Validator
-from agent_memory.system.checking.whole import inspections
-from agent_memory.system.resources import Resources
 from agent_memory.tiers.spool import decoded, spool_of
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
@@ -86,18 +87,33 @@ class BackupReceipt:
     begun_at: float
 
 
-def save(resources: Resources, path: str | Path, progress: Progress | None = None) -> BackupReceipt:
-    """Save a memory in a file; see ``AgentMemorySystem.backup``."""
+def save(
+    path: str | Path,
+    config: MemoryConfig,
+    connections: Connections,
+    codes: Codes,
+    clock: Callable[[], float],
+    progress: Progress | None = None,
+) -> BackupReceipt:
+    """Save a memory in a file; see ``AgentMemorySystem.backup``.
+
+    Args:
+        path: The file.
+        config: The configuration.
+        connections: The servers, beneath the repositories.
+        codes: Read contents that a code has made.
+        clock: Gives the time in seconds since 1970.
+        progress: Called with each batch.
+    """
     file = checked_path(path).expanduser().absolute()
-    begun = resources.clock()
+    begun = clock()
     with being_written(file) as connection:
-        saving = _Saving(resources, connection, progress)
+        saving = _Saving(connection, config, connections, codes, clock, progress)
         saving.head(begun)
         saving.spool()
-        for inspection, tier in zip(inspections(resources), (Tier.STM, Tier.IM), strict=True):
-            saving.tier(inspection, tier)
+        saving.redis_tiers()
         versions = saving.long_term()
-        saving.set_aside()
+        saving.quarantine()
         forgotten = saving.without_forgotten()
     with closing(Backup(file)) as whole:
         return BackupReceipt(
@@ -116,27 +132,35 @@ class _Saving:
     """One backup under way."""
 
     def __init__(
-        self, resources: Resources, connection: sqlite3.Connection, progress: Progress | None
+        self,
+        connection: sqlite3.Connection,
+        config: MemoryConfig,
+        connections: Connections,
+        codes: Codes,
+        clock: Callable[[], float],
+        progress: Progress | None,
     ) -> None:
-        self._resources = resources
         self._connection = connection
+        self._config = config
+        self._where = connections.deployment
+        self._clock = clock
         self._progress = progress
-        self._codec = Validator(resources).codec
-        self._above = inspections(resources)
-        models = ltm_models(resources.config.ltm_config.table_prefix)
-        self._below = LongTermInspection(resources.sql_engine, models)
-        self._tables = LongTermTables(resources.sql_engine, models)
+        self._codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
+        self._above = inspections(connections, config)
+        models = ltm_models(config.ltm_config.table_prefix)
+        self._below = LongTermInspection(connections.sql_engine, models)
+        self._tables = LongTermTables(connections.sql_engine, models)
         self._done = 0
         self.unreadable = 0
 
     def head(self, begun: float) -> None:
         """Save what the file is."""
-        told = {"made_of": "agent-memory", "begun_at": begun}
-        self._connection.executemany("INSERT INTO head VALUES (?, ?)", told.items())
+        head = {"made_of": "agent-memory", "begun_at": begun}
+        self._connection.executemany("INSERT INTO head VALUES (?, ?)", head.items())
 
     def spool(self) -> None:
         """Save what waits."""
-        spool = spool_of(self._resources.config, self._resources.deployment)
+        spool = spool_of(self._config, self._where)
         if spool is None or not spool.exists:
             return
         with closing(spool):
@@ -151,23 +175,10 @@ class _Saving:
                     [self._saved(SPOOL, entry, self._codec.encode(entry), waiting.spooled_at)]
                 )
 
-    def tier(self, inspection: TierInspection, tier: Tier) -> None:
-        """Save a tier in Redis: all hashes of entries, be they in an index or not."""
-        for batch in inspection.scan():
-            found: defaultdict[Owner, list[str]] = defaultdict(list)
-            for key in batch:
-                if key.owner is not None and key.expected == key.kind == "hash":
-                    found[key.owner].append(key.rest)
-            for owner, ids in found.items():
-                self._put(
-                    [
-                        saved
-                        for one in inspection.examine(owner, ids)
-                        for saved in self._of_hash(one, tier)
-                    ]
-                )
-        declared = DeclaredAttributes(inspection.channel, inspection.namespace, ())
-        self._put_attributes(declared.all_paths())
+    def redis_tiers(self) -> None:
+        """Save short-term and intermediate memory, from the top down."""
+        for inspection, tier in zip(self._above, (Tier.STM, Tier.IM), strict=True):
+            self._save_tier(inspection, tier)
 
     def long_term(self) -> tuple[int, ...]:
         """Save long-term memory as it is at one moment; gives the versions of the encoder."""
@@ -188,9 +199,9 @@ class _Saving:
             self._put_attributes(self._tables.attributes(connection))
         return tuple(row["id"] for row in versions if row["weights"] is not None)
 
-    def set_aside(self) -> None:
-        """Save what was set aside."""
-        file = file_beside(self._resources.deployment, "aside")
+    def quarantine(self) -> None:
+        """Save what is in quarantine."""
+        file = file_beside(self._where, "aside")
         for kept in () if file is None else Quarantine(file):
             self._keep(kept.place, kept.why, kept.stored, kept.at)
 
@@ -208,6 +219,24 @@ class _Saving:
             "DELETE FROM entries WHERE number = ?", [(number,) for number in doomed]
         )
         return len(doomed)
+
+    def _save_tier(self, inspection: TierInspection, tier: Tier) -> None:
+        """Save all hashes of entries, whether they are in an index or not."""
+        for batch in inspection.scan():
+            found: defaultdict[Owner, list[str]] = defaultdict(list)
+            for key in batch:
+                if key.owner is not None and key.expected == key.kind == "hash":
+                    found[key.owner].append(key.rest)
+            for owner, ids in found.items():
+                self._put(
+                    [
+                        saved
+                        for one in inspection.examine(owner, ids)
+                        for saved in self._of_hash(one, tier)
+                    ]
+                )
+        declared = DeclaredAttributes(inspection.channel, inspection.namespace, ())
+        self._put_attributes(declared.all_paths())
 
     def _note_marks(self) -> None:
         """Note what the clearing of each agent, and of its run, would be noted under."""
@@ -285,7 +314,7 @@ class _Saving:
     ) -> None:
         self.unreadable += at is None
         kept = msgpack.packb(dict(stored), use_bin_type=True)
-        when = self._resources.clock() if at is None else at
+        when = self._clock() if at is None else at
         self._connection.execute(
             "INSERT INTO unreadable VALUES (?, ?, ?, ?)", (place, why, when, kept)
         )

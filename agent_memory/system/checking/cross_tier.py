@@ -12,14 +12,13 @@ from agent_memory.models.redis import agent_prefix
 from agent_memory.repositories.moves import CLOCK_SKEW, MOVE_SECONDS, begun_at
 from agent_memory.repositories.redis.inspection import Owner, TierInspection
 from agent_memory.repositories.sql.inspection import LongTermInspection
-from agent_memory.system.checking.job import Job
+from agent_memory.system.checking.job import REPAIR, Job
 from agent_memory.tiers.demotion import Demotion
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 
-_REPAIR = "agent-memory check --repair"
 _LOOKS = 3  # how often what looks wrong is looked at again
-_PAUSE = 1.0  # seconds between looks: an entry on its way stands in two tiers for milliseconds
+_PAUSE = 1.0  # seconds between looks: a moving entry is in two tiers for milliseconds
 _AT_ONCE = 2_000  # suspects that are looked at again together
 
 
@@ -65,7 +64,7 @@ class CrossTierChecks:
         """Look for entries of a tier above in the tiers below, and among what was forgotten."""
         keys = [entry.key for entry in entries]
         self._twice += self._met_twice(tier, keys)
-        forgotten = self._job.resources.ltm.forgotten(keys) if keys else {}
+        forgotten = self._job.tiers[2].forgotten(keys) if keys else {}
         self._forgotten += [(tier, key) for key, at in forgotten.items() if at is None]
         if len(self._twice) + len(self._forgotten) >= _AT_ONCE:
             self.settle()
@@ -86,14 +85,14 @@ class CrossTierChecks:
             twice = [one for one in twice if one in again]
             forgotten = [one for one in forgotten if self._is_forgotten(*one)]
         for one in twice:
-            self._tell_twice(one)
+            self._report_twice(one)
         for tier, key in forgotten:
-            self._tell_forgotten(tier, key)
+            self._report_forgotten(tier, key)
 
     def look_at_forgotten_rows(self) -> None:
         """Look for rows of long-term memory that were forgotten."""
         for row in self._below.forgotten_rows():
-            self._tell_forgotten(Tier.LTM, EntryKey(*row))
+            self._report_forgotten(Tier.LTM, EntryKey(*row))
 
     def _met_twice(self, upper: Tier, keys: Sequence[EntryKey]) -> list[_Twice]:
         if not keys:
@@ -123,13 +122,13 @@ class CrossTierChecks:
         ages = inspection.ages(places)
         return {key: age for key, age in zip(keys, ages, strict=True) if age is not None}
 
-    def _tell_twice(self, one: _Twice) -> None:
+    def _report_twice(self, one: _Twice) -> None:
         repaired = self._job.repair and self._keep_one(one)
         self._job.findings.add(
             Kind.TWICE,
             f"{one.upper.name} and {one.lower.name}, {_named(one.key)}",
-            "stands in two tiers and is not on its way; questions are given the upper one",
-            _REPAIR,
+            "is in two tiers and not on its way; questions get the upper one",
+            REPAIR,
             repaired=repaired,
         )
 
@@ -137,7 +136,7 @@ class CrossTierChecks:
         """Remove one of the two: the older, or of equals the upper, as after a move."""
         upper, lower = one.ages
         tier = one.lower if upper > lower else one.upper
-        repository = self._job.resources.tiers[tier]
+        repository = self._job.tiers[tier]
         # Removed only as it was seen: what changes or moves meanwhile stays.
         copies = repository.upkeep.get_readable([one.key])
         if [(copy.revision, copy.retrieval_count) for copy in copies] != [
@@ -145,22 +144,22 @@ class CrossTierChecks:
         ]:
             return False
         other = one.upper if tier is one.lower else one.lower
-        if not self._job.resources.tiers[other].upkeep.get_readable([one.key]):
+        if not self._job.tiers[other].upkeep.get_readable([one.key]):
             return False
         return all(repository.remove_copied(copies))
 
     def _is_forgotten(self, tier: Tier, key: EntryKey) -> bool:
-        forgotten = self._job.resources.ltm.forgotten([key])
+        forgotten = self._job.tiers[2].forgotten([key])
         return forgotten.get(key, 0.0) is None and key in self._ages(tier, [key])
 
-    def _tell_forgotten(self, tier: Tier, key: EntryKey) -> None:
+    def _report_forgotten(self, tier: Tier, key: EntryKey) -> None:
         if self._job.repair:
-            self._job.resources.tiers[tier].remove_many([key])
+            self._job.tiers[tier].remove_many([key])
         self._job.findings.add(
             Kind.FORGOTTEN,
             f"{tier.name}, {_named(key)}",
             "was forgotten for good, and is there",
-            f"{_REPAIR}, which removes it",
+            f"{REPAIR}, which removes it",
             repaired=self._job.repair,
         )
 
@@ -168,16 +167,16 @@ class CrossTierChecks:
 
     def look_at_tombstones(self) -> None:
         """Look for forgotten keys that are to be released at a time that is far ahead."""
-        now = self._job.resources.clock()
+        now = self._job.clock()
         closed = self._below.closed_ahead(now + CLOCK_SKEW)
         for run_id, memory_id in closed:
             if self._job.repair:
-                self._job.resources.ltm.release([EntryKey(run_id, "", memory_id)], now)
+                self._job.tiers[2].release([EntryKey(run_id, "", memory_id)], now)
             self._job.findings.add(
                 Kind.TOMBSTONE,
                 f"LTM, run {run_id!r}, entry {memory_id}",
                 "was released under a clock that was ahead: what is stored under it is refused",
-                _REPAIR,
+                REPAIR,
                 repaired=self._job.repair,
             )
 
@@ -198,7 +197,7 @@ class CrossTierChecks:
                 )
 
     def _broken(self, inspection: TierInspection) -> list[str]:
-        begun = self._job.resources.clock() - MOVE_SECONDS
+        begun = self._job.clock() - MOVE_SECONDS
         notes = self._notes(inspection)
         return [
             token
@@ -214,13 +213,13 @@ class CrossTierChecks:
                 done = self._job.keep(place, means, {"token": token, "note": note})
                 if done:
                     inspection.channel.call("HDEL", f"{inspection.namespace}:moving", token)
-                self._job.findings.add(Kind.MOVE, place, means, _REPAIR, repaired=done)
+                self._job.findings.add(Kind.MOVE, place, means, REPAIR, repaired=done)
 
     def _notes(self, inspection: TierInspection) -> dict[str, bytes]:
         try:
             return inspection.notes_of_moves()
         except CommandRefused:
-            return {}  # the key is of a wrong type, which is told with the keys
+            return {}  # the key is of a wrong type, which is found with the keys
 
 
 def _is_note(token: str, note: bytes) -> bool:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent_memory.errors import StoreUnavailable
-from agent_memory.system.checking.quarantine import Quarantine, SetAside
-from agent_memory.system.resources import Resources
+from agent_memory.system.checking.quarantine import Quarantine, Quarantined
+from agent_memory.tiers.forgetting import Tiers
 from agent_memory.values.check_report import MOST_FINDINGS, CheckReport, Finding, Kind
 from agent_memory.values.progress import Progress
+
+REPAIR = "agent-memory check --repair"
+"""The command that mends what can be mended."""
+
+
+class _LookedAt(dict[str, int]):
+    """How many were looked at, by what they are; what was "set aside" is "quarantined" now."""
+
+    def __missing__(self, what: str) -> int:
+        if what != "set aside":
+            raise KeyError(what)
+        warnings.warn(
+            "CheckReport.looked_at['set aside'] is deprecated; use 'quarantined'",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self["quarantined"]
 
 
 @dataclass
@@ -36,7 +54,7 @@ class Findings:
     def report(self) -> CheckReport:
         """All of it, as a value."""
         return CheckReport(
-            dict(self.looked_at),
+            _LookedAt(self.looked_at),
             tuple(self.listed),
             dict(self.found),
             self.left,
@@ -49,14 +67,16 @@ class Job:
     """A check of one memory.
 
     Attributes:
-        resources: What is open.
+        tiers: The repositories, richest tier first.
+        clock: Gives the time in seconds since 1970.
         repair: Whether to mend what is found.
-        quarantine: Where what cannot be read is set aside; None: nowhere, and it stays.
-        progress: Told of each batch; None: nobody is.
+        quarantine: Where what cannot be read is kept; None: nowhere, and it stays where it is.
+        progress: Called with each batch; None: nobody is.
         findings: What was found so far.
     """
 
-    resources: Resources
+    tiers: Tiers
+    clock: Callable[[], float]
     repair: bool
     quarantine: Quarantine | None
     progress: Progress | None = None
@@ -69,17 +89,17 @@ class Job:
             self.progress(what, self.findings.looked_at[what])
 
     def keep(self, place: str, why: str, stored: Mapping[str, Any]) -> bool:
-        """Set a copy of what is damaged aside; False if there is no place for it."""
+        """Quarantine a copy of what is damaged; False if there is no place for it."""
         if not self.repair or self.quarantine is None:
             return False
         try:
-            self.quarantine.put(SetAside(place, why, self.resources.clock(), stored))
+            self.quarantine.put(Quarantined(place, why, self.clock(), stored))
         except StoreUnavailable as error:
             self.findings.unfinished.append(str(error))
             return False
         return True
 
     @property
-    def aside(self) -> str:
-        """Where it was set aside, for messages."""
+    def quarantine_place(self) -> str:
+        """Where such copies are, for messages."""
         return "nowhere" if self.quarantine is None else str(self.quarantine.file)

@@ -6,17 +6,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agent_memory.connections.sql import place_of
+from agent_memory.connections.sql import SqlEngine, place_of
 from agent_memory.errors import EncodingError, SchemaOutOfDate
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.inspection import LongTermInspection, StoredRow
-from agent_memory.system.checking.job import Job
+from agent_memory.system.checking.job import REPAIR, Job
 from agent_memory.system.checking.validation import Validator
 from agent_memory.values.attributes import declared_attributes
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import MemoryEntry
 
-_REPAIR = "agent-memory check --repair"
 _Fault = tuple[Kind, str]
 _PLAIN = (bytes, str, int, float, type(None))
 
@@ -28,13 +27,24 @@ class LongTermCheck:
         job: The check it belongs to.
         validator: Validates vectors.
         inspection: Its tables, beneath the repository.
+        sql_engine: Its database.
+        table_prefix: What the names of its tables begin with.
     """
 
-    def __init__(self, job: Job, validator: Validator, inspection: LongTermInspection) -> None:
+    def __init__(
+        self,
+        job: Job,
+        validator: Validator,
+        inspection: LongTermInspection,
+        sql_engine: SqlEngine,
+        table_prefix: str,
+    ) -> None:
         self._job = job
         self._validator = validator
         self._inspection = inspection
-        self._place = place_of(job.resources.sql_engine)
+        self._sql_engine = sql_engine
+        self._table_prefix = table_prefix
+        self._place = place_of(sql_engine)
         self._learn_declared()
 
     def run(self) -> None:
@@ -61,14 +71,13 @@ class LongTermCheck:
                 Kind.DATABASE,
                 self._place,
                 complaint,
-                _REPAIR if complaint in about_indexes else "restore a backup beside it",
+                REPAIR if complaint in about_indexes else "restore a backup beside it",
                 repaired=complaint not in left,
             )
 
     def _check_tables(self) -> None:
-        prefix = self._job.resources.config.ltm_config.table_prefix
         try:
-            schema.check_tables(self._job.resources.sql_engine, prefix)
+            schema.check_tables(self._sql_engine, self._table_prefix)
         except SchemaOutOfDate as error:
             self._job.findings.add(Kind.SCHEMA, self._place, str(error), "as the message says")
 
@@ -78,7 +87,7 @@ class LongTermCheck:
                 Kind.DATABASE,
                 f"{self._place}, table {table}, row {row}",
                 f"refers to a row of {parent} that is not there",
-                f"give {parent} that row back, from a backup; {_REPAIR} sets entries aside",
+                f"give {parent} that row back, from a backup; {REPAIR} quarantines entries",
             )
 
     # -- rows ---------------------------------------------------------------------------------
@@ -86,12 +95,12 @@ class LongTermCheck:
     def _check_rows(self, rows: Sequence[StoredRow]) -> None:
         self._job.looked("LTM entries", len(rows))
         for row, faults in self._faulty(rows):
-            # What was encoded anew, or declared, meanwhile is no fault.
+            # What was re-encoded, or declared, meanwhile is no fault.
             self._learn_declared()
             again = self._inspection.row(row.row)
             if faults and again is not None:
                 for one, still in self._faulty([again]):
-                    self._tell(one, still)
+                    self._report(one, still)
 
     def _faulty(self, rows: Sequence[StoredRow]) -> list[tuple[StoredRow, list[_Fault]]]:
         entries: list[MemoryEntry] = []
@@ -131,28 +140,28 @@ class LongTermCheck:
         possible = _as_json(declared_attributes(entry.contents, self._declared))
         return needed.items() <= stored.items() <= possible.items()
 
-    def _tell(self, row: StoredRow, faults: Sequence[_Fault]) -> None:
+    def _report(self, row: StoredRow, faults: Sequence[_Fault]) -> None:
         place = (
             f"LTM, run {row.run_id!r}, agent {row.agent_id!r}, entry {row.memory_id}, row {row.row}"
         )
         for kind, why in faults:
             mend, by_hand = self._remedy(kind)
             repaired = self._job.repair and mend(row, place, why)
-            told = f"{why}; its bytes are in {self._job.aside}" if repaired and (
-                kind is Kind.UNREADABLE
-            ) else why  # fmt: skip
-            self._job.findings.add(kind, place, told, by_hand, repaired=repaired)
+            means = why
+            if repaired and kind is Kind.UNREADABLE:
+                means = f"{why}; its bytes are in {self._job.quarantine_place}"
+            self._job.findings.add(kind, place, means, by_hand, repaired=repaired)
 
     def _remedy(self, kind: Kind) -> tuple[Callable[[StoredRow, str, str], bool], str]:
         if kind is Kind.UNREADABLE:
-            return self._set_aside, f"{_REPAIR}, which sets aside what cannot be read"
+            return self._quarantine, f"{REPAIR}, which quarantines what cannot be read"
         if kind is Kind.VECTOR:
-            return self._renew_vector, _REPAIR
+            return self._renew_vector, REPAIR
         if kind is Kind.ATTRIBUTES:
-            return self._renew_attributes, _REPAIR
+            return self._renew_attributes, REPAIR
         return lambda *_: False, "correct its run_ref or agent_ref by hand"
 
-    def _set_aside(self, row: StoredRow, place: str, why: str) -> bool:
+    def _quarantine(self, row: StoredRow, place: str, why: str) -> bool:
         return self._job.keep(place, why, _kept(row)) and self._inspection.take_out(row)
 
     def _renew_vector(self, row: StoredRow, place: str, why: str) -> bool:
@@ -163,7 +172,7 @@ class LongTermCheck:
         made = self._validator.with_new_vector(entry)
         if made is None or not self._job.keep(place, why, _kept(row)):
             return False
-        return self._job.resources.ltm.encodings.reembed([made]) == [True]
+        return self._job.tiers[2].encodings.reembed([made]) == [True]
 
     def _renew_attributes(self, row: StoredRow, _place: str, _why: str) -> bool:
         entry = row.entry(self._validator.codec)
@@ -179,12 +188,12 @@ class LongTermCheck:
         if not missing:
             return
         if self._job.repair:
-            self._job.resources.ltm.upkeep.declare_attributes()
+            self._job.tiers[2].upkeep.declare_attributes()
         self._job.findings.add(
             Kind.ATTRIBUTES,
             f"LTM, attributes {', '.join(missing)}",
             "declared, and not every entry is indexed by them yet; questions by them are slow",
-            _REPAIR,
+            REPAIR,
             repaired=self._job.repair,
         )
 

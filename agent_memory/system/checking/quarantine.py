@@ -1,7 +1,8 @@
 """Keeps what cannot be read any more, with its bytes, out of the way of what can.
 
-A SQLite file beside long-term memory, made when the first thing is set aside. Nothing is ever
-taken out of it: whoever knows how to read an entry all the same finds all that was stored of it.
+A SQLite file beside long-term memory, made when the first thing is put in quarantine. Nothing is
+ever taken out of it: whoever knows how to read an entry all the same finds all that was stored of
+it. The file, its table and its columns have the names of earlier versions (``aside``).
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ _BUSY_TIMEOUT = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """What was set aside.
+class Quarantined:
+    """Something that was quarantined.
 
     Attributes:
         place: Where it was: tier, run, agent and entry, or key.
         why: What is wrong with it.
-        at: When it was set aside, in seconds since 1970.
+        at: When it was quarantined, in seconds since 1970.
         stored: All that was stored of it, by the names of its fields or columns.
     """
 
@@ -43,7 +44,7 @@ class SetAside:
 
 
 class Quarantine:
-    """What was set aside of one memory. Nothing is opened or made before it is needed.
+    """What was quarantined of one memory. Nothing is opened or made before it is needed.
 
     Args:
         file: Where it lies.
@@ -52,7 +53,7 @@ class Quarantine:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def put(self, kept: SetAside) -> None:
+    def put(self, kept: Quarantined) -> None:
         """Keep something; it is on disk when this returns. The same thing is kept once.
 
         Raises:
@@ -66,8 +67,8 @@ class Quarantine:
                 (kept.place, kept.why, kept.at, stored),
             )
 
-    def __iter__(self) -> Iterator[SetAside]:
-        """All that was set aside, in that order.
+    def __iter__(self) -> Iterator[Quarantined]:
+        """All that was quarantined, in that order.
 
         Raises:
             StoreUnavailable: The file cannot be read.
@@ -79,7 +80,7 @@ class Quarantine:
                 "SELECT place, why, set_aside_at, stored FROM aside ORDER BY number"
             )
             for place, why, at, stored in rows:
-                yield SetAside(place, why, at, msgpack.unpackb(stored))
+                yield Quarantined(place, why, at, msgpack.unpackb(stored))
 
     def __len__(self) -> int:
         if not self.file.is_file():

@@ -6,44 +6,44 @@ import contextlib
 from collections.abc import Mapping
 
 from agent_memory.compression.fitted.artifact import from_bytes
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.manifest import read_manifest
 from agent_memory.connections.folder_record import check_folder
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.errors import EncodingError, MemoryStoreError, SearchIndexError, StoreUnavailable
 from agent_memory.repositories.redis.tier_search import TierSearch
-from agent_memory.system.checking.job import Job
+from agent_memory.repositories.sql.encoders import EncoderVersions
+from agent_memory.system.checking.job import REPAIR, Job
 from agent_memory.system.checking.validation import Validator
-from agent_memory.tiers.spool import Spool, decoded, spool_of
+from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.spool import Spool, decoded
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import Tier
 
-_REPAIR = "agent-memory check --repair"
 _ROUNDS = 3  # how often a number is compared that changes while others store
 
 
-def check_folder_records(job: Job) -> None:
+def check_folder_records(job: Job, config: MemoryConfig, where: Deployment) -> None:
     """Look at what the folder records of how it was made."""
-    where = job.resources.deployment
     if where.engine != "embedded":
         return
     job.looked("folder records", 2)
     try:
-        check_folder(job.resources.config, where)
+        check_folder(config, where)
         read_manifest(where.path)
     except MemoryStoreError as error:
         job.findings.add(Kind.FOLDER, str(where.path), str(error), "as the message says")
 
 
-def check_spool(job: Job) -> None:
+def check_spool(job: Job, intake: Intake, spool: Spool | None) -> None:
     """Store what waits, if that is to be mended, and look at what cannot be stored."""
-    resources = job.resources
-    spool = spool_of(resources.config, resources.deployment)
     if spool is None or not spool.exists:
         return
     with contextlib.closing(spool):
         if job.repair:
             try:
-                resources.intake.replay()
+                intake.replay()
             except MemoryStoreError as error:
                 job.findings.unfinished.append(f"what waits in {spool.file}: {error}")
         try:
@@ -64,22 +64,21 @@ def _check_waiting(job: Job, spool: Spool) -> None:
             done = job.keep(place, str(error), {"entry": waiting.coded})
             if done:
                 spool.done([waiting.number])
-            told = f"{error}; its bytes are in {job.aside}" if done else str(error)
-            by_hand = f"{_REPAIR}, which sets it aside"
-            job.findings.add(Kind.SPOOL, place, told, by_hand, repaired=done)
+            means = f"{error}; its bytes are in {job.quarantine_place}" if done else str(error)
+            by_hand = f"{REPAIR}, which quarantines it"
+            job.findings.add(Kind.SPOOL, place, means, by_hand, repaired=done)
     refused = spool.status().refused
     if refused:
         job.findings.add(
             Kind.SPOOL,
             str(spool.file),
             f"{refused} entries were refused by the server, and wait",
-            f"see the column refused; then {_REPAIR}",
+            f"see the column refused; then {REPAIR}",
         )
 
 
-def check_versions(job: Job, validator: Validator) -> None:
+def check_versions(job: Job, validator: Validator, versions: EncoderVersions) -> None:
     """Look at every registered version of the encoder; to be called when all entries were met."""
-    versions = job.resources.versions
     for record in versions.records():
         if record.version == 0:
             continue
@@ -88,7 +87,7 @@ def check_versions(job: Job, validator: Validator) -> None:
         coded = validator.without_code.pop(record.version, 0)
         weights, code = versions.artifact(record.version), versions.code(record.version)
         if weights is None and (with_vector or coded):
-            _tell_version(job, record.version, "is not registered", with_vector, coded)
+            _report_version(job, record.version, "is not registered", with_vector, coded)
             continue
         try:
             if weights is not None:
@@ -96,17 +95,17 @@ def check_versions(job: Job, validator: Validator) -> None:
             if code is not None:
                 from_bytes(code)
         except EncodingError as error:
-            _tell_version(job, record.version, f"is damaged ({error})", with_vector, coded)
+            _report_version(job, record.version, f"is damaged ({error})", with_vector, coded)
         else:
             if coded:
-                _tell_version(job, record.version, "has no code of contents", 0, coded)
+                _report_version(job, record.version, "has no code of contents", 0, coded)
     # Those that nobody has ever noted in long-term memory, or of a code that is not read.
     for version in sorted({*validator.without_encoder, *validator.without_code}):
         with_vector, coded = validator.without_encoder[version], validator.without_code[version]
-        _tell_version(job, version, "is not registered", with_vector, coded)
+        _report_version(job, version, "is not registered", with_vector, coded)
 
 
-def _tell_version(job: Job, version: int, what: str, with_vector: int, coded: int) -> None:
+def _report_version(job: Job, version: int, what: str, with_vector: int, coded: int) -> None:
     job.findings.add(
         Kind.VERSION,
         f"version {version} of the encoder",
@@ -118,12 +117,9 @@ def _tell_version(job: Job, version: int, what: str, with_vector: int, coded: in
     )
 
 
-def check_search(job: Job, namespaces: Mapping[Tier, str]) -> None:
+def check_search(job: Job, searches: Mapping[Tier, TierSearch]) -> None:
     """Look whether the indexes of the query engine hold every entry."""
-    resources = job.resources
-    if not resources.redis_engine.has_query_engine:
-        return
-    for tier, search in resources.search.items():
+    for tier, search in searches.items():
         if not search.entries.stands:
             continue
         job.looked("indexes of the query engine", 1)
@@ -137,18 +133,18 @@ def check_search(job: Job, namespaces: Mapping[Tier, str]) -> None:
                 repaired = _search_fault(job, tier, search) is None
             except SearchIndexError as error:
                 job.findings.unfinished.append(str(error))
-        place = f"{tier.name}, index {search.entries.alias} of {namespaces[tier]}"
-        job.findings.add(Kind.SEARCH, place, why, _REPAIR, repaired=repaired)
+        place = f"{tier.name}, index {search.entries.alias} of {search.namespace}"
+        job.findings.add(Kind.SEARCH, place, why, REPAIR, repaired=repaired)
 
 
 def _search_fault(job: Job, tier: Tier, search: TierSearch) -> str | None:
-    repository = job.resources.tiers[tier]
-    told = ""
+    repository = job.tiers[tier]
+    means = ""
     for _ in range(_ROUNDS):
         before = sum(repository.count(run_id) for run_id in repository.runs())
         held = search.entries.documents()
         after = sum(repository.count(run_id) for run_id in repository.runs())
         if held is None or min(before, after) <= held <= max(before, after):
             return None
-        told = f"holds {held} of {after} entries: find() leaves some out, or finds what is gone"
-    return told
+        means = f"holds {held} of {after} entries: find() leaves some out, or finds what is gone"
+    return means

@@ -15,27 +15,26 @@ from agent_memory.embeddings.int8_grid import on_int8_grid
 from agent_memory.embeddings.ranking import with_bias
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
-from agent_memory.system.resources import Resources
+from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.values.coded import CodedContents, code_named_by
 from agent_memory.values.entry import MemoryEntry
 
 # Machines differ in the last places of a product, and the int8 grid by one step of 127.
-_ALIKE = 0.999  # the cosine of a vector and of what its encoder makes of the same contents
+_SAME = 0.999  # the cosine of a vector and of what its encoder makes of the same contents
 
 
 class Validator:
     """Validates entries of one memory.
 
     Args:
-        resources: What is open.
+        encoder: The versions of the encoder and their codes.
+        max_bytes: How large contents may be.
     """
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, encoder: CurrentEncoder, max_bytes: int) -> None:
+        self._encoder = encoder
         # As the tiers read: what is readable there is no fault here.
-        self.codec = ContentsCodec(
-            codes=resources.codes, most_read=resources.config.max_entry_bytes
-        )
+        self.codec = ContentsCodec(codes=encoder.codes, most_read=max_bytes)
         self._in_use: set[int] = set()
         self.without_encoder: Counter[int] = Counter()
         """How many entries were met whose vector names a version that is not there."""
@@ -54,14 +53,14 @@ class Validator:
         if version is None or version not in self._known_versions():
             return False  # a number that is damaged itself names no version
         try:
-            self._resources.codes.code(version)
+            self._encoder.codes.code(version)
         except EncodingError:
             self.without_code[version] += 1
             return True
         return False
 
     def _known_versions(self) -> set[int]:
-        return {record.version for record in self._resources.versions.records()}
+        return {record.version for record in self._encoder.versions.records()}
 
     def vectors(self, entries: Sequence[MemoryEntry]) -> dict[int, str]:
         """What is wrong with vectors, by the place of their entries among those given."""
@@ -69,13 +68,13 @@ class Validator:
         self._note_widths(entries)
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for place, entry in enumerate(entries):
-            told = _version_told(entry)
-            if told != entry.encoder_version:
-                wrong[place] = f"one of version {told}, as its contents tell, but named another"
+            version = _version_of_vector(entry)
+            if version != entry.encoder_version:
+                wrong[place] = f"one of version {version}, as its contents say, but named another"
             elif entry.embedding is not None and entry.encoder_version is not None:
                 groups[entry.encoder_version].append(place)
         for version, places in groups.items():
-            encoder = self._resources.encoders.encoder(version)
+            encoder = self._encoder.registry.encoder(version)
             if encoder is None:
                 self.without_encoder[version] += len(places)
             else:
@@ -95,12 +94,12 @@ class Validator:
                 comparable.append(place)
         made = _made(encoder, [entries[place] for place in comparable])
         for place, vector in zip(comparable, made, strict=True):
-            if vector is not None and not _alike(encoder, entries[place], vector):
+            if vector is not None and not _is_same(encoder, entries[place], vector):
                 wrong[place] = "not what its encoder makes of its contents"
         return wrong
 
     def _note_widths(self, entries: Sequence[MemoryEntry]) -> None:
-        untrained = self._resources.encoders.encoder(UNTRAINED)
+        untrained = self._encoder.registry.encoder(UNTRAINED)
         for entry in entries:
             if entry.encoder_version == UNTRAINED and entry.embedding is not None and untrained:
                 level = entry.compression_level
@@ -120,25 +119,25 @@ class Validator:
         return f"{found} numbers in place of {width}" if known or level in self._in_use else ""
 
     def with_new_vector(self, entry: MemoryEntry) -> MemoryEntry | None:
-        """The entry with a vector made anew; None if it cannot be.
+        """The entry with a new vector; None if none can be made.
 
-        Of the version it names, if that is there, else of the one that is used now. Where it is
-        only named wrong, it is named right.
+        Of the version it names, if that is registered, else of the version in use. If only the
+        name of the version is wrong, that is corrected.
         """
-        version = _version_told(entry)
+        version = _version_of_vector(entry)
         if version != entry.encoder_version:
             return replace(entry, encoder_version=version)
-        if version is None or self._resources.encoders.encoder(version) is None:
-            version = self._resources.encoders.current.version
+        if version is None or self._encoder.registry.encoder(version) is None:
+            version = self._encoder.registry.current.version
         try:
-            (made,) = self._resources.compression.embed([entry], version)
+            (made,) = self._encoder.compression.embed([entry], version)
         except MemoryStoreError:
             return None
         return made
 
 
-def _version_told(entry: MemoryEntry) -> int | None:
-    """The version of an entry's vector, as its contents tell, or else as the entry says."""
+def _version_of_vector(entry: MemoryEntry) -> int | None:
+    """The version of an entry's vector, as its contents say, or else as the entry names it."""
     contents = entry.contents
     if isinstance(contents, CodedContents) and contents.beside_vector:
         return contents.version
@@ -170,7 +169,7 @@ def _at_level(encoder: Encoder, vector: NDArray[np.float32], level: int) -> NDAr
     return on_int8_grid(carried) if level == 2 else carried
 
 
-def _alike(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
+def _is_same(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> bool:
     """Whether a vector is the one that was made, as far as similarity can tell."""
     if entry.embedding is None:
         return True
@@ -179,4 +178,4 @@ def _alike(encoder: Encoder, entry: MemoryEntry, made: NDArray[np.float32]) -> b
     lengths = float(np.sqrt(one @ one) * np.sqrt(other @ other))
     if not lengths:
         return not one.any() and not other.any()
-    return bool(one @ other >= _ALIKE * lengths)
+    return bool(one @ other >= _SAME * lengths)

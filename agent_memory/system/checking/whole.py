@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import file_beside
 from agent_memory.models.ltm import ltm_models
-from agent_memory.repositories.redis.inspection import TierInspection
+from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql.inspection import LongTermInspection
+from agent_memory.system.beneath import Connections, inspections
 from agent_memory.system.checking.cross_tier import CrossTierChecks
 from agent_memory.system.checking.job import Job
 from agent_memory.system.checking.long_term import LongTermCheck
@@ -18,53 +22,78 @@ from agent_memory.system.checking.surroundings import (
 )
 from agent_memory.system.checking.tiers import TierCheck
 from agent_memory.system.checking.validation import Validator
-from agent_memory.system.resources import Resources
+from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.tiers.demotion import demotions
+from agent_memory.tiers.forgetting import Tiers
+from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.spool import spool_of
 from agent_memory.values.check_report import CheckReport
 from agent_memory.values.entry import Tier
 from agent_memory.values.progress import Progress
 
 
-def check(
-    resources: Resources, *, repair: bool = False, progress: Progress | None = None
-) -> CheckReport:
-    """Look at all of a memory; see ``AgentMemorySystem.check``.
+class MemoryCheck:
+    """Checks all of a memory.
 
     Args:
-        resources: What is open.
-        repair: Whether to mend what is found.
-        progress: Told of each batch.
+        config: The configuration.
+        connections: The servers, beneath the repositories.
+        tiers: The repositories, richest tier first.
+        encoder: The versions of the encoder and their codes.
+        intake: The way into short-term memory.
+        search: The query engine's view of the Redis tiers.
+        clock: Gives the time in seconds since 1970.
     """
-    file = file_beside(resources.deployment, "aside")
-    job = Job(resources, repair, None if file is None else Quarantine(file), progress)
-    validator = Validator(resources)
-    above = inspections(resources)
-    below = LongTermInspection(
-        resources.sql_engine, ltm_models(resources.config.ltm_config.table_prefix)
-    )
-    ways = demotions(*resources.tiers, resources.compression, resources.config, resources.clock)
-    cross_tier_checks = CrossTierChecks(job, above, below, ways)
-    check_folder_records(job)
-    # What waits is stored first, so that it is looked at where it is then.
-    check_spool(job)
-    cross_tier_checks.look_at_tombstones()
-    cross_tier_checks.look_at_moves()
-    for repository, inspection in zip(resources.tiers[:2], above, strict=True):
-        TierCheck(job, validator, cross_tier_checks, repository, inspection).run()
-    LongTermCheck(job, validator, below).run()
-    cross_tier_checks.look_at_forgotten_rows()
-    # When what cannot be read is out of the way: of two copies the sound one is to stay.
-    cross_tier_checks.settle()
-    check_versions(job, validator)
-    check_search(job, {tier: one.namespace for tier, one in zip(Tier, above, strict=False)})
-    if job.quarantine is not None:
-        job.looked("set aside", len(job.quarantine))
-    return job.findings.report()
 
+    def __init__(
+        self,
+        config: MemoryConfig,
+        connections: Connections,
+        tiers: Tiers,
+        encoder: CurrentEncoder,
+        intake: Intake,
+        search: Mapping[Tier, TierSearch],
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._connections = connections
+        self._tiers = tiers
+        self._encoder = encoder
+        self._intake = intake
+        self._search = search
+        self._clock = clock
 
-def inspections(resources: Resources) -> tuple[TierInspection, TierInspection]:
-    """Short-term and intermediate memory, beneath their repositories."""
-    config = resources.config
-    names = (config.stm_config.namespace, config.im_config.namespace)
-    stm, im = resources.channels[0], resources.channels[-1]
-    return TierInspection(stm, names[0], names), TierInspection(im, names[1], names)
+    def run(self, *, repair: bool = False, progress: Progress | None = None) -> CheckReport:
+        """Look at all of it; see ``AgentMemorySystem.check``.
+
+        Args:
+            repair: Whether to mend what is found.
+            progress: Called with each batch.
+        """
+        config, where = self._config, self._connections.deployment
+        file = file_beside(where, "aside")
+        quarantine = None if file is None else Quarantine(file)
+        job = Job(self._tiers, self._clock, repair, quarantine, progress)
+        validator = Validator(self._encoder, config.max_entry_bytes)
+        above = inspections(self._connections, config)
+        sql_engine, prefix = self._connections.sql_engine, config.ltm_config.table_prefix
+        below = LongTermInspection(sql_engine, ltm_models(prefix))
+        ways = demotions(*self._tiers, self._encoder.compression, config, self._clock)
+        cross_tier_checks = CrossTierChecks(job, above, below, ways)
+        check_folder_records(job, config, where)
+        # What waits is stored first, so that it is looked at where it is then.
+        check_spool(job, self._intake, spool_of(config, where))
+        cross_tier_checks.look_at_tombstones()
+        cross_tier_checks.look_at_moves()
+        for repository, inspection in zip(self._tiers[:2], above, strict=True):
+            TierCheck(job, validator, cross_tier_checks, repository, inspection).run()
+        LongTermCheck(job, validator, below, sql_engine, prefix).run()
+        cross_tier_checks.look_at_forgotten_rows()
+        # When what cannot be read is out of the way: of two copies the intact one is to stay.
+        cross_tier_checks.settle()
+        check_versions(job, validator, self._encoder.versions)
+        if self._connections.redis_engine.has_query_engine:
+            check_search(job, self._search)
+        if quarantine is not None:
+            job.looked("quarantined", len(quarantine))
+        return job.findings.report()

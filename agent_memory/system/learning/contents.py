@@ -1,4 +1,4 @@
-"""Fits a code to contents, and measures it on such as it has not seen."""
+"""Fits a code to contents, and measures it on contents that it has not seen."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ class ContentsReport:
 
 
 def tolerances_of(
-    told: Sequence[PathTolerance], exact: Sequence[str]
+    configured: Sequence[PathTolerance], exact: Sequence[str]
 ) -> tuple[dict[str, Tolerance], Tolerance]:
     """The tolerances of a configuration by path, and that of all other paths.
 
     Args:
-        told: As configured.
+        configured: The tolerances, as configured.
         exact: Attributes that stay exact, keys joined by dots.
     """
-    named = {one.path: Tolerance(one.level_1, one.level_2, one.relative) for one in told}
+    named = {one.path: Tolerance(one.level_1, one.level_2, one.relative) for one in configured}
     default = named.pop(EVERY_PATH, DEFAULT)
     return named | dict.fromkeys(map(path_of_keys, exact), EXACT), default
 

@@ -1,4 +1,4 @@
-"""What a version of the encoder makes of what is remembered now, beside what was expected of it.
+"""How well a version of the encoder fits the entries stored now, beside what was expected of it.
 
 A version is fitted once, and simulations drift: numbers leave the range they had, contents get
 other shapes, states become unlike those that were learned from. This measures it on memories that
@@ -27,7 +27,7 @@ from agent_memory.errors import EncodingError
 from agent_memory.values.entry import MemoryEntry
 
 MOST_UNKNOWN = 0.1
-"""The share of contents of unknown shapes from which on training anew is advised."""
+"""The share of contents of unknown shapes from which on training a new version is advised."""
 MOST_OUTSIDE = 0.02
 """The same of numbers outside their lattices."""
 MOST_WORSE = 2.0
@@ -44,7 +44,7 @@ class PathFidelity:
         largest: How far one was off at most; at most ``bound``.
         outside: The share that no lattice held, and that was kept exactly, at many bytes.
         vector_expected: The mean error of the number decoded from a vector of long-term memory,
-            as measured when the version was trained; None: not told.
+            as measured when the version was trained; None: not recorded.
         vector_measured: The same of these memories.
     """
 
@@ -67,7 +67,7 @@ class Fidelity:
         known: The share of contents whose shape its code knows; None: it has no code.
         outside: The share of numbers that no lattice held; None: it has no code.
         worse: How many times the errors of decoded vectors are what was expected, in the middle
-            of all paths; None: it was not told what to expect.
+            of all paths; None: nothing was recorded to expect.
         paths: By path.
         advice: What to do about it; nothing where the version fits.
     """
@@ -83,7 +83,7 @@ class Fidelity:
 
     @property
     def drifted(self) -> bool:
-        """Whether training anew is advised."""
+        """Whether training a new version is advised."""
         return bool(self.advice)
 
 

@@ -1,25 +1,63 @@
-"""Gathers what is remembered, for an encoder to learn from."""
+"""Gathers what an encoder learns from: states that are given, or entries that are stored."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from agent_memory.errors import EncodingError
+from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.retrieval.recall import fetch
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.quoting import quoted
 
 _BATCH = 500  # entries read at once
 
 _logger = logging.getLogger(__name__)
 
 
-def remembered(
+class Sample(NamedTuple):
+    """What is learned from, in the order of time."""
+
+    states: list[Any]
+    """The states, as given or as the contents of entries."""
+    steps: list[int]
+    """The step of each; 0 of given ones."""
+    learned_from: dict[str, list[str]]
+    """Whose entries they are, by run; whose given ones are is not recorded."""
+
+
+def sample_of_states(states: Iterable[object]) -> Sample:
+    """A sample of states that are given.
+
+    Raises:
+        InvalidEntry: There are none to go through.
+    """
+    try:
+        given = list(states)
+    except MemoryStoreError:
+        raise  # of what its caller reads them from
+    except Exception as error:
+        raise InvalidEntry(
+            f"states: some are needed, not {quoted(states)} ({type(error).__name__})"
+        ) from error
+    return Sample(given, [0] * len(given), {})
+
+
+def sample_of_entries(tiers: Sequence[MemoryRepository], runs: Sequence[str], most: int) -> Sample:
+    """A sample of the stored entries of some runs; see ``stored_entries``."""
+    agents = {run_id: agents_of(tiers, run_id) for run_id in runs}
+    entries = stored_entries(tiers, runs, most)
+    return Sample(
+        [entry.contents for entry in entries], [entry.step_number for entry in entries], agents
+    )
+
+
+def stored_entries(
     tiers: Sequence[MemoryRepository], runs: Iterable[str], most: int
 ) -> list[MemoryEntry]:
-    """Entries of every tier and type, in the order of time.
+    """Stored entries of every tier and type, in the order of time.
 
     Args:
         tiers: The repositories, richest first.

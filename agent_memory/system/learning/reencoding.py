@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Reencoded(NamedTuple):
-    """What came of encoding entries anew."""
+    """What came of re-encoding entries."""
 
     done: int
     """Entries that were given a vector of the version."""
@@ -36,7 +36,7 @@ class Reencoded(NamedTuple):
 
 
 class Recoded(NamedTuple):
-    """What came of coding contents anew."""
+    """What came of recoding contents."""
 
     done: int
     """Entries whose contents are coded as those that come."""
@@ -51,7 +51,7 @@ def reencode(
     runs: Sequence[str],
     progress: EntriesProgress | None = None,
 ) -> Reencoded:
-    """Encode the entries of some runs anew that have no vector of a version.
+    """Re-encode the entries of some runs that have no vector of a version.
 
     A move that was under way may carry an old vector down with it; so the tiers are passed over
     from the top down again until none is found.
@@ -61,7 +61,7 @@ def reencode(
         compression: Encodes at the width of an entry's level.
         version: The version.
         runs: Of which runs.
-        progress: Told of each batch.
+        progress: Called with each batch.
 
     Raises:
         EncoderNotFound: The version is not registered.
@@ -97,7 +97,7 @@ def recode(
     Args:
         tier: Long-term memory.
         runs: Of which runs.
-        progress: Told of each batch.
+        progress: Called with each batch.
 
     Raises:
         StoreUnavailable: It does not answer; what was done stays done.
@@ -133,7 +133,7 @@ def _too_wide(
             try:
                 groups = tier.encodings.vectors(Query(run_id=run_id, agent_id=agent_id))
             except EncodingError as error:
-                # One of this agent's is damaged: that keeps nobody else's from being encoded anew.
+                # One of this agent's is damaged: the entries of others are re-encoded all the same.
                 tell_unreadable(error)
                 continue
             wide = [
@@ -158,7 +158,7 @@ def _encoded(
     unreadable: set[EntryKey],
 ) -> list[tuple[MemoryEntry, MemoryEntry]]:
     """Entries as they are and with new vectors; what cannot be read or encoded is noted."""
-    # Whatever is wrong with the version itself is to be told, not taken for the entries' fault.
+    # A fault of the version itself is raised here, and not taken for the entries' fault.
     compression.embed([], version)
     try:
         read = tier.get_many(keys)
@@ -167,7 +167,7 @@ def _encoded(
     except (EncodingError, InvalidEntry) as error:
         if len(keys) == 1:
             # Its traceback would add nothing to its message.
-            _logger.error("not encoded anew: %s", error)  # noqa: TRY400
+            _logger.error("not re-encoded: %s", error)  # noqa: TRY400
             unreadable.update(keys)
             return []
         middle = len(keys) // 2

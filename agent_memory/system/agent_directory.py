@@ -1,0 +1,103 @@
+"""The agents of a run by their ids, and what can be asked of an agent by naming it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent_memory.system.memory_agent import MemoryAgent
+from agent_memory.system.run_memory import RunMemory
+from agent_memory.values.entry import MemoryEntry
+
+
+class AgentDirectory:
+    """Finds agents by id, and passes calls on to them.
+
+    Args:
+        run: What the agents share.
+
+    Attributes:
+        agents: The agents met so far, by id.
+    """
+
+    def __init__(self, run: RunMemory) -> None:
+        self._run = run
+        self.agents: dict[str, MemoryAgent] = {}
+
+    def get_memory_agent(self, agent_id: str | int) -> MemoryAgent:
+        """The agent's way into memory; the same object for the same id.
+
+        Raises:
+            InvalidEntry: The id has no meaning.
+        """
+        # An int finds nothing, and becomes text below.
+        agent = self.agents.get(agent_id) if type(agent_id) is str else None
+        if agent is None:
+            agent = MemoryAgent(agent_id, run=self._run)
+            agent = self.agents.setdefault(agent.agent_id, agent)
+        return agent
+
+    def store_agent_state(
+        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember a state of an agent; see ``MemoryAgent.store_state``."""
+        return self.get_memory_agent(agent_id).store_state(data, step_number, priority)
+
+    def store_agent_interaction(
+        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember an interaction of an agent; see ``MemoryAgent.store_state``."""
+        return self.get_memory_agent(agent_id).store_interaction(data, step_number, priority)
+
+    def store_agent_action(
+        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+    ) -> bool:
+        """Remember an action of an agent; see ``MemoryAgent.store_state``."""
+        return self.get_memory_agent(agent_id).store_action(data, step_number, priority)
+
+    def set_importance(self, agent_id: str | int, memory_id: str, importance: float) -> MemoryEntry:
+        """Set how important a memory is, in whichever tier it is.
+
+        No change is lost, whoever else changes the same memory, moves it or counts retrievals:
+        each call raises its revision by one. What was forgotten stays forgotten.
+
+        Args:
+            agent_id: Whose memory.
+            memory_id: Which.
+            importance: 0 to 1.
+
+        Returns:
+            The entry as stored.
+
+        Raises:
+            InvalidEntry: An argument has no meaning.
+            EntryNotFound: No tier holds it; it may have been forgotten.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A tier does not answer; or the memory waits in the spool, where it
+                cannot be changed before it is stored.
+        """
+        return self.get_memory_agent(agent_id).set_importance(memory_id, importance)
+
+    def pin(self, agent_id: str | int, memory_id: str) -> MemoryEntry:
+        """Keep a memory in the tier it is in, as exact as it is there, until it is unpinned.
+
+        No limit, age or ``redis_max_bytes`` moves it down, and ``on_expiry="drop"`` does not drop
+        it. It is recalled, changed and forgotten like any other; in long-term memory, which
+        nothing leaves, it is a mark alone. Pinned entries count towards their tier's limit: others
+        leave to make up for them. A tier with more pinned entries than its limit keeps them all.
+
+        Args:
+            agent_id: Whose memory.
+            memory_id: Which.
+
+        Returns:
+            The entry as stored, in full. One that is pinned already is left as it is.
+
+        Raises:
+            InvalidEntry, EntryNotFound, StoreReadOnly, StoreUnavailable: As ``set_importance``.
+        """
+        return self.get_memory_agent(agent_id).pin(memory_id)
+
+    def unpin(self, agent_id: str | int, memory_id: str) -> MemoryEntry:
+        """Let a pinned memory move again, with the next upkeep if it is due; see ``pin``."""
+        return self.get_memory_agent(agent_id).unpin(memory_id)

@@ -1,0 +1,90 @@
+"""Reads what a call of ``forget`` names, has it forgotten, and has files rewritten if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent_memory.connections.rewriting import rewrite_database, rewrite_server
+from agent_memory.connections.sql import place_of
+from agent_memory.errors import InvalidEntry
+from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.sql.encoders import EncoderVersions
+from agent_memory.system.beneath import Connections
+from agent_memory.system.erasure import Erasure, ForgettingReceipt
+from agent_memory.tiers.forgetting import Tiers
+from agent_memory.tiers.intake import Intake
+from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.values.query import Query
+
+
+class Forgetting:
+    """Forgets for good what is named.
+
+    Args:
+        run_id: The run that is meant where none is named.
+        tiers: The repositories, richest tier first.
+        intake: Where entries wait for short-term memory.
+        versions: The versions of the encoder.
+        connections: The servers, whose files ``scrub`` rewrites.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        tiers: Tiers,
+        intake: Intake,
+        versions: EncoderVersions,
+        connections: Connections,
+        clock: Callable[[], float],
+    ) -> None:
+        self._run_id = run_id
+        self._tiers = tiers
+        self._intake = intake
+        self._versions = versions
+        self._connections = connections
+        self._clock = clock
+
+    def forget(
+        self, agent: object, run: object, memory_id: object, query: Query | None, *, scrub: bool
+    ) -> ForgettingReceipt:
+        """Forget what is named; see ``AgentMemorySystem.forget``."""
+        receipt = self._forget(agent, run, memory_id, query)
+        if not scrub:
+            return receipt
+        done, problems = self._scrub()
+        return replace(receipt, rewritten=tuple(done), not_rewritten=problems)
+
+    def _forget(
+        self, agent: object, run: object, memory_id: object, query: Query | None
+    ) -> ForgettingReceipt:
+        named = agent is not None or run is not None or memory_id is not None
+        if named == (query is not None):
+            raise InvalidEntry(
+                "forget: name an agent, a memory_id or a run, or give a query alone, which names "
+                "agent and run itself"
+            )
+        if query is not None:
+            asked = query.within(self._run_id)
+            return self._erasure(run_of(asked)).answers(asked)
+        erasure = self._erasure(self._run_id if run is None else checked_run_id(run))
+        whose = None if agent is None else checked_agent_id(agent)
+        if memory_id is not None:
+            return erasure.memory(checked_memory_id(memory_id), whose)
+        return erasure.run() if whose is None else erasure.agent(whose)
+
+    def _erasure(self, run_id: str) -> Erasure:
+        return Erasure(run_id, self._tiers, self._intake, self._versions, self._clock)
+
+    def _scrub(self) -> tuple[list[str], dict[str, str]]:
+        """Have the files of all stores rewritten; gives which were, and why others were not."""
+        self._intake.rewrite_spool()
+        sql_engine = self._connections.sql_engine
+        places = {place_of(sql_engine): rewrite_database(sql_engine)}
+        for channel in self._connections.channels:
+            places[channel.where] = rewrite_server(channel)
+        return (
+            [place for place, problem in places.items() if problem is None],
+            {place: problem for place, problem in places.items() if problem is not None},
+        )

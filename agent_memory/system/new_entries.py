@@ -1,0 +1,125 @@
+"""Makes entries of what callers give: an id, a time and a vector are added here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.errors import InvalidEntry
+from agent_memory.values.checks import checked_step
+from agent_memory.values.contents import as_contents, check_extent
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
+
+
+@dataclass
+class NewEntries:
+    """Makes the entries that a process stores. Threads may share it.
+
+    Attributes:
+        encoders: Make the vectors, with the version in use.
+        by_steps: Whether times are steps and ids are reproducible.
+        max_bytes: How large contents may be.
+        clock: Gives the time in seconds since 1970.
+        ids: Makes memory ids.
+        ordinals: Counts entries for reproducible ids.
+    """
+
+    encoders: EncoderRegistry
+    by_steps: bool
+    max_bytes: int
+    clock: Callable[[], float]
+    ids: MemoryIds = field(init=False)
+    ordinals: Ordinals = field(init=False, default_factory=Ordinals)
+
+    def __post_init__(self) -> None:
+        """Take ids from the same clock."""
+        self.ids = MemoryIds(self.clock)
+
+    def of_data(
+        self,
+        run_id: str,
+        agent_id: str,
+        memory_type: MemoryType,
+        data: object,
+        step_number: object,
+        priority: object,
+    ) -> MemoryEntry:
+        """Make the entry of what an agent sees, does or meets.
+
+        Args:
+            run_id: The run.
+            agent_id: The agent.
+            memory_type: What kind of memory it is.
+            data: A dict, dataclass or pydantic model.
+            step_number: The simulation step, 0 or more.
+            priority: How important it is, 0 to 1.
+
+        Raises:
+            InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+        """
+        step = checked_step(step_number)
+        if self.by_steps:
+            timestamp = float(step)
+            ordinal = self.ordinals.next(run_id, agent_id, step)
+            memory_id = reproducible_id(run_id, agent_id, step, memory_type, ordinal)
+        else:
+            timestamp = self.clock()
+            memory_id = self.ids()
+        contents = as_contents(data)
+        # Before they are encoded to a vector: that too would go through all of what is endless.
+        check_extent(contents, self.max_bytes)
+        current = self.encoders.current
+        return MemoryEntry(
+            memory_id=memory_id,
+            run_id=run_id,
+            agent_id=agent_id,
+            step_number=step,
+            timestamp=timestamp,
+            memory_type=memory_type,
+            contents=contents,
+            importance_score=priority,  # type: ignore[arg-type]  # checked by the entry
+            embedding=_vector(current.encoder, contents),
+            encoder_version=current.version,
+        )
+
+    def of_dict(self, run_id: str, agent_id: str, values: object) -> MemoryEntry:
+        """Make the entry of a dict as ``MemoryEntry.to_dict`` gives it.
+
+        Args:
+            run_id: The run, where the dict names none.
+            agent_id: The agent, where the dict names none.
+            values: The dict; memory id and timestamp may be left out too.
+
+        Raises:
+            InvalidEntry: It is not the dict of an entry.
+        """
+        if not isinstance(values, Mapping):
+            raise InvalidEntry(
+                f"entry: a MemoryEntry or dict is needed, not {type(values).__name__}"
+            )
+        named: dict[str, Any] = {
+            "memory_id": self.ids(),
+            "timestamp": values.get("step_number", 0) if self.by_steps else self.clock(),
+            "run_id": run_id,
+            "agent_id": agent_id,
+        }
+        entry = MemoryEntry.from_dict(named | dict(values))
+        if entry.embedding is None:
+            return entry
+        # A dict does not say which version made its vector: the one that it was read with.
+        return replace(entry, encoder_version=self.encoders.current.version)
+
+
+def _vector(encoder: Encoder, contents: Mapping[str, Any]) -> NDArray[np.float32] | None:
+    try:
+        return encoder.encode_one(contents)
+    except InvalidEntry:
+        # What cannot be encoded cannot be stored, and storing it will name the path.
+        return None

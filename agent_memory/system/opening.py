@@ -1,0 +1,336 @@
+"""Opens what a configuration needs: the database, the server, the repositories, the encoder.
+
+Each call opens its own; ``sharing`` opens once in a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from agent_memory.compression.codes import Codes
+from agent_memory.compression.levels import CompressionEngine, ContentsCodec
+from agent_memory.config import MemoryConfig
+from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.deployment import deployment
+from agent_memory.connections.folder_record import check_folder, record_folder
+from agent_memory.connections.outages import Outages
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.serving import connector
+from agent_memory.connections.sql import SqlEngine, open_engine, watch
+from agent_memory.embeddings.encoder import FittedEncoder
+from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.embeddings.widths import Widths
+from agent_memory.errors import ConfigError, EntryConflict, QueryEngineMissing, StoreUnavailable
+from agent_memory.models.ltm import ltm_models
+from agent_memory.models.system import SystemModels
+from agent_memory.repositories.codec import Codec
+from agent_memory.repositories.read_only import ReadOnlyRepository
+from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.redis.codes import CodeCopies
+from agent_memory.repositories.redis.models import ModelBackend
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.repositories.redis.tier_search import TierSearch
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.encoders import EncoderVersions
+from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.system.beneath import Connections
+from agent_memory.system.encoder_in_use import CurrentEncoder, highest_version_named
+from agent_memory.system.new_entries import NewEntries
+from agent_memory.system.resources import Resources
+from agent_memory.system.unattended import UnattendedUpkeep
+from agent_memory.tiers.ageing import Ages, Moment, PresentSteps
+from agent_memory.tiers.expiry import ExpiryFilter, Shown
+from agent_memory.tiers.forgetting import Tiers
+from agent_memory.tiers.intake import LONGEST_PAUSE, Intake
+from agent_memory.tiers.spool import spool_of
+from agent_memory.values.entry import Tier
+
+
+def open_resources(
+    config: MemoryConfig,
+    *,
+    read_only: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Resources:
+    """Open everything that a configuration needs.
+
+    Args:
+        config: The configuration.
+        read_only: Whether writes are refused.
+        clock: Gives the time in seconds since 1970.
+
+    Raises:
+        StoreUnavailable: A server, file or folder does not answer.
+        SchemaOutOfDate: Long-term memory needs a migration.
+        ConfigError: The configuration needs a package that is not installed.
+    """
+    logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
+    opened = ExitStack()
+    with ExitStack() as unless_done:
+        unless_done.callback(opened.close)
+        resources = _Opening(config, read_only, clock, opened).all()
+        _choose_encoder(resources)
+        unless_done.pop_all()
+    if not read_only:
+        # What a process left behind that was killed while the server was away.
+        resources.upkeep.attempt(resources.intake.replay)
+    return resources
+
+
+class _Opening:
+    """Opens one memory; what was opened by then is closed by its owner if this fails.
+
+    Args:
+        config: The configuration.
+        read_only: Whether writes are refused.
+        clock: Gives the time in seconds since 1970.
+        opened: Closes what is opened here.
+    """
+
+    def __init__(
+        self,
+        config: MemoryConfig,
+        read_only: bool,
+        clock: Callable[[], float],
+        opened: ExitStack,
+    ) -> None:
+        self._config = config
+        self._where = deployment(config)
+        self._read_only = read_only
+        self._clock = clock
+        self._opened = opened
+
+    def all(self) -> Resources:
+        """Open all of it."""
+        config, read_only, clock = self._config, self._read_only, self._clock
+        self._check_place()
+        # Opened first: an outdated schema is to be reported before a server is started.
+        sql_engine, sql_breaker = self._open_database()
+        versions = EncoderVersions(sql_engine, config.ltm_config.table_prefix)
+        registry = EncoderRegistry(Widths.of(config.autoencoder_config), versions)
+        codes = Codes(versions, exact=config.indexed_attributes)
+        compression = CompressionEngine(config.autoencoder_config, registry, codes)
+        # No limit here: it is for what comes in, and what is stored already must be able to move.
+        codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
+        connections = Connections(self._where, *self._connect(), sql_engine, sql_breaker)
+        declared = self._declared(connections)
+        search = self._search(connections, declared)
+        self._check_query_engine(connections)
+        copies = CodeCopies(connections.im, config.im_config.namespace)
+        codes.also_from(copies)
+        tiers = self._tiers(connections, search, codes, codec)
+        intake = self._intake(connections, tiers)
+        steps = PresentSteps(by_steps=config.clock == "steps")
+        return Resources(
+            config=config,
+            read_only=read_only,
+            clock=clock,
+            connections=connections,
+            tiers=tiers,
+            shown=self._shown(tiers, steps),
+            search=search,
+            models=self._models(tiers, search, codec),
+            encoder=CurrentEncoder(
+                *(config, read_only, versions, registry, codes, compression, copies),
+                [*declared.values()],
+            ),
+            new_entries=NewEntries(
+                registry, config.clock == "steps", config.max_entry_bytes, clock
+            ),
+            intake=intake,
+            steps=steps,
+            stores=itertools.count(1),
+            outages=Outages(config.on_store_error),
+            upkeep=UnattendedUpkeep(lambda: intake.breaker.is_away),
+            close=self._opened.close,
+        )
+
+    # -- servers ------------------------------------------------------------------------------
+
+    def _check_place(self) -> None:
+        where = self._where
+        if where.engine != "embedded":
+            return
+        if self._read_only and not where.path.is_dir():
+            raise StoreUnavailable(f"there is no memory in {where.path} to open read-only")
+        check_folder(self._config, where)
+
+    def _open_database(self) -> tuple[SqlEngine, CircuitBreaker]:
+        engine = open_engine(self._where.ltm_url, read_only=self._read_only)
+        self._opened.callback(engine.dispose)
+        breaker = CircuitBreaker(0.0, LONGEST_PAUSE, self._clock)
+        watch(engine, breaker.failed, breaker.returned)
+        if self._read_only:
+            schema.check(engine, self._config.ltm_config.table_prefix)
+        else:
+            schema.ensure(engine, self._config.ltm_config.table_prefix)
+        return engine, breaker
+
+    def _connect(self) -> tuple[RedisChannel, RedisChannel]:
+        """Channels to the databases of short-term and of intermediate memory."""
+        config = self._config
+        connect = connector(self._opened, self._where, config.durability, search=config.search)
+        stm = connect(config.stm_config.db)
+        # One channel for both, where one database holds both: then a move is one transaction.
+        same = config.im_config.db == config.stm_config.db
+        im = stm if same else connect(config.im_config.db)
+        stm.call("PING")
+        return stm, im
+
+    def _check_query_engine(self, connections: Connections) -> None:
+        config = self._config
+        asked_for = config.search is True or config.similarity == "server"
+        if asked_for and not connections.redis_engine.has_query_engine:
+            raise QueryEngineMissing(
+                f"{connections.stm.where} ({connections.redis_engine}) has no query engine, and "
+                "the configuration asks for one: use Redis 8, Redis Stack or the embedded server "
+                "with the extra (pip install 'agent-memory[search]'), or leave search and "
+                "similarity out"
+            )
+
+    # -- tiers --------------------------------------------------------------------------------
+
+    def _declared(self, connections: Connections) -> dict[Tier, DeclaredAttributes]:
+        config = self._config
+        return {
+            Tier.STM: DeclaredAttributes(connections.stm, config.stm_config.namespace, ()),
+            Tier.IM: DeclaredAttributes(connections.im, config.im_config.namespace, ()),
+        }
+
+    def _search(
+        self, connections: Connections, declared: Mapping[Tier, DeclaredAttributes]
+    ) -> dict[Tier, TierSearch]:
+        config = self._config
+        widths = config.autoencoder_config
+
+        def search(tier: Tier, channel: RedisChannel, namespace: str, width: int) -> TierSearch:
+            paths = declared[tier].all_paths
+            return TierSearch(
+                channel, namespace, width, read_only=self._read_only, attributes=paths
+            )
+
+        stm, im = config.stm_config.namespace, config.im_config.namespace
+        return {
+            Tier.STM: search(Tier.STM, connections.stm, stm, widths.stm_dim),
+            Tier.IM: search(Tier.IM, connections.im, im, widths.im_dim),
+        }
+
+    def _tiers(
+        self,
+        connections: Connections,
+        search: Mapping[Tier, TierSearch],
+        codes: Codes,
+        codec: ContentsCodec,
+    ) -> Tiers:
+        config = self._config
+        ltm = LtmRepository(
+            connections.sql_engine,
+            ContentsCodec(codes=codes, most_read=config.max_entry_bytes, beside_vectors=True),
+            table_prefix=config.ltm_config.table_prefix,
+            indexed_attributes=config.indexed_attributes,
+            clock=self._clock,
+        )
+        # The index that answers questions of similarity; None: vectors are compared here.
+        asked = search if config.similarity == "server" else {}
+        stm = StmRepository(
+            connections.stm,
+            ContentsCodec(config.max_entry_bytes),
+            namespace=config.stm_config.namespace,
+            clock=self._clock,
+            vector_cache_bytes=config.vector_cache_bytes,
+            search=asked.get(Tier.STM),
+            indexed_attributes=config.indexed_attributes,
+        )
+        im = ImRepository(
+            connections.im,
+            codec,
+            namespace=config.im_config.namespace,
+            clock=self._clock,
+            vector_cache_bytes=config.vector_cache_bytes,
+            search=asked.get(Tier.IM),
+            indexed_attributes=config.indexed_attributes,
+        )
+        if self._read_only:
+            return ReadOnlyRepository(stm), ReadOnlyRepository(im), ReadOnlyRepository(ltm)
+        if self._where.engine == "embedded":
+            record_folder(config, self._where)
+        for repository in (stm, im, ltm):
+            repository.upkeep.declare_attributes()
+        return stm, im, ltm
+
+    def _shown(self, tiers: Tiers, steps: PresentSteps) -> tuple[Shown, Shown, Shown]:
+        """The tiers as questions see them."""
+        if self._config.on_expiry == "demote":
+            return tiers
+        stm, im, ltm = tiers
+        above, below = Ages.of(self._config)
+
+        def moment(run_id: str) -> Moment:
+            return Moment(self._clock(), steps.of(run_id))
+
+        return ExpiryFilter(stm, above, moment), ExpiryFilter(im, below, moment), ltm
+
+    def _intake(self, connections: Connections, tiers: Tiers) -> Intake:
+        intake = Intake(
+            tiers,
+            connections.stm,
+            spool_of(self._config, self._where),
+            clock=self._clock,
+        )
+        self._opened.callback(intake.close)
+        return intake
+
+    def _models(
+        self, tiers: Tiers, search: Mapping[Tier, TierSearch], codec: Codec
+    ) -> SystemModels:
+        stm, im, _ = tiers
+        return SystemModels.of(
+            ltm_models(self._config.ltm_config.table_prefix),
+            ModelBackend(stm, search[Tier.STM], codec),
+            ModelBackend(im, search[Tier.IM], codec),
+        )
+
+
+# -- the encoder --------------------------------------------------------------------------------
+
+
+def _choose_encoder(resources: Resources) -> None:
+    """Encode with the version that the configuration names, or else with the active one."""
+    encoder = resources.encoder
+    model_path = resources.config.autoencoder_config.model_path
+    engine = encoder.embedding_engine if model_path else None
+    if engine is None:
+        encoder.refresh()
+    elif isinstance(engine.encoder, FittedEncoder):
+        encoder.registry.use(_registered(resources, engine.encoder))
+
+
+def _registered(resources: Resources, given: FittedEncoder) -> int:
+    """The version of an encoder that was given as a file; the same for the same file."""
+    versions = resources.encoder.versions
+    artifact = given.to_bytes()
+    name = f"file-{hashlib.sha256(artifact).hexdigest()[:16]}"
+    version = versions.named(name)
+    if version is not None:
+        return version
+    if resources.read_only:
+        raise ConfigError(
+            "model_path: its encoder is not registered in this memory, which was opened "
+            "read-only; leave model_path out, or open the memory for writing once"
+        )
+    try:
+        return versions.register(
+            artifact,
+            kind="file",
+            at=resources.clock(),
+            name=name,
+            above=highest_version_named(resources.tiers),
+        )
+    except EntryConflict:
+        # Another process has just registered the same file.
+        return _registered(resources, given)

@@ -1,0 +1,73 @@
+"""What all agents of one run share: the opened memory, the demotions, and the run's time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent_memory.system.resources import Resources
+from agent_memory.tiers.budget import MOST_WHILE_STORING, STORES_BETWEEN_LOOKS, Budget
+from agent_memory.tiers.consolidation import Consolidation, Moves
+from agent_memory.values.entry import MemoryEntry
+
+
+@dataclass
+class RunMemory:
+    """One run of an opened memory.
+
+    Attributes:
+        resources: What is open.
+        run_id: The run.
+        consolidation: Moves entries down.
+        budget: Keeps the Redis server within ``redis_max_bytes``; None without such a bound.
+        latest_step: The highest step stored through this object; -1 before the first.
+        owner: What must live as long as this does.
+    """
+
+    resources: Resources
+    run_id: str
+    consolidation: Consolidation = field(init=False)
+    budget: Budget | None = field(init=False, default=None)
+    latest_step: int = -1
+    owner: object = None
+
+    def __post_init__(self) -> None:
+        """Build what is not given."""
+        opened = self.resources
+        self.consolidation = Consolidation(
+            *opened.tiers, opened.encoder.compression, opened.config, opened.clock
+        )
+        if opened.config.redis_max_bytes is not None:
+            self.budget = Budget(
+                opened.config.redis_max_bytes,
+                opened.used_bytes,
+                self.consolidation.demotions,
+                opened.clock,
+            )
+
+    def stored(self, entry: MemoryEntry) -> None:
+        """Note that an entry was stored."""
+        self.latest_step = max(self.latest_step, entry.step_number)
+        self.resources.steps.stored(self.run_id, entry.timestamp, entry.step_number)
+        if self.budget is not None and next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0:
+            # As with the limits of an agent: the entry is stored by now.
+            self.resources.upkeep.attempt_while_storing(self._keep_budget)
+
+    def keep_budget(self, most: int | None = None) -> Moves:
+        """Make room on the server, if there is a bound and it is passed; see ``Budget``."""
+        moved = Moves() if self.budget is None else self.budget.keep(most)
+        self.consolidation.count(moved)
+        return moved
+
+    def consolidate(self, agent_id: str) -> Moves:
+        """Move down what has to leave of one agent of the run."""
+        step = self.resources.steps.of(self.run_id)
+        return self.consolidation.consolidate(self.run_id, [agent_id], self.now(), step)
+
+    def now(self) -> float:
+        """The time in the unit of timestamps: seconds since 1970, or steps."""
+        if self.resources.config.clock == "steps":
+            return float(max(self.latest_step, 0))
+        return self.resources.clock()
+
+    def _keep_budget(self) -> None:
+        self.keep_budget(MOST_WHILE_STORING)
