@@ -458,7 +458,7 @@ def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_reencoded(
     doomed = memory.stm.find(Query(run_id="default", agent_id="ant", order=Order.NEWEST, limit=1))[
         0
     ]
-    channel = memory._resources.connections.stm  # type: ignore[attr-defined]
+    channel = memory._resources.connections.stm
     name = f"agent_memory:stm:{{default/ant}}:{doomed.memory_id}"
     channel.call("HSET", name, "contents", b"\x00")
     trained = memory.train_encoder()
