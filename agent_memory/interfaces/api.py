@@ -7,6 +7,7 @@ from typing import Any
 
 from agent_memory.config import MemoryConfig
 from agent_memory.retrieval import attribute, temporal
+from agent_memory.retrieval.questions import question
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Hit, Query
@@ -49,7 +50,8 @@ class AgentMemoryAPI:
         Raises:
             InvalidEntry: An id has no meaning.
         """
-        hit: Hit | None = self._guard(None, self.memory_system.fetch, agent_id, memory_id)
+        system = self.memory_system
+        hit = system.outages.guard(None, system.fetch, agent_id, memory_id)
         return None if hit is None else hit.entry.to_dict()
 
     def retrieve_recent_states(self, agent_id: str | int, count: int = 10) -> list[dict[str, Any]]:
@@ -98,7 +100,7 @@ class AgentMemoryAPI:
     def retrieve_by_importance(
         self, agent_id: str | int, least: float = 0.5, count: int = 10
     ) -> list[dict[str, Any]]:
-        """Get the agent's memories that are at least so important, the most important first.
+        """Get the agent's memories of at least an importance, the most important first.
 
         Raises:
             InvalidEntry: An argument has no meaning.
@@ -129,7 +131,7 @@ class AgentMemoryAPI:
     def retrieve_states_by_similarity(
         self, agent_id: str | int, query_state: object, count: int = 10
     ) -> list[dict[str, Any]]:
-        """Get the agent's states that are most alike to a state, from all tiers, best first.
+        """Get the agent's states that are most similar to a state, from all tiers, best first.
 
         Args:
             agent_id: Whose states.
@@ -139,9 +141,7 @@ class AgentMemoryAPI:
         Raises:
             InvalidEntry: An argument has no meaning.
         """
-        query = Query(agent_id=agent_id, memory_type=MemoryType.STATE, limit=count)  # type: ignore[arg-type]  # as above
-        hits: list[Hit] = self._guard([], self.memory_system.recall, query, near=query_state)
-        return [hit.entry.to_dict() for hit in hits]
+        return self._recalled(question(agent_id, MemoryType.STATE, limit=count), near=query_state)
 
     def set_importance(self, agent_id: str | int, memory_id: str, importance: float) -> bool:
         """Set how important a memory is, 0 to 1; see ``AgentMemorySystem.set_importance``.
@@ -164,16 +164,13 @@ class AgentMemoryAPI:
         return self._changed(self.memory_system.unpin, agent_id, memory_id)
 
     def clear_agent_memory(self, agent_id: str | int) -> bool:
-        """Forget all that an agent remembers in this run; False if a store is unreachable."""
+        """Forget all memories of an agent in this run; False if a store is unreachable."""
         return self.memory_system.get_memory_agent(agent_id).clear_memory()
 
     def _changed(self, change: Callable[..., MemoryEntry], *which: Any) -> bool:
-        return self._guard(None, change, *which) is not None
+        return self.memory_system.outages.guard(None, change, *which) is not None
 
-    def _recalled(self, query: Query) -> list[dict[str, Any]]:
-        hits: list[Hit] = self._guard([], self.memory_system.recall, query)
+    def _recalled(self, query: Query, *, near: object = None) -> list[dict[str, Any]]:
+        system = self.memory_system
+        hits: list[Hit] = system.outages.guard([], system.recall, query, near=near)
         return [hit.entry.to_dict() for hit in hits]
-
-    @property
-    def _guard(self) -> Any:
-        return self.memory_system.outages.guard

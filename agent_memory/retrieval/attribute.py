@@ -1,10 +1,11 @@
-"""Questions about what: the type, the importance, and the attributes of what is remembered."""
+"""Questions about what: the type, the importance, and the attributes of memories."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from agent_memory.errors import InvalidEntry
+from agent_memory.retrieval.questions import question
 from agent_memory.values.attributes import Condition
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.query import Order, Query
@@ -18,9 +19,9 @@ def of_type(agent_id: str | int, memory_type: MemoryType | str, count: int | Non
     """
     if memory_type is None:  # which a query takes for any type
         raise InvalidEntry("memory_type: one is needed")
-    return Query(
-        agent_id=agent_id,  # type: ignore[arg-type]  # an int becomes text in the query
-        memory_type=memory_type,  # type: ignore[arg-type]  # as a text does its type
+    return question(
+        agent_id,
+        memory_type,
         order=Order.NEWEST,
         limit=count,
     )
@@ -32,8 +33,8 @@ def of_importance(agent_id: str | int, least: float, count: int | None = None) -
     Raises:
         InvalidEntry: An argument has no meaning.
     """
-    return Query(
-        agent_id=agent_id,  # type: ignore[arg-type]  # as above
+    return question(
+        agent_id,
         importance=(least, 1.0),
         order=Order.IMPORTANCE,
         limit=count,
@@ -57,9 +58,9 @@ def with_attributes(
     Raises:
         InvalidEntry: An argument has no meaning.
     """
-    return Query(
-        agent_id=agent_id,  # type: ignore[arg-type]  # as above
-        memory_type=memory_type,  # type: ignore[arg-type]  # as above
+    return question(
+        agent_id,
+        memory_type,
         attributes=attributes,
         order=Order.NEWEST,
         limit=count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent_memory.retrieval.questions import question
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.query import Order, Query
 
@@ -17,9 +18,9 @@ def latest(agent_id: str | int, count: int, memory_type: MemoryType | str | None
     Raises:
         InvalidEntry: An argument has no meaning.
     """
-    return Query(
-        agent_id=agent_id,  # type: ignore[arg-type]  # an int becomes text in the query
-        memory_type=memory_type,  # type: ignore[arg-type]  # as a text does its type
+    return question(
+        agent_id,
+        memory_type,
         order=Order.NEWEST,
         limit=count,
     )
@@ -33,9 +34,9 @@ def of_steps(
     Raises:
         InvalidEntry: An argument has no meaning.
     """
-    return Query(
-        agent_id=agent_id,  # type: ignore[arg-type]  # as above
-        memory_type=memory_type,  # type: ignore[arg-type]  # as above
+    return question(
+        agent_id,
+        memory_type,
         steps=(first, last),
         order=Order.STEP,
     )
@@ -49,8 +50,8 @@ def of_times(
     Raises:
         InvalidEntry: An argument has no meaning.
     """
-    return Query(
-        agent_id=agent_id,  # type: ignore[arg-type]  # as above
-        memory_type=memory_type,  # type: ignore[arg-type]  # as above
+    return question(
+        agent_id,
+        memory_type,
         times=(first, last),
     )

@@ -127,7 +127,7 @@ class Erasure:
         return self._receipt(f"run {self._run_id!r}", begun, outcome, learned=self._learned())
 
     def agent(self, agent_id: str) -> ForgettingReceipt:
-        """Forget all that an agent of the run remembers."""
+        """Forget all memories of an agent of the run."""
         begun = self._clock()
         note_clearing(self._tiers[2], self._run_id, [agent_id], self._clock)
         spooled = self._drop(lambda entry: entry.agent_id == agent_id)

@@ -1,4 +1,4 @@
-"""What one agent remembers: the way in, and the agent's view of its tiers."""
+"""One agent's memory: storing, changing, and the agent's view of each tier."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class MemoryAgent:
         return self._updates.set_pinned(self.agent_id, checked_memory_id(memory_id), pinned=False)
 
     def clear_memory(self) -> bool:
-        """Forget all that this agent remembers in this run, in every tier.
+        """Forget all memories of this agent in this run, in every tier.
 
         Returns:
             False if a store is unreachable; what was removed by then stays removed.
