@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: docs install demo test lint types contracts bench faults clean
+.PHONY: docs install demo test test-long mutants lint types contracts bench faults clean
 
 install: $(VENV)/.installed
 
@@ -20,10 +20,23 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/agent-memory demo
 
+# Each of two processes of tests has one core. What tests write lies in memory where there is room:
+# what syncs costs no waiting then, and what survives a kill is the same.
+ROOM  := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
+TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
 # The examples of a page build on each other, so they stay together in one process.
 test: lint types contracts
 	$(BIN)/python -m pytest README.md docs
-	$(BIN)/python -m pytest -n 2 --dist loadscope tests
+	$(if $(ROOM),PYTEST_DEBUG_TEMPROOT=$(ROOM)) $(TESTS) --dist loadscope -m "not long" tests
+
+# What is left: further engines, and what takes minutes; on the disk.
+test-long: install
+	$(TESTS) --dist loadscope -m long tests
+
+# Breaks each promise of docs/guarantees.md in a copy, and fails if a test named for it passes.
+mutants: install
+	$(BIN)/python -m tests.mutants
 
 lint: install
 	$(BIN)/ruff check $(CODE)
@@ -55,7 +68,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 # 300 kills and more; prints how many there were, and what was met that must not be.
 faults: install
-	AGENT_MEMORY_TEST_KILLS=300 $(BIN)/python -m pytest -n 2 --dist load -m faults tests
+	AGENT_MEMORY_TEST_KILLS=300 $(TESTS) --dist load -m faults tests
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
