@@ -1,6 +1,4 @@
 """Promises of ids: whatever an agent or run is called, it keeps to itself."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

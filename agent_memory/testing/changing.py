@@ -1,6 +1,4 @@
 """Promises of ``replace`` and ``touch``: no change is lost, none is made to another entry."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

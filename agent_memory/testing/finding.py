@@ -1,6 +1,4 @@
 """Promises of ``find`` and of the readers built on it: order, ties, filters, limits."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Promises of ``forget``: what was forgotten is gone and never comes back."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Promises of exactness: what is stored comes back bit by bit, and is nobody else's."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Promises about many agents at once: counted, found and removed in a few requests."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

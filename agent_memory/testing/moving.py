@@ -1,6 +1,4 @@
 """Promises of a move: an entry is always in one of the two tiers, and forgetting wins."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

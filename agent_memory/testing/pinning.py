@@ -1,6 +1,4 @@
 """Promises of pins: kept with the entry, found by an index, and in nobody's way."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

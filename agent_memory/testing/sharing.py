@@ -1,6 +1,4 @@
 """Promises of sharing: threads lose no write, and both sides of a fork go on."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """A random walk over all operations, held against the reference at each step."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Promises of ``add`` and of what removes: each key once, the newer wins, nothing left behind."""
-# A test's name is its docstring, and assert is what it does.
-# ruff: noqa: D102, S101
 
 from __future__ import annotations
 

@@ -97,6 +97,11 @@ class Mutant:
         return before
 
 
+def tests_in(file: str, *names: str) -> tuple[str, ...]:
+    """Tests of a file, as pytest takes them."""
+    return tuple(f"tests/{file}::{name}" for name in names)
+
+
 def _files(place: Path) -> list[Path]:
     return sorted(place.rglob("*.py")) if place.is_dir() else [place]
 

@@ -1,0 +1,276 @@
+"""Mutants of what is promised of contents and files: bounds, damage, hostility, age."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant, tests_in
+
+_BOUNDS = (
+    Mutant(
+        "the bound holds of numbers that are coded one at a time",
+        (
+            Edit("compression", "_SLACK = 1 - 2**-20", "_SLACK = 1.1"),
+            Edit(
+                "compression", "near = abs(self.value(cell) - value) <= self.bound_1", "near = True"
+            ),
+            Edit(
+                "compression",
+                "return cell if near and abs(self.value(whole) - value) <= self.bound_2 else None",
+                "return cell if near and whole is not None else None",
+            ),
+        ),
+        tests_in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[one_at_a_time-narrow-0.0-float-1]",
+            "test_no_number_leaves_its_bound[one_at_a_time-narrow-0.0-float-2]",
+        ),
+    ),
+    Mutant(
+        "the bound holds of numbers that are coded many at once",
+        (
+            Edit("compression", "_SLACK = 1 - 2**-20", "_SLACK = 1.1"),
+            Edit("compression", "sound &= np.abs(self.values(cells) - values) <= self.bound_1", ""),
+            Edit(
+                "compression",
+                "sound &= np.abs(self.values(coarse * self.ratio) - values) <= self.bound_2",
+                "",
+            ),
+        ),
+        tests_in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[many_at_once-narrow-0.0-float-1]",
+            "test_no_number_leaves_its_bound[many_at_once-narrow-0.0-float-2]",
+        ),
+    ),
+    Mutant(
+        "the bound holds of many numbers in one entry",
+        (
+            Edit("compression", "_SLACK = 1 - 2**-20", "_SLACK = 1.1"),
+            Edit(
+                "compression",
+                "sound = np.abs(self._origin + places * self._fine - given) <= self._bound_1",
+                "sound = np.ones(len(given), np.bool_)",
+            ),
+            Edit(
+                "compression",
+                "sound &= np.abs(self._origin + whole * self._fine - given) <= self._bound_2",
+                "",
+            ),
+        ),
+        tests_in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[one_at_a_time-wide-0.0-float-1]",
+            "test_no_number_leaves_its_bound[one_at_a_time-wide-0.0-float-2]",
+        ),
+    ),
+    Mutant(
+        "the bound holds where floats have gaps, one at a time",
+        (
+            Edit(
+                "compression", "near = abs(self.value(cell) - value) <= self.bound_1", "near = True"
+            ),
+        ),
+        tests_in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[one_at_a_time-narrow-100000000000000.0-float-1]",
+        ),
+    ),
+    Mutant(
+        "the bound holds where floats have gaps, many at once",
+        (Edit("compression", "sound &= np.abs(self.values(cells) - values) <= self.bound_1", ""),),
+        tests_in(
+            "compression/test_bounds.py",
+            "test_no_number_leaves_its_bound[many_at_once-narrow-100000000000000.0-float-1]",
+        ),
+    ),
+)
+
+_DAMAGE = (
+    Mutant(
+        "no flipped bit of contents is taken for another value",
+        (
+            Edit(
+                "values",
+                'if zlib.crc32(marked).to_bytes(SEAL_BYTES, "little") != stored[-SEAL_BYTES:]:',
+                "if len(stored) < SEAL_BYTES:",
+            ),
+        ),
+        tests_in(
+            "values/test_sealing.py",
+            "test_no_flipped_bit_of_stored_contents_is_taken_for_another_value",
+        ),
+    ),
+    Mutant(
+        "what cannot be read is kept with its bytes",
+        (
+            Edit(
+                "system/checking",
+                "stored = msgpack.packb(dict(kept.stored), use_bin_type=True)",
+                "stored = msgpack.packb(dict.fromkeys(kept.stored), use_bin_type=True)",
+            ),
+        ),
+        tests_in(
+            "system/test_check.py",
+            "test_what_cannot_be_read_is_set_aside_with_its_bytes_and_the_agent_goes_on",
+        ),
+    ),
+    Mutant(
+        "a backup that is damaged is refused",
+        (Edit("system/backups", "if digest != tail[len(_MAGIC) :]:", "if not digest:"),),
+        tests_in(
+            "system/test_backups.py",
+            "test_a_backup_that_is_cut_off_or_damaged_is_refused_before_anything_is_written",
+        ),
+    ),
+    Mutant(
+        "what stands in two tiers is settled, the newer copy staying",
+        (
+            Edit(
+                "system/checking",
+                "tier = one.lower if upper > lower else one.upper",
+                "tier = one.upper",
+            ),
+        ),
+        tests_in(
+            "system/test_check.py", "test_an_entry_in_two_tiers_is_settled_the_newer_copy_staying"
+        ),
+    ),
+)
+
+_HOSTILE_INPUT = (
+    Mutant(
+        "contents without end are refused in bounded memory",
+        (Edit("values", "left -= weight + len(parts)", "left -= weight"),),
+        tests_in(
+            "values/test_hostile_values.py",
+            "test_what_cannot_be_stored_is_refused_in_bounded_memory_and_leaves_nothing",
+        ),
+    ),
+    Mutant(
+        "squeezed contents that claim gigabytes are refused before they are taken",
+        (Edit("compression", "if not 0 <= size <= most:", "if not 0 <= size:"),),
+        tests_in(
+            "system/test_damaged_stores.py",
+            "test_a_row_that_claims_gigabytes_is_refused_before_they_are_taken",
+        ),
+    ),
+    Mutant(
+        "an answer of a server is bounded",
+        (
+            Edit(
+                "connections/redis",
+                "if self._taken > (LONGEST_LINE if self._is_line else LARGEST_ANSWER):",
+                "if self._taken > 1000 * LARGEST_ANSWER:",
+            ),
+        ),
+        tests_in(
+            "connections/test_hostile_server.py", "test_whatever_a_server_answers_is_a_typed_error"
+        ),
+    ),
+    Mutant(
+        "the embedded server's socket is in a directory of its user alone",
+        (
+            Edit(
+                "connections/embedded",
+                "mine = found.st_uid == os.geteuid() and not found.st_mode & 0o077",
+                "mine = found.st_uid == os.geteuid()",
+            ),
+        ),
+        tests_in(
+            "connections/test_embedded.py", "test_runtime_directory_open_to_others_is_refused"
+        ),
+    ),
+    Mutant(
+        "no password shows in an error",
+        (
+            Edit(
+                "connections",
+                "raise _translated(str(error.orig), without_password(where)) from error",
+                "raise _translated(str(error.orig), where) from error",
+            ),
+        ),
+        tests_in("system/test_secrets.py", "test_a_url_that_fails_shows_no_secret"),
+    ),
+    Mutant(
+        "a folder that a memory makes is its user's alone",
+        (
+            Edit(
+                "connections/sql.py",
+                "folder.mkdir(mode=0o700, parents=True, exist_ok=True)",
+                "folder.mkdir(parents=True, exist_ok=True)",
+            ),
+        ),
+        tests_in("system/test_secrets.py", "test_processes_that_are_started_carry_no_secret"),
+    ),
+)
+
+_OLD_DATA = (
+    Mutant(
+        "a downgrade that would drop entries is refused",
+        (Edit("connections", "if lost:", "if len(lost) > 100:"),),
+        tests_in(
+            "migrations/test_later_revision.py",
+            "test_a_downgrade_to_nothing_is_refused_while_anything_is_kept",
+        ),
+    ),
+    Mutant(
+        "a migration is one transaction",
+        (
+            Edit(
+                "connections",
+                "yield connection",
+                "yield connection.execution_options(isolation_level='AUTOCOMMIT')",
+                near="pg_advisory_xact_lock(6281127)",
+            ),
+        ),
+        tests_in(
+            "migrations/test_later_revision.py",
+            "test_an_upgrade_killed_midway_is_completed_by_the_next",
+        ),
+    ),
+)
+
+_TRAINING = (
+    Mutant(
+        "a version that is kept is not below PCA at any width",
+        (
+            Edit(
+                "embeddings",
+                "if other.r2 < one.r2 - _SLACK or other.recall < one.recall - _SLACK:",
+                "if other.r2 < -one.r2:",
+            ),
+        ),
+        tests_in(
+            "embeddings/test_training.py", "test_what_is_kept_is_never_below_pca_at_any_width"
+        ),
+    ),
+    Mutant(
+        "vectors with a constant before them are compared with it",
+        (
+            Edit(
+                "embeddings",
+                "return np.hstack([np.full((len(rows), 1), bias, rows.dtype), rows])",
+                "return rows",
+            ),
+        ),
+        tests_in(
+            "embeddings/test_vectors_at_rest.py",
+            "test_rows_of_all_codings_are_ranked_together_and_none_is_left_out",
+        ),
+    ),
+    Mutant(
+        "a vector of any finite numbers is carried down",
+        (Edit("embeddings", "if spilled.any():", "if spilled.all() and not spilled.any():"),),
+        tests_in(
+            "embeddings/test_large_vectors.py",
+            "test_an_entry_with_a_large_vector_moves_down_like_all_others",
+        ),
+    ),
+)
+
+OF_CONTENTS: tuple[Mutant, ...] = (
+    *_BOUNDS,
+    *_DAMAGE,
+    *_HOSTILE_INPUT,
+    *_OLD_DATA,
+    *_TRAINING,
+)

@@ -1,0 +1,444 @@
+"""Mutants of what is promised of entries: stored, moved, changed, aged, forgotten."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant, tests_in
+
+_REDIS = "repositories/redis"
+_SQL = "repositories/sql"
+_CONTRACT = "repositories/test_repositories.py"
+
+_ACKNOWLEDGED = (
+    Mutant(
+        "what the spool acknowledges is on disk",
+        (Edit("tiers", "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
+        tests_in("tiers/test_spool.py", "test_what_is_put_is_on_disk_before_it_is_acknowledged"),
+    ),
+    Mutant(
+        "what long-term memory acknowledges is on disk",
+        (Edit("connections", "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"),),
+        tests_in("connections/test_sql.py", "test_commits_are_on_disk_and_foreign_keys_hold"),
+    ),
+    Mutant(
+        "the embedded server keeps what it holds in a file",
+        (Edit("connections/embedded", '"appendonly": "yes"', '"appendonly": "no"'),),
+        tests_in(
+            "faults/test_embedded.py",
+            "test_kill_loses_nothing_acknowledged_and_ensure_running_heals",
+        ),
+    ),
+    Mutant(
+        "the keeper syncs what was appended",
+        (Edit("connections", "_sync_file(appended.fileno())", "pass"),),
+        tests_in(
+            "connections/test_embedded.py",
+            "test_keeper_syncs_each_appended_file_once_for_each_growth",
+        ),
+    ),
+    Mutant(
+        "the stronger durability wins",
+        (Edit("connections/embedded", "CONFIG SET appendfsync always", "PING"),),
+        tests_in("faults/test_embedded.py", "test_stronger_durability_wins_and_outlives_a_kill"),
+    ),
+    Mutant(
+        "an entry and its place in every index change together",
+        (
+            Edit(
+                _REDIS,
+                'line = f"append(coming, {key}, $each.{index.score}, id)"',
+                'line = f"append(coming, {key}, $each.{index.score}, id)"\n'
+                'if index.name == "importance":\n'
+                "    line = f\"if $each.revision == '0' then {line} end\"",
+            ),
+        ),
+        tests_in(_CONTRACT, "TestShortTerm::test_a_newer_copy_takes_its_new_place_in_every_order"),
+    ),
+)
+
+_WHERE_AN_ENTRY_IS = (
+    Mutant(
+        "a move between the tiers of a server heeds the revision",
+        (Edit(_REDIS, "$each.revision ~= $old.revision or", ""),),
+        tests_in(
+            _CONTRACT,
+            "TestShortTerm::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
+        ),
+    ),
+    Mutant(
+        "a move between the tiers of a server heeds retrievals",
+        (Edit(_REDIS, "or $each.retrieval_count ~= $old.retrieval_count then", "then"),),
+        tests_in(
+            _CONTRACT,
+            "TestShortTerm::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
+        ),
+    ),
+    Mutant(
+        "a move to long-term memory removes what it copied and nothing newer",
+        (
+            Edit(
+                _REDIS,
+                "elseif ($each.revision ~= '' and $each.revision ~= $old.revision)",
+                "elseif ($each.revision ~= '' and $each.revision > $old.revision)",
+            ),
+        ),
+        tests_in(
+            _CONTRACT,
+            "TestIntermediate::test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call",
+        ),
+    ),
+    Mutant(
+        "a move writes below before it removes above",
+        (
+            Edit(
+                "tiers",
+                "outcome = destination.take_over(copies, read_at)",
+                "removed = source.remove_copied(copies)\n"
+                "destination.take_over(copies, read_at)\n"
+                "return removed",
+            ),
+        ),
+        tests_in(
+            "faults/test_kills.py",
+            "test_a_kill_between_any_two_io_steps_loses_and_leaves_nothing[program-store]",
+        ),
+    ),
+    Mutant(
+        "a move that a crash cut short is settled",
+        (Edit("tiers", "source.moves.open()", "[]"),),
+        tests_in(
+            "tiers/test_pinning.py",
+            "test_a_copy_below_that_a_crash_left_of_an_entry_that_was_pinned_since_is_settled",
+        ),
+    ),
+    Mutant(
+        "a copy below does not answer for what has changed above",
+        (Edit("retrieval", "above.moves.open()", "[]"),),
+        tests_in(
+            "retrieval/test_recall.py",
+            "test_a_copy_that_a_killed_move_left_below_does_not_answer_for_what_has_changed",
+        ),
+    ),
+    Mutant(
+        "an entry that is stored again while it is re-encoded keeps its own vector",
+        (
+            Edit(
+                _REDIS,
+                "stored = (found[1] or '') == $each.old_embedding"
+                " and (found[2] or '') == $each.old_version",
+                "stored = true",
+            ),
+        ),
+        tests_in(
+            "system/test_reencoding.py",
+            "test_an_entry_stored_anew_while_it_is_reencoded_keeps_its_own_vector",
+        ),
+    ),
+    Mutant(
+        "a damaged entry keeps no other from moving",
+        (Edit("repositories/upkeep.py", "tell_unreadable(error)\nreturn []", "raise"),),
+        tests_in(
+            "system/test_system.py",
+            "test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_moving",
+        ),
+    ),
+)
+
+_CHANGES = (
+    Mutant(
+        "a change in Redis replaces the revision that was read alone",
+        (
+            Edit(
+                _REDIS,
+                "if tonumber($old.revision) ~= tonumber($each.revision) then return -1 end",
+                "",
+            ),
+        ),
+        tests_in(
+            _CONTRACT,
+            "TestShortTerm::test_replacing_another_revision_is_a_conflict_and_the_stored_stays",
+        ),
+    ),
+    Mutant(
+        "a change in SQL replaces the revision that was read alone",
+        (Edit(_SQL, "table.c.revision == entry.revision,", ""),),
+        tests_in(
+            _CONTRACT,
+            "TestLongTerm::test_replacing_another_revision_is_a_conflict_and_the_stored_stays",
+        ),
+    ),
+    Mutant(
+        "a change that another was faster than is made again on top of it",
+        (
+            Edit(
+                "system",
+                "except EntryConflict:\n                continue",
+                "except EntryConflict:\n                return found[0].entry",
+            ),
+        ),
+        tests_in(
+            "system/test_updates.py",
+            "test_a_change_that_another_made_first_is_made_again_on_top_of_it",
+        ),
+    ),
+    Mutant(
+        "a limit moves no pinned entry",
+        (
+            Edit(
+                "tiers",
+                "Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)",
+                "Query(run_id=run_id, agent_id=agent_id, limit=count)",
+            ),
+        ),
+        tests_in(
+            "tiers/test_pinning.py",
+            "test_over_a_limit_the_others_leave_and_the_pinned_stay_in_their_tiers",
+        ),
+    ),
+    Mutant(
+        "an age moves no pinned entry",
+        (
+            Edit(
+                "tiers",
+                "asked = Query(run_id=run_id, agent_id=agent_id, pinned=False)",
+                "asked = Query(run_id=run_id, agent_id=agent_id)",
+            ),
+        ),
+        tests_in("tiers/test_pinning.py", "test_age_in_steps_moves_no_pinned_entry"),
+    ),
+    Mutant(
+        "an entry that is pinned at the moment it would be dropped stays",
+        (
+            Edit(
+                _REDIS,
+                "if redis.call('ZSCORE', prefix .. 'pinned', id) then",
+                "if redis.call('ZSCORE', prefix .. 'pinned', 'id') then",
+            ),
+        ),
+        tests_in(
+            "tiers/test_pinning.py",
+            "test_an_entry_that_is_pinned_at_the_moment_it_would_be_dropped_stays",
+        ),
+    ),
+)
+
+_TIME = (
+    Mutant(
+        "no entry expires unmoved",
+        (
+            Edit(
+                _REDIS,
+                "{_lines(_indexing())}",
+                "{_lines(_indexing())}\nredis.call('EXPIRE', key, 10000000)",
+            ),
+        ),
+        tests_in("tiers/test_ageing.py", "test_entries_of_idle_agents_move_on_and_none_expires"),
+    ),
+    Mutant(
+        "an entry leaves when it is over its age",
+        (Edit("tiers", "moment.now - self.seconds", "moment.now - 2 * self.seconds"),),
+        tests_in(
+            "tiers/test_consolidation.py",
+            "test_an_entry_over_its_age_in_seconds_moves_and_one_at_its_age_stays",
+        ),
+    ),
+    Mutant(
+        "a clock that is set back leaves no entry stuck",
+        (
+            Edit(
+                "tiers",
+                "if ahead is not None and horizon is not None and ahead.since < moment.now:",
+                "if ahead is not None and horizon is not None and ahead.since > moment.now:",
+            ),
+        ),
+        tests_in(
+            "tiers/test_ageing.py",
+            "test_a_clock_that_is_set_back_loses_doubles_and_hurries_nothing_and_nothing_is_stuck",
+        ),
+    ),
+    Mutant(
+        "no question shows an entry that is due to be dropped",
+        (Edit("tiers", "if first_time > -math.inf:", "if first_time > math.inf:"),),
+        tests_in(
+            "tiers/test_expiry.py",
+            "test_no_question_shows_an_entry_over_its_age_before_it_is_dropped",
+        ),
+    ),
+    Mutant(
+        "redis_max_bytes is kept under load",
+        (
+            Edit(
+                "tiers",
+                "self.is_short = used > self.bound * (_GOAL if self.is_short else 1)",
+                "self.is_short = used > 2 * self.bound",
+            ),
+        ),
+        tests_in(
+            "tiers/test_budget.py",
+            "test_a_load_of_many_agents_stays_within_the_bound_and_is_all_found_once",
+        ),
+    ),
+)
+
+_AWAY = (
+    Mutant(
+        "what waited is stored in its order",
+        (
+            Edit(
+                "tiers",
+                "ORDER BY number LIMIT ?",
+                "ORDER BY number DESC LIMIT ?",
+                near="AND refused IS NULL",
+            ),
+        ),
+        tests_in(
+            "faults/test_outages.py",
+            "test_what_waits_is_stored_in_slices_and_what_comes_waits_behind_it",
+        ),
+    ),
+    Mutant(
+        "what waits is in the spool until it is stored",
+        (
+            Edit(
+                "tiers",
+                "refused = self._add(spool, fresh)\nspool.done(readable.keys() - refused)",
+                "spool.done(readable.keys())\nself._add(spool, fresh)",
+            ),
+        ),
+        tests_in("faults/test_outages.py", "test_killing_the_process_that_replays_loses_nothing"),
+    ),
+    Mutant(
+        "what waited and is in a tier already is left where it is",
+        (
+            Edit(
+                "tiers",
+                "self._stale(readable) | self._present(readable)",
+                "self._stale(readable)",
+            ),
+        ),
+        tests_in(
+            "faults/test_outages.py",
+            "test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now",
+        ),
+    ),
+    Mutant(
+        "one process replays at a time",
+        (Edit("tiers", "yield False\nreturn", "pass"),),
+        tests_in("tiers/test_spool.py", "test_one_process_replays_at_a_time"),
+    ),
+    Mutant(
+        "a full spool refuses",
+        (
+            Edit(
+                "tiers",
+                'connection.execute(f"PRAGMA max_page_count={pages}")',
+                'connection.execute(f"PRAGMA max_page_count={100 * pages}")',
+            ),
+        ),
+        tests_in(
+            "faults/test_outages.py",
+            "test_a_full_spool_answers_false_is_logged_once_and_loses_nothing_it_took",
+        ),
+    ),
+    Mutant(
+        "a server that takes no writes is as good as away",
+        (Edit("connections/redis", "(OOM|MISCONF|READONLY|", "(OOM|READONLY|"),),
+        tests_in("faults/test_outages.py", "test_a_server_that_takes_no_writes_is_as_good_as_away"),
+    ),
+)
+
+_FORGETTING = (
+    Mutant(
+        "what was forgotten is refused by long-term memory",
+        (Edit(_SQL, "return Added.FORGOTTEN", "return None"),),
+        tests_in(_CONTRACT, "TestLongTerm::test_what_was_forgotten_is_refused_by_every_later_add"),
+    ),
+    Mutant(
+        "no move that was in flight brings back what was forgotten",
+        (Edit(_SQL, "read_at <= released_at", "read_at < 0.0"),),
+        tests_in("tiers/test_forgetting.py", "test_a_move_in_flight_brings_nothing_back"),
+    ),
+    Mutant(
+        "a key is marked as forgotten before it is removed above",
+        (
+            Edit(
+                "tiers",
+                "copied = ltm.forget(keys, begun, begun + LEASE)",
+                "above = stm.remove_many(keys), im.remove_many(keys)\n"
+                "copied = ltm.forget(keys, begun, begun + LEASE)",
+            ),
+            Edit(
+                "tiers",
+                "above = stm.remove_many(keys), im.remove_many(keys)",
+                "",
+                near="# From the top down once more",
+            ),
+        ),
+        tests_in(
+            "tiers/test_forgetting.py",
+            "test_forgetting_that_is_cut_short_anywhere_lets_no_move_bring_back_what_it_removed",
+        ),
+    ),
+    Mutant(
+        "forgetting that takes longer than its lease lets nothing through",
+        (
+            Edit(
+                "tiers",
+                "if clock() - begun > LEASE / 2:",
+                "if clock() - begun > 2 * LEASE:",
+            ),
+        ),
+        tests_in(
+            "tiers/test_forgetting.py",
+            "test_forgetting_that_takes_longer_than_the_lease_lets_nothing_through",
+        ),
+    ),
+    Mutant(
+        "what waited when its agent was cleared does not come back",
+        (
+            Edit(
+                "tiers",
+                "or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)",
+                "",
+            ),
+        ),
+        tests_in(
+            "faults/test_outages.py",
+            "test_what_waited_when_its_agent_was_cleared_does_not_come_back",
+        ),
+    ),
+    Mutant(
+        "other processes find nothing by the vectors they keep",
+        (
+            Edit(
+                _REDIS,
+                "if seen is not None and len(records) == 1 and records[0] == seen:",
+                "if seen is not None:",
+            ),
+        ),
+        tests_in(
+            "tiers/test_forgetting.py",
+            "test_other_openings_of_the_memory_find_nothing_by_vectors_they_have_kept[embedded]",
+        ),
+    ),
+    Mutant(
+        "a run that was forked is refused",
+        (Edit("system", "if forks:", "if len(forks) > 1:"),),
+        tests_in(
+            "tiers/test_forgetting.py", "test_a_run_that_was_forked_is_refused_with_its_forks_named"
+        ),
+    ),
+    Mutant(
+        "after a scrub no file holds what was forgotten",
+        (Edit("tiers", 'self._connection.execute("VACUUM")', "pass"),),
+        tests_in("tiers/test_forgetting.py", "test_after_a_scrub_no_file_holds_what_was_forgotten"),
+    ),
+)
+
+OF_ENTRIES: tuple[Mutant, ...] = (
+    *_ACKNOWLEDGED,
+    *_WHERE_AN_ENTRY_IS,
+    *_CHANGES,
+    *_TIME,
+    *_AWAY,
+    *_FORGETTING,
+)
