@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -23,10 +24,16 @@ _EPOCHS = 20  # a third of the usual, for a demo that is over soon
 
 def learn(console: Console, memory: AgentMemorySystem) -> None:
     """Train the encoder on the run, encode the run anew, and tell how good it is."""
-    console.print("The encoder learns from what the traders remember.")
+    console.print("The encoder learns from the memories of the traders.")
+    network = find_spec("torch") is not None
+    if not network:
+        console.print(
+            "torch is not installed, so PCA alone is fitted; a network can do better: "
+            "pip install 'agent-memory[train]'"
+        )
     began = time.perf_counter()
     with epochs_told(console) as progress:
-        trained = memory.train_encoder(epochs=_EPOCHS, progress=progress)
+        trained = memory.train_encoder(network=network, epochs=_EPOCHS, progress=progress)
     trained_in = time.perf_counter() - began
     with entries_told(console) as told:
         encoded = memory.encoders.reencode(runs=[memory.config.run_id], progress=told)

@@ -7,6 +7,7 @@ Societies*, 1996, chapter IV).
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ class Sugarscape:
             SugarscapeG1mt,
         )
 
-        self._model = SugarscapeG1mt(initial_population=traders, seed=seed)
+        # Mesa 3.5 calls the seed rng.
+        seeded = "rng" if "rng" in inspect.signature(SugarscapeG1mt).parameters else "seed"
+        self._model = SugarscapeG1mt(initial_population=traders, **{seeded: seed})
 
     @property
     def alive(self) -> int:

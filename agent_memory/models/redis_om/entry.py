@@ -91,6 +91,19 @@ class RedisEntry(HashModel):
     pinned: bool = Field(default=False)
     distance: float | None = Field(default=None)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Declare a model of entries.
+
+        Redis-OM 1.2 asks ``issubclass`` of the type of each inherited field. From Python 3.13 on
+        ``list[float]`` is no class, which ends that in a TypeError. The fields were checked where
+        they are declared, so they are hidden from the second look.
+        """
+        cls.__pydantic_fields__ = {}
+        try:
+            super().__init_subclass__(**options)
+        finally:
+            del cls.__pydantic_fields__
+
     @field_validator("agent_id", mode="before")
     @classmethod
     def _as_text(cls, given: object) -> str:
