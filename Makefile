@@ -27,7 +27,7 @@ TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # The examples of a page build on each other, so they stay together in one process.
 test: lint types contracts
-	$(BIN)/python -m pytest README.md docs
+	$(BIN)/python -m pytest README.md docs agent_memory
 	$(if $(ROOM),PYTEST_DEBUG_TEMPROOT=$(ROOM)) $(TESTS) --dist loadscope -m "not long" tests
 
 # What is left: further engines, and what takes minutes; on the disk.

@@ -1,4 +1,4 @@
-"""Runs the examples of the README and the docs as tests, each page in a folder of its own."""
+"""Runs the examples of README, docs and docstrings as tests, each file in a folder of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from tempfile import mkdtemp
 from typing import Any
 
 from sybil import Sybil
+from sybil.document import PythonDocStringDocument
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.rest import DocTestParser
+from sybil.sybil import SybilCollection
 
+from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.connections.deployment import REDIS_URL_VARIABLE
 from agent_memory.connections.embedded.server import server_binary
 from tests.models import servers
@@ -43,6 +47,20 @@ def _leave_with_query_engine(namespace: dict[str, Any]) -> None:
     _leave_own_folder(namespace)
 
 
+def _enter_with_memory(namespace: dict[str, Any]) -> None:
+    """What the examples of docstrings find: a memory in which ``ant-1`` has stored ten states."""
+    _enter_own_folder(namespace)
+    memory = AgentMemorySystem(MemoryConfig(engine="fake", ltm_url="sqlite:///ltm.db"))
+    for step in range(10):
+        memory.store_agent_state("ant-1", {"food": step / 2, "at": (step, 3)}, step)
+    namespace.update(memory=memory, Query=Query)
+
+
+def _leave_with_memory(namespace: dict[str, Any]) -> None:
+    namespace["memory"].close()
+    _leave_own_folder(namespace)
+
+
 _NEEDS_QUERY_ENGINE = "docs/querying.md"
 
 pytest_plugins = ["agent_memory.testing.tally"]
@@ -60,4 +78,11 @@ _with_query_engine = Sybil(
     setup=_enter_with_query_engine,
     teardown=_leave_with_query_engine,
 )
-pytest_collect_file = (_plain + _with_query_engine).pytest()
+_docstrings = Sybil(
+    parsers=[DocTestParser()],
+    patterns=["agent_memory/**/*.py"],
+    document_types={".py": PythonDocStringDocument},
+    setup=_enter_with_memory,
+    teardown=_leave_with_memory,
+)
+pytest_collect_file = SybilCollection((_plain, _with_query_engine, _docstrings)).pytest()

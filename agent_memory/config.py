@@ -72,6 +72,11 @@ class RedisSTMConfig(_RedisConfig):
         memory_limit: How many entries an agent may hold here.
         namespace: What every key begins with.
         max_age_steps: Age in steps past which an entry moves on; None for no such limit.
+
+    Examples:
+        >>> from agent_memory import RedisSTMConfig
+        >>> RedisSTMConfig(memory_limit=200, max_age_steps=50).ttl
+        86400
     """
 
     ttl: _Positive = 86_400
@@ -83,6 +88,11 @@ class RedisIMConfig(_RedisConfig):
     """Intermediate memory: Redis, level-1 compressed.
 
     Arguments as for ``RedisSTMConfig``, and ``compression_level``: 0, 1 or 2.
+
+    Examples:
+        >>> from agent_memory import RedisIMConfig
+        >>> RedisIMConfig().compression_level
+        1
     """
 
     ttl: _Positive = 604_800
@@ -108,6 +118,11 @@ class RedisMemoryConfig(_RedisPlace):
             later states, when those least worth keeping leave.
         cleanup_interval: An agent's states are tidied every so many of its stores.
         namespace: What every key begins with.
+
+    Examples:
+        >>> from agent_memory import RedisMemoryConfig
+        >>> RedisMemoryConfig(ttl=600).memory_limit
+        1000
     """
 
     memory_limit: _Positive = 1_000
@@ -120,7 +135,12 @@ class RedisMemoryConfig(_RedisPlace):
 
     @property
     def connection_params(self) -> dict[str, Any]:
-        """What a Redis client needs: host, port, db, password and ``decode_responses``."""
+        """What a Redis client needs: host, port, db, password and ``decode_responses``.
+
+        Examples:
+            >>> RedisMemoryConfig().connection_params["decode_responses"]
+            True
+        """
         return super().connection_params | {"decode_responses": True}
 
 
@@ -133,6 +153,11 @@ class SQLiteLTMConfig(ConfigPart):
         compression_level: 0, 1 or 2.
         batch_size: How many entries one transaction of a move writes at most.
         table_prefix: What every table's name begins with.
+
+    Examples:
+        >>> from agent_memory import SQLiteLTMConfig
+        >>> SQLiteLTMConfig(db_path="ants.db").table_prefix
+        'agent_ltm'
     """
 
     db_path: str = Field(default=DEFAULT_DB_PATH, min_length=1)
@@ -166,6 +191,11 @@ class AutoencoderConfig(ConfigPart):
         use_neural_embeddings: False: new entries are encoded by the version that needs no
             training, whichever is active.
         hidden_layers: Widths between input and the first level.
+
+    Examples:
+        >>> from agent_memory import AutoencoderConfig
+        >>> AutoencoderConfig(hidden_layers=[256, 128]).ltm_dim
+        32
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -277,6 +307,12 @@ class MemoryConfig(ConfigPart):
             server's query engine, which it must have; that slows every write.
         vector_cache_bytes: How many bytes of vectors a process keeps of each Redis tier, to find
             what is alike on servers without a query engine.
+
+    Examples:
+        >>> from agent_memory import MemoryConfig
+        >>> config = MemoryConfig(engine="fake", stm_config={"memory_limit": 50})
+        >>> config.stm_config.memory_limit
+        50
     """
 
     stm_config: RedisSTMConfig = Field(default_factory=RedisSTMConfig)

@@ -30,7 +30,13 @@ from __future__ import annotations
 
 
 class MemoryStoreError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package.
+
+    Examples:
+        >>> from agent_memory import InvalidEntry, MemoryStoreError
+        >>> issubclass(InvalidEntry, MemoryStoreError) and issubclass(InvalidEntry, ValueError)
+        True
+    """
 
 
 class ConfigError(MemoryStoreError, ValueError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import agent_memory
+from agent_memory.errors import MemoryStoreError
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
@@ -98,3 +99,20 @@ def test_each_public_name_is_on_a_reference_page() -> None:
 
 def test_each_public_name_says_what_it_is() -> None:
     assert [path for path, value in (PUBLIC | MEMBERS).items() if not inspect.getdoc(value)] == []
+
+
+def test_each_name_of_the_package_has_an_example_that_runs() -> None:
+    """The examples run with ``pytest agent_memory``."""
+    shown_elsewhere = {
+        f"agent_memory.{name}"
+        for name, value in ((name, getattr(agent_memory, name)) for name in agent_memory.__all__)
+        if inspect.isclass(value) and issubclass(value, MemoryStoreError)
+    }
+    without = [
+        path
+        for path, value in PUBLIC.items()
+        if path.count(".") == 1
+        and path not in shown_elsewhere
+        and ">>> " not in (inspect.getdoc(value) or "")
+    ]
+    assert without == []

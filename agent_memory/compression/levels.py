@@ -172,6 +172,13 @@ class CompressionEngine:
             level 2 rest.
         encoders: The versions that made the vectors; None: the one that needs no training.
         codes: The codes of contents; None: there are none.
+
+    Examples:
+        >>> from agent_memory import AutoencoderConfig, CompressionEngine
+        >>> engine = CompressionEngine(AutoencoderConfig())
+        >>> entry = memory.recall(Query(agent_id="ant-1", limit=1))[0].entry
+        >>> engine.compress(entry, 2).embedding.shape
+        (32,)
     """
 
     def __init__(
@@ -202,6 +209,10 @@ class CompressionEngine:
 
         Raises:
             InvalidEntry: There is no such level, or the dict is no entry.
+
+        Examples:
+            >>> engine.compress(entry.to_dict(), 1)["metadata"]["compression_level"]
+            1
         """
         if isinstance(entry, MemoryEntry):
             return self._with_contents(self.lowered(entry, level))
@@ -235,7 +246,12 @@ class CompressionEngine:
     @overload
     def decompress(self, entry: Mapping[str, Any]) -> dict[str, Any]: ...
     def decompress(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry | dict[str, Any]:
-        """Bring an entry back to level 0."""
+        """Bring an entry back to level 0.
+
+        Examples:
+            >>> engine.decompress(engine.compress(entry, 1)).contents == entry.contents
+            True
+        """
         return self.compress(entry, 0)
 
     def narrowest(self, version: int) -> int:

@@ -33,6 +33,14 @@ class StateAutoencoder(nn.Module):
 
     Raises:
         ConfigError: A width is not above 0, or a lower level is wider than the one above.
+
+    Examples:
+        >>> import torch
+        >>> from agent_memory import StateAutoencoder
+        >>> network = StateAutoencoder(input_dim=10, hidden_layers=(16,))
+        >>> reconstruction, embedding = network(torch.zeros(4, 10), level=2)
+        >>> tuple(reconstruction.shape), tuple(embedding.shape)
+        ((4, 10), (4, 32))
     """
 
     def __init__(

@@ -39,6 +39,12 @@ class AutoencoderEmbeddingEngine:
     Raises:
         ConfigError: The widths do not fit each other or the file, or there is no such file.
         EncodingError: The file is damaged.
+
+    Examples:
+        >>> from agent_memory import AutoencoderEmbeddingEngine
+        >>> engine = AutoencoderEmbeddingEngine()
+        >>> len(engine.encode_stm({"food": 1.0, "at": (2, 3)}))
+        384
     """
 
     def __init__(
@@ -68,15 +74,29 @@ class AutoencoderEmbeddingEngine:
 
         Raises:
             InvalidEntry: It is no dict, other mapping, dataclass or pydantic model.
+
+        Examples:
+            >>> len(engine.encode_stm({"food": 1.0}))
+            384
         """
         return self._encode(state, self._plan.widths.stm)
 
     def encode_im(self, state: object) -> list[float]:
-        """Encode a state for intermediate memory: ``im_dim`` numbers."""
+        """Encode a state for intermediate memory: ``im_dim`` numbers.
+
+        Examples:
+            >>> len(engine.encode_im({"food": 1.0}))
+            128
+        """
         return self._encode(state, self._plan.widths.im)
 
     def encode_ltm(self, state: object) -> list[float]:
-        """Encode a state for long-term memory: ``ltm_dim`` numbers."""
+        """Encode a state for long-term memory: ``ltm_dim`` numbers.
+
+        Examples:
+            >>> len(engine.encode_ltm({"food": 1.0}))
+            32
+        """
         return self._encode(state, self._plan.widths.ltm)
 
     def _encode(self, state: object, width: int) -> list[float]:

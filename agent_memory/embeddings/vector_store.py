@@ -29,6 +29,14 @@ class VectorStore:
 
     Raises:
         InvalidEntry: It is not above 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> from agent_memory import VectorStore
+        >>> store = VectorStore(3)
+        >>> store.add(["a", "b"], np.eye(3, dtype=np.float32)[:2])
+        >>> len(store)
+        2
     """
 
     def __init__(self, dim: int) -> None:
@@ -55,6 +63,11 @@ class VectorStore:
 
         Raises:
             InvalidEntry: Width, number or content of the rows is wrong, or an id is no text.
+
+        Examples:
+            >>> store.add(["c"], np.ones((1, 3), np.float32))
+            >>> len(store)
+            3
         """
         units = self._as_units(vectors)
         given: list[object] = [] if isinstance(ids, str) else [*ids]
@@ -73,7 +86,13 @@ class VectorStore:
         self._units[places] = units[list(latest.values())]
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Remove vectors; ids that are not there are passed over."""
+        """Remove vectors; ids that are not there are passed over.
+
+        Examples:
+            >>> store.remove(["c"])
+            >>> len(store)
+            2
+        """
         for vector_id in [ids] if isinstance(ids, str) else ids:
             place = self._places.pop(vector_id, None)
             if place is None:
@@ -103,6 +122,10 @@ class VectorStore:
 
         Raises:
             InvalidEntry: The vector is of another width, or ``k`` is not above 0.
+
+        Examples:
+            >>> [name for name, _ in store.search([1.0, 0.2, 0.0], k=2)]
+            ['a', 'b']
         """
         number: object = k
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
@@ -116,6 +139,9 @@ class VectorStore:
 
         Raises:
             ConfigError: It cannot be written.
+
+        Examples:
+            >>> store.save("vectors.npz")
         """
         head = {"dim": self.dim, "ids": self._ids}
         body = self._units[: len(self)].astype("<f4", copy=False).tobytes()
@@ -131,6 +157,10 @@ class VectorStore:
             ConfigError: There is no such file, or its vectors are of another width.
             EncodingError: It is damaged, too large, or made by a newer version; the store is as
                 it was.
+
+        Examples:
+            >>> len(VectorStore(3).load("vectors.npz"))
+            2
         """
         head, body = unframed(_MAGIC, read(checked_path(path), MAX_BYTES), "vector store")
         if head.get("dim") != self.dim:

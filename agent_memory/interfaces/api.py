@@ -21,6 +21,14 @@ class AgentMemoryAPI:
 
     Args:
         config: A configuration for ``AgentMemorySystem.get_instance``.
+
+    Examples:
+        >>> from agent_memory import AgentMemoryAPI, MemoryConfig
+        >>> api = AgentMemoryAPI(MemoryConfig(engine="fake", ltm_url="sqlite:///:memory:"))
+        >>> api.store_agent_state("ant-1", {"food": 1.0}, 1)
+        True
+        >>> api.retrieve_recent_states("ant-1", count=1)[0]["contents"]
+        {'food': 1.0}
     """
 
     def __init__(self, config: MemoryConfig | Mapping[str, Any] | None = None) -> None:
@@ -69,6 +77,10 @@ class AgentMemoryAPI:
 
         Raises:
             InvalidEntry: An argument has no meaning.
+
+        Examples:
+            >>> len(api.retrieve_by_steps("ant-1", 0, 5))
+            1
         """
         return self._recalled(temporal.of_steps(agent_id, first, last, memory_type))
 
@@ -140,6 +152,10 @@ class AgentMemoryAPI:
 
         Raises:
             InvalidEntry: An argument has no meaning.
+
+        Examples:
+            >>> api.retrieve_states_by_similarity("ant-1", {"food": 1.1}, count=1)[0]["step_number"]
+            1
         """
         return self._recalled(question(agent_id, MemoryType.STATE, limit=count), near=query_state)
 
@@ -164,7 +180,13 @@ class AgentMemoryAPI:
         return self._changed(self.memory_system.unpin, agent_id, memory_id)
 
     def clear_agent_memory(self, agent_id: str | int) -> bool:
-        """Forget all memories of an agent in this run; False if a store is unreachable."""
+        """Forget all memories of an agent in this run; False if a store is unreachable.
+
+        Examples:
+            >>> api.clear_agent_memory("ant-1")
+            True
+            >>> api.memory_system.close()
+        """
         return self.memory_system.get_memory_agent(agent_id).clear_memory()
 
     def _changed(self, change: Callable[..., MemoryEntry], *which: Any) -> bool:

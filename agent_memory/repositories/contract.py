@@ -203,7 +203,13 @@ class MemoryRepository(FormerNames, ABC):
 
     @abstractmethod
     def find(self, query: Query) -> list[MemoryEntry]:
-        """Return the entries that answer a query, in its order. The query names its run."""
+        """Return the entries that answer a query, in its order. The query names its run.
+
+        Examples:
+            >>> query = Query(run_id="default", agent_id="ant-1", steps=(2, 3))
+            >>> [entry.contents["food"] for entry in memory.stm.find(query)]
+            [1.0, 1.5]
+        """
 
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries: ``find`` for many agents at once."""
@@ -227,7 +233,12 @@ class MemoryRepository(FormerNames, ABC):
 
     @abstractmethod
     def count(self, run_id: str, agent_id: str | None = None) -> int:
-        """How many entries an agent has in a run; None for all agents together."""
+        """How many entries an agent has in a run; None for all agents together.
+
+        Examples:
+            >>> memory.stm.count("default") >= 9
+            True
+        """
 
     @abstractmethod
     def agents(self, run_id: str) -> list[str]:

@@ -29,6 +29,10 @@ class AgentDirectory:
 
         Raises:
             InvalidEntry: The id has no meaning.
+
+        Examples:
+            >>> memory.get_memory_agent("ant-1").store_state({"food": 5.0}, 10)
+            True
         """
         # An int finds nothing, and becomes text below.
         agent = self.agents.get(agent_id) if type(agent_id) is str else None
@@ -40,7 +44,12 @@ class AgentDirectory:
     def store_agent_state(
         self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
     ) -> bool:
-        """Remember a state of an agent; see ``MemoryAgent.store_state``."""
+        """Remember a state of an agent; see ``MemoryAgent.store_state``.
+
+        Examples:
+            >>> memory.store_agent_state("ant-1", {"food": 5.5, "at": (1, 3)}, 11)
+            True
+        """
         return self.get_memory_agent(agent_id).store_state(data, step_number, priority)
 
     def store_agent_interaction(
@@ -75,6 +84,11 @@ class AgentDirectory:
             StoreReadOnly: The memory was opened read-only.
             StoreUnavailable: A tier does not answer; or the memory waits in the spool, where it
                 cannot be changed before it is stored.
+
+        Examples:
+            >>> entry = memory.recall(Query(agent_id="ant-1", steps=(1, 1)))[0].entry
+            >>> memory.set_importance("ant-1", entry.memory_id, 0.25).importance_score
+            0.25
         """
         return self.get_memory_agent(agent_id).set_importance(memory_id, importance)
 
@@ -95,9 +109,19 @@ class AgentDirectory:
 
         Raises:
             InvalidEntry, EntryNotFound, StoreReadOnly, StoreUnavailable: As ``set_importance``.
+
+        Examples:
+            >>> entry = memory.recall(Query(agent_id="ant-1", steps=(0, 0)))[0].entry
+            >>> memory.pin("ant-1", entry.memory_id).pinned
+            True
         """
         return self.get_memory_agent(agent_id).pin(memory_id)
 
     def unpin(self, agent_id: str | int, memory_id: str) -> MemoryEntry:
-        """Let a pinned memory move again, with the next upkeep if it is due; see ``pin``."""
+        """Let a pinned memory move again, with the next upkeep if it is due; see ``pin``.
+
+        Examples:
+            >>> memory.unpin("ant-1", entry.memory_id).pinned
+            False
+        """
         return self.get_memory_agent(agent_id).unpin(memory_id)

@@ -144,19 +144,37 @@ class AgentStore:
 
 
 class RedisSTMStore(AgentStore):
-    """Short-term memory of one agent."""
+    """Short-term memory of one agent.
+
+    Examples:
+        >>> ant = memory.get_memory_agent("ant-1")
+        >>> ant.stm_store.get_by_step(2)["contents"]["food"]
+        1.0
+        >>> ant.stm_store.count() >= 9
+        True
+    """
 
     tier = Tier.STM
 
 
 class RedisIMStore(AgentStore):
-    """Intermediate memory of one agent."""
+    """Intermediate memory of one agent.
+
+    Examples:
+        >>> memory.get_memory_agent("ant-1").im_store.count()
+        0
+    """
 
     tier = Tier.IM
 
 
 class SQLiteLTMStore(AgentStore):
-    """Long-term memory of one agent."""
+    """Long-term memory of one agent.
+
+    Examples:
+        >>> memory.get_memory_agent("ant-1").ltm_store.get_recent(3)
+        []
+    """
 
     tier = Tier.LTM
 

@@ -46,6 +46,11 @@ class ForgettingReceipt:
             stored again meanwhile under the same id. Empty: verified.
         rewritten: The files that ``scrub`` rewrote.
         not_rewritten: Those that were not, and why.
+
+    Examples:
+        >>> receipt = memory.forget("nobody")
+        >>> receipt.entries, receipt.verified
+        (0, True)
     """
 
     __repr__ = short_repr("what", "run_id", "entries", "removed", "remaining")

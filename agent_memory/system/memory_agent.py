@@ -34,6 +34,11 @@ class MemoryAgent:
     Raises:
         InvalidEntry: The agent id has no meaning.
         StoreUnavailable: The stores cannot be opened.
+
+    Examples:
+        >>> ant = memory.get_memory_agent("ant-1")
+        >>> ant.store_action({"action_type": "dig"}, 12, priority=0.5)
+        True
     """
 
     def __init__(
@@ -70,19 +75,33 @@ class MemoryAgent:
 
         Raises:
             InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+
+        Examples:
+            >>> ant.store_state({"food": 1.0}, 13)
+            True
         """
         return self._remember(MemoryType.STATE, data, step_number, priority)
 
     def store_interaction(
         self, data: Mapping[str, Any], step_number: int, priority: float = 1.0
     ) -> bool:
-        """Remember an interaction; see ``store_state``."""
+        """Remember an interaction; see ``store_state``.
+
+        Examples:
+            >>> ant.store_interaction({"partner": "ant-2"}, 15)
+            True
+        """
         return self._remember(MemoryType.INTERACTION, data, step_number, priority)
 
     def store_action(
         self, data: Mapping[str, Any], step_number: int, priority: float = 1.0
     ) -> bool:
-        """Remember an action; see ``store_state``."""
+        """Remember an action; see ``store_state``.
+
+        Examples:
+            >>> ant.store_action({"action_type": "rest"}, 14)
+            True
+        """
         return self._remember(MemoryType.ACTION, data, step_number, priority)
 
     def set_importance(self, memory_id: str, importance: float) -> MemoryEntry:
@@ -102,6 +121,10 @@ class MemoryAgent:
 
         Returns:
             False if a store is unreachable; what was removed by then stays removed.
+
+        Examples:
+            >>> memory.get_memory_agent("ant-9").clear_memory()
+            True
         """
         return self._run.resources.outages.guard(False, self._clear)
 

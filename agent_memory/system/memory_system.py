@@ -75,6 +75,14 @@ class AgentMemorySystem(AgentDirectory):
         ConfigError: The configuration cannot be used.
         StoreUnavailable: A server, file or folder does not answer.
         SchemaOutOfDate: Long-term memory needs a migration; the message names the command.
+
+    Examples:
+        >>> from agent_memory import AgentMemorySystem, Query
+        >>> with AgentMemorySystem({"engine": "fake"}) as system:
+        ...     stored = system.store_agent_state("ant-1", {"food": 1.0}, 0)
+        ...     hits = system.recall(Query(agent_id="ant-1"))
+        >>> stored, hits[0].entry.contents
+        (True, {'food': 1.0})
     """
 
     def __init__(
@@ -139,7 +147,15 @@ class AgentMemorySystem(AgentDirectory):
         return cls(config, read_only=read_only, upkeep=upkeep)
 
     def run(self, name: str) -> AgentMemorySystem:
-        """The same memory, bound to a run; closed with this one."""
+        """The same memory, bound to a run; closed with this one.
+
+        Examples:
+            >>> episode = memory.run("episode-1")
+            >>> episode.store_agent_state("ant-1", {"food": 2.0}, 0)
+            True
+            >>> len(episode.recall(Query(agent_id="ant-1")))
+            1
+        """
         name = checked_run_id(name)
         if name == self.config.run_id:
             return self
@@ -189,6 +205,10 @@ class AgentMemorySystem(AgentDirectory):
 
         Raises:
             StoreUnavailable: The spool cannot be read.
+
+        Examples:
+            >>> memory.status.short_term.up
+            True
         """
         return self._services.status()
 
@@ -202,6 +222,10 @@ class AgentMemorySystem(AgentDirectory):
 
         Raises:
             StoreUnavailable: A tier does not answer.
+
+        Examples:
+            >>> {tier.name: held.entries for tier, held in memory.statistics().items()}["LTM"]
+            0
         """
         return statistics(self._resources.tiers, self.config.run_id)
 
@@ -234,6 +258,12 @@ class AgentMemorySystem(AgentDirectory):
             InvalidEntry: ``near`` is none of these.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
+
+        Examples:
+            >>> now = {"food": 2.0, "at": (4, 3)}
+            >>> hits = memory.recall(Query(agent_id="ant-1", limit=1), near=now)
+            >>> hits[0].entry.step_number
+            4
         """
         asked = query.within(self.config.run_id)
         return self._services.retriever.recall(asked, near=near, touch=touch)
@@ -243,6 +273,11 @@ class AgentMemorySystem(AgentDirectory):
 
         Raises:
             StoreUnavailable: A tier does not answer.
+
+        Examples:
+            >>> hit = memory.recall(Query(agent_id="ant-1", steps=(3, 3)))[0]
+            >>> memory.fetch("ant-1", hit.entry.memory_id).entry == hit.entry
+            True
         """
         key = EntryKey(self.config.run_id, checked_agent_id(agent_id), checked_memory_id(memory_id))
         return self._services.retriever.fetch(key, touch=touch)
@@ -276,6 +311,10 @@ class AgentMemorySystem(AgentDirectory):
         Raises:
             StoreUnavailable: A tier does not answer; nothing is lost.
             StoreReadOnly: The memory was opened read-only.
+
+        Examples:
+            >>> memory.maintain()
+            Moves(stm_to_im=0, im_to_ltm=0, dropped=0)
         """
         return self._services.maintenance.maintain()
 
@@ -287,6 +326,10 @@ class AgentMemorySystem(AgentDirectory):
 
         Raises:
             StoreReadOnly: The memory was opened read-only.
+
+        Examples:
+            >>> memory.run("rehearsal").clear_all_memories()
+            True
         """
         self._resources.check_writable("nothing was cleared")
         return self.outages.guard(False, self._services.clear_run)
@@ -322,6 +365,11 @@ class AgentMemorySystem(AgentDirectory):
             StoreReadOnly: The memory was opened read-only.
             StoreUnavailable: A store does not answer; what was removed by then stays removed, and
                 the same call goes on with the rest.
+
+        Examples:
+            >>> receipt = memory.forget(query=Query(agent_id="ant-1", steps=(9, 9)))
+            >>> receipt.entries, receipt.verified
+            (1, True)
         """
         self._resources.check_writable("nothing was forgotten")
         return self._services.forgetting.forget(agent, run, memory_id, query, scrub=scrub)
@@ -337,6 +385,10 @@ class AgentMemorySystem(AgentDirectory):
         Raises:
             StoreReadOnly: ``repair``, and the memory was opened read-only.
             StoreUnavailable: A store does not answer.
+
+        Examples:
+            >>> memory.check().sound
+            True
         """
         if repair:
             self._resources.check_writable("nothing was mended")

@@ -31,6 +31,11 @@ class Moves:
         stm_to_im: From short-term to intermediate memory.
         im_to_ltm: From intermediate to long-term memory.
         dropped: Nowhere: they were over their age, and ``on_expiry`` is "drop".
+
+    Examples:
+        >>> moves = memory.maintain()
+        >>> moves.stm_to_im, moves.dropped
+        (0, 0)
     """
 
     stm_to_im: int = 0

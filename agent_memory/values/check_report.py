@@ -58,6 +58,11 @@ class Finding:
         means: What is wrong, and what that costs.
         by_hand: How to mend it by hand, or what to do next; empty where nothing is left to do.
         repaired: Whether it was mended.
+
+    Examples:
+        >>> from agent_memory import Finding
+        >>> print(Finding("index", "stm default/ant-1", "an entry is missing in an index"))
+        FOUND  index: stm default/ant-1: an entry is missing in an index
     """
 
     kind: Kind
@@ -82,6 +87,11 @@ class CheckReport:
         found: How many findings there were of each kind.
         left: How many of them are not repaired.
         unfinished: What could not be looked at, and why.
+
+    Examples:
+        >>> report = memory.check()
+        >>> report.sound, report.findings
+        (True, ())
     """
 
     __repr__ = short_repr("left", "found", "unfinished")

@@ -35,7 +35,13 @@ from agent_memory.values.quoting import quoted, short_repr
 
 
 class MemoryType(StrEnum):
-    """What kind of thing an entry remembers."""
+    """What kind of thing an entry remembers.
+
+    Examples:
+        >>> from agent_memory import MemoryType
+        >>> MemoryType("action") is MemoryType.ACTION
+        True
+    """
 
     STATE = "state"
     INTERACTION = "interaction"
@@ -43,7 +49,13 @@ class MemoryType(StrEnum):
 
 
 class Tier(IntEnum):
-    """Where an entry is; the number is the compression level usual there."""
+    """Where an entry is; the number is the compression level usual there.
+
+    Examples:
+        >>> from agent_memory import Tier
+        >>> [tier.name for tier in Tier]
+        ['STM', 'IM', 'LTM']
+    """
 
     STM = 0
     IM = 1
@@ -51,7 +63,13 @@ class Tier(IntEnum):
 
 
 class EntryKey(NamedTuple):
-    """Where to look for an entry. Run and memory id name it; the agent says where it lies."""
+    """Where to look for an entry. Run and memory id name it; the agent says where it lies.
+
+    Examples:
+        >>> from agent_memory import EntryKey
+        >>> EntryKey("default", "ant-1", "0" * 32).agent_id
+        'ant-1'
+    """
 
     run_id: str
     agent_id: str
@@ -94,6 +112,20 @@ class MemoryEntry:
 
     Raises:
         InvalidEntry: A field has no meaning; the message names it.
+
+    Examples:
+        >>> from agent_memory import MemoryEntry
+        >>> entry = MemoryEntry(
+        ...     memory_id="0" * 31 + "1",
+        ...     run_id="default",
+        ...     agent_id="ant-1",
+        ...     step_number=7,
+        ...     timestamp=1_700_000_000.0,
+        ...     memory_type="state",
+        ...     contents={"food": 3.5},
+        ... )
+        >>> entry.creation_time == entry.timestamp
+        True
     """
 
     memory_id: str
@@ -155,6 +187,11 @@ class MemoryEntry:
 
         Raises:
             InvalidEntry: A field has no meaning.
+
+        Examples:
+            >>> values = [getattr(entry, name) for name in MemoryEntry.__slots__]
+            >>> MemoryEntry.restored(*values) == entry
+            True
         """
         it: Any = _Draft()
         it.memory_id, it.run_id, it.agent_id, it.step_number, it.timestamp = values[:5]
@@ -183,7 +220,12 @@ class MemoryEntry:
 
     @property
     def key(self) -> EntryKey:
-        """Where to look for it."""
+        """Where to look for it.
+
+        Examples:
+            >>> entry.key.run_id
+            'default'
+        """
         return EntryKey(self.run_id, self.agent_id, self.memory_id)
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,6 +233,10 @@ class MemoryEntry:
 
         What most entries lack is left out: ``revision`` 0, ``encoder_version`` and
         ``error_bounds`` of None, ``pinned`` False.
+
+        Examples:
+            >>> entry.to_dict()["metadata"]["memory_type"]
+            'state'
         """
         vectors = {}
         if self.embedding is not None:
@@ -231,6 +277,10 @@ class MemoryEntry:
 
         Raises:
             InvalidEntry: A field is missing, unknown or has no meaning.
+
+        Examples:
+            >>> MemoryEntry.from_dict(entry.to_dict()) == entry
+            True
         """
         if not is_a(values, Mapping):
             raise InvalidEntry(f"entry: a dict is needed, not {quoted(values)}")

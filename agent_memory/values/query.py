@@ -14,7 +14,13 @@ from agent_memory.values.quoting import short_repr
 
 
 class Order(StrEnum):
-    """In which order entries are given. Ties break by memory id, in the same direction."""
+    """In which order entries are given. Ties break by memory id, in the same direction.
+
+    Examples:
+        >>> from agent_memory import Order, Query
+        >>> Query(agent_id="ant-1", order=Order.NEWEST, limit=3).limit
+        3
+    """
 
     OLDEST = "oldest"
     """By timestamp, ascending."""
@@ -65,6 +71,12 @@ class Query:
 
     Raises:
         InvalidEntry: A field has no meaning; the message names it.
+
+    Examples:
+        >>> from agent_memory import Query
+        >>> query = Query(agent_id="ant-1", steps=(2, 4), attributes={"food": (1.0, 1.5)})
+        >>> [hit.entry.step_number for hit in memory.recall(query)]
+        [2, 3]
     """
 
     agent_id: str
@@ -115,7 +127,12 @@ class Query:
         )
 
     def within(self, run_id: str) -> Query:
-        """The same question, bound to a run if it names none."""
+        """The same question, bound to a run if it names none.
+
+        Examples:
+            >>> Query(agent_id="ant-1").within("episode-1").run_id
+            'episode-1'
+        """
         return self if self.run_id is not None else replace(self, run_id=run_id)
 
 
@@ -127,6 +144,11 @@ class Hit:
         entry: The entry; its ``error_bounds`` say how exact its contents are.
         tier: Where it was found.
         score: Similarity, -1 to 1, where the query asked for similarity; else None.
+
+    Examples:
+        >>> hit = memory.recall(Query(agent_id="ant-1", steps=(3, 3)))[0]
+        >>> hit.tier.name, hit.entry.contents["food"]
+        ('STM', 1.5)
     """
 
     entry: MemoryEntry
@@ -142,5 +164,10 @@ class Hit:
 
     @property
     def fidelity(self) -> int:
-        """The compression level of what was found: 0 is what was stored."""
+        """The compression level of what was found: 0 is what was stored.
+
+        Examples:
+            >>> hit.fidelity
+            0
+        """
         return self.entry.compression_level

@@ -15,6 +15,11 @@ class StoreStatus:
         up: Whether it answered.
         away_since: When it was first found away, in seconds since 1970; None while it is up.
         reason: What it, or its driver, said; empty while it is up.
+
+    Examples:
+        >>> from agent_memory import StoreStatus
+        >>> StoreStatus("redis at localhost").up
+        True
     """
 
     name: str
@@ -37,6 +42,12 @@ class SpoolStatus:
             are tried again by ``maintain`` and when the memory is opened.
         elsewhere: How many entries in the file are for another server; they are stored when the
             memory is opened with that server's URL.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from agent_memory import SpoolStatus
+        >>> SpoolStatus(Path("memory.db-spool"), 0, 4096, 2**30).waiting_since is None
+        True
     """
 
     file: Path
@@ -57,6 +68,10 @@ class MemoryStatus:
         long_term: The database of long-term memory, as of the last write to it.
         spool: What waits; None where there is no spool.
         failures: How many calls failed because a store was away (``Outages.failures``).
+
+    Examples:
+        >>> memory.status.long_term.up
+        True
     """
 
     short_term: StoreStatus

@@ -97,6 +97,19 @@ def install_memory_hooks(
     Raises:
         ConfigError: The class has no such method, or an asynchronous generator in its place.
             Raised by the first call: the agent has no id, or names no memory.
+
+    Examples:
+        >>> from agent_memory import Query, install_memory_hooks
+        >>> @install_memory_hooks
+        ... class Ant:
+        ...     def __init__(self, memory_system):
+        ...         self.agent_id, self.memory_system = "hooked", memory_system
+        ...
+        ...     def act(self, step_number):
+        ...         return {"action_type": "dig"}
+        >>> _ = Ant(memory).act(step_number=1)
+        >>> memory.recall(Query(agent_id="hooked"))[0].entry.contents["action_type"]
+        'dig'
     """
     checked = checked_options(method, **options)
     if agent_class is _GIVEN_LATER:

@@ -38,6 +38,19 @@ def with_memory(agent: A, method: str | None = None, **options: Unpack[HookKeywo
 
     Raises:
         ConfigError: It has no method that can be hooked, or is of a class written in C.
+
+    Examples:
+        >>> from agent_memory import Query, with_memory
+        >>> class Bee:
+        ...     def __init__(self, memory_system):
+        ...         self.agent_id, self.memory_system, self.honey = "bee", memory_system, 0
+        ...
+        ...     def step(self):
+        ...         self.honey += 1
+        >>> bee = with_memory(Bee(memory))
+        >>> bee.step()
+        >>> memory.recall(Query(agent_id="bee", memory_type="state"))[0].entry.contents
+        {'honey': 1}
     """
     return _with_options(agent, checked_options(method, **options))
 

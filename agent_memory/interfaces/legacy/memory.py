@@ -48,6 +48,15 @@ class AgentMemory:
         InvalidEntry: The agent id has no meaning.
         ConfigError: The configuration or the client has none.
         StoreUnavailable: The server does not answer.
+
+    Examples:
+        >>> from agent_memory import AgentMemory
+        >>> import fakeredis
+        >>> ant = AgentMemory("ant-1", redis_client=fakeredis.FakeRedis())
+        >>> ant.remember_state(3, {"food": 2}, action="eat")
+        True
+        >>> ant.retrieve_state(3)["state"]
+        {'food': 2}
     """
 
     def __init__(
@@ -246,6 +255,16 @@ class AgentMemoryManager:
         RuntimeError: There is one already: use ``get_instance``.
         ConfigError: The configuration has no meaning.
         StoreUnavailable: The server does not answer.
+
+    Examples:
+        >>> from agent_memory import AgentMemoryManager, RedisMemoryConfig
+        >>> manager = AgentMemoryManager.get_instance(RedisMemoryConfig(ttl=600))
+        >>> ant = manager.get_memory("ant-1")
+        >>> ant.remember_state(3, {"food": 2})
+        True
+        >>> manager.clear_all_memories()
+        True
+        >>> manager.close()
     """
 
     _instance: AgentMemoryManager | None = None

@@ -45,6 +45,10 @@ class LtmRepository(LtmReads):
         max_entry_bytes: Refuse contents whose code needs more bytes.
         batch_size: How many entries one transaction of ``add_many`` stores at most.
         clock: Gives the time in seconds since 1970.
+
+    Examples:
+        >>> memory.ltm.agents("default")
+        []
     """
 
     @renamed_argument("engine", "sql_engine")

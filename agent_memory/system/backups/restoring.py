@@ -50,6 +50,13 @@ class RestoreReceipt:
         versions: The versions of the encoder that it brought.
         differing: Entries that were read again afterwards and are not as they were saved: they
             were forgotten here, a newer copy was here, or they are gone. Empty: verified.
+
+    Examples:
+        >>> from agent_memory import AgentMemorySystem, MemoryConfig
+        >>> _ = memory.backup("to_restore.backup")
+        >>> restored = MemoryConfig(engine="fake", path="restored", ltm_url="sqlite:///restored.db")
+        >>> AgentMemorySystem.restore("to_restore.backup", restored).verified
+        True
     """
 
     __repr__ = short_repr()

@@ -73,6 +73,11 @@ class BackupReceipt:
         stored_bytes: The size of the file.
         digest: SHA-256 of what it holds, in hexadecimal digits.
         begun_at: When it was begun, in seconds since 1970: what was acknowledged before is in it.
+
+    Examples:
+        >>> receipt = memory.backup("ants.backup")
+        >>> receipt.entries
+        10
     """
 
     __repr__ = short_repr()
