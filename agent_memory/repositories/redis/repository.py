@@ -569,13 +569,24 @@ class RedisRepository(MemoryRepository, Encodings, TierUpkeep):
 
 
 class StmRepository(RedisRepository):
-    """Short-term memory: full detail."""
+    """Short-term memory: full detail.
+
+    Examples:
+        >>> query = Query(run_id="default", agent_id="ant-1", limit=2)
+        >>> [entry.step_number for entry in memory.stm.find(query)]
+        [0, 1]
+    """
 
     tier = Tier.STM
 
 
 class ImRepository(RedisRepository):
-    """Intermediate memory: level-1 compressed."""
+    """Intermediate memory: level-1 compressed.
+
+    Examples:
+        >>> memory.im.count("default", "ant-1")
+        0
+    """
 
     tier = Tier.IM
 
