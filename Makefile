@@ -28,11 +28,12 @@ TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 # The examples of a page build on each other, so they stay together in one process.
 test: lint types contracts
 	$(BIN)/python -m pytest README.md docs agent_memory
-	$(if $(ROOM),PYTEST_DEBUG_TEMPROOT=$(ROOM)) $(TESTS) --dist loadscope -m "not long" tests
+	$(if $(ROOM),PYTEST_DEBUG_TEMPROOT=$(ROOM)) AGENT_MEMORY_TEST_KILLS=8 \
+		$(TESTS) --dist loadscope -m "not long" tests
 
-# What is left: further engines, and what takes minutes; on the disk.
+# What is left: further engines, what takes minutes, and more kills; on the disk.
 test-long: install
-	$(TESTS) --dist loadscope -m long tests
+	AGENT_MEMORY_TEST_KILLS=40 $(TESTS) --dist loadscope -m "long or faults" tests
 
 # Breaks each promise of docs/guarantees.md in a copy, and fails if a test named for it passes.
 mutants: install

@@ -1,6 +1,6 @@
-"""How many cases tests that fuzz try, in one place, and that they are counted.
+"""How often tests kill and how many cases they try, in one place, and that cases are counted.
 
-``AGENT_MEMORY_TEST_KILLS`` scales them, as it scales the kills: ``make faults`` tries many more.
+``AGENT_MEMORY_TEST_KILLS`` scales both: ``make test`` asks for few, ``make faults`` for 300.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import os
 from agent_memory.testing.tally import count
 
 _USUAL_KILLS = 20
+KILLS = int(os.environ.get("AGENT_MEMORY_TEST_KILLS", str(_USUAL_KILLS)))
+"""About how many kills a file of such tests comes to."""
+EVERYTHING = KILLS >= 300
+"""Whether each point is to be tried, and not a sample of them."""
 
 
 def cases(usual: int) -> int:
     """How many cases to try where so many are usual."""
-    asked = int(os.environ.get("AGENT_MEMORY_TEST_KILLS", str(_USUAL_KILLS)))
-    return max(1, usual * asked // _USUAL_KILLS)
+    return max(1, usual * KILLS // _USUAL_KILLS)
 
 
 def count_case() -> None:

@@ -16,6 +16,7 @@ import redis
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.testing.tally import count
 from tests import engines
+from tests.faults.processes import PATIENCE
 
 pytestmark = [
     pytest.mark.faults,
@@ -25,14 +26,14 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 
 # Python tells its audit hooks of everything that it is about to do to files, locks, sockets and
-# processes; being killed before each of those in turn is being killed between any two. Without
-# AGENT_MEMORY_TEST_KILLS only what changes names and starts programs is taken, to save time.
+# processes; being killed before each of those in turn is being killed between any two. But in
+# ``make faults`` only what changes names and starts programs is taken, to save time.
 CONVERT = """
 import os, signal, sys
 from pathlib import Path
 from agent_memory.connections.embedded.conversion import convert
 
-if "AGENT_MEMORY_TEST_KILLS" in os.environ:
+if int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20")) >= 300:
     WATCHED = ("fcntl.", "os.", "shutil.", "socket.", "subprocess.")
 else:
     WATCHED = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.", "subprocess.")
@@ -77,7 +78,7 @@ def at_rest(folder: Path) -> bool:
 
 def take_away(folder: Path) -> None:
     """Remove a folder, whose server may be about to end and still write there."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.01)
@@ -112,7 +113,7 @@ def test_kill_before_any_step_loses_nothing_and_leaves_nothing(
     folder, moments, converted = tmp_path / "memory", 0, set()
     while True:
         shutil.copytree(source, folder)
-        status = conversion(folder, search, moments).wait(60)
+        status = conversion(folder, search, moments).wait(PATIENCE)
         assert content(folder) == held, f"killed before step {moments}"
         assert at_rest(folder), f"killed before step {moments}"
         converted.add(bool(json.loads((folder / "embedded.json").read_text())["modules"]) == search)
@@ -137,7 +138,7 @@ def test_kill_at_any_time_loses_nothing_and_the_next_conversion_succeeds(
         running.wait()
         assert content(folder) == held
         assert at_rest(folder)
-    assert conversion(folder, search).wait(60) == 0
+    assert conversion(folder, search).wait(PATIENCE) == 0
     assert content(folder) == held
     with EmbeddedServer.open(folder) as server:
         assert bool(server.modules) == search

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -20,15 +19,13 @@ from agent_memory.tiers.forgetting import LEASE
 from tests.faults.looking import look
 from tests.faults.processes import Launcher, eventually, killed, running
 from tests.faults.scenarios import SCENARIOS, in_two_days
+from tests.fuzzing import EVERYTHING, KILLS
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc"),
 ]
 
-# About how many kills the tests of this file come to; ``make faults`` asks for more.
-KILLS = int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20"))
-EVERYTHING = KILLS >= 300
 OPERATIONS = [name for name in SCENARIOS if name != "for_ever"]
 FORGETTING = ("forget_agent", "forget_query", "clear")
 MOVED_BY_MORE_THAN_LIMITS = ("age", "budget", "spool")
@@ -120,6 +117,7 @@ def test_a_program_that_is_killed_while_it_makes_a_folder_leaves_no_draft(
     kill_at(launcher, tmp_path / "killed", "open_and_close", point, "program")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durability", ["everysec", "always"])
 def test_a_kill_at_any_instant_loses_and_leaves_nothing_on_a_busy_disk_too(
     launcher: Launcher, tmp_path: Path, durability: str

@@ -19,12 +19,13 @@ from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
 from agent_memory.values.check_report import Kind
 from tests.faults.looking import whole
-from tests.faults.processes import ROOT
+from tests.faults.processes import PATIENCE, ROOT
 from tests.faults.scenarios import LIMITS, contents_of
+from tests.fuzzing import KILLS
 
 pytestmark = pytest.mark.faults
 
-KILLS = max(int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20")) // 5, 4)
+ROUNDS = max(KILLS // 5, 2)
 
 # Stores and moves for ever, writes down what was acknowledged, and keeps nothing above for long.
 PROGRAM = """
@@ -64,18 +65,18 @@ def test_a_program_that_is_killed_while_it_moves_to_postgresql_loses_and_doubles
     chance = random.Random(5)
     log = tmp_path / "log"
     noted = Acknowledgements(log)
-    for kill in range(KILLS):
+    for kill in range(ROUNDS):
         before = len(noted.expected().certain)
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, json.dumps(where), log, str(kill * 10**6)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while len(noted.expected().certain) < before + 60 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.05))
         process.kill()
-        process.wait(20)
+        process.wait()
         count("kills")
         with AgentMemorySystem(MemoryConfig(**LIMITS, **where), upkeep=False) as system:
             system.maintain()

@@ -18,18 +18,23 @@ from agent_memory.testing.tally import count
 from agent_memory.testing.wholeness import Findings
 from tests import engines
 from tests.faults.looking import RUN, as_it_lies, whole
-from tests.faults.processes import ROOT, eventually
+from tests.faults.processes import PATIENCE, ROOT, eventually
 from tests.faults.racing import AGENTS
 from tests.faults.scenarios import LIMITS
+from tests.fuzzing import KILLS
 
 pytestmark = pytest.mark.faults
 
 RACERS = 3
-ROUNDS = max(int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20")) // 100, 1)
-OPERATIONS = 60 if ROUNDS == 1 else 200
+ROUNDS = max(KILLS // 100, 1)
+OPERATIONS = 200 if ROUNDS > 1 else min(3 * KILLS, 60)
 
 
-@pytest.fixture(params=["one folder", "one server", "two servers"])
+@pytest.fixture(
+    params=engines.parameters(
+        ["one folder", "one server", "two servers"], ["one folder", "two servers"]
+    )
+)
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Where the memory is that all share."""
     if request.param == "one folder":
@@ -59,9 +64,9 @@ def raced(folder: Path, where: dict[str, Any], kind: str, first: int) -> tuple[i
         )
         for number, result in enumerate(results)
     ]  # fmt: skip
-    eventually(lambda: all(result.with_suffix(".ready").exists() for result in results), 60)
+    eventually(lambda: all(result.with_suffix(".ready").exists() for result in results))
     start.touch()
-    told = [_complaints(racer.communicate(timeout=300)[1].decode()) for racer in racers]
+    told = [_complaints(racer.communicate(timeout=PATIENCE)[1].decode()) for racer in racers]
     # What upkeep meets is only logged: "database is locked" would stand there.
     assert told == [""] * RACERS, "\n".join(told)
     assert [racer.returncode for racer in racers] == [0] * RACERS

@@ -15,11 +15,13 @@ import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query
 from agent_memory.system.backups.file import Backup
+from tests.faults.processes import PATIENCE
 from tests.faults.upkeeping import AGENTS, LIMITS, contents_of
+from tests.fuzzing import EVERYTHING, KILLS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ROUNDS = max(1, int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "10")) // 10)
+ROUNDS = max(1, KILLS // 20)
 
 
 def run(program: str, *arguments: object) -> subprocess.Popen[bytes]:
@@ -31,7 +33,7 @@ def run(program: str, *arguments: object) -> subprocess.Popen[bytes]:
 
 def _points(points: int, few: int) -> list[int]:
     """Some of the points at which a program may be killed; all of them in ``make faults``."""
-    return [*range(1, points + 1)] if ROUNDS > 1 else [*range(2, points + 1, points // few)]
+    return [*range(1, points + 1)] if EVERYTHING else [*range(2, points + 1, points // few)]
 
 
 def remembered(system: AgentMemorySystem) -> list[tuple[str, MemoryEntry]]:
@@ -86,7 +88,7 @@ def _back_up_beside_a_program(folder: Path, rounds: int) -> None:
     writer = run("upkeeping.py", "store", folder / "memory", log, 0)
     try:
         for number in range(rounds):
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             known = len(log.read_text().splitlines())
             while len(log.read_text().splitlines()) < known + 150 and time.monotonic() < deadline:
                 time.sleep(0.02)
@@ -114,12 +116,14 @@ def test_a_program_killed_while_it_backs_up_leaves_the_file_before_and_nothing_e
     _, entries = saved
     memory, file = saved[0].parent / "memory", tmp_path / "file"
     for point in _points(10, 3):
-        killed = run("upkeeping.py", "backup", memory, file, point).wait(60) == -signal.SIGKILL
+        killed = (
+            run("upkeeping.py", "backup", memory, file, point).wait(PATIENCE) == -signal.SIGKILL
+        )
         if file.exists():
             Backup(file).close()
         if not killed:
             break
-    assert run("upkeeping.py", "backup", memory, file, 0).wait(60) == 0
+    assert run("upkeeping.py", "backup", memory, file, 0).wait(PATIENCE) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"file"}
     assert restored(file, tmp_path / "target") == entries
 
@@ -131,9 +135,9 @@ def test_a_restore_that_is_killed_is_begun_again_and_ends_the_same(
     file, entries = saved
     target = tmp_path / "target"
     for point in _points(11, 4):
-        assert run("upkeeping.py", "restore", target, file, point).wait(60) == -signal.SIGKILL
+        assert run("upkeeping.py", "restore", target, file, point).wait(PATIENCE) == -signal.SIGKILL
     assert list(target.glob("*-restoring"))
-    assert run("upkeeping.py", "restore", target, file, 0).wait(60) == 0
+    assert run("upkeeping.py", "restore", target, file, 0).wait(PATIENCE) == 0
     assert found_in(target) == entries
     assert not [path for path in target.iterdir() if path.name.endswith("-restoring")]
 
@@ -166,9 +170,9 @@ def test_a_repair_that_is_killed_loses_nothing_and_the_next_one_ends_it(
     assert restored(file, folder) == entries
     lost = _damage(folder, chance)
     for point in _points(16, 4):
-        if run("upkeeping.py", "repair", folder, "-", point).wait(60) == 0:
+        if run("upkeeping.py", "repair", folder, "-", point).wait(PATIENCE) == 0:
             break
-    assert run("upkeeping.py", "repair", folder, "-", 0).wait(60) == 0
+    assert run("upkeeping.py", "repair", folder, "-", 0).wait(PATIENCE) == 0
     moved = {entry.memory_id for tier, entry in entries if tier == "IM"}
     found = found_in(folder)
     assert len(found) == len({entry.memory_id for _, entry in found}) == len(entries) - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,11 +29,11 @@ from agent_memory.testing.storing import everything
 from agent_memory.testing.tally import count
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from tests.faults.processes import killed, running
+from tests.fuzzing import KILLS
 from tests.memories import DAY, Clock
 
 pytestmark = pytest.mark.faults
 
-KILLS = int(os.environ.get("AGENT_MEMORY_TEST_KILLS", "20"))
 EXAMPLES = {"fake": max(KILLS // 6, 6), "embedded": max(KILLS // 15, 2)}
 
 CONFIG: dict[str, Any] = {

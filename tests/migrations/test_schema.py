@@ -169,14 +169,15 @@ def test_opening_a_current_schema_loads_no_alembic(engine: Engine, url: str) -> 
 @on_every_engine
 def test_several_processes_may_open_a_new_database_at_once(url: str, engine: Engine) -> None:
     code = (
-        "import sys, time; from agent_memory import schema\n"
+        "import sys; from agent_memory import MemoryEntry, schema\n"
         "from agent_memory.compression.levels import ContentsCodec\n"
         "from agent_memory.connections.sql import open_engine\n"
         "from agent_memory.repositories.sql.repository import LtmRepository\n"
-        "from agent_memory.testing import an_entry\n"
         "sys.stdin.read(1)\n"
         "engine = open_engine(sys.argv[1]); schema.ensure(engine)\n"
-        "LtmRepository(engine, ContentsCodec()).add(an_entry(agent_id=sys.argv[2]))"
+        "LtmRepository(engine, ContentsCodec()).add(MemoryEntry(memory_id='0' * 32,"
+        " run_id=sys.argv[2], agent_id='ant', step_number=0, timestamp=0.0,"
+        " memory_type='state', contents={}))"
     )
     gate, opened = os.pipe()
     children = [
@@ -188,7 +189,7 @@ def test_several_processes_may_open_a_new_database_at_once(url: str, engine: Eng
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        for number in range(5)
+        for number in range(4)
     ]
     os.close(gate)
     os.write(opened, b"." * len(children))
@@ -199,4 +200,4 @@ def test_several_processes_may_open_a_new_database_at_once(url: str, engine: Eng
     ] == [(0, "")] * len(children)
     with engine.connect() as connection:
         count = connection.exec_driver_sql("SELECT count(*) FROM agent_ltm_entries").scalar_one()
-    assert count == 5
+    assert count == len(children)
