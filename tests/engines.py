@@ -63,6 +63,17 @@ def usually_on(*engines: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("memory_config", every, indirect=True)
 
 
+def redis_usually(*engines: str) -> pytest.MarkDecorator:
+    """The same of tests that ask for a client of a Redis server."""
+    every = parameters(REDIS_ENGINES, engines)
+    return pytest.mark.parametrize("redis_client", every, indirect=True)
+
+
+def sql_usually(*engines: str) -> pytest.MarkDecorator:
+    """The same of tests that ask for a database."""
+    return pytest.mark.parametrize("ltm_engine", parameters(SQL_ENGINES, engines), indirect=True)
+
+
 def require_modules() -> tuple[Path, ...]:
     """The files of the extra `search`; skips the test where there are none."""
     if not search_installed():

@@ -239,6 +239,7 @@ def test_a_reader_sees_the_old_schema_until_the_new_one_stands(
     child.communicate()
 
 
+@pytest.mark.long
 def test_an_old_database_is_refused_with_a_command_that_mends_it(
     populated: Path, url: str, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def _db_refuses_an_empty_database(installed: Path, folder: Path) -> str:
     return refusal
 
 
+@pytest.mark.long
 def test_the_commands_of_a_wheel_lose_nothing_of_a_populated_database(
     installed: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_the_commands_of_a_wheel_lose_nothing_of_a_populated_database(
     engine.dispose()
 
 
+@pytest.mark.long
 def test_alembic_itself_runs_on_the_settings_in_a_wheel(installed: Path, tmp_path: Path) -> None:
     settings = _db(installed, tmp_path, "ini").strip()
     assert Path(settings).is_relative_to(installed)

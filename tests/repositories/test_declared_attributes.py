@@ -31,6 +31,7 @@ from agent_memory.testing.stateful import OracleContract
 from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query
+from tests import engines
 
 PATHS = ("a", "b", "c|d*")
 PREFIX = b"stm:{run/ant}:"
@@ -48,12 +49,14 @@ def declaring(channel: RedisChannel, *paths: str) -> StmRepository:
     return repository
 
 
+@engines.redis_usually("embedded")
 class TestDeclared(OracleContract):
     @pytest.fixture
     def repository(self, channel: RedisChannel) -> StmRepository:
         return declaring(channel, *PATHS)
 
 
+@engines.sql_usually("sqlite_file")
 class TestDeclaredInSql(OracleContract):
     @pytest.fixture
     def repository(self, ltm_engine: Engine) -> LtmRepository:

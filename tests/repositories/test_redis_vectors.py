@@ -25,6 +25,7 @@ from agent_memory.testing.samples import Directions
 from agent_memory.tiers.moving import move
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Query
+from tests import engines
 
 QUERY = Query(run_id="run", agent_id="ant", limit=10)
 PREFIX = "stm:{run/ant}:"
@@ -161,6 +162,7 @@ def test_ids_that_went_and_came_again_in_bulk_are_read_anew(
     assert found(reader, at_seven) == found(reference, at_seven)
 
 
+@engines.redis_usually("embedded")
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_happened_between_two_questions_the_answer_is_of_now(
     reader: StmRepository, writer: StmRepository, im: ImRepository, seed: int
@@ -194,6 +196,7 @@ def near_a_plane(count: int, seed: int) -> list[MemoryEntry]:
     ]
 
 
+@engines.redis_usually("embedded")
 @pytest.mark.parametrize("seed", range(3))
 def test_bounds_of_cosines_are_kept_up_with_what_others_change(
     reader: StmRepository, writer: StmRepository, seed: int

@@ -55,9 +55,7 @@ class TestShortTerm(ShortLivedContract):
 
 
 # Its code is that of short-term memory.
-@pytest.mark.parametrize(
-    "redis_client", engines.parameters(engines.REDIS_ENGINES, ["embedded"]), indirect=True
-)
+@engines.redis_usually("embedded")
 class TestIntermediate(ShortLivedContract):
     @pytest.fixture
     def repository(self, im: ImRepository) -> ImRepository:
