@@ -13,7 +13,10 @@ from sqlalchemy import event
 from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query, StoreUnavailable
 from agent_memory.tiers.budget import STORES_BETWEEN_LOOKS
 from agent_memory.tiers.consolidation import Moves
+from tests import engines
 from tests.memories import Clock, Opener, standing, store
+
+on_every_engine = engines.usually_on("embedded", "tcp and postgresql")
 
 BOUND = 10**12
 AGENTS = [f"agent {number}" for number in range(40)]
@@ -79,6 +82,7 @@ def test_no_bound_is_the_default_and_one_below_a_byte_is_refused() -> None:
         MemoryConfig(redis_max_bytes=0)
 
 
+@on_every_engine
 def test_a_load_of_many_agents_stays_within_the_bound_and_is_all_found_once(
     open_memory: Opener, clock: Clock
 ) -> None:
@@ -94,6 +98,7 @@ def test_a_load_of_many_agents_stays_within_the_bound_and_is_all_found_once(
     found_once(system, 50)
 
 
+@on_every_engine
 def test_the_agents_that_were_quiet_the_longest_give_their_oldest_entries_first(
     open_memory: Opener, clock: Clock
 ) -> None:
@@ -113,6 +118,7 @@ def test_the_agents_that_were_quiet_the_longest_give_their_oldest_entries_first(
     standing(system, *agents)
 
 
+@on_every_engine
 def test_only_as_much_moves_as_makes_room_and_the_oldest_of_an_agent_first(
     open_memory: Opener,
 ) -> None:
@@ -129,6 +135,7 @@ def test_only_as_much_moves_as_makes_room_and_the_oldest_of_an_agent_first(
     assert system.maintain() == Moves()
 
 
+@on_every_engine
 def test_the_server_is_asked_once_for_many_stores_of_all_runs(open_memory: Opener) -> None:
     system = open_memory(redis_max_bytes=BOUND)
     looks = []
@@ -148,6 +155,7 @@ def test_the_server_is_asked_once_for_many_stores_of_all_runs(open_memory: Opene
     assert len(looks) == 2
 
 
+@on_every_engine
 def test_while_long_term_memory_is_away_entries_stay_and_stores_go_on(
     open_memory: Opener, clock: Clock
 ) -> None:
@@ -165,6 +173,7 @@ def test_while_long_term_memory_is_away_entries_stay_and_stores_go_on(
     found_once(system, 15)
 
 
+@on_every_engine
 def test_a_bound_that_cannot_be_kept_is_told_once_and_loses_nothing(
     open_memory: Opener, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
