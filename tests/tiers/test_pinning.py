@@ -10,7 +10,7 @@ from sqlalchemy import select
 from agent_memory import AgentMemorySystem, Query, Tier
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.repositories.redis import scripts as redis_scripts
-from agent_memory.repositories.redis.repository import RedisRepository
+from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.tiers.consolidation import Moves
 from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
@@ -239,13 +239,13 @@ def test_upkeep_reads_no_pinned_entry(open_memory: Opener, monkeypatch: pytest.M
     pin(system, "ant", *range(200))
     store(system, "ant", *range(250, 255))
     read: list[Any] = []
-    decoding = RedisRepository._entry
+    decoding = HashMapper.decode
 
-    def counted(repository: RedisRepository, values: Any) -> Any:
+    def counted(mapper: HashMapper, values: Any, vector: Any = None) -> Any:
         read.append(values)
-        return decoding(repository, values)
+        return decoding(mapper, values, vector)
 
-    monkeypatch.setattr(RedisRepository, "_entry", counted)
+    monkeypatch.setattr(HashMapper, "decode", counted)
     assert system.maintain() == Moves(stm_to_im=5)
     assert len(read) == 5
     assert system.maintain() == Moves()

@@ -14,8 +14,14 @@ from typing import Any
 from agent_memory.connections.redis.answers import is_text
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.models.redis import encode_id, readable_ids
+from agent_memory.models.redis_attributes import spelled_attributes
+from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.redis import scripts
+from agent_memory.repositories.redis.calls import flat, parts
+from agent_memory.repositories.redis.keys import Agent, KeySpace
+from agent_memory.values.entry import EntryKey
 
 _ATTEMPTS = 5
 
@@ -74,17 +80,17 @@ class DeclaredAttributes:
         """The paths that ``completeness`` answered."""
         return set(readable_ids(reply))
 
-    def declare(self, index_all: Callable[[], None]) -> None:
+    def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
         """Declare what this process wants, and see that all that is declared is indexed.
 
         Args:
-            index_all: Indexes every entry by the declared paths.
+            index_all: Indexes every entry by paths.
         """
         if self._wanted:
             self._declare()
         paths = set(self.paths if self._wanted else self.all_paths())
         if paths - self.complete(self._channel.call(*self.completeness)):
-            index_all()
+            index_all(self.paths)
             self._channel.call("SADD", f"{self.key}:complete", *map(encode_id, sorted(paths)))
 
     def announce(self) -> None:
@@ -133,3 +139,41 @@ class DeclaredAttributes:
 
 def _text(reply: bytes | None) -> str:
     return "" if reply is None else reply.decode(errors="backslashreplace")
+
+
+class AttributeIndexing:
+    """Indexes what a tier stores by the declared attributes, entry by entry.
+
+    Args:
+        tier: Reads the tier.
+        channel: The server.
+        key_space: The tier's keys.
+    """
+
+    def __init__(self, tier: MemoryRepository, channel: RedisChannel, key_space: KeySpace) -> None:
+        self._tier = tier
+        self._channel = channel
+        self._key_space = key_space
+
+    def __call__(self, paths: Sequence[str]) -> None:
+        """Index every entry by some declared paths."""
+        for run_id in self._tier.runs():
+            for agent_id in self._tier.agents(run_id):
+                for some in parts(self._tier.keys(run_id, agent_id)):
+                    self._index(some, paths)
+
+    def _index(self, keys: Sequence[EntryKey], paths: Sequence[str]) -> None:
+        """Index entries of one agent; those that are damaged stay as they are."""
+        try:
+            entries = self._tier.get_many(keys)
+        except EncodingError:
+            if len(keys) > 1:
+                for key in keys:
+                    self._index([key], paths)
+            return
+        changes = flat(
+            (entry.memory_id, entry.revision, spelled_attributes(entry.contents, paths))
+            for entry in entries
+        )
+        agent = Agent(keys[0].run_id, keys[0].agent_id)
+        self._channel.run(scripts.ATTRIBUTES, [(self._key_space.of(agent), changes)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent_memory.models.redis import agent_prefix, encode_id
+from agent_memory.values.entry import EntryKey
 
 
 class Agent(NamedTuple):
@@ -46,3 +48,7 @@ class KeySpace:
     def of(self, agent: Agent) -> list[str]:
         """The keys that a script is given which changes an agent's entries."""
         return [self.prefix(*agent), self.agents(agent.run_id), self.runs]
+
+    def names(self, keys: Iterable[EntryKey]) -> list[str]:
+        """The keys of the hashes of some entries."""
+        return [self.prefix(key.run_id, key.agent_id) + key.memory_id for key in keys]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.models.redis import agent_prefix, memory_id_of
 from agent_memory.repositories.querying import run_of
 from agent_memory.repositories.redis.sorted_sets import chosen, in_the_way, lookups
-from agent_memory.values.entry import EntryKey
+from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Order, Query
 
 
@@ -41,6 +41,25 @@ def keys_answering(
         ]
         for query, told in zip(queries, replies, strict=True)
     ]
+
+
+def entries_answering(
+    channel: RedisChannel,
+    namespace: str,
+    queries: Sequence[Query],
+    read: Callable[[Sequence[EntryKey]], list[MemoryEntry]],
+) -> list[list[MemoryEntry]]:
+    """The entries that answer each of some queries, in the query's order.
+
+    Args:
+        channel: The server.
+        namespace: What every key begins with.
+        queries: What is asked, without conditions on attributes.
+        read: Gives the entries of some keys.
+    """
+    keys = keys_answering(channel, namespace, queries)
+    entries = {entry.key: entry for entry in read([key for each in keys for key in each])}
+    return [[entries[key] for key in each if key in entries] for each in keys]
 
 
 def _ask(

@@ -1,0 +1,117 @@
+"""Entries to the values of their hashes and back, with their contents coded and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.connections.redis.answers import values_of
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.commands import Command, KeyedCommand
+from agent_memory.errors import EncodingError
+from agent_memory.models.redis import (
+    STORED,
+    Value,
+    entry_to_values,
+    read_vectors,
+    values_to_entry,
+    vector_bytes,
+)
+from agent_memory.models.redis_attributes import spelled_attributes
+from agent_memory.repositories.codec import Codec
+from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.values.entry import MemoryEntry, Tier
+
+Values = Sequence[bytes | None]
+"""The values of ``STORED`` in a hash, None for those that it lacks."""
+
+_READ = KeyedCommand("HMGET", *STORED, answers=values_of(len(STORED)))
+_STEP, _CONTENTS, _EMBEDDING = map(STORED.index, ("step_number", "contents", "embedding"))
+
+
+class HashMapper:
+    """Turns the entries of a tier into what scripts take, and what is read into entries.
+
+    Args:
+        channel: The server.
+        codec: Codes contents.
+        declared: The declared attributes.
+        tier: The tier, for messages.
+    """
+
+    def __init__(
+        self, channel: RedisChannel, codec: Codec, declared: DeclaredAttributes, tier: Tier
+    ) -> None:
+        self._channel = channel
+        self._codec = codec
+        self._declared = declared
+        self._tier = tier
+
+    def encode(self, entry: MemoryEntry, contents: bytes | None = None) -> list[Value]:
+        """The values of an entry, as scripts take them.
+
+        Args:
+            entry: The entry.
+            contents: Its contents, coded; None: they are coded here.
+
+        Raises:
+            InvalidEntry: It cannot be stored.
+        """
+        coded = self._codec.encode(entry) if contents is None else contents
+        attributes = spelled_attributes(entry.contents, self._declared.paths)
+        return entry_to_values(entry, coded, attributes)
+
+    def encode_many(self, entries: Sequence[MemoryEntry]) -> list[list[Value]]:
+        """The same for many."""
+        coded = self._codec.encode_many(entries)
+        return [self.encode(*one) for one in zip(entries, coded, strict=True)]
+
+    def load(self, names: Iterable[str]) -> list[MemoryEntry]:
+        """The entries under some keys of hashes; those that are not there are left out.
+
+        Raises:
+            EncodingError: One is damaged.
+            StoreUnavailable: The server does not answer.
+        """
+        return self.decode_many(self.read(names))
+
+    def read(self, names: Iterable[str]) -> list[Values]:
+        """The values under some keys of hashes, all None where there is none."""
+        return self._channel.call_all(reading("", names))
+
+    def decode_many(self, replies: Iterable[Values]) -> list[MemoryEntry]:
+        """The entries of what was read; see ``load``."""
+        there = [values for values in replies if any(values)]
+        vectors = read_vectors([values[_EMBEDDING] for values in there])
+        return [self.decode(*one) for one in zip(there, vectors, strict=True)]
+
+    def decode(self, values: Values, vector: NDArray[np.float32] | None = None) -> MemoryEntry:
+        """The entry of the values of a hash.
+
+        Args:
+            values: What was read.
+            vector: Its vector, if that was read already.
+
+        Raises:
+            EncodingError: It is damaged.
+        """
+        try:
+            step = int(values[_STEP] or "lacks")
+            contents = self._codec.decode(values[_CONTENTS] or b"", step)
+        except ValueError as error:  # an EncodingError is one
+            name = (values[0] or b"?").decode("ascii", "replace")
+            raise EncodingError(f"entry {name} in {self._tier.name}: {error}") from error
+        return values_to_entry(values, contents, vector)
+
+
+def reading(prefix: str, names: Iterable[str]) -> list[Command]:
+    """The commands that read the hashes of some entries of an agent."""
+    return [_READ(prefix + name) for name in names]
+
+
+def vector_values(entry: MemoryEntry) -> list[Value]:
+    """The vector and the encoder version of an entry, empty for none."""
+    version = entry.encoder_version
+    return [vector_bytes(entry.embedding), "" if version is None else version]
