@@ -30,7 +30,6 @@ TOO_LONG = {
 }
 TOO_MANY_METHODS = {
     "agent_memory/repositories/redis/repository.py::RedisRepository",
-    "agent_memory/system/memory_system.py::AgentMemorySystem",
 }
 
 # An exception of a whole file: of ruff, of flake8, or of mypy.

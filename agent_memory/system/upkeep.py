@@ -1,0 +1,171 @@
+"""What keeps a memory in order: upkeep, forgetting, checks, backups, and numbers about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent_memory.system.backups.saving import BackupReceipt
+from agent_memory.system.erasure import ForgettingReceipt
+from agent_memory.system.run_memory import RunMemory
+from agent_memory.system.services import Services
+from agent_memory.system.statistics import TierStatistics, statistics
+from agent_memory.tiers.consolidation import Moves
+from agent_memory.values.check_report import CheckReport
+from agent_memory.values.entry import Tier
+from agent_memory.values.progress import Progress
+from agent_memory.values.query import Query
+from agent_memory.values.status import MemoryStatus
+
+
+class MemoryUpkeep:
+    """Keeps one run's memory in order, or that of all runs where a method says so.
+
+    Args:
+        run: The run.
+        services: What does the work.
+    """
+
+    def __init__(self, run: RunMemory, services: Services) -> None:
+        self._run = run
+        self._resources = run.resources
+        self._services = services
+
+    @property
+    def status(self) -> MemoryStatus:
+        """Which stores are up, and what waits for the others, as this process knows it.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+
+        Examples:
+            >>> memory.status.short_term.up
+            True
+        """
+        return self._services.status()
+
+    @property
+    def moves(self) -> Moves:
+        """How many entries this object has moved so far."""
+        return self._run.consolidation.moves
+
+    def statistics(self) -> dict[Tier, TierStatistics]:
+        """What each tier holds, of this run and in all.
+
+        Raises:
+            StoreUnavailable: A tier does not answer.
+
+        Examples:
+            >>> {tier.name: held.entries for tier, held in memory.statistics().items()}["LTM"]
+            0
+        """
+        return statistics(self._resources.tiers, self._run.run_id)
+
+    def maintain(self) -> Moves:
+        """Heal moves that a crash cut short, and move down what has to leave, in every run.
+
+        Entries of agents that are idle or gone move too. A version of the encoder that another
+        process has activated is used from then on.
+
+        Returns:
+            How many entries moved.
+
+        Raises:
+            StoreUnavailable: A tier does not answer; nothing is lost.
+            StoreReadOnly: The memory was opened read-only.
+
+        Examples:
+            >>> memory.maintain()
+            Moves(stm_to_im=0, im_to_ltm=0, dropped=0)
+        """
+        return self._services.maintenance.maintain()
+
+    def clear_all_memories(self) -> bool:
+        """Forget the whole run in every tier, agents this process never met included.
+
+        Returns:
+            False if a store is unreachable; what was removed by then stays removed.
+
+        Raises:
+            StoreReadOnly: The memory was opened read-only.
+
+        Examples:
+            >>> memory.run("rehearsal").clear_all_memories()
+            True
+        """
+        self._resources.check_writable("nothing was cleared")
+        return self._resources.outages.guard(False, self._services.clear_run)
+
+    def forget(
+        self,
+        agent: str | int | None = None,
+        *,
+        run: str | None = None,
+        memory_id: str | None = None,
+        query: Query | None = None,
+        scrub: bool = False,
+    ) -> ForgettingReceipt:
+        """Forget for good, in every tier and in the spool, and look whether it is gone.
+
+        What is stored afterwards, under the same ids too, stays: a run may be run again.
+
+        Args:
+            agent: All memories of this agent in the run; with ``memory_id``, whose that is.
+            run: The run; None: this system's. Without anything else: the whole run, also of
+                agents this process never met.
+            memory_id: This entry alone.
+            query: What ``recall`` answers it with; alone, since it names agent and run.
+            scrub: Rewrite the files of long-term memory, of the server and of the spool, which
+                until then keep the bytes of what was removed. Takes as long as copying them.
+
+        Returns:
+            What was removed, where, and which versions of the encoder may have learned from it.
+
+        Raises:
+            InvalidEntry: Nothing is named, or ``query`` and something else; a name has no meaning.
+            RunHasForks: Other runs were forked from the run.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A store does not answer; what was removed by then stays removed, and
+                the same call goes on with the rest.
+
+        Examples:
+            >>> receipt = memory.forget(query=Query(agent_id="ant-1", steps=(9, 9)))
+            >>> receipt.entries, receipt.verified
+            (1, True)
+        """
+        self._resources.check_writable("nothing was forgotten")
+        return self._services.forgetting.forget(agent, run, memory_id, query, scrub=scrub)
+
+    def check(self, *, repair: bool = False, progress: Progress | None = None) -> CheckReport:
+        """Look at all that is stored, beside a live run if need be; see ``docs/upkeep.md``.
+
+        Args:
+            repair: Mend what can be mended. Nothing is lost by it: what cannot be read goes into
+                quarantine with its bytes.
+            progress: Called with each batch: what is looked at, and how many of it so far.
+
+        Raises:
+            StoreReadOnly: ``repair``, and the memory was opened read-only.
+            StoreUnavailable: A store does not answer.
+
+        Examples:
+            >>> memory.check().sound
+            True
+        """
+        if repair:
+            self._resources.check_writable("nothing was mended")
+        return self._services.check(repair=repair, progress=progress)
+
+    def backup(self, path: str | Path, *, progress: Progress | None = None) -> BackupReceipt:
+        """Save the whole memory, all runs, in one file, beside a live run.
+
+        Every entry that was acknowledged when this is called is in it once, unless it is forgotten
+        meanwhile. The file takes its name when it is whole and on disk.
+
+        Args:
+            path: The file; one that is there is replaced at that moment.
+            progress: Called with each batch.
+
+        Raises:
+            StoreUnavailable: A store does not answer, or the file cannot be written.
+        """
+        return self._services.backup(path, progress)
