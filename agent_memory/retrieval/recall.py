@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from agent_memory.tiers.expiry import Shown
+from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.query import Hit, Query
 
 
-def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
+def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
     """Answer a query from all tiers.
 
     Args:
@@ -37,7 +37,7 @@ def recall(tiers: Sequence[Shown], query: Query) -> list[Hit]:
     return hits if query.limit is None else hits[: query.limit]
 
 
-def fetch(tiers: Sequence[Shown], keys: Sequence[EntryKey]) -> list[Hit]:
+def fetch(tiers: Sequence[TierReader], keys: Sequence[EntryKey]) -> list[Hit]:
     """Get entries by key from whichever tier holds them, in the order of the keys.
 
     Args:
@@ -54,7 +54,7 @@ def fetch(tiers: Sequence[Shown], keys: Sequence[EntryKey]) -> list[Hit]:
 
 
 def left_behind(
-    tiers: Sequence[Shown], query: Query, found: Mapping[EntryKey, Tier]
+    tiers: Sequence[TierReader], query: Query, found: Mapping[EntryKey, Tier]
 ) -> set[EntryKey]:
     """Entries that answer a query by a copy which a move left below when it was killed.
 
@@ -77,7 +77,7 @@ def left_behind(
     return stale
 
 
-def _richest(answers: Iterable[tuple[Shown, list[MemoryEntry]]]) -> list[Hit]:
+def _richest(answers: Iterable[tuple[TierReader, list[MemoryEntry]]]) -> list[Hit]:
     found: dict[EntryKey, Hit] = {}
     for repository, entries in answers:
         for entry in entries:

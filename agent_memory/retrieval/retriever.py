@@ -17,7 +17,7 @@ from agent_memory.errors import EntryNotFound
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.recall import fetch, recall
 from agent_memory.retrieval.similarity import SimilarityQuery, recall_similar
-from agent_memory.tiers.expiry import Shown
+from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -39,7 +39,7 @@ class Retriever:
 
     def __init__(
         self,
-        tiers: Sequence[Shown],
+        tiers: Sequence[TierReader],
         encoders: EncoderRegistry,
         level: Callable[[Tier], int],
         max_bytes: int,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.ranking import with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.retrieval.recall import left_behind
-from agent_memory.tiers.expiry import Shown
+from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Hit, Query
 
@@ -102,7 +102,7 @@ class SimilarityQuery:
 
 
 def recall_similar(
-    tiers: Sequence[Shown],
+    tiers: Sequence[TierReader],
     query: Query,
     similarity: SimilarityQuery,
     level: Callable[[Tier], int],

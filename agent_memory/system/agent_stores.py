@@ -60,7 +60,7 @@ class AgentStore:
             resources = acquire(whole)
             weakref.finalize(self, release, resources)
         self._repository: MemoryRepository = resources.tiers[self.tier]
-        self._shown = resources.shown[self.tier]
+        self._reader = resources.readers[self.tier]
         self._outages = resources.outages
         self._new_entries = resources.new_entries
         self._compression = resources.encoder.compression
@@ -86,14 +86,14 @@ class AgentStore:
 
     def get(self, memory_id: str) -> dict[str, Any] | None:
         """Get an entry by id."""
-        found = self._guard([], self._shown.get_many, [self._key(memory_id)])
+        found = self._guard([], self._reader.get_many, [self._key(memory_id)])
         return found[0].to_dict() if found else None
 
     def get_by_step(self, step: int) -> dict[str, Any] | None:
         """Get the entry of a step; of several the one that was stored last."""
         step = checked_step(step)
         query = self._query(steps=(step, step), order=Order.STEP)
-        found = self._guard([], self._shown.find, query)
+        found = self._guard([], self._reader.find, query)
         if not found:
             return None
         return max(found, key=lambda entry: (entry.timestamp, entry.memory_id)).to_dict()
@@ -108,7 +108,7 @@ class AgentStore:
 
     def count(self) -> int:
         """How many entries the agent has here."""
-        return self._guard(0, self._shown.count, self.run_id, self.agent_id)
+        return self._guard(0, self._reader.count, self.run_id, self.agent_id)
 
     def delete(self, memory_id: str) -> bool:
         """Remove an entry; returns whether it was there."""
@@ -128,7 +128,7 @@ class AgentStore:
         return Query(run_id=self.run_id, agent_id=self.agent_id, **filters)
 
     def _find(self, **filters: Any) -> list[dict[str, Any]]:
-        found = self._guard([], self._shown.find, self._query(**filters))
+        found = self._guard([], self._reader.find, self._query(**filters))
         return [entry.to_dict() for entry in found]
 
     def _own(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry:

@@ -157,7 +157,7 @@ class MemoryAgent:
     def _updates(self) -> EntryUpdates:
         resources = self._run.resources
         resources.check_writable("nothing was changed")
-        return EntryUpdates(self._run.run_id, resources.tiers, resources.shown, resources.intake)
+        return EntryUpdates(self._run.run_id, resources.tiers, resources.readers, resources.intake)
 
     def _view(self) -> dict[str, Any]:
         resources = self._run.resources

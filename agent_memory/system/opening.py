@@ -44,7 +44,7 @@ from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.resources import Resources
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import Ages, Moment, PresentSteps
-from agent_memory.tiers.expiry import ExpiryFilter, Shown
+from agent_memory.tiers.expiry import ExpiryFilter, TierReader
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import LONGEST_PAUSE, Intake
 from agent_memory.tiers.spool import spool_of
@@ -132,7 +132,7 @@ class _Opening:
             clock=clock,
             connections=connections,
             tiers=tiers,
-            shown=self._shown(tiers, steps),
+            readers=self._readers(tiers, steps),
             search=search,
             models=self._models(tiers, search, codec),
             encoder=CurrentEncoder(
@@ -263,7 +263,9 @@ class _Opening:
             repository.upkeep.declare_attributes()
         return stm, im, ltm
 
-    def _shown(self, tiers: Tiers, steps: PresentSteps) -> tuple[Shown, Shown, Shown]:
+    def _readers(
+        self, tiers: Tiers, steps: PresentSteps
+    ) -> tuple[TierReader, TierReader, TierReader]:
         """The tiers as questions see them."""
         if self._config.on_expiry == "demote":
             return tiers

@@ -19,7 +19,7 @@ from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import PresentSteps
-from agent_memory.tiers.expiry import Shown
+from agent_memory.tiers.expiry import TierReader
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
 from agent_memory.values.entry import Tier
@@ -35,7 +35,7 @@ class Resources:
         clock: Gives the time in seconds since 1970.
         connections: The servers, beneath the repositories.
         tiers: The repositories, richest tier first.
-        shown: The tiers as questions see them: without entries over their age, where those are
+        readers: The tiers as questions see them: without entries over their age, where those are
             to be dropped.
         search: The query engine's view of short-term and of intermediate memory.
         models: The models of all tiers: SQLAlchemy's under the table prefix, Redis-OM's.
@@ -54,7 +54,7 @@ class Resources:
     clock: Callable[[], float]
     connections: Connections
     tiers: Tiers
-    shown: tuple[Shown, Shown, Shown]
+    readers: tuple[TierReader, TierReader, TierReader]
     search: Mapping[Tier, TierSearch]
     models: SystemModels
     encoder: CurrentEncoder

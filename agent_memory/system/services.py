@@ -42,7 +42,7 @@ class Services:
         self.access_log = AccessLog(opened.tiers)
         self.encoders = Encoders(run.run_id, encoder, opened.tiers, opened.intake, clock)
         self.retriever = Retriever(
-            opened.shown,
+            opened.readers,
             encoder.registry,
             opened.level,
             config.max_entry_bytes,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from agent_memory.errors import EntryConflict, EntryNotFound, StoreUnavailable
 from agent_memory.retrieval.recall import fetch
-from agent_memory.tiers.expiry import Shown
+from agent_memory.tiers.expiry import TierReader
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
 from agent_memory.values.checks import checked_importance
@@ -31,14 +31,16 @@ class EntryUpdates:
     Args:
         run_id: The run.
         tiers: The repositories, richest tier first.
-        shown: The same as questions see them.
+        readers: The same as questions see them.
         intake: The way into short-term memory, where a memory may still wait.
     """
 
-    def __init__(self, run_id: str, tiers: Tiers, shown: Sequence[Shown], intake: Intake) -> None:
+    def __init__(
+        self, run_id: str, tiers: Tiers, readers: Sequence[TierReader], intake: Intake
+    ) -> None:
         self._run_id = run_id
         self._tiers = {tier.tier: tier for tier in tiers}
-        self._shown = shown
+        self._readers = readers
         self._intake = intake
 
     def set_importance(self, agent_id: str, memory_id: str, importance: object) -> MemoryEntry:
@@ -74,7 +76,7 @@ class EntryUpdates:
 
     def _change_stored(self, key: EntryKey, change: Change) -> MemoryEntry | None:
         for _ in range(_ATTEMPTS):
-            found = fetch(self._shown, [key])
+            found = fetch(self._readers, [key])
             if not found:
                 return None
             changed = change(found[0].entry)

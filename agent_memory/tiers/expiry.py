@@ -1,7 +1,7 @@
 """What questions see of a tier whose entries are dropped when they are over its age.
 
-They are removed by the next upkeep; until then they stand there and nobody is shown them. Those
-that are pinned stay, and are shown.
+The next upkeep removes them; until then they are still stored, and no question finds them. Those
+that are pinned stay, and are found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.query import Order, Query
 
 
-class Shown(Protocol):
+class TierReader(Protocol):
     """What questions ask of a tier: the part of a repository that reads."""
 
     @property
