@@ -10,6 +10,7 @@
     +-- EncoderInUse                    stored entries need the version of the encoder
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
+    +-- MemoryClosed                    a call to a memory that was closed
     +-- MemoryNotEmpty                  a backup was to be restored into what holds entries already
     +-- RunHasForks                     other runs were forked from the one to be forgotten
     +-- StoreReadOnly                   a write to a store that was opened read-only
@@ -37,6 +38,10 @@ class MemoryStoreError(Exception):
         >>> issubclass(InvalidEntry, MemoryStoreError) and issubclass(InvalidEntry, ValueError)
         True
     """
+
+
+class MemoryClosed(MemoryStoreError):
+    """A call to a memory after ``close()``; nothing was stored or read."""
 
 
 class ConfigError(MemoryStoreError, ValueError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,15 @@ def check_folder(config: MemoryConfig, where: Deployment) -> None:
 
 
 def record_folder(config: MemoryConfig, where: Deployment) -> None:
-    """Record how a folder is made, unless it is recorded already."""
-    if not (where.path / FILE_NAME).exists():
-        _write(where.path, _record(config, where))
+    """Record how a folder is made, unless it is recorded already, and its present settings.
+
+    Limits, ages and the like may change from one opening to the next. Those of the last opening
+    for writing are what upkeep by a command goes by.
+    """
+    made = _read(where.path)
+    settings = {_SETTINGS: _settings(config)}
+    if made is None or made.get(_SETTINGS) != settings[_SETTINGS]:
+        _write(where.path, (_record(config, where) if made is None else made) | settings)
     for draft in where.path.glob(f"{FILE_NAME}.*"):
         draft.unlink(missing_ok=True)  # of one that was killed
 
@@ -56,14 +63,48 @@ def recorded_config(folder: Path) -> dict[str, Any]:
         EncodingError: The record is damaged.
     """
     made = _read(folder) or {}
-    config: dict[str, Any] = {}
+    config = _recorded_settings(made.get(_SETTINGS), folder)
     if "ltm_url" in made:
         config["ltm_url"] = _absolute(made["ltm_url"], folder)
     for name in ("stm_config.namespace", "im_config.namespace", "ltm_config.table_prefix"):
         if name in made:
             part, _, key = name.partition(".")
-            config[part] = {key: made[name]}
+            config.setdefault(part, {})[key] = made[name]
     return config
+
+
+# One text, since a record holds texts alone: what does not know it reads the rest.
+_SETTINGS = "settings"
+_RECORDED: Mapping[str, Any] = {
+    **dict.fromkeys(("cleanup_interval", "memory_priority_decay", "demote_first"), True),
+    **dict.fromkeys(("clock", "on_expiry", "redis_max_bytes", "indexed_attributes"), True),
+    **dict.fromkeys(("tolerances", "max_entry_bytes", "spool_max_bytes"), True),
+    "stm_config": {"memory_limit", "ttl", "max_age_steps"},
+    "im_config": {"memory_limit", "ttl", "max_age_steps", "compression_level"},
+    "ltm_config": {"compression_level", "batch_size"},
+    "autoencoder_config": {"stm_dim", "im_dim", "ltm_dim", "vector_dtype"},
+}
+
+
+def _settings(config: MemoryConfig) -> str:
+    """What decides how entries are kept, as far as it differs from the defaults."""
+    settings = config.model_dump(mode="json", include=_RECORDED, exclude_defaults=True)
+    if "tolerances" in settings:
+        settings["tolerances"] = {one.pop("path"): one for one in settings["tolerances"]}
+    return json.dumps(settings, sort_keys=True)
+
+
+def _recorded_settings(settings: str | None, folder: Path) -> dict[str, Any]:
+    try:
+        read = {} if settings is None else json.loads(settings)
+    except (ValueError, RecursionError) as error:
+        raise EncodingError(f"{folder / FILE_NAME}: settings cannot be read ({error})") from error
+    if not isinstance(read, dict) or not all(
+        isinstance(read.get(part, {}), dict) for part in _RECORDED if part.endswith("_config")
+    ):
+        raise EncodingError(f"{folder / FILE_NAME}: settings are no settings of a memory")
+    # A later version may record more than this one knows.
+    return {name: value for name, value in read.items() if name in _RECORDED}
 
 
 def _record(config: MemoryConfig, where: Deployment) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from agent_memory.config import MemoryConfig
 from agent_memory.retrieval import attribute, temporal
 from agent_memory.retrieval.questions import question
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.system.reopening import check_reopens
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Hit, Query
 
@@ -33,6 +34,17 @@ class AgentMemoryAPI:
 
     def __init__(self, config: MemoryConfig | Mapping[str, Any] | None = None) -> None:
         self.memory_system = AgentMemorySystem.get_instance(config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the configuration; the copy uses the one system of its process."""
+        check_reopens(self.memory_system.config, "AgentMemoryAPI")
+        return (type(self), (self.memory_system.config,))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
 
     def store_agent_state(
         self, agent_id: str | int, data: Mapping[str, Any], step_number: int

@@ -9,18 +9,19 @@ from itertools import islice
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import meets
 from agent_memory.values.entry import MemoryEntry
-from agent_memory.values.query import Query
+from agent_memory.values.query import Query, checked_query
 
 
 def run_of(query: Query) -> str:
     """The run that a query names.
 
     Raises:
-        InvalidEntry: It names none.
+        InvalidEntry: It names none, or is no query.
     """
-    if query.run_id is None:
+    run_id = checked_query(query).run_id
+    if run_id is None:
         raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-    return query.run_id
+    return run_id
 
 
 def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:

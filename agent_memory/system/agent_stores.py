@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added
+from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
 from agent_memory.system.sharing import acquire, release
 from agent_memory.system.whole_config import PartConfig, whole_config
@@ -21,6 +22,9 @@ from agent_memory.values.query import Order, Query
 P = ParamSpec("P")
 R = TypeVar("R")
 D = TypeVar("D")
+
+# Under which name an agent has its store of a tier.
+_ATTRIBUTES = {Tier.STM: "stm_store", Tier.IM: "im_store", Tier.LTM: "ltm_store"}
 
 
 class AgentStore:
@@ -56,6 +60,7 @@ class AgentStore:
         self.agent_id = checked_agent_id(agent_id)
         whole = whole_config(config)
         self.run_id = run_id or whole.run_id
+        self._config = whole.model_copy(update={"run_id": self.run_id})
         if resources is None:
             resources = acquire(whole)
             weakref.finalize(self, release, resources)
@@ -66,6 +71,19 @@ class AgentStore:
         self._compression = resources.encoder.compression
         self._level = resources.level(self.tier)
         self._max_bytes = resources.config.max_entry_bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the way to find the store again; see ``AgentMemorySystem``."""
+        if self._owner is not None:
+            return (getattr, (self._owner, _ATTRIBUTES[self.tier]))
+        check_reopens(self._config, type(self).__name__)
+        return (type(self), (self.agent_id, self._config))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
 
     def store(self, entry: MemoryEntry | Mapping[str, Any]) -> bool:
         """Store an entry of this agent, brought to the level of this tier.

@@ -15,7 +15,7 @@ from agent_memory.system.erasure import Erasure, ForgettingReceipt
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
-from agent_memory.values.query import Query
+from agent_memory.values.query import Query, checked_query
 
 
 class Forgetting:
@@ -66,7 +66,7 @@ class Forgetting:
                 "agent and run itself"
             )
         if query is not None:
-            asked = query.within(self._run_id)
+            asked = checked_query(query).within(self._run_id)
             return self._erasure(run_of(asked)).answers(asked)
         erasure = self._erasure(self._run_id if run is None else checked_run_id(run))
         whose = None if agent is None else checked_agent_id(agent)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.system.agent_stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
+from agent_memory.system.reopening import check_reopens
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.sharing import acquire, release
 from agent_memory.system.updates import EntryUpdates
@@ -56,6 +57,22 @@ class MemoryAgent:
             run = RunMemory(resources, whole.run_id)
         self._run = run
         self._inserts = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the way to find the agent again; see ``AgentMemorySystem``."""
+        system = self._run.owner
+        if system is not None:
+            return (_agent_of, (system, self.agent_id))
+        config = self._run.resources.config.model_copy(update={"run_id": self._run.run_id})
+        check_reopens(config, "MemoryAgent")
+        return (type(self), (self.agent_id, config))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """The same object, which counts for its agent's upkeep."""
+        return self
 
     @property
     def config(self) -> MemoryConfig:
@@ -194,3 +211,8 @@ class MemoryAgent:
         resources.check_writable("nothing was cleared")
         forget_agents(resources.tiers, self._run.run_id, [self.agent_id], resources.clock)
         return True
+
+
+def _agent_of(system: Any, agent_id: str) -> MemoryAgent:
+    agent: MemoryAgent = system.get_memory_agent(agent_id)
+    return agent

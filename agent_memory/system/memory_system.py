@@ -23,9 +23,11 @@ from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.system.agent_directory import AgentDirectory
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.restoring import RestoreReceipt
+from agent_memory.system.closed import CLOSED
 from agent_memory.system.instance import ProcessInstance
 from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
+from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
@@ -37,7 +39,7 @@ from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.progress import Progress
-from agent_memory.values.query import Hit, Query
+from agent_memory.values.query import Hit, Query, checked_query
 
 
 class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
@@ -131,7 +133,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
     ) -> AgentMemorySystem:
         """Open the memory in a folder, with the embedded server, where and as it was made.
 
-        Its limits and ages are the defaults: give a configuration where upkeep matters.
+        Its limits and ages are those that it was last opened with by a configuration.
 
         Args:
             path: The folder.
@@ -153,6 +155,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
             1
         """
         name = checked_run_id(name)
+        read_only = self._resources.read_only
         if name == self.config.run_id:
             return self
         if name not in self._runs:
@@ -160,7 +163,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
             # Upkeep, which is of all runs, is left to this system.
             self._runs[name] = AgentMemorySystem(
                 config,
-                read_only=self._resources.read_only,
+                read_only=read_only,
                 upkeep=False,
                 clock=self._resources.clock,
             )
@@ -168,6 +171,8 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
 
     def close(self) -> None:
         """Move down what has to leave, write what was counted, and close; idempotent."""
+        if self._resources is CLOSED:
+            return
         for view in list(self._runs.values()):
             view.close()
         self._runs.clear()
@@ -175,6 +180,26 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
             self._resources.upkeep.attempt(self.maintain)
         self._finalizer()
         _instance.drop(self)
+        # Whoever goes on with it, or with one of its agents, is told.
+        self._run.resources = self._run = self._resources = self._services = CLOSED
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the configuration, passwords included; the copy opens the memory again.
+
+        Raises:
+            ConfigError: The memory is in this process alone.
+            MemoryClosed: It is closed.
+        """
+        check_reopens(self.config, "AgentMemorySystem")
+        opened = self._resources
+        return (_reopened, (type(self), self.config, opened.read_only, self._upkeep, opened.clock))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """The same object: a copied model goes on with the memory of its original."""
+        return self
 
     def __enter__(self) -> Self:
         return self
@@ -221,7 +246,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
             touch: Whether this counts as a retrieval of what is found.
 
         Raises:
-            InvalidEntry: ``near`` is none of these.
+            InvalidEntry: ``query`` is no query, or ``near`` is none of these.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
 
@@ -231,7 +256,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
             >>> hits[0].entry.step_number
             4
         """
-        asked = query.within(self.config.run_id)
+        asked = checked_query(query).within(self.config.run_id)
         return self._services.retriever.recall(asked, near=near, touch=touch)
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
@@ -294,6 +319,16 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
             cls(config, upkeep=False) as system,
         ):
             return system._services.restore(saved, into_existing=into_existing, progress=progress)
+
+
+def _reopened(
+    system: type[AgentMemorySystem],
+    config: MemoryConfig,
+    read_only: bool,
+    upkeep: bool,
+    clock: Callable[[], float],
+) -> AgentMemorySystem:
+    return system(config, read_only=read_only, upkeep=upkeep, clock=clock)
 
 
 def _leave(resources: Resources, access_log: AccessLog) -> None:

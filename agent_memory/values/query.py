@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import Condition, checked_conditions
-from agent_memory.values.checks import checked_flag, checked_limit, checked_member, checked_range
+from agent_memory.values.checks import (
+    checked_flag,
+    checked_limit,
+    checked_member,
+    checked_range,
+)
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 from agent_memory.values.identity import checked_agent_id, checked_run_id
-from agent_memory.values.quoting import short_repr
+from agent_memory.values.quoting import quoted, short_repr
 
 
 class Order(StrEnum):
@@ -134,6 +140,20 @@ class Query:
             'episode-1'
         """
         return self if self.run_id is not None else replace(self, run_id=run_id)
+
+
+def checked_query(query: object) -> Query:
+    """Give back a query.
+
+    Raises:
+        InvalidEntry: It is none; the message says what is needed.
+    """
+    if not isinstance(query, Query):
+        raise InvalidEntry(
+            f"query: a Query is needed, not {quoted(query)}; for example "
+            'Query(agent_id="ant-1", steps=(0, 10))'
+        )
+    return query
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ from agent_memory.repositories.redis.upkeep import RedisUpkeep
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
-from agent_memory.values.query import Query
+from agent_memory.values.query import Query, checked_query
 
 _CHANGED = -1
 _UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
@@ -242,7 +242,7 @@ class RedisRepository(MemoryRepository):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        if not query.attributes:
+        if not checked_query(query).attributes:
             prefix, names = self._answering(query)
             return self._mapper.load(prefix + name for name in names)
         prefix, names = self._answering(replace(query, limit=None))
