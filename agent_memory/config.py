@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    field_validator,
     model_validator,
 )
 
@@ -301,12 +302,10 @@ class MemoryConfig(ConfigPart):
         spool_max_bytes: How large the file may become in which entries wait on this machine's
             disk while the Redis server is away; 0: they do not wait, and storing them fails.
             There is none with the engine "fake" or long-term memory in the process.
-        similarity: Where vectors of the Redis tiers are compared; the answers are the same.
-            "process": here, from vectors that are kept, which is the faster way as long as those
-            of the agents asked about fit ``vector_cache_bytes``. "server": by an index of the
-            server's query engine, which it must have; that slows every write.
-        vector_cache_bytes: How many bytes of vectors a process keeps of each Redis tier, to find
-            what is alike on servers without a query engine.
+        similarity: Where vectors of the Redis tiers are compared: in the "process", from vectors
+            that are kept. "server" is deprecated and does the same.
+        vector_cache_bytes: How many bytes of vectors a process keeps of each Redis tier: some
+            2,000 a vector of 384 numbers.
 
     Examples:
         >>> from agent_memory import MemoryConfig
@@ -345,6 +344,18 @@ class MemoryConfig(ConfigPart):
     # Spelled out, so that type checkers accept a nested dict in place of a part.
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
+
+    @field_validator("similarity")
+    @classmethod
+    def _in_the_process(cls, given: str) -> str:
+        if given == "server":
+            warnings.warn(
+                'MemoryConfig(similarity="server") is deprecated, and vectors are compared in the '
+                "process: leave it out, and give vector_cache_bytes as much as the vectors take",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+        return "process"
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

@@ -16,13 +16,12 @@ from redis_om import Field, HashModel
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query
 from agent_memory.connections.embedded.server import EmbeddedServer
-from agent_memory.models.redis_search_schema import condition
+from agent_memory.models.redis_search_schema import VECTOR, condition
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql.statements import entries_answering
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Ratio, Work, compare, paired
 from benchmarks.plain_redis import ready_hash, store_grouped
-from benchmarks.similarity import Beside
 
 AGENTS, ENTRIES = 10, 1_000
 ROWS = 1_000_000
@@ -36,7 +35,6 @@ def figures() -> Iterator[Figure]:
             path=Path(folder),
             engine="embedded",
             search=True,
-            similarity="server",
             stm_config={"memory_limit": 10**9},
             cleanup_interval=10**9,
         )
@@ -53,20 +51,27 @@ def figures() -> Iterator[Figure]:
 
 
 def _nearest(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
-    """A filter and KNN: ten whole entries, through the repository and as bare FT.SEARCH."""
+    """A filter and KNN: the ids of ten entries, by ``TierSearch`` and by bare FT.SEARCH."""
     query = Query(run_id="default", agent_id="a3", steps=(100, 900), limit=10)
-    vector = memory.stm.find(Query(run_id="default", agent_id="a3", order=Order.NEWEST, limit=1))[
-        0
-    ].embedding
+    newest = Query(run_id="default", agent_id="a3", order=Order.NEWEST, limit=1)
+    vector = memory.stm.find(newest)[0].embedding
     assert vector is not None
 
     search: TierSearch = memory.models.stm.search  # type: ignore[attr-defined]  # its protocol is narrower
-    command = search.documents(*condition(query, 0), vector, 10)
-    probe = Beside(vector)
-    ratio = paired(
-        lambda: memory.stm.nearest(query, probe), lambda: client.execute_command(*command), ASKED
+    where, parameters = condition(query, 0)
+    named = ("k", 10, "vector", vector.tobytes(), *parameters)
+    command = (
+        *("FT.SEARCH", search.vectors.alias),
+        f"({where})=>[KNN $k @{VECTOR} $vector HYBRID_POLICY ADHOC_BF AS distance]",
+        *("PARAMS", len(named), *named),
+        *("SORTBY", "distance", "RETURN", 1, "distance", "LIMIT", 0, 10, "DIALECT", 2),
     )
-    return _times("filter and KNN, 10 entries decoded, against bare FT.SEARCH", ratio, 1.5)
+    ratio = paired(
+        lambda: search.search(query, vector, 10, encoder_version=0),
+        lambda: client.execute_command(*command),
+        ASKED,
+    )
+    return _times("filter and KNN of 10 by the query engine, against bare FT.SEARCH", ratio, 1.5)
 
 
 def _found(memory: AgentMemorySystem, client: redis.Redis) -> Figure:

@@ -123,7 +123,7 @@ class _Opening:
         self._check_query_engine(connections)
         copies = CodeCopies(connections.im, config.im_config.namespace)
         codes.also_from(copies)
-        tiers = self._tiers(connections, search, codes, codec)
+        tiers = self._tiers(connections, codes, codec)
         intake = self._intake(connections, tiers)
         steps = PresentSteps(by_steps=config.clock == "steps")
         return Resources(
@@ -184,13 +184,11 @@ class _Opening:
 
     def _check_query_engine(self, connections: Connections) -> None:
         config = self._config
-        asked_for = config.search is True or config.similarity == "server"
-        if asked_for and not connections.redis_engine.has_query_engine:
+        if config.search is True and not connections.redis_engine.has_query_engine:
             raise QueryEngineMissing(
                 f"{connections.stm.where} ({connections.redis_engine}) has no query engine, and "
                 "the configuration asks for one: use Redis 8, Redis Stack or the embedded server "
-                "with the extra (pip install 'agent-memory[search]'), or leave search and "
-                "similarity out"
+                "with the extra (pip install 'agent-memory[search]'), or leave search out"
             )
 
     # -- tiers --------------------------------------------------------------------------------
@@ -223,7 +221,6 @@ class _Opening:
     def _tiers(
         self,
         connections: Connections,
-        search: Mapping[Tier, TierSearch],
         codes: Codes,
         codec: ContentsCodec,
     ) -> Tiers:
@@ -235,15 +232,12 @@ class _Opening:
             indexed_attributes=config.indexed_attributes,
             clock=self._clock,
         )
-        # The index that answers questions of similarity; None: vectors are compared here.
-        asked = search if config.similarity == "server" else {}
         stm = StmRepository(
             connections.stm,
             ContentsCodec(config.max_entry_bytes),
             namespace=config.stm_config.namespace,
             clock=self._clock,
             vector_cache_bytes=config.vector_cache_bytes,
-            search=asked.get(Tier.STM),
             indexed_attributes=config.indexed_attributes,
         )
         im = ImRepository(
@@ -252,7 +246,6 @@ class _Opening:
             namespace=config.im_config.namespace,
             clock=self._clock,
             vector_cache_bytes=config.vector_cache_bytes,
-            search=asked.get(Tier.IM),
             indexed_attributes=config.indexed_attributes,
         )
         if self._read_only:

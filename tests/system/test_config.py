@@ -173,6 +173,12 @@ def test_a_server_named_twice_is_refused() -> None:
         MemoryConfig(redis_url="redis://there", stm_config=there, im_config=there)
 
 
+def test_comparing_vectors_in_the_server_is_no_more_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="vector_cache_bytes"):
+        config = MemoryConfig(similarity="server")
+    assert config == MemoryConfig()
+
+
 def test_the_level_of_logging_may_be_written_small_and_touches_no_logger() -> None:
     before = logging.getLogger().level, logging.getLogger("agent_memory").level
     assert MemoryConfig(logging_level="debug").logging_level == "debug"

@@ -168,19 +168,6 @@ def test_no_question_shows_an_entry_over_its_age_before_it_is_dropped(
     assert system.stm.count("default", "ant") == 1
 
 
-def test_similarity_by_the_servers_index_shows_none_either(
-    open_memory: Opener, memory_config: dict[str, Any], clock: Clock
-) -> None:
-    if not open_memory().redis_engine.has_query_engine:
-        pytest.skip("the server has no query engine")
-    system = open_memory(**DROP, similarity="server")
-    store(system, "ant", *range(4))
-    clock.now += DAY + 1
-    store(system, "ant", 4)
-    hits = system.recall(Query(agent_id="ant", limit=3), near={"step": 1, "mood": "m1"})
-    assert [hit.entry.step_number for hit in hits] == [4]
-
-
 def test_whoever_opens_for_reading_alone_is_shown_none_either(
     open_memory: Opener, memory_config: dict[str, Any], clock: Clock
 ) -> None:

@@ -20,7 +20,6 @@ from agent_memory.errors import (
     InvalidEntry,
 )
 from agent_memory.models.redis import (
-    STORED,
     Value,
     encode_id,
     memory_id_of,
@@ -44,9 +43,7 @@ from agent_memory.repositories.redis.entries import HashMapper, reading
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many import all_keys, entries_answering, keys_answering
 from agent_memory.repositories.redis.notes import RedisMoveNotes
-from agent_memory.repositories.redis.server_similarity import IndexedNearest
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
-from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.redis.upkeep import RedisUpkeep
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache
 from agent_memory.values.coded import is_coded
@@ -56,7 +53,6 @@ from agent_memory.values.query import Query, checked_query
 _CHANGED = -1
 _UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
 _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
-_NAMES = [name.encode() for name in STORED]
 
 
 class RedisRepository(MemoryRepository):
@@ -68,8 +64,6 @@ class RedisRepository(MemoryRepository):
         namespace: What every key begins with.
         clock: Gives the time in seconds since 1970; agents are listed by their last write.
         vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
-        search: Answers ``nearest`` by the server's index where that can tell; None: vectors are
-            always compared in this process.
         indexed_attributes: Paths in contents to declare; see ``declare_attributes``.
     """
 
@@ -81,7 +75,6 @@ class RedisRepository(MemoryRepository):
         namespace: str,
         clock: Callable[[], float] = time.time,
         vector_cache_bytes: int = MAX_BYTES,
-        search: TierSearch | None = None,
         indexed_attributes: Sequence[str] = (),
     ) -> None:
         self.channel = channel
@@ -90,7 +83,6 @@ class RedisRepository(MemoryRepository):
         self.moves = RedisMoveNotes(channel, self.key_space.moving, clock)
         self._clock = clock
         self._vectors = VectorCache(channel, vector_cache_bytes)
-        self._indexed = None if search is None else IndexedNearest(search)
         self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
         self._mapper = HashMapper(channel, codec, self._declared, self.tier)
         self.encodings = RedisEncodings(self, channel, self.key_space, clock)
@@ -267,12 +259,6 @@ class RedisRepository(MemoryRepository):
             return []
         if query.attributes or query.pinned is not None:
             return super().nearest(query, probe)
-        proposed = None if self._indexed is None else self._indexed.nearest(prefix, query, probe)
-        if proposed is not None:
-            return [
-                Neighbour(self._mapper.decode([*map(stored.get, _NAMES)]), cosine)
-                for stored, cosine in proposed
-            ]
         kept = self._vectors.of(prefix)
         size = kept.size
         with kept.lock:

@@ -152,20 +152,6 @@ class TierSearch:
             found = self._compared_here(condition, parameters, wanted)
         return sorted(found, key=lambda near: (near.distance, near.key))[:k]
 
-    def documents(
-        self, condition: str, parameters: Sequence[str], vector: NDArray[np.float32], k: int
-    ) -> tuple[object, ...]:
-        """The command that gives whole entries near to a vector, and ``distance`` with each."""
-        return self._nearest_command(condition, parameters, vector, k, returned=())
-
-    def versions(self, condition: str, parameters: Sequence[str]) -> tuple[object, ...]:
-        """The command that gives the versions of vectors, and as ``n`` how many there are."""
-        return (
-            *("FT.AGGREGATE", self.vectors.alias, condition, *_named(parameters)),
-            *("GROUPBY", 1, "@encoder_version", "REDUCE", "COUNT", 0, "AS", "n"),
-            *("LIMIT", 0, MOST, *EXACTLY),
-        )
-
     def number(self, condition: str, parameters: Sequence[str]) -> int:
         """How many entries with a vector answer a condition."""
         (count, *_) = self.vectors.ask(
@@ -182,7 +168,6 @@ class TierSearch:
         parameters: Sequence[str],
         vector: NDArray[np.float32],
         k: int,
-        returned: tuple[object, ...] = ("RETURN", 1, "distance"),
     ) -> tuple[object, ...]:
         named = ("k", k, "vector", vector.astype("<f4").tobytes(), *parameters)
         # Hit by hit: of the engine's policies it is the one that a NaN does not lead astray.
@@ -190,7 +175,7 @@ class TierSearch:
         return (
             *("FT.SEARCH", self.vectors.alias, text),
             *("PARAMS", len(named), *named),
-            *("SORTBY", "distance", *returned, "LIMIT", 0, k),
+            *("SORTBY", "distance", "RETURN", 1, "distance", "LIMIT", 0, k),
             *EXACTLY,
         )
 
