@@ -20,10 +20,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/agent-memory demo
 
-# Each of two processes of tests has one core. What tests write lies in memory where there is room:
-# what syncs costs no waiting then, and what survives a kill is the same.
+# Three processes of tests on two cores, since tests of faults wait for others. What tests write
+# lies in memory where there is room: syncing costs no time then, and a kill leaves the same.
 ROOM  := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
-TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
 
 # The examples of a page build on each other, so they stay together in one process.
 test: lint types contracts

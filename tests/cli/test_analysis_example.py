@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def _go_on_storing(folder: Path, stored: Any) -> None:
         for step in range(26, 10_000):
             run.store_agent_state("live", {"sugar": float(step), "spice": 1.0}, step)
             stored.value += 1
+            time.sleep(0.01)
 
 
 def test_the_script_reads_a_live_memory_in_three_ways_and_draws_it(
@@ -55,7 +57,7 @@ def test_the_script_reads_a_live_memory_in_three_ways_and_draws_it(
     writer = ways.Process(target=_go_on_storing, args=(demo, stored), daemon=True)
     writer.start()
     while stored.value < 20 and writer.is_alive():
-        pass
+        time.sleep(0.01)
     before = stored.value
     done = analyse(tmp_path, "--path", demo, "--plot", "picture.png")
     assert writer.is_alive()

@@ -33,6 +33,8 @@ def run(program: str, *arguments: object) -> subprocess.Popen[bytes]:
 
 def _points(points: int, few: int) -> list[int]:
     """Some of the points at which a program may be killed; all of them in ``make faults``."""
+    if KILLS < 20:
+        few -= 1
     return [*range(1, points + 1)] if EVERYTHING else [*range(2, points + 1, points // few)]
 
 

@@ -110,6 +110,7 @@ def test_a_revision_that_the_code_does_not_know_is_told_with_the_remedy(
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.long
 def test_alembic_too_refuses_to_drop_entries_unless_told(clone: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(ASSET, tmp_path / "ltm.db"))
     database = ("-x", f"url=sqlite:///{path}")
@@ -124,6 +125,7 @@ def test_alembic_too_refuses_to_drop_entries_unless_told(clone: Path, tmp_path: 
     beneath.close()
 
 
+@pytest.mark.long
 def test_a_prefix_that_begins_another_is_checked_by_itself(clone: Path, tmp_path: Path) -> None:
     database = ("-x", f"url=sqlite:///{tmp_path}/ltm.db")
     for prefix in ("a", "a_b"):

@@ -13,13 +13,15 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import open_redis
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
+from tests import engines
 from tests.models import servers
 
 STM, IM = "agent_memory:stm", "agent_memory:im"
 WIDTH = 8
 
 
-@pytest.fixture(scope="session", params=servers.PROGRAMS)
+# The query engine is the same module in both.
+@pytest.fixture(scope="session", params=engines.parameters([*servers.PROGRAMS], ["valkey"]))
 def search_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a server with a query engine."""
     try:

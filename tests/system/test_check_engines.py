@@ -10,6 +10,7 @@ import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Order, Query, StoreReadOnly
 from agent_memory.values.check_report import Kind
+from tests import engines
 from tests.memories import Opener
 
 LIMITS: dict[str, Any] = {
@@ -44,6 +45,7 @@ def kinds(system: AgentMemorySystem, *, repair: bool = False) -> set[Kind]:
     return {found.kind for found in report.findings}
 
 
+@engines.usually_on("fakeredis", "embedded+modules", "tcp and postgresql")
 def test_what_is_broken_beneath_is_found_and_mended_on_every_engine(open_memory: Opener) -> None:
     system = open_memory(**LIMITS)
     fill(system)
@@ -66,6 +68,7 @@ def test_what_is_broken_beneath_is_found_and_mended_on_every_engine(open_memory:
     assert remembered(system) == before
 
 
+@engines.usually_on("redis+modules")
 def test_indexes_of_the_query_engine_that_lost_entries_are_made_anew(open_memory: Opener) -> None:
     system = open_memory(**LIMITS)
     fill(system)

@@ -19,6 +19,7 @@ from agent_memory import (
 )
 from agent_memory.testing import an_entry
 from agent_memory.tiers.consolidation import Moves
+from tests import engines
 from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
 
 DROP: dict[str, Any] = {"on_expiry": "drop", "indexed_attributes": ("mood",)}
@@ -43,6 +44,7 @@ def test_another_way_to_expire_is_refused() -> None:
         MemoryConfig(on_expiry="move")
 
 
+@engines.usually_on("fakeredis", "embedded+modules", "tcp and postgresql")
 def test_an_entry_over_its_age_goes_with_its_places_in_all_indexes(
     open_memory: Opener, clock: Clock
 ) -> None:
