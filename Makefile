@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: docs install demo test test-long mutants lint types contracts bench faults clean
+.PHONY: docs install demo test test-long mutants lint types contracts bench faults findings clean
 
 install: $(VENV)/.installed
 
@@ -70,6 +70,13 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 # 300 kills and more; prints how many there were, and what was met that must not be.
 faults: install
 	AGENT_MEMORY_TEST_KILLS=300 $(TESTS) --dist load -m faults tests
+
+# What other libraries do that nobody would have bet on; each script brings its own environment.
+findings:
+	@failed=; for script in findings/*.sh; do \
+		echo "== $$script"; bash "$$script" || failed="$$failed $$script"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "changed or failed:$$failed" >&2; exit 1; fi
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
