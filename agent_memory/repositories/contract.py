@@ -165,7 +165,7 @@ class MemoryRepository(FormerNames, ABC):
 
         Args:
             destination: The tier they go to.
-            copies: What shall stand there, as for ``remove_copied``.
+            copies: The entries as they are to be stored there, as for ``remove_copied``.
 
         Returns:
             For each, what became of it here; None where no transaction spans the two tiers, and
@@ -270,9 +270,9 @@ class LongTermMemory(MemoryRepository):
         Args:
             keys: What to forget.
             at: When, in seconds since 1970.
-            released_at: From when on the keys may be stored anew, as by ``release``, which may
-                lie ahead: whoever dies before releasing them has not closed them for ever. None:
-                not before they are released.
+            released_at: From when on the keys may be stored again, as by ``release``. It may lie
+                ahead, so that a process that dies before it releases the keys does not close
+                them for ever. None: not before they are released.
 
         Returns:
             How many rows were deleted.
@@ -284,7 +284,7 @@ class LongTermMemory(MemoryRepository):
 
     @abstractmethod
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
-        """Let forgotten keys be stored anew, but for copies that were read before.
+        """Let forgotten keys be stored again, except by copies that were read before.
 
         For what is cleared and may come again, as when a reproducible run is run again.
 

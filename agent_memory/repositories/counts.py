@@ -1,4 +1,4 @@
-"""What stands in a tier of each of many agents, in a few numbers.
+"""What each of many agents has in a tier, in a few numbers.
 
 By these numbers upkeep tells who has anything to move, without a question for each agent.
 """
@@ -61,7 +61,7 @@ def still_ahead(known: Ahead | None, timestamps: Sequence[float], horizon: float
     """What is to be noted of an agent's entries beyond a horizon.
 
     A note holds until the last entry that it speaks of is gone or no longer beyond the horizon;
-    what is beyond it then is noted anew.
+    what is beyond it then gets a new note.
 
     Args:
         known: What was noted before.

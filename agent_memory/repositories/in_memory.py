@@ -147,7 +147,7 @@ class InMemoryRepository(LongTermMemory):
             return self.remove_many(forgotten)
 
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
-        """Let forgotten keys be stored anew, but for copies that were read before."""
+        """Let forgotten keys be stored again, except by copies that were read before."""
         with self._shelf.lock:
             self._forgotten.update({key: at for key in keys if key in self._forgotten})
 
@@ -263,8 +263,8 @@ class _InMemoryUpkeep(TierUpkeep):
             if horizon is None:
                 return found
             return {
-                name: told._replace(ahead=self._note_ahead(run_id, name, horizon))
-                for name, told in found.items()
+                name: counts._replace(ahead=self._note_ahead(run_id, name, horizon))
+                for name, counts in found.items()
             }
 
     def _note_ahead(self, run_id: str, agent_id: str, horizon: float) -> Ahead | None:

@@ -36,7 +36,7 @@ class Probe(Protocol):
         """
 
     def bias(self, version: int | None, width: int) -> float:
-        """The number that stands before both when they are compared; 0.0 for none.
+        """The number that is put before both when they are compared; 0.0 for none.
 
         Long-term vectors alone have one; where others of that width and version stand higher, they
         do not compare.

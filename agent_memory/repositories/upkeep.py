@@ -12,8 +12,8 @@ from agent_memory.repositories.reading import EntryReader
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Order, Query
 
-_MOST_TOLD = 10_000
-_told: set[str] = set()
+_MOST_LOGGED = 10_000
+_logged: set[str] = set()
 _logger = logging.getLogger("agent_memory")
 
 
@@ -30,14 +30,13 @@ class TierUpkeep(ABC):
     def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here and can be read.
 
-        Upkeep goes past an entry that is damaged and leaves it where it is; each is told in the
-        log by its name.
+        Upkeep passes over a damaged entry and leaves it where it is. The log names each one.
         """
         try:
             return self._reader.get_many(keys)
         except EncodingError as error:
             if len(keys) == 1:
-                tell_unreadable(error)
+                log_unreadable(error)
                 return []
         return [entry for key in keys for entry in self.get_readable([key])]
 
@@ -85,12 +84,12 @@ class TierUpkeep(ABC):
         """
 
 
-def tell_unreadable(error: EncodingError) -> None:
-    """Tell in the log of an entry that cannot be read; once of each, not with every upkeep."""
+def log_unreadable(error: EncodingError) -> None:
+    """Log that an entry cannot be read: once for each, not with every upkeep."""
     message = str(error)
-    if message in _told:
+    if message in _logged:
         return
-    if len(_told) >= _MOST_TOLD:
-        _told.clear()
-    _told.add(message)
+    if len(_logged) >= _MOST_LOGGED:
+        _logged.clear()
+    _logged.add(message)
     _logger.error("%s; it stays where it is: agent-memory check --repair", message)

@@ -130,15 +130,15 @@ class Consolidation:
         moved = dropped = 0
         for _ in range(_ROUNDS):
             read_at = self._clock()
-            told = way.agent_counts(run_id, agents, moment)
-            overdue = way.overdue(run_id, told, moment)
+            counts = way.agent_counts(run_id, agents, moment)
+            overdue = way.overdue(run_id, counts, moment)
             if self._drops and overdue:
                 queries = [query for asked in overdue.values() for query in asked]
                 dropped += way.source.remove_answering(queries)
                 # What is left of them may still be more than the limit.
-                told = way.agent_counts(run_id, told, moment)
+                counts = way.agent_counts(run_id, counts, moment)
                 overdue = {}
-            gone, changed = way.move(way.leaving(run_id, told, overdue), read_at)
+            gone, changed = way.move(way.leaving(run_id, counts, overdue), read_at)
             moved += gone
             if not changed:
                 break

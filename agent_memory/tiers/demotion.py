@@ -22,7 +22,7 @@ _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has
 
 T = TypeVar("T")
 
-Told = Mapping[str, AgentCounts]
+Counts = Mapping[str, AgentCounts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,19 @@ class Demotion:
     def agent_counts(
         self, run_id: str, agents: Iterable[str] | None, moment: Moment
     ) -> dict[str, AgentCounts]:
-        """What stands in the source, with what is far ahead of the time noted."""
+        """Count what the source holds, and note agents that are far ahead of the time."""
         return self.source.upkeep.agent_counts(run_id, agents, self.ages.horizon(moment))
 
-    def overdue(self, run_id: str, told: Told, moment: Moment) -> dict[str, list[Query]]:
+    def overdue(self, run_id: str, counts: Counts, moment: Moment) -> dict[str, list[Query]]:
         """Queries for what is too old, by agent; those that have nothing are left out."""
         found = {
             agent_id: list(self.ages.overdue(run_id, agent_id, agent_counts, moment))
-            for agent_id, agent_counts in told.items()
+            for agent_id, agent_counts in counts.items()
         }
         return {agent_id: queries for agent_id, queries in found.items() if queries}
 
     def leaving(
-        self, run_id: str, told: Told, overdue: Mapping[str, Sequence[Query]]
+        self, run_id: str, counts: Counts, overdue: Mapping[str, Sequence[Query]]
     ) -> Iterator[MemoryEntry]:
         """Read the entries that have to leave, of some agents at a time."""
         crowded = {
@@ -76,7 +76,7 @@ class Demotion:
             agent_id: min(
                 agent_counts.entries - self.memory_limit, agent_counts.entries - agent_counts.pinned
             )
-            for agent_id, agent_counts in told.items()
+            for agent_id, agent_counts in counts.items()
         }
         crowded = {
             agent_id: excess
@@ -84,7 +84,7 @@ class Demotion:
             if agent_id in overdue or excess > 0
         }
         expected = (
-            (agent_id, told[agent_id].entries if agent_id in overdue else excess)
+            (agent_id, counts[agent_id].entries if agent_id in overdue else excess)
             for agent_id, excess in crowded.items()
         )
         for agents in _portions(expected, _AT_ONCE):
@@ -132,7 +132,7 @@ class Demotion:
     def _readable(
         self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
     ) -> list[MemoryEntry]:
-        """The entries that have to leave; one that cannot be read is told, and stays."""
+        """The entries that have to leave; one that cannot be read is logged, and stays."""
         owners = [agent_id for agent_id, queries in overdue.items() for _ in queries]
         queries = [query for asked in overdue.values() for query in asked]
         aged: dict[str, dict[str, MemoryEntry]] = {agent_id: {} for agent_id in crowded}

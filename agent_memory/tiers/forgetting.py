@@ -1,4 +1,4 @@
-"""Removes what agents remember from every tier, so that nothing brings it back.
+"""Removes memories of agents from every tier, so that nothing brings them back.
 
 What may be on its way down is marked as forgotten in long-term memory first, so that a move in
 flight is refused there; only then it is removed above. What is stored after the call began may
@@ -54,7 +54,7 @@ class Removed:
 
 
 def forget_agents(tiers: Tiers, run_id: str, agents: Iterable[str], clock: Clock) -> Removed:
-    """Forget all that some agents of a run remember at this moment.
+    """Forget all that some agents of a run have stored by now.
 
     Args:
         tiers: Short-term, intermediate and long-term memory.
@@ -71,7 +71,7 @@ def forget_agents(tiers: Tiers, run_id: str, agents: Iterable[str], clock: Clock
 
 
 def forget_run(tiers: Tiers, run_id: str, clock: Clock) -> Removed:
-    """Forget all that a run remembers at this moment; see ``forget_agents``.
+    """Forget all that a run has stored by now; see ``forget_agents``.
 
     What waits in a spool somewhere is older than the clearing, and is dropped, also of agents
     that no tier has heard of.

@@ -43,7 +43,7 @@ def move(
     Args:
         source: The tier they leave.
         destination: The tier they go to.
-        copies: What shall stand there: as read from the source, in the destination's level.
+        copies: The entries as read from the source, at the destination's level.
         read_at: When reading them began, in seconds since 1970: a copy that is older than the
             forgetting of its key is not stored.
 
@@ -106,7 +106,7 @@ def settle(source: MemoryRepository, destination: MemoryRepository, at_once: int
         for keys in batches(source.keys(run_id, agent_id), at_once):
             copied = destination.upkeep.get_readable(keys)
             if copied:
-                # Only what stands in the source as it was copied is removed; else the copy is.
+                # An entry goes from the source if it is as it was copied; else its copy goes.
                 gone = source.remove_copied(copied)
                 moved += gone.count(Gone.REMOVED)
                 withdraw(source, destination, _staying(copied, gone))
@@ -129,8 +129,8 @@ def _copy_and_remove(
     read_at: float,
 ) -> list[Gone]:
     outcome = destination.take_over(copies, read_at)
-    # What was refused as stale has been removed from the source by whoever forgot it; what
-    # stands there under its key now was stored after that, and stays.
+    # Whoever forgot an entry that was refused as stale has removed it from the source. What the
+    # source has under its key now was stored after that, and stays.
     taken = [copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE]
     gone = iter(source.remove_copied(taken))
     return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]

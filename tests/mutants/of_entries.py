@@ -135,7 +135,7 @@ _WHERE_AN_ENTRY_IS = (
     ),
     Mutant(
         "a damaged entry keeps no other from moving",
-        (Edit("repositories/upkeep.py", "tell_unreadable(error)\nreturn []", "raise"),),
+        (Edit("repositories/upkeep.py", "log_unreadable(error)\nreturn []", "raise"),),
         tests_in(
             "system/test_system.py",
             "test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_moving",

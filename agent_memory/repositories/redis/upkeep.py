@@ -14,7 +14,7 @@ from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.redis.footprint import stored_bytes
 from agent_memory.repositories.redis.keys import KeySpace
 from agent_memory.repositories.redis.many import entries_answering
-from agent_memory.repositories.upkeep import TierUpkeep, tell_unreadable
+from agent_memory.repositories.upkeep import TierUpkeep, log_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
 
@@ -54,7 +54,7 @@ class RedisUpkeep(TierUpkeep):
                     readable.append(self._mapper.decode(values))
                 except EncodingError as error:
                     # Damage may have reached what says whose it is.
-                    tell_unreadable(
+                    log_unreadable(
                         EncodingError(
                             f"entry {key.memory_id} of agent {key.agent_id!r} in run "
                             f"{key.run_id!r} in {self._tier.tier.name}: {error}"

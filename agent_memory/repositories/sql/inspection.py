@@ -267,17 +267,6 @@ class LongTermInspection:
             sql_attributes.set_attributes(connection, self.models, changes)
             connection.commit()
 
-    def unregistered(self) -> dict[int, str]:
-        """The versions that entries name and whose weights are not here, with their status."""
-        version, entry = self.models.EncoderVersion, self.models.LtmEntry
-        asked = select(version.id, version.status).where(
-            version.weights.is_(None),
-            version.id != 0,
-            select(entry.id).where(entry.encoder_version == version.id).exists(),
-        )
-        with self.transactions.reading() as connection:
-            return {row.id: row.status for row in connection.execute(asked)}
-
     def _statement(self, after: int | None) -> Any:
         entries, runs = table_of(self.models.LtmEntry), table_of(self.models.Run)
         agents, types = table_of(self.models.Agent), table_of(self.models.Type)

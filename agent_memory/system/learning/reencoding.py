@@ -13,7 +13,7 @@ from typing import NamedTuple
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
-from agent_memory.repositories.upkeep import tell_unreadable
+from agent_memory.repositories.upkeep import log_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.query import Query
@@ -134,7 +134,7 @@ def _too_wide(
                 groups = tier.encodings.vectors(Query(run_id=run_id, agent_id=agent_id))
             except EncodingError as error:
                 # One of this agent's is damaged: the entries of others are re-encoded all the same.
-                tell_unreadable(error)
+                log_unreadable(error)
                 continue
             wide = [
                 EntryKey(run_id, agent_id, memory_id)
