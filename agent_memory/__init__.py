@@ -7,7 +7,10 @@ database driver.
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from agent_memory.interfaces.legacy.paths import install
 
 if TYPE_CHECKING:
     from agent_memory.compression.levels import CompressionEngine
@@ -186,6 +189,22 @@ __all__ = [
 
 # Modules that are public under a path of their own.
 _MODULES = {"schema": "repositories.sql.schema"}
+# Names that an extra brings; without it they are left out of ``import *`` and ``dir``.
+_NEEDS = {"StateAutoencoder": ("torch", "train")}
+
+
+def _is_there(package: str) -> bool:
+    """Whether a package can be imported; it is not imported for that."""
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # somebody put a module of their own in its place
+        return True
+
+
+if not _is_there("torch"):
+    __all__.remove("StateAutoencoder")
+
+install()
 
 
 def __getattr__(name: str) -> object:
@@ -198,12 +217,13 @@ def __getattr__(name: str) -> object:
     try:
         module = importlib.import_module(f"{__name__}.{home}")
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        package, extra = _NEEDS.get(name, (None, None))
+        if package is None or error.name != package:
             raise
-        remedy = f"{name} needs torch: pip install 'agent-memory[train]'"
-        raise ModuleNotFoundError(remedy, name="torch") from error
+        remedy = f"{name} needs {package}: pip install 'agent-memory[{extra}]'"
+        raise ModuleNotFoundError(remedy, name=package) from error
     return getattr(module, name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return [*__all__]

@@ -6,9 +6,7 @@ Every part takes a nested dict in place of an object, refuses keys it does not k
 
 from __future__ import annotations
 
-import importlib
 import logging
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -23,6 +21,7 @@ from pydantic import (
 
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.values.config_part import ConfigPart
+from agent_memory.values.deprecation import moved_names
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.urls import check_database, checked_redis_url
 
@@ -418,12 +417,4 @@ _MOVED = {
 
 
 if not TYPE_CHECKING:  # else type checkers would take any name for one that is here
-
-    def __getattr__(name: str) -> Any:
-        """Give a name that moved, with a warning that says where to."""
-        home = _MOVED.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        message = f"agent_memory.config.{name} moved: import it from {home}"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(home), name)
+    __getattr__ = moved_names(__name__, _MOVED)

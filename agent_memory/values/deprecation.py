@@ -1,9 +1,10 @@
-"""Keeps old names of attributes and arguments working, with a warning that names the new one."""
+"""Keeps old names of attributes, arguments and modules working, with a warning that names the new one."""
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -62,3 +63,23 @@ def renamed_argument(old: str, new: str) -> Callable[[Callable[P, T]], Callable[
         return call
 
     return decorate
+
+
+def moved_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` that gives names which moved elsewhere, and warns.
+
+    Args:
+        package: The module, as its ``__name__`` says.
+        homes: The module that has each name now.
+    """
+
+    def give(name: str) -> Any:
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{package}.{name} moved: import it from {home}", DeprecationWarning, stacklevel=2
+        )
+        return getattr(importlib.import_module(home), name)
+
+    return give
