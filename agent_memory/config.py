@@ -7,6 +7,7 @@ Every part takes a nested dict in place of an object, refuses keys it does not k
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self

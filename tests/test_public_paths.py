@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import agent_memory
-from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, with_memory
+from agent_memory import AgentMemorySystem, MemoryConfig, with_memory
 from agent_memory.interfaces.legacy import paths
+from agent_memory.testing import an_entry
 
 _MODULES = [
     *("config", "errors", "models.ltm", "testing", "testing.tally", "connections.sql"),
@@ -221,9 +222,7 @@ def test_a_pickle_of_a_hooked_agent_that_names_the_former_path_loads_without_a_w
 
 
 def test_a_pickle_of_an_entry_that_names_the_former_path_loads() -> None:
-    entry = MemoryEntry(
-        memory_id="0" * 32, run_id="run", agent_id="ant", step_number=1, timestamp=1.0, contents={}
-    )
+    entry = an_entry(contents={})
     pickled = pickle.dumps(entry, protocol=0)
     former = pickled.replace(b"agent_memory.values.entry", b"agent_memory.entry")
     assert former != pickled

@@ -1,4 +1,4 @@
-"""Keeps old names of attributes, arguments and modules working, with a warning that names the new one."""
+"""Keeps old names of attributes, arguments and modules working, with a warning of the new ones."""
 
 from __future__ import annotations
 

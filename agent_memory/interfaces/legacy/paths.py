@@ -11,6 +11,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -110,7 +111,7 @@ class _Forwarder(ModuleType):
         )
 
 
-class _FormerPaths:
+class _FormerPaths(MetaPathFinder, Loader):
     """Finds former modules, once nothing else has found one of their name."""
 
     def find_spec(
