@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         RedisSTMConfig,
         SQLiteLTMConfig,
     )
-    from agent_memory.embeddings.autoencoder import StateAutoencoder
+    from agent_memory.embeddings.autoencoder import StateAutoencoder as StateAutoencoder
     from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
     from agent_memory.embeddings.vector_store import VectorStore
     from agent_memory.errors import (
