@@ -32,7 +32,7 @@ from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.codes import CodeCopies
-from agent_memory.repositories.redis.models import ModelBackend
+from agent_memory.repositories.redis.model_backend import ModelBackend
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql import schema

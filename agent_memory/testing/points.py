@@ -22,7 +22,7 @@ from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis import attributes as redis_attributes
 from agent_memory.repositories.redis import counts as redis_counts
-from agent_memory.repositories.redis import many as redis_many
+from agent_memory.repositories.redis import queries as redis_queries
 from agent_memory.repositories.redis import scripts as redis_scripts
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import UnitOfWork
@@ -31,7 +31,7 @@ from agent_memory.tiers.spool import Spool
 
 _SCRIPTS = {
     found.digest: name.strip("_").lower()
-    for module in (redis_scripts, redis_attributes, redis_counts, redis_many)
+    for module in (redis_scripts, redis_attributes, redis_counts, redis_queries)
     for name, found in vars(module).items()
     if isinstance(found, Script)
 }

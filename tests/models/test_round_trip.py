@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.models.redis_om.entry import entry_model
-from agent_memory.repositories.redis.models import ModelBackend
+from agent_memory.repositories.redis.model_backend import ModelBackend
 from agent_memory.repositories.redis.repository import StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES

@@ -1,9 +1,9 @@
 """Which attributes are declared on a server, and the indexing of what was stored before.
 
-A declaration is kept on the server, and every script that writes refuses a caller that does not
-know it: so from that moment on each entry is stored with its place in the attribute's index,
-whoever stores it. What was stored before is indexed then, entry by entry, and only when that is
-done may queries use the index. A process that is killed in between leaves that to the next one.
+The server keeps the declaration, and every script that writes refuses a caller that does not know
+it. So from that moment on each entry is stored with its place in the attribute's index, by every
+process. Entries that were stored before are indexed one by one; queries use the index only when
+that is done. A process that is killed in between leaves the rest to the next one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class DeclaredAttributes:
         return self._known[1]
 
     def _know(self, declared: str) -> None:
-        # A line begins and ends with a blank, lest a path be found within another.
+        # A line begins and ends with a blank: a path is not found within another.
         paths = tuple(readable_ids(line.strip().encode() for line in declared.splitlines()))
         self._known = declared, paths
 
@@ -81,7 +81,7 @@ class DeclaredAttributes:
         return set(readable_ids(reply))
 
     def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
-        """Declare what this process wants, and see that all that is declared is indexed.
+        """Declare what this process wants, and index by every path that is declared.
 
         Args:
             index_all: Indexes every entry by paths.
@@ -94,7 +94,7 @@ class DeclaredAttributes:
             self._channel.call("SADD", f"{self.key}:complete", *map(encode_id, sorted(paths)))
 
     def announce(self) -> None:
-        """Declare what this process wants, and leave the indexing to ``declare``."""
+        """Declare what this process wants; ``declare`` does the indexing."""
         if self._wanted:
             self._declare()
 
@@ -104,12 +104,12 @@ class DeclaredAttributes:
         return self.paths
 
     def run(self, script: Script, calls: Callable[[], Sequence[Call]]) -> list[Any]:
-        """Run a script that takes the declaration, which is learned when it is another.
+        """Run a script that takes the declaration; learn it where the server has another.
 
         Args:
             script: The script.
-            calls: Makes the keys and arguments of each call, of what is known by then. All may
-                be made again.
+            calls: Makes the keys and arguments of each call from what is known by then. It may be
+                called several times.
 
         Raises:
             StoreUnavailable: The server does not answer, or others declare without end.

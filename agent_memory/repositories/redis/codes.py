@@ -1,7 +1,7 @@
-"""A second copy of each code of contents, beside the entries of a Redis tier that it has coded.
+"""A second copy of each code of contents, beside the entries of a Redis tier that were coded by it.
 
-Codes are registered in long-term memory. If its file is lost, what stands in Redis shall still be
-readable; a code takes some kilobytes.
+Codes are registered in long-term memory. Should its file be lost, the entries in Redis stay
+readable by these copies; a code takes some kilobytes.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
 _NUMBERS = 8  # that the script gives for each agent
 
 # KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives eight
-# values an agent: those of ``AgentCounts``, with two for what is ahead ('' for nothing). The note
-# of that is a string beside the agent's indexes, by the rule of ``counts.still_ahead``.
+# values an agent: those of ``AgentCounts``, two of them for what is ahead ('' for nothing). What is
+# ahead is noted in a string beside the agent's indexes, by the rule of ``counts.still_ahead``.
 _COUNTS = Script(
     """
 local horizon = tonumber(ARGV[1])

@@ -15,8 +15,8 @@ _ENTRIES = 8  # sampled of each
 def stored_bytes(channel: RedisChannel, prefixes: Sequence[str]) -> int:
     """Estimate the bytes of all entries of some agents.
 
-    Asking for every key would block the server for a while, so a few entries of a few agents
-    stand for the rest. The sample is the same for the same agents.
+    Asking for every key would block the server for a while, so a few entries of a few agents are
+    taken as typical. The sample is the same for the same agents.
 
     Args:
         channel: The server.
@@ -43,7 +43,7 @@ def server_bytes(channel: RedisChannel) -> int | None:
     """How many bytes a server holds, as its own ``maxmemory`` counts them.
 
     Returns:
-        None if it does not tell, as fakeredis.
+        None if it does not say, as fakeredis.
     """
     if not channel.measures_memory:
         return None

@@ -1,7 +1,7 @@
 """Looks at a tier in Redis beneath its repository: every key, and every entry with its indexes.
 
-What may change meanwhile is compared by a script, at one moment on the server, so that a memory
-that is in use shows no fault that it does not have.
+Scripts compare what may change meanwhile at one moment on the server, so that a memory in use shows
+no fault that it does not have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mends entries in Redis: their indexes are made from them again, and what is damaged is taken out.
+"""Repairs entries in Redis: rebuilds their index places, and takes out what is damaged.
 
 Each script changes an entry only if its hash is still the one that was looked at.
 """
@@ -13,7 +13,7 @@ from agent_memory.repositories.redis.scripts.mending import REINDEX, SET_FIELDS,
 
 
 class TierMending:
-    """Mends what an inspection of a tier has found.
+    """Repairs what an inspection of a tier has found.
 
     Args:
         inspection: The tier.
@@ -24,7 +24,7 @@ class TierMending:
         self._channel = inspection.channel
 
     def reindex(self, owner: Owner, entries: Sequence[Examined], now: float) -> int:
-        """Make the index places of entries of an agent anew; gives how many were."""
+        """Index entries of an agent again; returns how many were."""
         pairs = [part for entry in entries for part in (entry.memory_id, entry.seen)]
         (done,) = self._channel.run(
             REINDEX, [(self._keys(owner), [*self._who(owner), repr(now), *pairs])]

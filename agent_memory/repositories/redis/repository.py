@@ -41,8 +41,8 @@ from agent_memory.repositories.redis.calls import AT_ONCE, by_agent, flat, in_or
 from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, reading
 from agent_memory.repositories.redis.keys import Agent, KeySpace
-from agent_memory.repositories.redis.many import all_keys, entries_answering, keys_answering
 from agent_memory.repositories.redis.notes import RedisMoveNotes
+from agent_memory.repositories.redis.queries import all_keys, entries_answering, keys_answering
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.upkeep import RedisUpkeep
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache

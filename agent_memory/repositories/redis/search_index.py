@@ -1,9 +1,9 @@
-"""An index of the query engine on a server: made when first needed, changed without a gap.
+"""An index of the query engine on a server: made when first needed, replaced without a gap.
 
-Queries go to an alias. The index behind it carries the digest of its definition in its name; one
-of another definition is built beside it, waited for, put behind the alias, and only then is the
-old one dropped, which leaves the entries where they are. So there is no moment at which a query
-fails or is answered from half an index.
+Queries go to an alias. The name of the index behind it carries the digest of its definition. An
+index of another definition is built beside it and waited for; then the alias is moved to it, and
+the old index is dropped, which leaves the entries where they are. At no moment does a query fail,
+or get an answer from half an index.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from agent_memory.values.forking import after_fork
 PATIENCE = 60.0
 """How long to wait for an index to be built, in seconds; 100,000 entries take about 10."""
 
-# Another process may drop what this one is about to use; each does so once at most.
+# Another process may drop what this one is about to use, but each process does so once at most.
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.005  # seconds between two looks at an index that is being built
 _LONGEST_PAUSE = 0.1  # seconds
@@ -76,7 +76,7 @@ class SearchIndex:
 
     @property
     def stands(self) -> bool:
-        """Whether an index stands under the name, be it complete or not."""
+        """Whether there is an index under the name, complete or not."""
         return self._state(self.alias) is not None
 
     def documents(self) -> int | None:
@@ -102,7 +102,7 @@ class SearchIndex:
                 self._ready = True
 
     def rebuild(self) -> None:
-        """Build the index anew beside the one that stands, and put it in its place.
+        """Build the index again beside the one there is, and put it in its place.
 
         Raises:
             QueryEngineMissing, IndexConflict, IndexBuilding, SearchIndexError, StoreUnavailable:
@@ -114,9 +114,9 @@ class SearchIndex:
             self._ready = True
 
     def drop(self) -> None:
-        """Drop the index and all that were left of it; the entries stay.
+        """Drop the index and all that interrupted builds left; the entries stay.
 
-        The next query makes it anew.
+        The next query makes it again.
 
         Raises:
             QueryEngineMissing, IndexConflict, SearchIndexError, StoreUnavailable: As for
@@ -136,7 +136,7 @@ class SearchIndex:
         return reply
 
     def ask_all(self, *commands: Command) -> list[Any]:
-        """Send queries of this index in one go; if it was lost meanwhile, make it anew first.
+        """Send queries of this index in one go; if it was lost meanwhile, make it again first.
 
         Raises:
             QueryEngineMissing, IndexConflict, IndexBuilding, SearchIndexError, StoreUnavailable:

@@ -20,10 +20,10 @@ from agent_memory.values.query import Query
 MOST = 1_000_000
 """How many results the engine gives at most (its MAXSEARCHRESULTS).
 
-It reserves memory for as many as it is asked for, and does not survive being asked for 10^15.
+It reserves memory for as many as it is asked for, and dies of being asked for 10^15.
 """
 
-# The engine's own time limit would leave out what it did not get to, without a word.
+# With a time limit the engine silently leaves out what it did not get to.
 EXACTLY = ("DIALECT", 2, "TIMEOUT", 0)
 """Ends every query: the dialect that knows parameters and all numbers, and no time limit."""
 
@@ -53,7 +53,7 @@ class TierSearch:
         channel: The server.
         namespace: What the keys of the tier begin with.
         width: How many numbers the tier's vectors have.
-        read_only: Use indexes that are there, and make none.
+        read_only: Use the indexes there are, and make none.
         attributes: Gives the paths of the declared attributes; asked when an index is first used.
     """
 
@@ -86,7 +86,7 @@ class TierSearch:
         return SearchIndex(self.channel, definition, read_only=self._read_only)
 
     def ensure(self) -> None:
-        """See that both indexes are there and complete; each is made when first needed anyway.
+        """See that both indexes are there and complete. Queries make those they need as well.
 
         Raises:
             QueryEngineMissing, SearchIndexError, StoreUnavailable: See ``SearchIndex.ensure``.
@@ -95,7 +95,7 @@ class TierSearch:
         self.vectors.ensure()
 
     def rebuild(self) -> None:
-        """Build both indexes anew beside those that stand; see ``SearchIndex.rebuild``."""
+        """Build both indexes again beside those there are; see ``SearchIndex.rebuild``."""
         self.entries.rebuild()
         self.vectors.rebuild()
 
@@ -170,7 +170,7 @@ class TierSearch:
         k: int,
     ) -> tuple[object, ...]:
         named = ("k", k, "vector", vector.astype("<f4").tobytes(), *parameters)
-        # Hit by hit: of the engine's policies it is the one that a NaN does not lead astray.
+        # Hit by hit: the only one of the engine's policies that is right beside a NaN.
         text = f"({condition})=>[KNN $k @{VECTOR} $vector HYBRID_POLICY ADHOC_BF AS distance]"
         return (
             *("FT.SEARCH", self.vectors.alias, text),

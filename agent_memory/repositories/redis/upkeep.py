@@ -13,7 +13,7 @@ from agent_memory.repositories.redis.counts import agent_counts
 from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.redis.footprint import stored_bytes
 from agent_memory.repositories.redis.keys import KeySpace
-from agent_memory.repositories.redis.many import entries_answering
+from agent_memory.repositories.redis.queries import entries_answering
 from agent_memory.repositories.upkeep import TierUpkeep, log_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query

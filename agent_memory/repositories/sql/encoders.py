@@ -116,7 +116,7 @@ class EncoderVersions:
         tolerances: Mapping[str, Any] | None = None,
         above: int = UNTRAINED,
     ) -> int:
-        """Register a version, which is not yet used by that.
+        """Register a version; ``activate`` lets new entries use it.
 
         Args:
             artifact: See ``FittedEncoder.to_bytes``.

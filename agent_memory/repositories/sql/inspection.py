@@ -1,4 +1,4 @@
-"""Looks at long-term memory beneath its repository: rows as they lie, and what the file says."""
+"""Looks at long-term memory beneath its repository: raw rows, and what the file says."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _DAMAGES = (ValueError, TypeError, AttributeError, OverflowError)
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row of an entry as it lies.
+    """A row of an entry as it is stored.
 
     Attributes:
         row: Its number.
@@ -76,7 +76,7 @@ class StoredRow:
 
         Args:
             codec: Codes contents.
-            with_vector: False leaves its vector out, be it damaged.
+            with_vector: False leaves its vector out, which may be damaged.
 
         Raises:
             EncodingError: The row is damaged, or refers to what is not there.
@@ -114,7 +114,7 @@ def _is_coded(stored: object) -> bool:
 
 @contextmanager
 def _any_text(connection: Any) -> Iterator[None]:
-    """Read text that is no UTF-8 as well, at which SQLite's driver would stop."""
+    """Read text that is no UTF-8 as well, at which SQLite's driver would fail."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
         yield
@@ -147,7 +147,7 @@ class LongTermInspection:
         self.transactions = Transactions(sql_engine)
 
     def complaints(self) -> list[str]:
-        """What the database says of its own file; nothing where it keeps that to itself."""
+        """What the database says of its own file; nothing where it cannot check itself."""
         if self._sql_engine.dialect.name != "sqlite":
             return []
         with self.transactions.reading() as connection:
@@ -164,14 +164,14 @@ class LongTermInspection:
         return [(row[0], row[1], row[2]) for row in rows if row[0] in ours]
 
     def reindex(self) -> None:
-        """Have the database make its own indexes anew."""
+        """Have the database rebuild its own indexes."""
         with self.transactions.writing() as connection:
             connection.exec_driver_sql("REINDEX")
             connection.commit()
 
     @staticmethod
     def is_about_indexes(complaint: str) -> bool:
-        """Whether a complaint is about an index alone, which can be made anew."""
+        """Whether a complaint is about an index alone, which can be rebuilt."""
         return any(mark in complaint for mark in _IN_INDEX)
 
     def rows(self) -> Iterator[list[StoredRow]]:
@@ -270,7 +270,7 @@ class LongTermInspection:
     def _statement(self, after: int | None) -> Any:
         entries, runs = table_of(self.models.LtmEntry), table_of(self.models.Run)
         agents, types = table_of(self.models.Agent), table_of(self.models.Type)
-        # As they lie: SQLite lets anything stand in a column, upon which a type would stumble.
+        # As they are: SQLite keeps values of any type in any column, which a type would refuse.
         columns = [
             entries.c.id,
             *(

@@ -28,9 +28,9 @@ class References(NamedTuple):
 class KnownNames:
     """References that transactions of this process have learned and committed.
 
-    One of them may have been deleted since, by another process. No reference is ever given
-    twice (``AUTOINCREMENT``, a sequence), so that a stale one does not name something else:
-    storing it violates a foreign key, upon which the repository clears this and tries again.
+    Another process may have deleted one of them since. No reference is ever given twice
+    (``AUTOINCREMENT``, a sequence), so that a stale one does not name something else: storing it
+    violates a foreign key, and the repository then clears this and tries again.
     """
 
     def __init__(self) -> None:
@@ -172,8 +172,8 @@ class Names:
 
     def _insert_unless_present(self, table: Table, rows: list[dict[str, Any]]) -> None:
         for row in rows:
-            # Another process may add the same name in the meantime, where writers do not wait
-            # for each other (PostgreSQL): then its row serves.
+            # Where writers do not wait for each other (PostgreSQL), another process may add the
+            # same name in the meantime. Then its row serves.
             try:
                 with self._connection.begin_nested():
                     self._connection.execute(insert(table), row)

@@ -221,7 +221,7 @@ class LtmRepository(LtmReads):
         return self._writer.run(lambda work: work.forget(forgotten, at, released_at))
 
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
-        """Let forgotten keys be stored anew, but for copies that were read before."""
+        """Allow new entries under forgotten keys, but no copies that were read before."""
         released = list(keys)
         self._writer.run(lambda work: work.release(released, at))
 

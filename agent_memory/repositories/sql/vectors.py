@@ -41,13 +41,13 @@ def vectors_of(rows: Sequence[Row[Any]]) -> list[Vectors]:
     Raises:
         EncodingError: A vector is damaged; names its entry.
     """
-    alike: dict[tuple[int | None, int, int], list[Any]] = {}
+    by_coding: dict[tuple[int | None, int, int], list[Any]] = {}
     for row in rows:
         length = _length(row)
-        alike.setdefault((row.encoder_version, row.embedding_coding, length), []).append(row)
+        by_coding.setdefault((row.encoder_version, row.embedding_coding, length), []).append(row)
     # Vectors of one version and width rank together, whatever their coding is.
     groups: dict[tuple[int | None, int], list[Vectors]] = {}
-    for (version, _, _), group in alike.items():
+    for (version, _, _), group in by_coding.items():
         vectors = _decoded(version, group)
         groups.setdefault((version, vectors.matrix.shape[1]), []).append(vectors)
     return [_joined(parts) for parts in groups.values()]

@@ -1,4 +1,4 @@
-"""Finds the keys of many agents' entries in one request, by their indexes alone."""
+"""Finds what answers queries about many agents in one request, by their indexes alone."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from agent_memory.repositories.redis.tier_search import EXACTLY, TierSearch
 class ModelBackend:
     """Sends what Redis-OM asks on the tier's own channel.
 
-    So models share the repositories' connections, their healing and their errors, and Redis-OM
+    So models share the repositories' connections, their reconnecting and their errors. Redis-OM
     gets bytes, which its own client would have to decode.
 
     Args:
