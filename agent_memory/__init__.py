@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
     from agent_memory.values.query import Hit, Order, Query
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
+    from agent_memory.values.vector import Vector
 
 _HOMES = {
     "AgentMemory": "interfaces.legacy.memory",
@@ -119,6 +120,7 @@ _HOMES = {
     "StoreStatus": "values.status",
     "StoreUnavailable": "errors",
     "Tier": "values.entry",
+    "Vector": "values.vector",
     "VectorStore": "embeddings.vector_store",
     "WritesRefused": "errors",
     "install_memory_hooks": "interfaces.hooks",
@@ -180,6 +182,7 @@ __all__ = [
     "StoreStatus",
     "StoreUnavailable",
     "Tier",
+    "Vector",
     "VectorStore",
     "WritesRefused",
     "install_memory_hooks",

@@ -261,4 +261,5 @@ _PLAIN: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (dt.date, lambda day: day.toordinal() * 86_400.0),
     (dt.timedelta, lambda span: span.total_seconds()),
     (dt.time, _time_of_day),
+    ((bytearray, memoryview), bytes),  # which is what they are once they are stored
 )

@@ -20,10 +20,11 @@ A repository holds the entries of one tier, of any number of runs and agents.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from agent_memory.errors import EntryNotFound
 from agent_memory.repositories.encodings import Encodings
+from agent_memory.repositories.following import Changes, Stored
 from agent_memory.repositories.former import FormerNames
 from agent_memory.repositories.moves import MoveNotes, NoMoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe, nearest_ids
@@ -230,6 +231,27 @@ class MemoryRepository(FormerNames, ABC):
         found = nearest_ids(self.encodings.vectors(query), probe, query.limit)
         keys = [EntryKey(run_of(query), query.agent_id, memory_id) for memory_id in found]
         return [Neighbour(entry, found[entry.memory_id]) for entry in self.get_many(keys)]
+
+    def changes(
+        self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
+    ) -> Changes:
+        """What has changed of an agent's entries since somebody asked last.
+
+        An entry whose contents cannot be read is among them, without contents.
+
+        Args:
+            run_id: The run.
+            agent_id: The agent.
+            seen: What the last answer said was seen; None: nothing was.
+            known: The ids of the entries that are known from the answers before.
+        """
+        del seen, known  # there is no record of changes here
+        entries = self.find(Query(run_id=run_id, agent_id=agent_id))
+        return Changes(None, True, [*map(Stored.of, entries)], [])
+
+    def visible(self, query: Query) -> list[Query]:
+        """The questions whose answers together answer a query; here it is the query itself."""
+        return [query]
 
     @abstractmethod
     def count(self, run_id: str, agent_id: str | None = None) -> int:

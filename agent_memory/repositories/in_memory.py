@@ -172,9 +172,9 @@ class InMemoryRepository(LongTermMemory):
             found = [
                 stored for stored in self._shelf.entries.values() if _answers(stored.fields, query)
             ]
-        sort_key = SORT_KEYS[query.order]
+        sort_key = SORT_KEYS[query.sorting]
         found.sort(
-            key=lambda snapshot: sort_key(snapshot.fields), reverse=query.order in DESCENDING
+            key=lambda snapshot: sort_key(snapshot.fields), reverse=query.sorting in DESCENDING
         )
         return answering((snapshot.entry() for snapshot in found), query)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NoReturn
 
 from agent_memory.errors import StoreReadOnly
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.encodings import Encodings
+from agent_memory.repositories.following import Changes
 from agent_memory.repositories.moves import MoveNotes, OpenMove
 from agent_memory.repositories.nearest import Neighbour, Probe, Vectors
 from agent_memory.repositories.upkeep import TierUpkeep
@@ -78,6 +79,12 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
         return self._repository.nearest(query, probe)
+
+    def changes(
+        self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
+    ) -> Changes:
+        """What has changed of an agent's entries since somebody asked last."""
+        return self._repository.changes(run_id, agent_id, seen, known)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

@@ -32,8 +32,8 @@ def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
         hits = _richest((repository, repository.find(whole)) for repository in tiers)
         stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
         hits = [hit for hit in hits if hit.entry.key not in stale]
-    sort_key = SORT_KEYS[query.order]
-    hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.order in DESCENDING)
+    sort_key = SORT_KEYS[query.sorting]
+    hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.sorting in DESCENDING)
     return hits if query.limit is None else hits[: query.limit]
 
 

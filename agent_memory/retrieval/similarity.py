@@ -1,43 +1,57 @@
-"""Finds entries by similarity across the tiers, each once, the most alike first.
+"""Finds entries by similarity across the tiers, each once, the most similar first.
 
-Vectors of different versions or widths share no space, and their numbers do not compare. So each
-tier proposes candidates of each version by the cosine of its own vectors, and the candidates of
-all tiers are ranked together on something they share: the features of their contents where a
-state is asked for, which is exact; the narrowest vectors where only a vector is given.
+What is near a state is measured on the contents themselves, of every entry that answers: see
+``embeddings.distance``. Vectors play no part in it, so that neither the tier of an entry, nor the
+version of the encoder that made its vector, nor training changes the answer.
+
+What is near a vector is measured by cosines. Vectors of different versions or widths share no
+space, so each tier proposes candidates of each version, and all are ranked at the narrowest width,
+for which their contents are encoded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.ranking import with_bias
+from agent_memory.embeddings.comparable import Comparable, comparable, comparable_list
+from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
-from agent_memory.retrieval.recall import left_behind
+from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.repositories.querying import run_of
+from agent_memory.retrieval.agent_features import Candidate, FeatureCache
+from agent_memory.retrieval.recall import fetch, left_behind
 from agent_memory.tiers.expiry import TierReader
+from agent_memory.values.checks import checked_embedding
+from agent_memory.values.contents import as_contents, pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
-from agent_memory.values.query import Hit, Query
+from agent_memory.values.identity import checked_memory_id
+from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
+from agent_memory.values.query import Hit, Order, Query
+from agent_memory.values.vector import Vector
 
-# Vectors order near neighbours less surely than the features do, the narrower the less: so more
-# candidates than are asked for make the best of them almost surely be among them. How many times
-# as many by the level of the tier, which says how wide its vectors are, and at least
-# (docs/encoder.md says what is missed):
+# Vectors order near neighbours the less surely the narrower they are: so more candidates than are
+# asked for make the best of them almost surely be among them. How many times as many by the level
+# of the tier, which says how wide its vectors are, and at least.
 _CANDIDATES = {0: (4, 40), 1: (8, 80), 2: (16, 160)}
+_ATTEMPTS = 3
 
 
 class SimilarityQuery:
-    """What to be alike to, and how that is measured; the ``Probe`` of repositories.
+    """A state or vector, as the vectors of each version and width; the ``Probe`` of repositories.
 
     Make one with ``to_state`` or ``to_vector``, and use it for one question.
 
     Args:
-        encoders: The versions there are; similarity is measured by the current one.
-        state: The state to be alike to, or None where only a vector is known.
-        vectors: The vector to be alike to, by version; float32, as wide as some tier's.
+        encoders: The versions there are.
+        state: The state, or None where only a vector is known.
+        vectors: The vector by version; float32, as wide as some tier's.
+        own: A vector that may be of a model of the user's own; None: there is none.
     """
 
     def __init__(
@@ -45,15 +59,17 @@ class SimilarityQuery:
         encoders: EncoderRegistry,
         state: Mapping[str, Any] | None,
         vectors: dict[int, NDArray[np.float32]],
+        own: NDArray[np.float32] | None = None,
     ) -> None:
         self._encoders = encoders
         self._current = encoders.current
         self._state = state
         self._vectors = vectors
+        self._own = own
 
     @classmethod
     def to_state(cls, encoders: EncoderRegistry, state: Mapping[str, Any]) -> SimilarityQuery:
-        """SimilarityQuery to a state.
+        """What is near a state.
 
         Raises:
             InvalidEntry: It is none.
@@ -63,19 +79,22 @@ class SimilarityQuery:
 
     @classmethod
     def to_vector(cls, encoders: EncoderRegistry, vector: NDArray[np.float32]) -> SimilarityQuery:
-        """SimilarityQuery to a vector of any tier, made by the current version.
-
-        Raises:
-            InvalidEntry: No tier has vectors of that width.
-        """
+        """What is near a vector: of any tier, made by the current version, or of one's own."""
         current = encoders.current
-        current.encoder.widths.level(len(vector))
-        return cls(encoders, None, {current.version: vector})
+        widths = current.encoder.widths
+        known = {}
+        if len(vector) in (*widths,):
+            bias = current.encoder.bias(widths.ltm)
+            known[current.version] = _with_its_bias(vector, bias, widths.ltm)
+        return cls(encoders, None, known, vector)
 
     def at(self, version: int | None, width: int) -> NDArray[np.float32] | None:
         """The vector to compare those of a version and width with; None if they do not compare."""
+        if version is None:
+            own = self._own
+            return own if own is not None and len(own) == width else None
         encoder = self._encoders.encoder(version)
-        if version is None or encoder is None or width not in (*encoder.widths,):
+        if encoder is None or width not in (*encoder.widths,):
             return None
         if version not in self._vectors and self._state is not None:
             self._vectors[version] = encoder.encode_one(self._state)
@@ -89,63 +108,227 @@ class SimilarityQuery:
         encoder = self._encoders.encoder(version)
         return 0.0 if encoder is None else encoder.bias(width)
 
-    def scores(self, contents: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
-        """How alike states are, from -1 to 1, of shape (n,)."""
-        encoder = self._current.encoder
-        if self._state is not None:
-            return encoder.similarity(self._state, contents)
-        narrowest = encoder.widths.ltm
-        asked = encoder.carry(self._vectors[self._current.version], narrowest)
-        vectors = np.vstack([asked, encoder.carry(encoder.encode(contents), narrowest)])
-        compared = with_bias(vectors, encoder.bias(narrowest))
-        return cosines(compared[1:], compared[0])
+    def scores(self, entries: Sequence[MemoryEntry]) -> NDArray[np.float64]:
+        """The cosine of each entry and the vector, from -1 to 1, of shape (n,).
+
+        0 for those that do not compare.
+        """
+        scores = np.zeros(len(entries))
+        vectors_of = map(self._own_of, entries)
+        own = {place: mine for place, mine in enumerate(vectors_of) if mine is not None}
+        if own and self._own is not None:
+            scores[[*own]] = cosines(np.stack([*own.values()]), self._own)
+        others = [place for place in range(len(entries)) if place not in own]
+        vector = self._vectors.get(self._current.version)
+        if others and vector is not None:
+            encoder = self._current.encoder
+            width = encoder.widths.ltm
+            vectors = encoder.encode([entries[place].contents for place in others])
+            both = np.vstack([encoder.carry(vector, width), encoder.carry(vectors, width)])
+            compared = with_bias(both, encoder.bias(width))
+            scores[others] = cosines(compared[1:], compared[0])
+        return scores
+
+    def _own_of(self, entry: MemoryEntry) -> NDArray[np.float32] | None:
+        """The entry's vector, if it is of the user's own and as wide as the one asked about."""
+        if entry.encoder_version is not None or entry.embedding is None or self._own is None:
+            return None
+        return entry.embedding if len(entry.embedding) == len(self._own) else None
 
 
-def recall_similar(
-    tiers: Sequence[TierReader],
-    query: Query,
-    similarity: SimilarityQuery,
-    level: Callable[[Tier], int],
-) -> list[Hit]:
-    """Answer a query by similarity.
+class SimilaritySearch:
+    """Answers what is near a state, a memory or a vector. Threads may share one.
 
     Args:
-        tiers: The tiers, richest first.
-        query: Which entries are asked for; it names its run. Its order is not looked at, and
-            its limit keeps the most alike.
-        similarity: What to be alike to.
+        encoders: The versions of the encoder.
+        features: Keeps what is compared.
         level: Gives the compression level of a tier.
-
-    Returns:
-        The entries with their scores, cosines from -1 to 1, best first; ties by memory id.
+        max_entry_bytes: How large a state may be that is asked about; None for no limit.
     """
-    if query.limit == 0:
-        return []
-    found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
-    for repository in tiers:
-        times, least = _CANDIDATES[level(repository.tier)]
-        # Where contents are asked about, all that answer are read anyway: so all are ranked.
-        narrowed = query.limit is not None and not query.attributes
-        limit = max((query.limit or 0) * times, least) if narrowed else None
-        for entry, _ in repository.nearest(replace(query, limit=limit), similarity):
-            # Tiers are read from the top down, as entries move: the richer copy is met first.
-            found.setdefault(entry.key, (entry, repository.tier))
-    for key in left_behind(tiers, query, {key: tier for key, (_, tier) in found.items()}):
-        del found[key]
-    if not found:
-        return []
-    scores = similarity.scores([entry.contents for entry, _ in found.values()])
-    hits = [
-        Hit(entry, tier, float(score))
-        for (entry, tier), score in zip(found.values(), scores, strict=True)
-    ]
-    hits.sort(key=lambda hit: (-(hit.score or 0.0), hit.entry.memory_id))
-    return hits[: query.limit]
+
+    def __init__(
+        self,
+        encoders: EncoderRegistry,
+        features: FeatureCache,
+        level: Callable[[Tier], int],
+        max_entry_bytes: int | None = None,
+    ) -> None:
+        self._encoders = encoders
+        self._features = features
+        self._level = level
+        self._max_entry_bytes = max_entry_bytes
+
+    def recall(self, tiers: Sequence[TierReader], query: Query, near: object) -> list[Hit]:
+        """Answer a query by similarity.
+
+        Args:
+            tiers: The tiers, richest first.
+            query: Which entries are asked for; it names its run. Its limit keeps the most
+                similar, its order decides among equals, which without one are newest first.
+            near: A state (a dict, dataclass or pydantic model), a list or array of numbers that
+                states hold under some path, a memory (an entry, or the id of one of the query's
+                agent), or a ``Vector``.
+
+        Returns:
+            The entries with their scores, the best first: from 0 to 1 near a state or memory,
+            cosines from -1 to 1 near a vector.
+
+        Raises:
+            InvalidEntry: ``near`` is none of these.
+            EntryNotFound: ``near`` is a memory id that no tier holds.
+            StoreUnavailable: A tier does not answer.
+        """
+        if isinstance(near, str):
+            key = EntryKey(run_of(query), query.agent_id, checked_memory_id(near))
+            found = fetch(tiers, [key])
+            if not found:
+                raise EntryNotFound(f"near: no tier holds entry {near} of {query.agent_id!r}")
+            near = found[0].entry
+        if isinstance(near, MemoryEntry):
+            near = near.contents
+        if isinstance(near, Vector):
+            return self._near_vector(tiers, query, near.numbers)
+        if isinstance(near, (Sequence, np.ndarray)):
+            return self._near_list(tiers, query, near)
+        # Packed and unpacked as what is stored: so the same state has the same features.
+        state = unpack(pack(as_contents(near), max_bytes=self._max_entry_bytes))
+        return self._near_state(tiers, query, comparable(state))
+
+    def _near_state(
+        self, tiers: Sequence[TierReader], query: Query, asked: Comparable
+    ) -> list[Hit]:
+        if query.limit == 0:
+            return []
+        agent = self._features.of(run_of(query), query.agent_id)
+        chosen: list[Candidate] = []
+        hits: list[Hit] | None = None
+        for _ in range(_ATTEMPTS):
+            with agent.lock:
+                agent.refresh(tiers)
+                among = _answering(tiers, query) if query.attributes else None
+                queries = {tier.tier: tier.visible(query) for tier in tiers}
+                found = agent.nearest(queries, asked, query.limit, among)
+            chosen = _ordered(found, query.order)[: query.limit]
+            hits = _read(tiers, query, chosen)
+            if hits is not None:
+                break
+        self._features.make_room()
+        if hits is None:
+            # Others change entries faster than they can be read: those that stay are right.
+            hits = [hit for one in chosen for hit in _read(tiers, query, [one]) or ()]
+        return hits
+
+    def _near_list(self, tiers: Sequence[TierReader], query: Query, near: Any) -> list[Hit]:
+        """What is near an observation: a list of numbers that states hold under some path."""
+        numbers = unpack(pack({"": near}, max_bytes=self._max_entry_bytes))[""]
+        agent = self._features.of(run_of(query), query.agent_id)
+        with agent.lock:
+            agent.refresh(tiers)
+            paths = agent.lists_of(int(np.size(numbers)))
+        if len(paths) == 1:
+            return self._near_state(tiers, query, comparable_list(paths[0], numbers))
+        if paths:
+            raise InvalidEntry(
+                f"near: states hold lists of {np.size(numbers)} under {', '.join(paths)}; ask near "
+                "a state that names one of them, or near Vector(numbers)"
+            )
+        vector = checked_embedding(near)
+        if len(vector) not in (*self._encoders.current.encoder.widths,):
+            raise InvalidEntry(
+                f"near: no state holds a list of {len(vector)} numbers; ask near a state, or near "
+                "Vector(numbers)"
+            )
+        warnings.warn(
+            "near: a list or array of numbers is going to be an observation alone; for a vector "
+            "write near=Vector(numbers)",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        return self._near_vector(tiers, query, Vector(vector).numbers)
+
+    def _near_vector(
+        self, tiers: Sequence[TierReader], query: Query, vector: NDArray[np.float32]
+    ) -> list[Hit]:
+        if query.limit == 0:
+            return []
+        probe = SimilarityQuery.to_vector(self._encoders, vector)
+        found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
+        for repository in tiers:
+            times, least = _CANDIDATES[self._level(repository.tier)]
+            # Where contents are asked about, all that answer are read anyway: so all are ranked.
+            narrowed = query.limit is not None and not query.attributes
+            limit = max((query.limit or 0) * times, least) if narrowed else None
+            for entry, _ in repository.nearest(replace(query, limit=limit), probe):
+                # Tiers are read from the top down, as entries move: the richer copy is met first.
+                found.setdefault(entry.key, (entry, repository.tier))
+        for key in left_behind(tiers, query, {key: tier for key, (_, tier) in found.items()}):
+            del found[key]
+        scores = probe.scores([entry for entry, _ in found.values()])
+        hits = [
+            Hit(entry, tier, float(score))
+            for (entry, tier), score in zip(found.values(), scores, strict=True)
+        ]
+        order = query.order or Order.NEWEST
+        hits.sort(key=lambda hit: SORT_KEYS[order](hit.entry), reverse=order in DESCENDING)
+        hits.sort(key=lambda hit: -(hit.score or 0.0))
+        return hits[: query.limit]
 
 
-def cosines(matrix: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def _answering(tiers: Sequence[TierReader], query: Query) -> dict[Tier, set[str]]:
+    """The ids of the entries that meet conditions on contents, by tier."""
+    asked = replace(query, limit=None)
+    return {tier.tier: {entry.memory_id for entry in tier.find(asked)} for tier in tiers}
+
+
+def _ordered(found: Iterable[Candidate], order: Order | None) -> list[Candidate]:
+    """Candidates by distance; equals in an order, without one the newest first."""
+    chosen = order or Order.NEWEST
+    by = ORDERED_BY[chosen]
+    ranked = sorted(
+        found,
+        key=lambda one: (one.stored.fields[by], one.stored.memory_id),
+        reverse=chosen in DESCENDING,
+    )
+    ranked.sort(key=lambda one: one.rank)
+    return ranked
+
+
+def _read(
+    tiers: Sequence[TierReader], query: Query, chosen: Sequence[Candidate]
+) -> list[Hit] | None:
+    """The entries of candidates with their scores; None where one has changed or gone since."""
+    run_id = run_of(query)
+    keys = [EntryKey(run_id, query.agent_id, one.stored.memory_id) for one in chosen]
+    by_tier: dict[Tier, list[EntryKey]] = {}
+    for key, one in zip(keys, chosen, strict=True):
+        by_tier.setdefault(one.tier, []).append(key)
+    found = {
+        entry.key: Hit(entry, tier.tier)
+        for tier in tiers
+        if tier.tier in by_tier
+        for entry in tier.get_many(by_tier[tier.tier])
+    }
+    moved = [key for key in keys if key not in found]
+    found |= {hit.entry.key: hit for hit in fetch(tiers, moved)} if moved else {}
+    hits = []
+    for key, one in zip(keys, chosen, strict=True):
+        hit = found.get(key)
+        if hit is None or hit.entry.revision != one.stored.revision:
+            return None
+        hits.append(replace(hit, score=1.0 / (1.0 + one.rank[0])))
+    return hits
+
+
+def _with_its_bias(vector: NDArray[np.float32], bias: float, narrowest: int) -> NDArray[np.float32]:
+    """A vector times what makes it begin with the bias of its version, if a factor was lost."""
+    if not bias or len(vector) == narrowest or not vector[0] > 0.0:
+        return vector
+    whole: NDArray[np.float64] = vector.astype(np.float64) * (bias / float(vector[0]))
+    return whole.astype(np.float32) if np.abs(whole).max() < 1e30 else vector
+
+
+def cosines(matrix: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float64]:
     """The cosine of each row, of shape (n, dim), and a vector; 0 where one of them is nothing."""
-    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector)
-    products: NDArray[np.float32] = matrix @ vector
-    np.divide(products, lengths, out=products, where=lengths > 0)
-    return products
+    units = as_units(matrix).astype(np.float64)
+    cosines: NDArray[np.float64] = (units * as_unit(vector).astype(np.float64)).sum(axis=1)
+    return cosines.clip(-1.0, 1.0)

@@ -240,9 +240,11 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep):
 
         Args:
             query: What is asked; of this system's run unless it names one.
-            near: Give the most similar first, with their scores, instead of the query's order:
-                similar to a state (a dict, dataclass or pydantic model), to a memory (an entry,
-                or a memory id of the query's agent), or to a vector of any tier's width.
+            near: Give the most similar first, with their scores; the query's order decides among
+                equals, which without one are newest first. Similar to a state (a dict, dataclass
+                or pydantic model), to a list or array of numbers that states hold under some
+                path, to a memory (an entry, or the id of one of the query's agent), or to a
+                ``Vector``.
             touch: Whether this counts as a retrieval of what is found.
 
         Raises:

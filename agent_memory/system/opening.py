@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 
 from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import CompressionEngine, ContentsCodec
@@ -38,10 +39,12 @@ from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.retrieval.agent_features import FeatureCache
+from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder, highest_version_named
 from agent_memory.system.new_entries import NewEntries
-from agent_memory.system.resources import Resources
+from agent_memory.system.resources import Resources, level_of
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import Ages, Moment, PresentSteps
 from agent_memory.tiers.expiry import ExpiryFilter, TierReader
@@ -138,6 +141,12 @@ class _Opening:
             encoder=CurrentEncoder(
                 *(config, read_only, versions, registry, codes, compression, copies),
                 [*declared.values()],
+            ),
+            similarity=SimilaritySearch(
+                registry,
+                FeatureCache(config.vector_cache_bytes),
+                partial(level_of, config),
+                config.max_entry_bytes,
             ),
             new_entries=NewEntries(
                 registry, config.clock == "steps", config.max_entry_bytes, clock

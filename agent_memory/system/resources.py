@@ -14,6 +14,7 @@ from agent_memory.errors import StoreReadOnly
 from agent_memory.models.system import SystemModels
 from agent_memory.repositories.redis.footprint import server_bytes
 from agent_memory.repositories.redis.tier_search import TierSearch
+from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.system.new_entries import NewEntries
@@ -40,6 +41,7 @@ class Resources:
         search: The query engine's view of short-term and of intermediate memory.
         models: The models of all tiers: SQLAlchemy's under the table prefix, Redis-OM's.
         encoder: The encoder in use, and its versions.
+        similarity: Answers what is near a state, memory or vector.
         new_entries: Makes entries of what callers give.
         intake: The way into short-term memory, also while that is away.
         steps: The step at which each run is.
@@ -58,6 +60,7 @@ class Resources:
     search: Mapping[Tier, TierSearch]
     models: SystemModels
     encoder: CurrentEncoder
+    similarity: SimilaritySearch
     new_entries: NewEntries
     intake: Intake
     steps: PresentSteps
@@ -89,7 +92,12 @@ class Resources:
 
     def level(self, tier: Tier) -> int:
         """The compression level of a tier."""
-        if tier is Tier.STM:
-            return 0
-        part = self.config.im_config if tier is Tier.IM else self.config.ltm_config
-        return part.compression_level
+        return level_of(self.config, tier)
+
+
+def level_of(config: MemoryConfig, tier: Tier) -> int:
+    """The compression level of a tier in a configuration."""
+    if tier is Tier.STM:
+        return 0
+    part = config.im_config if tier is Tier.IM else config.ltm_config
+    return part.compression_level

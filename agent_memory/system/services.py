@@ -37,15 +37,13 @@ class Services:
 
     def __init__(self, run: RunMemory) -> None:
         opened = run.resources
-        config, encoder, clock = opened.config, opened.encoder, opened.clock
+        encoder, clock = opened.encoder, opened.clock
         self._run = run
         self.access_log = AccessLog(opened.tiers)
         self.encoders = Encoders(run.run_id, encoder, opened.tiers, opened.intake, clock)
         self.retriever = Retriever(
             opened.readers,
-            encoder.registry,
-            opened.level,
-            config.max_entry_bytes,
+            opened.similarity,
             None if opened.read_only else self.access_log,
             run.now,
         )

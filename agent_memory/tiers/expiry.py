@@ -7,11 +7,12 @@ that are pinned stay, and are found.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.following import Changes
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import run_of
@@ -37,6 +38,14 @@ class TierReader(Protocol):
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
+
+    def changes(
+        self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
+    ) -> Changes:
+        """What has changed of an agent's entries since somebody asked last."""
+
+    def visible(self, query: Query) -> list[Query]:
+        """The questions whose answers together answer a query."""
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run."""
@@ -82,11 +91,11 @@ class ExpiryFilter:
         """Return the entries that answer a query, in its order. The query names its run."""
         found = {
             entry.key: entry
-            for asked in self._asked(query)
+            for asked in self.visible(query)
             for entry in self.repository.find(asked)
         }
         ordered = sorted(
-            found.values(), key=SORT_KEYS[query.order], reverse=query.order in DESCENDING
+            found.values(), key=SORT_KEYS[query.sorting], reverse=query.sorting in DESCENDING
         )
         return ordered[: query.limit]
 
@@ -97,7 +106,7 @@ class ExpiryFilter:
         """
         found = {
             neighbour.entry.key: neighbour
-            for asked in self._asked(query)
+            for asked in self.visible(query)
             for neighbour in self.repository.nearest(asked, probe)
         }
         return list(found.values())
@@ -108,11 +117,17 @@ class ExpiryFilter:
         queries = [
             asked
             for name in agents
-            for asked in self._asked(Query(run_id=run_id, agent_id=name, order=Order.STEP))
+            for asked in self.visible(Query(run_id=run_id, agent_id=name, order=Order.STEP))
         ]
         return len({entry.key for each in self.repository.find_each(queries) for entry in each})
 
-    def _asked(self, query: Query) -> list[Query]:
+    def changes(
+        self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
+    ) -> Changes:
+        """What has changed of an agent's entries since somebody asked last, whatever their age."""
+        return self.repository.changes(run_id, agent_id, seen, known)
+
+    def visible(self, query: Query) -> list[Query]:
         """What to ask the tier for a query: what is not over its age, and what is pinned."""
         if query.pinned:
             return [query]

@@ -72,7 +72,8 @@ class Query:
         attributes: Conditions on contents by path, all of which must hold; see ``attributes``:
             ``{"mood": "calm", "home.food": (3, 10)}``.
         pinned: Only those that are pinned (True), or that are not (False).
-        order: In which order, and so which entries a limit keeps.
+        order: In which order, and so which entries a limit keeps; None: oldest first. Where
+            similarity is asked for it decides among equals; None: newest first.
         limit: At most this many entries; None for all.
 
     Raises:
@@ -93,7 +94,7 @@ class Query:
     importance: tuple[float, float] | None = None
     attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
     pinned: bool | None = None
-    order: Order = Order.OLDEST
+    order: Order | None = None
     limit: int | None = None
 
     __repr__ = short_repr()
@@ -111,8 +112,19 @@ class Query:
         put(self, "attributes", checked_conditions(self.attributes))
         if self.pinned is not None:
             put(self, "pinned", checked_flag("pinned", self.pinned))
-        put(self, "order", checked_member("order", Order, self.order))
+        if self.order is not None:
+            put(self, "order", checked_member("order", Order, self.order))
         put(self, "limit", checked_limit(self.limit))
+
+    @property
+    def sorting(self) -> Order:
+        """In which order entries are given where similarity is not asked for.
+
+        Examples:
+            >>> Query(agent_id="ant-1").sorting
+            <Order.OLDEST: 'oldest'>
+        """
+        return Order.OLDEST if self.order is None else self.order
 
     @property
     def filters(self) -> set[str]:
@@ -163,7 +175,8 @@ class Hit:
     Attributes:
         entry: The entry; its ``error_bounds`` say how exact its contents are.
         tier: Where it was found.
-        score: Similarity, -1 to 1, where the query asked for similarity; else None.
+        score: Similarity where the query asked for it, else None: from 0 for nothing in common to
+            1 for the same near a state or memory, a cosine from -1 to 1 near a vector.
 
     Examples:
         >>> hit = memory.recall(Query(agent_id="ant-1", steps=(3, 3)))[0]

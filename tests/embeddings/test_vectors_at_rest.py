@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query
+from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query, Vector
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.models.ltm_vectors import BIASED_INT8, FLOAT16, FLOAT32, INT8
 from agent_memory.retrieval.similarity import SimilarityQuery
@@ -108,7 +108,7 @@ def test_vectors_of_a_trained_encoder_are_ranked_as_their_states_are(tmp_path: P
         vector = encoders.current.encoder.encode_one(state_of(5))
         for width in (384, 128, 32):
             asked = encoders.current.encoder.carry(vector, width)
-            (hit,) = memory.recall(Query(agent_id="ant", limit=1), near=asked)
+            (hit,) = memory.recall(Query(agent_id="ant", limit=1), near=Vector(asked))
             assert hit.entry.step_number == 5
             assert hit.score == pytest.approx(1.0, abs=1e-5)
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from agent_memory import AgentMemoryAPI, AgentMemorySystem, InvalidEntry, MemoryConfig, Query
 from agent_memory.retrieval import attribute, temporal
 from agent_memory.values.attributes import meets
+from tests.exact_similarity import exact_scores
 
 STEPS = 200
 MOODS = ("calm", "alert", None)
@@ -111,10 +112,9 @@ def test_one_question_combines_everything(api: AgentMemoryAPI) -> None:
     alike = memory.recall(query, near=state_of(100))
     assert len(alike) == 5
     assert {hit.entry.step_number for hit in alike} <= set(wanted)
-    scores = memory._resources.encoder.registry.current.encoder.similarity(
-        state_of(100), [state_of(step) for step in wanted]
-    )
-    assert [hit.score for hit in alike] == pytest.approx(sorted(scores, reverse=True)[:5])
+    scores = exact_scores(state_of(100), [state_of(step) for step in range(STEPS)])
+    best = sorted((scores[step] for step in wanted), reverse=True)[:5]
+    assert [hit.score for hit in alike] == pytest.approx(best, rel=1e-5)
 
 
 _VALUES = st.sampled_from(

@@ -19,13 +19,16 @@ from agent_memory import (
     MemoryType,
     Query,
     Tier,
+    Vector,
 )
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.embeddings.int8_grid import on_int8_grid
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.testing import an_entry
+from tests.exact_similarity import exact_scores
 
 STATES = 300
+ACTION = {"sugar": 3.0, "mood": "calm"}
 
 
 def state_of(step: int) -> dict[str, Any]:
@@ -60,15 +63,15 @@ def system(folder: Path) -> Iterator[AgentMemorySystem]:
         for agent in ("ant", "bee"):
             for step in range(STATES):
                 opened.store_agent_state(agent, state_of(step), step)
-        opened.store_agent_action("ant", {"sugar": 3.0, "mood": "calm"}, 5)
+        opened.store_agent_action("ant", ACTION, 5)
         opened.maintain()
         yield opened
 
 
 def exact(near: Any, **filters: Any) -> list[tuple[float, int]]:
     """What should be found: similarity to every state there is, best first."""
-    scores = VersionZero().similarity(near, [state_of(step) for step in range(STATES)])
     wanted = range(*filters.get("steps", (0, STATES)))
+    scores = exact_scores(near, [*(state_of(step) for step in range(STATES)), ACTION])
     return sorted(((float(scores[step]), step) for step in wanted), reverse=True)
 
 
@@ -82,7 +85,7 @@ def test_the_most_alike_states_of_all_tiers_come_first(
     near = {**state_of(step), "sugar": 4.5}
     hits = system.recall(STATE_QUERY, near=near, touch=False)
     best = exact(near)
-    assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best[:10]], abs=1e-6)
+    assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best[:10]], rel=1e-5)
     assert len({hit.entry.key for hit in hits}) == 10
     assert {hit.entry.agent_id for hit in hits} == {"ant"}
 
@@ -112,7 +115,7 @@ def test_one_can_ask_near_a_vector_of_any_tier(system: AgentMemorySystem, width:
     encoder = VersionZero()
     vector = encoder.carry(encoder.encode_one(state_of(200)), width)
     for given in (vector, vector.tolist()):
-        hits = system.recall(STATE_QUERY, near=given, touch=False)
+        hits = system.recall(STATE_QUERY, near=Vector(given), touch=False)
         assert hits[0].entry.step_number == 200
         scores = [hit.score for hit in hits]
         assert scores == sorted(scores, key=lambda score: -(score or 0))
@@ -150,8 +153,10 @@ def test_among_states_with_an_attribute_similarity_to_a_part_of_one_is_exact(
         query = Query(agent_id="ant", limit=10, attributes={"mood": "a"})
         for asked in random.normal(0.0, 5.0, (6, 3)).tolist():
             part = dict(zip(names, asked, strict=True))
-            scores = encoder.similarity(part, [entry.contents for entry in calm])
-            best = {calm[place].memory_id for place in np.argsort(-scores)[:10]}
+            spreads = np.std([[one.contents[name] for name in names] for one in made], axis=0)
+            rows = np.array([[one.contents[name] for name in names] for one in calm])
+            far = np.square((rows - asked) / spreads).sum(axis=1)
+            best = {calm[place].memory_id for place in np.argsort(far)[:10]}
             hits = memory.recall(query, near=part, touch=False)
             assert {hit.entry.memory_id for hit in hits} == best
 

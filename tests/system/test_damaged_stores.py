@@ -13,7 +13,7 @@ import pytest
 import redis
 import zstandard
 
-from agent_memory import AgentMemorySystem, MemoryConfig, MemoryStoreError, Query
+from agent_memory import AgentMemorySystem, MemoryConfig, MemoryStoreError, Query, Vector
 from agent_memory.compression.levels import MOST_UNSQUEEZED, ContentsCodec
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.errors import ConfigError, EncodingError
@@ -98,7 +98,7 @@ def calls_of(system: AgentMemorySystem) -> list[Callable[[], object]]:
     return [
         lambda: system.recall(mine),
         lambda: system.recall(mine, near={"v": 1}, touch=False),
-        lambda: system.recall(mine, near=[0.1] * 32, touch=False),
+        lambda: system.recall(mine, near=Vector([0.1] * 32), touch=False),
         lambda: system.recall(Query(agent_id="a", attributes={"v": (0, 5)}), touch=False),
         lambda: system.store_agent_state("a", {"v": 3}, 30),
         system.maintain,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from agent_memory.connections.redis.channel import RedisChannel
@@ -28,6 +28,7 @@ from agent_memory.models.redis import (
 from agent_memory.models.redis_attributes import lookup
 from agent_memory.repositories.codec import Codec, is_kept
 from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.following import Changes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.repositories.querying import answering, run_of
@@ -40,6 +41,7 @@ from agent_memory.repositories.redis.attributes import (
 from agent_memory.repositories.redis.calls import AT_ONCE, by_agent, flat, in_order
 from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, reading
+from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.notes import RedisMoveNotes
 from agent_memory.repositories.redis.queries import all_keys, entries_answering, keys_answering
@@ -273,6 +275,13 @@ class RedisRepository(MemoryRepository):
             self._vectors.make_room()
         entries = self._mapper.decode_many(replies)
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
+
+    def changes(
+        self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
+    ) -> Changes:
+        """What has changed of an agent's entries since somebody asked last."""
+        prefix = self.key_space.prefix(run_id, agent_id)
+        return changes(self.channel, prefix, self._codec, seen, known)
 
     def _answering(self, query: Query) -> tuple[str, list[str]]:
         """The agent's key prefix, and the ids of the entries that answer a query."""

@@ -46,7 +46,7 @@ def lookups(
         more: How many ids beyond the query's limit to read; see ``in_the_way``.
     """
     ranges = {index: getattr(query, name) for name, index in _RANGES}
-    leading = _INDEX_OF_ORDER[query.order]
+    leading = _INDEX_OF_ORDER[query.sorting]
     bounds = ranges.pop(leading)
     others = [(name, bounds_of) for name, bounds_of in ranges.items() if bounds_of is not None]
     for field, name, ordered_as in _CATEGORIES:
@@ -64,7 +64,7 @@ def lookups(
     if query.pinned is False:
         others.append(("pinned", _ALL))
         limit = None if limit is None else limit + more
-    first = _range(prefix + leading, bounds, limit, descending=query.order in _DESCENDING)
+    first = _range(prefix + leading, bounds, limit, descending=query.sorting in _DESCENDING)
     return [first, *(_range(prefix + name, pair) for name, pair in others)]
 
 

@@ -22,6 +22,7 @@ from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBo
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.models.redis import SORTED_SETS, memory_id_of
 from agent_memory.repositories.nearest import Probe
+from agent_memory.repositories.redis.change_log import ChangeLog
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import CATEGORIES, RANGES, Query
 
@@ -38,8 +39,6 @@ _CODES = {
 }
 _FIRST_ROOM = 64  # rows
 _BARE = 2_000  # bytes that an agent without vectors takes
-_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED = b"+", b"-", b"!"
-_MARKS = {_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED}
 
 _GroupKey = tuple[int | None, int]
 
@@ -103,6 +102,7 @@ class AgentVectors:
         self.lock = threading.Lock()
         self._channel = channel
         self._prefix = prefix
+        self._log = ChangeLog(channel, prefix)
         # The last record of the log that was heeded, an empty one where there was no log; None:
         # what is kept here is of no moment.
         self._seen: list[Any] | None = None
@@ -128,10 +128,7 @@ class AgentVectors:
 
     def news(self) -> Command:
         """The command that reads the log from the last record that was heeded."""
-        changes = f"{self._prefix}changes"
-        if not self._seen:
-            return ("XREVRANGE", changes, "+", "-", "COUNT", 1)
-        return ("XRANGE", changes, self._seen[0], "+")
+        return self._log.news(self._seen)
 
     def heed(self, records: Sequence[Any]) -> bool:
         """Bring the vectors up to date.
@@ -143,46 +140,21 @@ class AgentVectors:
             Whether there was anything to heed.
         """
         seen = self._seen
-        if seen is not None and len(records) == 1 and records[0] == seen:
-            return False
-        if seen == [] and not records and self._channel.call("EXISTS", f"{self._prefix}steps"):
-            # Stored before there were logs, and not changed since: any change leaves a record, but
-            # the removal of all.
+        if self._log.is_old(seen, records):
             return False
         # Whatever interrupts what follows, the next question does it again from the start.
         self._seen = None
-        if seen and records and records[0] == seen:
-            self._follow({record for _, (_, record) in records[1:]})
+        changed = self._log.changed(seen, records, self._group_of)
+        if changed is None:
+            changed = self._log.ids()
+            replies = self._read(changed)
+            self._empty()
         else:
-            # The log does not reach back to what is kept here: there was none, it was cut, or it
-            # was begun anew.
-            self._load()
+            replies = self._read(changed)
+        self._take(changed, replies)
         self._seen = records[-1] if records else []
         self._measure()
         return True
-
-    def _follow(self, records: set[bytes]) -> None:
-        # Of those that went and came again while nobody asked, the ids alone would tell nothing.
-        if _ANY_MAY_HAVE_CHANGED in records or {_MANY_CAME, _MANY_WENT} <= records:
-            self._load()
-            return
-        changed = {name for record in records - _MARKS for name in record.split()}
-        if records & _MARKS:
-            there = set(self._stored_ids())
-            here = {name.encode() for name in self._group_of}
-            changed |= there ^ here
-        names = sorted(changed)
-        self._take(names, self._read(names))
-
-    def _load(self) -> None:
-        names = self._stored_ids()
-        replies = self._read(names)
-        self._empty()
-        self._take(names, replies)
-
-    def _stored_ids(self) -> list[bytes]:
-        ids: list[bytes] = self._channel.call("ZRANGE", f"{self._prefix}steps", 0, -1)
-        return ids
 
     def _read(self, names: Sequence[bytes]) -> list[Any]:
         prefix = self._prefix.encode()

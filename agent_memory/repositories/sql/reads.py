@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.contract import LongTermMemory
+from agent_memory.repositories.following import Changes
 from agent_memory.repositories.querying import answering, run_of
 from agent_memory.repositories.sql import attributes as sql_attributes
+from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.statements import (
     agents_with_entries,
@@ -86,6 +88,15 @@ class LtmReads(LongTermMemory):
                     memory_ids_by_step(self._models, run_id, agent_id)
                 )
             ]
+
+    def changes(
+        self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
+    ) -> Changes:
+        """What has changed of an agent's entries since somebody asked last."""
+        del known  # what was seen says it
+        with self._transactions.reading() as connection:
+            rows = sql_following.rows(connection, self._models, run_id, agent_id)
+        return sql_following.changes(rows, self._mapper.contents_of, seen)
 
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released."""

@@ -65,7 +65,9 @@ def entries_answering(models: LtmModels, run_id: str, query: Query) -> Asked:
     parameters = _parameters(run_id, query)
     if limit is not None:
         parameters["at_most"] = min(limit, _LARGEST)
-    return Asked(_entries_shaped(models, _shape(query), query.order, limit is not None), parameters)
+    return Asked(
+        _entries_shaped(models, _shape(query), query.sorting, limit is not None), parameters
+    )
 
 
 def vectors_answering(models: LtmModels, run_id: str, query: Query) -> Asked:

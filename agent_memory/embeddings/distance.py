@@ -1,0 +1,194 @@
+"""How far states are from one, on all that they say.
+
+Over the paths ``p`` that the asked state names, with weights ``w``, the distance is::
+
+    d = sqrt( sum_p w_p delta_p^2 / sum_p w_p )
+
+* numbers: ``delta = (a - b) / s``, where ``s`` is the path's unit (``scales``); from 16 units on
+  it grows with the logarithm, so that one outlier does not drown the rest;
+* tokens: 0 for the same, else as far as ``scales`` says; of long texts that times the share of
+  pieces that they do not have in common;
+* a value that the other state lacks: 2 units.
+
+The *score* is ``1 / (1 + d)``: 1 for the same, 0.5 for what is one unit away, and 0 for a state
+that has none of the paths. What the asked state does not name is not asked about; of states
+equally far those that say the less besides come first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.embeddings.comparable import Comparable
+from agent_memory.embeddings.feature_table import LARGEST, FeatureTable, Values
+from agent_memory.embeddings.scales import Scales
+from agent_memory.embeddings.sketches import share_apart, sketch_in
+
+LACKING = 4.0
+"""What a value counts that the other state lacks, squared."""
+
+_STRAIGHT = 16.0  # units up to which differences count in full
+_ROUNDING = 1e-9  # of all weights: what is less is lacking by rounding alone
+_BITS = 42  # of a distance: those that are equal but for rounding are equal
+_NONE = -1.0  # the number of a token that no row has
+
+
+class Distances(NamedTuple):
+    """How far the rows of a table are from a state, each of shape (rows,).
+
+    Attributes:
+        distance: From 0; infinite where nothing is in common.
+        besides: How many values a row has that were not asked about.
+    """
+
+    distance: NDArray[np.float64]
+    besides: NDArray[np.float64]
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """From 1 for the same to 0 for nothing in common."""
+        scores: NDArray[np.float64] = 1.0 / (1.0 + self.distance)
+        return scores
+
+
+def distances(table: FeatureTable, scales: Scales, asked: Comparable) -> Distances:
+    """Measure how far all rows of a table are from a state.
+
+    Args:
+        table: The rows.
+        scales: The units of its columns.
+        asked: The state.
+    """
+    question = _Question(table, asked)
+    sums = np.zeros((3, len(table)))  # the squares, the weights of what was found, and the rest
+    for block in table.blocks:
+        _add_block(sums, block, table, scales, question)
+    if len(table.loose.rows):
+        _add_loose(sums, table.loose, table, scales, question)
+    total, found, besides = sums
+    if not asked.values:
+        # Nothing is asked for, and the state that says nothing is the same.
+        return Distances(np.where(besides > 0.0, np.inf, 0.0), besides)
+    lacking = np.maximum(question.named - found, 0.0)
+    lacking[lacking < _ROUNDING * question.named] = 0.0
+    distance = _rounded(np.sqrt((total + LACKING * lacking) / question.named))
+    distance[found == 0.0] = np.inf
+    return Distances(distance, besides)
+
+
+def _add_block(
+    sums: NDArray[np.float64],
+    block: Values,
+    table: FeatureTable,
+    scales: Scales,
+    question: _Question,
+) -> None:
+    weights = question.weight[block.columns]
+    wanted = weights > 0.0
+    if not wanted.all():
+        low = None if block.low is None else block.low[:, wanted]
+        block = Values(block.rows, block.columns[wanted], block.high[:, wanted], low)
+        weights = weights[wanted]
+    sums[0, block.rows] = _squares(block, table, scales, question) @ weights
+    sums[1, block.rows] = weights.sum()
+    sums[2, block.rows] = len(wanted) - len(weights)
+
+
+def _add_loose(
+    sums: NDArray[np.float64],
+    loose: Values,
+    table: FeatureTable,
+    scales: Scales,
+    question: _Question,
+) -> None:
+    wanted = question.weight[loose.columns] > 0.0
+    rows = sums.shape[1]
+    sums[2] += np.bincount(loose.rows[~wanted], minlength=rows)
+    low = None if loose.low is None else loose.low[wanted]
+    loose = Values(loose.rows[wanted], loose.columns[wanted], loose.high[wanted], low)
+    weights = question.weight[loose.columns]
+    squares = _squares(loose, table, scales, question)
+    sums[0] += np.bincount(loose.rows, weights * squares, rows)
+    sums[1] += np.bincount(loose.rows, weights, rows)
+
+
+class _Question:
+    """The asked state in the columns of a table; weight 0 where it has no value."""
+
+    def __init__(self, table: FeatureTable, asked: Comparable) -> None:
+        self.high = np.zeros(table.columns)
+        self.low = np.zeros(table.columns)
+        self.weight = np.zeros(table.columns)
+        self.sketches: dict[int, bytes] = {}
+        self.named = 0.0
+        self.is_wide = False
+        for path, value in asked.values.items():
+            weight = asked.weights.get(path, 1.0)
+            self.named += weight
+            column = (table.tokens if type(value) is str else table.numbers).get(path)
+            if column is None:
+                continue
+            self.weight[column] = weight
+            if isinstance(value, str):
+                self._ask_token(table, column, value)
+            elif isinstance(value, float):
+                self.high[column] = value
+            else:
+                self.high[column], self.low[column] = value.high, value.low
+                self.is_wide = True
+        np.clip(self.high, -LARGEST, LARGEST, out=self.high)
+
+    def _ask_token(self, table: FeatureTable, column: int, token: str) -> None:
+        self.high[column] = table.codes.get(token, _NONE)
+        sketch = sketch_in(token)
+        if sketch is not None:
+            self.sketches[column] = sketch
+
+
+def _squares(
+    values: Values, table: FeatureTable, scales: Scales, question: _Question
+) -> NDArray[np.float64]:
+    """The square of each difference in its unit, shaped as the values."""
+    columns = values.columns
+    units = values.high - question.high[columns]
+    if values.low is not None:
+        units += values.low - question.low[columns]
+    elif question.is_wide:
+        units -= question.low[columns]
+    with np.errstate(over="ignore"):
+        units *= scales.inverse[columns]
+    np.abs(units, out=units)
+    steps = scales.steps[columns]
+    straight = steps | (units <= _STRAIGHT)
+    if not straight.all():
+        far = units[~straight]
+        units[~straight] = _STRAIGHT + np.log1p(np.minimum(far, LARGEST) - _STRAIGHT)
+    squares: NDArray[np.float64] = np.square(units, out=units)
+    if steps.any():
+        squares[..., steps] = scales.step[columns[steps]] * (squares[..., steps] != 0.0)
+    for column, sketch in question.sketches.items():
+        texts = columns == column
+        if texts.any():
+            squares[..., texts] *= _shares(table, values.high[..., texts], sketch)
+    return squares
+
+
+def _shares(table: FeatureTable, codes: NDArray[np.float64], sketch: bytes) -> NDArray[np.float64]:
+    """The share of pieces that a text and others do not have in common; 1 of short texts."""
+    present, places = np.unique(codes.astype(np.intp), return_inverse=True)
+    shares = np.ones(len(present))
+    for place, code in enumerate(present.tolist()):
+        other = sketch_in(table.token(code))
+        if other is not None:
+            shares[place] = share_apart(sketch, other)
+    return shares[places].reshape(codes.shape)
+
+
+def _rounded(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without the last bits, which depend on the order in which squares were added up."""
+    mantissas, exponents = np.frexp(distance)
+    rounded: NDArray[np.float64] = np.ldexp(np.rint(mantissas * 2.0**_BITS), exponents - _BITS)
+    return rounded

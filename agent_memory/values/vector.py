@@ -1,0 +1,73 @@
+"""A vector to be near to, told apart from a state that is a list of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.errors import InvalidEntry
+from agent_memory.values.checks import checked_embedding
+
+_LARGEST, _LEAST = 1e30, 1e-30  # of float32, with room for sums of squares' worth of numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False)
+class Vector:
+    """A vector: ``recall(query, near=Vector(numbers))`` asks for the entries with vectors near it.
+
+    Near by the cosine of the angle, which no factor changes: numbers too large or too small for
+    float32 are scaled as a whole.
+
+    Attributes:
+        numbers: Finite numbers of shape (dim,), kept as float32: made by the memory's encoder and
+            as wide as some tier's vectors, or of a model of one's own and as wide as the
+            ``embedding`` that entries were stored with.
+
+    Raises:
+        InvalidEntry: It holds what is no finite number, or none at all.
+
+    Examples:
+        >>> Vector([0.5, 1.0]).numbers
+        array([0.5, 1. ], dtype=float32)
+    """
+
+    numbers: NDArray[np.float32]
+
+    def __init__(self, numbers: Sequence[float] | NDArray[Any]) -> None:
+        """Check the numbers, and keep a copy of them."""
+        kept = checked_embedding(_within_float32(numbers)).copy()
+        kept.flags.writeable = False
+        object.__setattr__(self, "numbers", kept)
+
+    def __len__(self) -> int:
+        """How many numbers it has."""
+        return len(self.numbers)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the numbers are the same."""
+        return isinstance(other, Vector) and bool(np.array_equal(self.numbers, other.numbers))
+
+    def __hash__(self) -> int:
+        """By the bytes of the numbers."""
+        return hash(self.numbers.tobytes())
+
+    def __repr__(self) -> str:
+        """In a few characters."""
+        return f"Vector({len(self)} numbers)"
+
+
+def _within_float32(given: object) -> object:
+    try:
+        wide = np.asarray(given, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidEntry(
+            f"vector: numbers of shape (dim,) are needed ({type(error).__name__})"
+        ) from error
+    peak = float(np.abs(wide).max(initial=0.0))
+    if not np.isfinite(peak) or peak == 0.0 or _LEAST <= peak <= _LARGEST:
+        return given
+    return wide / peak
