@@ -19,6 +19,7 @@ from agent_memory import (
     MemoryConfig,
     MemoryStoreError,
     Query,
+    Vector,
     VectorStore,
 )
 from agent_memory.errors import ConfigError, InvalidEntry
@@ -230,7 +231,7 @@ def test_every_argument_is_taken_or_refused_by_a_typed_error(
         lambda: system.store_agent_state("odd", {"v": 1}, value),
         lambda: system.store_agent_state("odd", {"v": 1}, 1, value),
         lambda: system.recall(Query(agent_id="there"), near=value),
-        lambda: system.recall(Query(agent_id="there"), near=[value] * 32),
+        lambda: system.recall(Query(agent_id="there"), near=Vector([value] * 32)),
         lambda: system.recall(Query(agent_id="there", attributes={"v": value})),
         lambda: system.recall(Query(agent_id="there", attributes={"v": (0, value)})),
         lambda: system.fetch("there", value),
