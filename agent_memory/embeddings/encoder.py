@@ -22,6 +22,7 @@ from agent_memory.embeddings.schema import FeatureSchema
 from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.values.deprecation import OldName
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.quoting import short_repr
 
@@ -108,6 +109,9 @@ class FittedEncoder:
     weights: Weights
     errors: Mapping[int, Mapping[str, FieldError]] = field(default_factory=dict)
     input_dim: int = 64
+
+    lead = OldName("bias")
+    led = OldName("keeps_bias")
 
     __repr__ = short_repr()
 

@@ -26,6 +26,7 @@ from agent_memory.embeddings.carrying import carried_finite
 from agent_memory.embeddings.features import Value, flatten, in_chunks
 from agent_memory.embeddings.paths import element_place
 from agent_memory.embeddings.widths import Widths
+from agent_memory.values.deprecation import OldName
 
 SEED = b"agent_memory version 0"
 
@@ -46,6 +47,9 @@ class VersionZero:
 
     keeps_bias = False
     """Whether the first number of a long-term vector is a constant: it is not."""
+
+    lead = OldName("bias")
+    led = OldName("keeps_bias")
 
     def __init__(self, widths: Widths | None = None) -> None:
         self.widths = widths or Widths()

@@ -25,6 +25,7 @@ from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.schema import OTHER
 from agent_memory.embeddings.schema_fitting import BUCKETS, MAX_CATEGORIES, MAX_COLUMNS, fit_schema
 from agent_memory.embeddings.training import train
+from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 
@@ -433,3 +434,11 @@ def test_a_plan_takes_what_a_configuration_says() -> None:
 def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Plan(**wrong)
+
+
+def test_the_former_names_of_the_bias_still_work() -> None:
+    encoder: Any = VersionZero()
+    with pytest.warns(DeprecationWarning, match="use bias"):
+        assert encoder.lead(32) == 0.0
+    with pytest.warns(DeprecationWarning, match="use keeps_bias"):
+        assert encoder.led is False
