@@ -30,13 +30,14 @@ from agent_memory import (
     Query,
     StoreReadOnly,
     Tier,
+    Vector,
 )
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.training import train
-from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.errors import EncoderNotFound
 from agent_memory.system.learning.gathering import stored_entries
 from agent_memory.values.query import Order
+from tests.exact_similarity import exact_scores
 
 STATES = 240
 QUERY = Query(agent_id="ant", limit=10)
@@ -134,12 +135,13 @@ def test_new_entries_name_the_new_version_and_old_ones_keep_theirs(
 def test_versions_are_searched_side_by_side(memory: AgentMemorySystem) -> None:
     memory.train_encoder(contents=False)
     fill(memory, STATES, STATES + 60)
-    encoder = memory._resources.encoder.registry.current.encoder
     for step in (3, 100, STATES - 1, STATES + 20):
         near = {**state_of(step), "sugar": 4.5}
         hits = memory.recall(QUERY, near=near, touch=False)
-        exact = encoder.similarity(near, [state_of(one) for one in range(STATES + 60)])
-        assert [hit.score for hit in hits] == pytest.approx(sorted(exact, reverse=True)[:10])
+        best = sorted(
+            exact_scores(near, [state_of(one) for one in range(STATES + 60)]), reverse=True
+        )[:10]
+        assert [hit.score for hit in hits] == pytest.approx(best, rel=1e-5)
     near = state_of(STATES + 5)
     assert {hit.entry.encoder_version for hit in memory.recall(QUERY, near=near)} == {0, 1}
 
@@ -148,7 +150,7 @@ def test_one_can_ask_near_a_vector_of_the_current_version(memory: AgentMemorySys
     memory.train_encoder()
     memory.encoders.reencode()
     for entry in entries(memory)[::40]:
-        (hit,) = memory.recall(dataclasses.replace(QUERY, limit=1), near=entry.embedding)
+        (hit,) = memory.recall(dataclasses.replace(QUERY, limit=1), near=Vector(entry.embedding))
         assert hit.entry.key == entry.key
 
 
@@ -580,6 +582,6 @@ def test_a_version_keeps_the_widths_it_was_made_with(tmp_path: Path) -> None:
         best = memory.recall(dataclasses.replace(QUERY, limit=1), near=state_of(6))
         assert best[0].score == pytest.approx(1.0)
         stored = [state_of(step) for step in (*range(STATES), 5, 6)]
-        exact = sorted(VersionZero().similarity(state_of(6), stored), reverse=True)
+        exact = sorted(exact_scores(state_of(6), stored), reverse=True)
         hits = memory.recall(QUERY, near=state_of(6))
-        assert [hit.score for hit in hits] == pytest.approx(exact[:10], abs=1e-5)
+        assert [hit.score for hit in hits] == pytest.approx(exact[:10], rel=1e-5)
