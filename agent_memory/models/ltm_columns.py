@@ -6,32 +6,34 @@ from typing import Any, ClassVar, cast
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
-    Boolean,
     Case,
     ColumnElement,
-    Double,
     ForeignKey,
     Index,
     LargeBinary,
     MetaData,
-    SmallInteger,
     String,
     Table,
     UniqueConstraint,
     case,
     func,
     select,
+    type_coerce,
 )
 from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
 
 from agent_memory.models.ltm_types import (
-    BigId,
     DecimalInt,
+    DeclaredAttributes,
     InternedName,
     InternedRun,
     MemoryIdBytes,
     Name,
+    RealNumber,
+    RowId,
+    SmallNumber,
+    Truth,
+    WholeNumber,
 )
 
 PINNED = 128
@@ -76,17 +78,17 @@ class RunColumns(Prefixed):
     __table_suffix__ = "runs"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
-    fork_step: Mapped[int | None] = mapped_column(BigInteger)
+    fork_step: Mapped[int | None] = mapped_column(WholeNumber)
     seed: Mapped[int | None] = mapped_column(DecimalInt)
     status: Mapped[str] = mapped_column(String)
-    created_at: Mapped[float] = mapped_column(Double)
+    created_at: Mapped[float] = mapped_column(RealNumber)
 
     @declared_attr
     def parent_id(cls) -> Mapped[int | None]:
         """The run it was forked from, by ``Run.id``."""
-        return mapped_column(BigId, cls._reference("runs"))
+        return mapped_column(RowId, cls._reference("runs"))
 
 
 class AgentColumns(Prefixed):
@@ -100,13 +102,13 @@ class AgentColumns(Prefixed):
 
     __table_suffix__ = "agents"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
     name: Mapped[str] = mapped_column(Name)
 
     @declared_attr
     def run_id(cls) -> Mapped[int]:
         """Its run, by ``Run.id``."""
-        return mapped_column(BigId, cls._reference("runs"))
+        return mapped_column(RowId, cls._reference("runs"))
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:
@@ -124,7 +126,7 @@ class TypeColumns(Prefixed):
     __table_suffix__ = "types"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
     name: Mapped[str] = mapped_column(String, unique=True)
 
 
@@ -150,12 +152,12 @@ class EncoderVersionColumns(Prefixed):
 
     UNREGISTERED: ClassVar[str] = "unregistered"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
     name: Mapped[str | None] = mapped_column(Name, unique=True)
     kind: Mapped[str | None] = mapped_column(String)
     status: Mapped[str] = mapped_column(String)
-    format: Mapped[int] = mapped_column(SmallInteger)
-    created_at: Mapped[float] = mapped_column(Double)
+    format: Mapped[int] = mapped_column(SmallNumber)
+    created_at: Mapped[float] = mapped_column(RealNumber)
     tolerances: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     feature_schema: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -165,7 +167,7 @@ class EncoderVersionColumns(Prefixed):
     @declared_attr
     def parent_id(cls) -> Mapped[int | None]:
         """The version it was trained from."""
-        return mapped_column(BigId, cls._reference("encoder_versions"))
+        return mapped_column(RowId, cls._reference("encoder_versions"))
 
 
 class TombstoneColumns(Prefixed):
@@ -185,11 +187,11 @@ class TombstoneColumns(Prefixed):
     @declared_attr
     def run_ref(cls) -> Mapped[int]:
         """Its run, by ``Run.id``; leads the key."""
-        return mapped_column(BigId, cls._reference("runs"), primary_key=True, sort_order=-1)
+        return mapped_column(RowId, cls._reference("runs"), primary_key=True, sort_order=-1)
 
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes, primary_key=True)
-    forgotten_at: Mapped[float] = mapped_column(Double)
-    released_at: Mapped[float | None] = mapped_column(Double)
+    forgotten_at: Mapped[float] = mapped_column(RealNumber)
+    released_at: Mapped[float | None] = mapped_column(RealNumber)
 
 
 class DeclaredAttributeColumns(Prefixed):
@@ -204,7 +206,7 @@ class DeclaredAttributeColumns(Prefixed):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     path: Mapped[str] = mapped_column(Name, primary_key=True)
-    is_complete: Mapped[bool] = mapped_column(Boolean(create_constraint=False))
+    is_complete: Mapped[bool] = mapped_column(Truth)
 
 
 class LtmEntryColumns(Prefixed):
@@ -228,45 +230,45 @@ class LtmEntryColumns(Prefixed):
     """
 
     __table_suffix__ = "entries"
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    step_number: Mapped[int] = mapped_column(BigInteger)
-    timestamp: Mapped[float] = mapped_column(Double)
-    importance_score: Mapped[float] = mapped_column(Double)
-    compression_level: Mapped[int] = mapped_column(SmallInteger)
-    retrieval_count: Mapped[int] = mapped_column(BigInteger)
-    revision: Mapped[int] = mapped_column(BigInteger)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    step_number: Mapped[int] = mapped_column(WholeNumber)
+    timestamp: Mapped[float] = mapped_column(RealNumber)
+    importance_score: Mapped[float] = mapped_column(RealNumber)
+    compression_level: Mapped[int] = mapped_column(SmallNumber)
+    retrieval_count: Mapped[int] = mapped_column(WholeNumber)
+    revision: Mapped[int] = mapped_column(WholeNumber)
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes)
     embedding: Mapped[bytes | None] = mapped_column(LargeBinary)
     contents: Mapped[bytes] = mapped_column(LargeBinary)
-    attributes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(DeclaredAttributes(none_as_null=True))
     error_bounds: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     # Both times usually equal the timestamp. NULL says so, and saves 16 bytes a row of about 120.
-    stored_creation_time: Mapped[float | None] = mapped_column("creation_time", Double)
-    stored_last_access_time: Mapped[float | None] = mapped_column("last_access_time", Double)
+    stored_creation_time: Mapped[float | None] = mapped_column("creation_time", RealNumber)
+    stored_last_access_time: Mapped[float | None] = mapped_column("last_access_time", RealNumber)
 
     # Few entries are pinned, and a column of its own would take a byte of every row.
-    stored_coding: Mapped[int] = mapped_column("embedding_coding", SmallInteger)
+    stored_coding: Mapped[int] = mapped_column("embedding_coding", SmallNumber)
 
     @declared_attr
     def run_ref(cls) -> Mapped[int]:
         """Its run, by ``Run.id``."""
-        return mapped_column(BigId, cls._reference("runs"))
+        return mapped_column(RowId, cls._reference("runs"))
 
     @declared_attr
     def agent_ref(cls) -> Mapped[int]:
         """Its agent, by ``Agent.id``, which stands for the run too."""
-        return mapped_column(BigId, cls._reference("agents"))
+        return mapped_column(RowId, cls._reference("agents"))
 
     @declared_attr
     def type_ref(cls) -> Mapped[int]:
         """Its memory type, by ``Type.id``."""
-        return mapped_column(BigId, cls._reference("types"))
+        return mapped_column(RowId, cls._reference("types"))
 
     @declared_attr
     def encoder_version(cls) -> Mapped[int | None]:
         """Which version of the encoder made the vector, by ``EncoderVersion.id``."""
-        return mapped_column(BigId, cls._reference("encoder_versions"))
+        return mapped_column(RowId, cls._reference("encoder_versions"))
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:
@@ -296,7 +298,9 @@ class LtmEntryColumns(Prefixed):
     @declared_attr
     def pinned(cls) -> Mapped[bool]:
         """Whether it stays in its tier."""
-        return column_property(cast(ColumnElement[int], cls.stored_coding) >= PINNED)
+        return column_property(
+            type_coerce(cast(ColumnElement[int], cls.stored_coding) >= PINNED, Truth())
+        )
 
     @declared_attr
     def run_id(cls) -> Mapped[str]:

@@ -5,26 +5,123 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 from sqlalchemy import (
+    JSON,
     BigInteger,
+    Boolean,
     ColumnElement,
     Dialect,
+    Double,
+    Float,
     Integer,
     LargeBinary,
+    Numeric,
+    SmallInteger,
     String,
     and_,
     select,
+    type_coerce,
 )
 from sqlalchemy import func as sql
 from sqlalchemy.orm import ColumnProperty
 from sqlalchemy.sql import operators
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from agent_memory.errors import InvalidEntry
 from agent_memory.values.identity import checked_memory_id
+from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
 
-# SQLite gives numbers of its own only to a column that is declared INTEGER.
-BigId = BigInteger().with_variant(Integer, "sqlite")
+
+class _Number(TypeDecorator[Any]):
+    """A number, to which NumPy's are compared as Python's: SQLite would take them for bytes."""
+
+    impl: Any = Double
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[Any]):
+        """Gives what is calculated of such a number as one."""
+
+        def operate(self, op: operators.OperatorType, *other: Any, **kwargs: Any) -> Any:
+            """Compare, or calculate."""
+            found: Any = super().operate(op, *other, **kwargs)
+            kind = None if isinstance(found.type, _Number) else _number_like(found.type)
+            return found if kind is None else type_coerce(found, kind)
+
+    comparator_factory = Comparator
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        """Give a number as Python's.
+
+        Raises:
+            InvalidEntry: It is an array of several numbers.
+        """
+        return _plain(value)
+
+    def coerce_compared_value(self, op: operators.OperatorType | None, value: Any) -> Any:
+        """Give the type of what the number is compared with, or calculated with."""
+        type_of_given = self.impl_instance.coerce_compared_value(op, _plain(value))
+        if type_of_given is self.impl_instance:
+            return self
+        return _number_like(type_of_given) or type_of_given
+
+
+class RealNumber(_Number):
+    """A double."""
+
+    impl = Double
+    cache_ok = True
+
+
+class WholeNumber(_Number):
+    """An integer of 64 bits."""
+
+    impl = BigInteger
+    cache_ok = True
+
+
+class SmallNumber(_Number):
+    """An integer of 16 bits."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+
+class RowId(WholeNumber):
+    """What a row is referred to by; the database counts it up."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Give the type of the column."""
+        # SQLite gives numbers of its own only to a column that is declared INTEGER.
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
+
+
+class Truth(_Number):
+    """A truth."""
+
+    impl = Boolean(create_constraint=False)
+    cache_ok = True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.ndim:
+            raise InvalidEntry(
+                "a column of numbers: compare it with one number, or with many by in_, "
+                f"not with an array of shape {value.shape}"
+            )
+        value = value[()]
+    return python_scalar(value) if isinstance(value, np.generic) else value
+
+
+def _number_like(kind: TypeEngine[Any]) -> _Number | None:
+    """The number of ours that stands for one of SQLAlchemy's; None for what is none."""
+    if isinstance(kind, Integer):
+        return WholeNumber()
+    return RealNumber() if isinstance(kind, (Float, Numeric)) else None
 
 
 class MemoryIdBytes(TypeDecorator[str]):
@@ -58,11 +155,14 @@ class Name(TypeDecorator[str]):
     impl = String
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Give the text as it is stored."""
-        if value is None or dialect.name != "postgresql":
-            return value
-        return value.replace("\x01", "\x01\x02").replace("\0", "\x01\x01")
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Give the text as it is stored; of an int, as the id of an agent may be, its decimals."""
+        text: str | None = value
+        if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+            text = str(int(value))
+        if text is None or dialect.name != "postgresql":
+            return text
+        return text.replace("\x01", "\x01\x02").replace("\0", "\x01\x01")
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Give a stored text back."""
@@ -91,6 +191,29 @@ class DecimalInt(TypeDecorator[int]):
             return None if value is None else int(value)
         except ValueError:  # damaged: nothing hangs on it
             return None
+
+
+class DeclaredAttributes(JSON):
+    """Declared attributes by path: ``attributes["food"].as_integer() > np.int64(3)``."""
+
+    cache_ok = True
+
+    class Comparator(JSON.Comparator[Any]):
+        """Reads an attribute as a number that NumPy's can be compared with."""
+
+        def as_integer(self) -> Any:
+            """Give the attribute as an integer."""
+            return type_coerce(super().as_integer(), WholeNumber())  # type: ignore[no-untyped-call]  # theirs
+
+        def as_float(self) -> Any:
+            """Give the attribute as a double."""
+            return type_coerce(super().as_float(), RealNumber())  # type: ignore[no-untyped-call]  # theirs
+
+        def as_boolean(self) -> Any:
+            """Give the attribute as a truth."""
+            return type_coerce(super().as_boolean(), Truth())  # type: ignore[no-untyped-call]  # theirs
+
+    comparator_factory = Comparator
 
 
 class InternedName(ColumnProperty.Comparator[str]):
