@@ -22,6 +22,7 @@ from agent_memory.embeddings.schema import FeatureSchema
 from agent_memory.embeddings.weights import Weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.values.checks import as_row
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.quoting import short_repr
@@ -237,6 +238,6 @@ class FittedEncoder:
 def _as_vector(given: object) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
-            return np.asarray(given, np.float32)
-    except (TypeError, ValueError) as error:
+            return as_row(given, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidEntry(f"vector: numbers of shape (dim,) are needed ({error})") from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.framing import DAMAGES, framed, read, unframed, write
 from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
+from agent_memory.values.checks import as_row
 from agent_memory.values.file_names import checked_path
 
 MAX_BYTES = 4 * 1024**3
@@ -182,12 +183,8 @@ class VectorStore:
 
     def _as_units(self, vectors: object) -> NDArray[np.float32]:
         try:
-            # Row by row: of a list within itself asarray would try all ways through it.
             if isinstance(vectors, (list, tuple)):
-                vectors = [
-                    np.fromiter(row, np.float64) if isinstance(row, (list, tuple)) else row
-                    for row in vectors
-                ]
+                vectors = [as_row(row, np.float64) for row in vectors]
             rows = np.asarray(vectors, np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidEntry(

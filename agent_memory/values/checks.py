@@ -25,6 +25,7 @@ MAX_STEP = 2**53
 """Steps beyond this have no exact double, which sorted sets in Redis score by."""
 
 _Member = TypeVar("_Member", bound=StrEnum)
+_Float = TypeVar("_Float", bound=np.floating[Any])
 
 
 def checked_step(step: object) -> int:
@@ -228,15 +229,29 @@ def checked_bounds(value: object) -> dict[str, float]:
 def _as_vector(value: object) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
-            # Item by item: of a list within itself asarray would try all ways through it.
-            if isinstance(value, (list, tuple)):
-                return np.fromiter(value, np.float32)
-            return np.asarray(value, dtype=np.float32)
+            return as_row(value, np.float32)
     except Exception as error:
         # A number beyond any double, a ragged list, or what a value's own code raises.
         raise InvalidEntry(
             f"embedding: numbers of shape (dim,) are needed ({type(error).__name__})"
         ) from error
+
+
+def as_row(value: object, dtype: type[_Float]) -> NDArray[_Float]:
+    """Return numbers as an array, item by item.
+
+    Of a list within itself ``np.asarray`` would try all ways through it, and fill the memory.
+
+    Args:
+        value: A sequence of numbers, or an array of any shape.
+        dtype: Of the array returned.
+
+    Raises:
+        TypeError, ValueError, OverflowError: It holds what is no number.
+    """
+    if isinstance(value, (list, tuple)):
+        return np.fromiter(value, dtype)
+    return np.asarray(value, dtype)
 
 
 def all_finite(vector: NDArray[np.float32]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.errors import InvalidEntry
-from agent_memory.values.checks import checked_embedding
+from agent_memory.values.checks import as_row, checked_embedding
 
 _LARGEST, _LEAST = 1e30, 1e-30  # of float32, with room for sums of squares' worth of numbers
 
@@ -62,7 +62,7 @@ class Vector:
 
 def _within_float32(given: object) -> object:
     try:
-        wide = np.asarray(given, np.float64)
+        wide = as_row(given, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidEntry(
             f"vector: numbers of shape (dim,) are needed ({type(error).__name__})"

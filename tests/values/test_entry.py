@@ -282,7 +282,7 @@ def test_a_query_is_checked_and_brought_to_types() -> None:
         ("times", (1, 10**400)),
         *(("importance", bad) for bad in (0.5, (math.nan, 1.0), (None, 1.0))),
         *(("memory_type", bad) for bad in ("dream", 1)),
-        *(("order", bad) for bad in ("upwards", None, 1)),
+        *(("order", bad) for bad in ("upwards", 1)),
         *(("limit", bad) for bad in (-1, 1.5, True, "1")),
     ],
     ids=lambda value: f"{value!r}"[:30],
