@@ -28,6 +28,7 @@ class MemoryUpkeep:
     def __init__(self, run: RunMemory, services: Services) -> None:
         self._run = run
         self._resources = run.resources
+        self._consolidation = run.consolidation
         self._services = services
 
     @property
@@ -45,8 +46,8 @@ class MemoryUpkeep:
 
     @property
     def moves(self) -> Moves:
-        """How many entries this object has moved so far."""
-        return self._run.consolidation.moves
+        """How many entries this object has moved so far; a closed one says it too."""
+        return self._consolidation.moves
 
     def statistics(self) -> dict[Tier, TierStatistics]:
         """What each tier holds, of this run and in all.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.inspection import TierInspection
 from agent_memory.repositories.redis.mending import TierMending
 from agent_memory.repositories.redis.repository import RedisRepository
@@ -47,7 +48,7 @@ POINTS: dict[str, list[tuple[Any, str]]] = {
         (LongTermInspection, "take_out"),
         (LongTermInspection, "set_attributes"),
         (RedisRepository, "remove_copied"),
-        (RedisRepository, "reembed"),
+        (RedisEncodings, "reembed"),
         (LtmEncodings, "reembed"),
         (long_term.LongTermCheck, "_check_file"),
     ],

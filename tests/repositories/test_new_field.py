@@ -82,7 +82,7 @@ EDITS = (
         "models/ltm_columns.py",
         "error_bounds: Mapped[bytes | None] = mapped_column(LargeBinary)",
         "error_bounds: Mapped[bytes | None] = mapped_column(LargeBinary)\n"
-        'valence: Mapped[float] = mapped_column(Double, server_default="0")',
+        'valence: Mapped[float] = mapped_column(RealNumber, server_default="0")',
     ),
     Edit(
         "models/ltm_rows.py",

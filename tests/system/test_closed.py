@@ -59,6 +59,14 @@ def test_an_agent_of_a_closed_memory_stores_nothing_and_says_so() -> None:
             call()
 
 
+def test_what_a_closed_memory_has_moved_can_still_be_read() -> None:
+    small = {"stm_config": {"memory_limit": 2}, "im_config": {"memory_limit": 1}}
+    with AgentMemorySystem(MemoryConfig(engine="fake", **small)) as system:
+        for step in range(9):
+            system.store_agent_state("ant", {"food": step}, step)
+    assert system.moves.stm_to_im >= system.moves.im_to_ltm > 0
+
+
 def test_closing_twice_is_closing_once() -> None:
     system = closed()
     system.close()
