@@ -97,16 +97,25 @@ class MemoryRepository(FormerNames, ABC):
         """
 
     @abstractmethod
-    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+    def touch(
+        self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
+    ) -> list[EntryKey]:
         """Count retrievals: adds to ``retrieval_count`` and moves ``last_access_time`` on.
 
         Args:
             counts: How many retrievals to add to each entry.
             at: The time of the last of them, in the unit of timestamps.
+            token: The name of this count, from ``moves.token_at`` of now. A caller whose answer was
+                lost makes the same call again: it counts once, and the answer is that of the
+                first, wherever the entries are by then. None: the call is not made again.
 
         Returns:
             The keys that are not stored here, for which nothing was done.
         """
+
+    @abstractmethod
+    def touched(self, token: str) -> None:
+        """Note that the count of a name was answered in every tier, and is not made again."""
 
     @abstractmethod
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:

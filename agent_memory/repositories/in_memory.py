@@ -41,6 +41,7 @@ class InMemoryRepository(LongTermMemory):
         self.tier = tier
         self._shelf = _Shelf()
         self._forgotten: dict[EntryKey, float | None] = {}  # when it was released, if it was
+        self._counted: dict[str, list[EntryKey]] = {}  # what was absent, by the name of the count
         self.encodings = _InMemoryEncodings(self, self._shelf)
         self.upkeep = _InMemoryUpkeep(self, self._shelf)
 
@@ -90,10 +91,24 @@ class InMemoryRepository(LongTermMemory):
             self._shelf.entries[entry.key] = new
         return new.entry()
 
-    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+    def touch(
+        self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
+    ) -> list[EntryKey]:
         """Count retrievals; returns the keys that are not stored here."""
         if not math.isfinite(at):
             raise InvalidEntry(f"at: {at} is not a finite number")
+        if token is None:
+            return self._touch_all(counts, at)
+        with self._shelf.lock:
+            if token not in self._counted:
+                self._counted[token] = self._touch_all(counts, at)
+            return list(self._counted[token])
+
+    def touched(self, token: str) -> None:
+        """Note that the count of a name is not made again."""
+        self._counted.pop(token, None)
+
+    def _touch_all(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
         return [key for key, count in counts.items() if not self._touch(key, count, at)]
 
     def _touch(self, key: EntryKey, count: int, at: float) -> bool:

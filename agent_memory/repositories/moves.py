@@ -69,7 +69,11 @@ class NoMoveNotes(MoveNotes):
 
 
 def token_at(seconds: float) -> str:
-    """A new name for a move that begins at a time, in seconds since 1970; names sort by time."""
+    """A new name for a move or a count that begins at a time; names sort by time.
+
+    Args:
+        seconds: The time, in seconds since 1970.
+    """
     return f"{int(seconds * 1000):014x}-{uuid.uuid4().hex}"
 
 

@@ -48,7 +48,7 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
         self.upkeep = _ReadOnlyUpkeep(repository)
         self.moves = _ReadOnlyNotes(repository)
 
-    add_many = take_over = replace = touch = _refuse
+    add_many = take_over = replace = touch = touched = _refuse
     remove = remove_many = remove_answering = remove_copied = move_within = _refuse
     clear_agents = clear_run = forget = release = _refuse
 

@@ -7,10 +7,13 @@ not. Counting at once would turn every read into a write.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.moves import token_at
 from agent_memory.values.entry import EntryKey
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import Hit
@@ -18,20 +21,37 @@ from agent_memory.values.query import Hit
 _FLUSH_AT = 256  # entries waiting
 
 
+class _Batch(NamedTuple):
+    """Retrievals that are written together, as often as it takes until they are acknowledged."""
+
+    token: str
+    counts: dict[EntryKey, int]
+    at: float
+
+
 class AccessLog:
     """Buffers retrievals until ``flush``; threads may share it.
+
+    Each is counted once. A batch whose answer was lost is written again under its name, by which
+    the tiers know what they have counted of it.
 
     After a fork the child begins with an empty buffer: what waits is the parent's to write.
 
     Args:
         tiers: The repositories, richest first.
+        clock: Gives the time in seconds since 1970; batches are named by it.
     """
 
-    def __init__(self, tiers: Sequence[MemoryRepository]) -> None:
+    def __init__(
+        self, tiers: Sequence[MemoryRepository], clock: Callable[[], float] = time.time
+    ) -> None:
         self._tiers = tiers
-        self._lock = threading.Lock()
+        self._clock = clock
         self._counts: Counter[EntryKey] = Counter()
         self._last = float("-inf")
+        self._unwritten: list[_Batch] = []
+        self._written: list[_Batch] = []
+        self._unlock()
         after_fork(self._forget_all)
 
     def record(self, hits: Iterable[Hit], at: float) -> None:
@@ -54,18 +74,38 @@ class AccessLog:
         Raises:
             StoreUnavailable: A tier does not answer; what was not written is kept.
         """
+        with self._writing:
+            if (batch := self._next()) is not None:
+                self._unwritten.append(batch)
+            # What failed before stays apart, since a tier may have counted it. It comes last, so
+            # that a tier which is away keeps the others from nothing.
+            while self._unwritten:
+                self._write(self._unwritten[-1])
+                self._written.append(self._unwritten.pop())
+            # A failure here is no reason to count again what was answered.
+            while self._written:
+                for repository in self._tiers:
+                    repository.touched(self._written[-1].token)
+                self._written.pop()
+
+    def _next(self) -> _Batch | None:
         with self._lock:
             counts, self._counts = dict(self._counts), Counter()
-        try:
-            for repository in self._tiers:
-                if counts:
-                    missing = repository.touch(counts, self._last)
-                    counts = {key: counts[key] for key in missing}
-        except BaseException:
-            with self._lock:
-                self._counts.update(counts)
-            raise
+            return _Batch(token_at(self._clock()), counts, self._last) if counts else None
+
+    def _write(self, batch: _Batch) -> None:
+        counts = batch.counts
+        for repository in self._tiers:
+            if counts:
+                missing = repository.touch(counts, batch.at, batch.token)
+                counts = {key: counts[key] for key in missing}
 
     def _forget_all(self) -> None:
-        self._lock = threading.Lock()
+        self._unlock()
         self._counts.clear()
+        self._unwritten.clear()
+        self._written.clear()
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()

@@ -39,7 +39,7 @@ class Services:
         opened = run.resources
         encoder, clock = opened.encoder, opened.clock
         self._run = run
-        self.access_log = AccessLog(opened.tiers)
+        self.access_log = AccessLog(opened.tiers, clock)
         self.encoders = Encoders(run.run_id, encoder, opened.tiers, opened.intake, clock)
         self.retriever = Retriever(
             opened.readers,

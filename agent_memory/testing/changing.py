@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.moves import token_at
 from agent_memory.testing.samples import Directions, an_entry
 from agent_memory.testing.storing import assert_moved, everything
 from agent_memory.values.entry import MemoryType
@@ -95,6 +97,41 @@ class ChangingContract:
         repository.touch({once.key: 1}, at=0.1 + 0.2 + 3)
         assert repository.get(once.key).retrieval_count == 11
         assert repository.get(once.key).last_access_time == 0.1 + 0.2 + 3
+
+    def test_a_count_that_is_made_again_under_its_token_counts_once(
+        self, repository: MemoryRepository
+    ) -> None:
+        entries = [an_entry(agent_id=name) for name in ("a", "b", "b")]
+        absent = an_entry().key
+        repository.add_many(entries)
+        first, second = token_at(time.time()), token_at(time.time())
+        counts = {absent: 1} | {entry.key: 2 for entry in entries}
+        assert repository.touch(counts, at=2.0, token=first) == [absent]
+        assert repository.touch(counts, at=2.0, token=first) == [absent]
+        assert [repository.get(entry.key).retrieval_count for entry in entries] == [2, 2, 2]
+        assert repository.touch(counts, at=3.0, token=second) == [absent]
+        assert [repository.get(entry.key).retrieval_count for entry in entries] == [4, 4, 4]
+        # Whose answer has come is not asked about again, so that its name is forgotten.
+        repository.touched(first)
+        repository.touched(second)
+        repository.touched(token_at(time.time()))
+        repository.touch(counts, at=4.0, token=first)
+        assert [repository.get(entry.key).retrieval_count for entry in entries] == [6, 6, 6]
+
+    def test_a_count_that_is_made_again_is_answered_as_before_wherever_entries_are_by_then(
+        self, repository: MemoryRepository
+    ) -> None:
+        gone, came, stays = entries = [an_entry() for _ in range(3)]
+        repository.add_many([gone, stays])
+        token = token_at(time.time())
+        counts = {entry.key: 1 for entry in entries}
+        assert repository.touch(counts, at=2.0, token=token) == [came.key]
+        repository.remove(gone.key)
+        repository.add(came)
+        assert repository.touch(counts, at=2.0, token=token) == [came.key]
+        assert repository.get(came.key).retrieval_count == 0
+        assert repository.get(stays.key).retrieval_count == 1
+        repository.touched(token)
 
     @pytest.mark.parametrize(("last", "at"), [(10.0, 9.0), (-1.0, -2.0), (1e300, 1.0)])
     def test_touch_never_moves_the_last_access_back(

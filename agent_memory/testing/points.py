@@ -127,6 +127,7 @@ class IoPoints:
         def watched(work: UnitOfWork) -> None:
             self._tell("before sql commit")
             commit(work)
+            self._tell("after sql commit")
 
         return watched
 

@@ -219,6 +219,43 @@ _CHANGES = (
             "test_an_entry_that_is_pinned_at_the_moment_it_would_be_dropped_stays",
         ),
     ),
+    Mutant(
+        "a retrieval in Redis is counted once though its answer is lost",
+        (Edit(_REDIS, "if noted[1] then", "if noted[2] then"),),
+        tests_in(
+            "retrieval/test_access_log.py",
+            "test_a_retrieval_is_counted_once_whatever_answers_are_lost[embedded-1]",
+        ),
+    ),
+    Mutant(
+        "a retrieval in PostgreSQL is counted once though its answer is lost",
+        (Edit(_SQL, 'status == "committed"', 'status == "gone"'),),
+        tests_in(
+            "retrieval/test_access_log.py",
+            "test_a_retrieval_is_counted_once_whatever_answers_are_lost[tcp and postgresql-1]",
+        ),
+    ),
+    Mutant(
+        "a batch of retrievals keeps its name until it is acknowledged",
+        (
+            Edit(
+                "retrieval",
+                "repository.touch(counts, batch.at, batch.token)",
+                "repository.touch(counts, batch.at, token_at(self._clock()))",
+            ),
+        ),
+        tests_in(
+            "retrieval/test_access_log.py",
+            "test_a_retrieval_is_counted_once_whatever_answers_are_lost[embedded-5]",
+        ),
+    ),
+    Mutant(
+        "a change whose answer is lost is one change",
+        (Edit(_REDIS, "self.channel.losses != losses", "self.channel.losses < losses"),),
+        tests_in(
+            "system/test_updates.py", "test_a_change_whose_answer_is_lost_is_one_change[embedded]"
+        ),
+    ),
 )
 
 _TIME = (

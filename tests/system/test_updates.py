@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from agent_memory import (
     AgentMemoryAPI,
@@ -27,6 +28,7 @@ from agent_memory import (
 )
 from agent_memory.repositories.redis.repository import RedisRepository
 from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.testing import IoPoints
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.tiers.spool import spool_of
 from tests.memories import standing, store
@@ -206,6 +208,25 @@ def test_a_change_that_another_made_first_is_made_again_on_top_of_it(
     pinned = system.pin("ant", memory_id)
     assert (pinned.importance_score, pinned.revision, pinned.pinned) == (0.3, 4, True)
     assert stored(system, memory_id).entry == pinned
+
+
+def test_a_change_whose_answer_is_lost_is_one_change(system: AgentMemorySystem) -> None:
+    place = in_every_tier(system)
+    for tier in (Tier.STM, Tier.IM):
+        before = stored(system, place[tier]).entry
+        for change, importance in enumerate((0.25, 0.75), 1):
+            answers = iter([True])
+
+            def lose_one(where: str, answers: Iterator[bool] = answers) -> None:
+                if "after redis replace" in where and next(answers, False):
+                    raise redis.exceptions.ConnectionError("lost")
+
+            with IoPoints(lose_one) as points, points.operation("change"):
+                changed = system.set_importance("ant", place[tier], importance)
+            assert not [*answers], "no answer was lost"
+            assert changed == stored(system, place[tier]).entry
+            assert changed.importance_score == importance
+            assert changed.revision == before.revision + change
 
 
 def test_an_entry_that_moves_meanwhile_is_changed_where_it_is_by_then(

@@ -60,6 +60,9 @@ class RedisChannel:
             of a request would leave its lock held in the child for ever.
         kind: How the server was chosen.
         breaker: Of the server, shared by all its channels; None: one of its own.
+
+    Attributes:
+        losses: How often a connection was lost so far, and a request sent again on another.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class RedisChannel:
         self._gate = ForkGate() if in_process else None
         self._idle: list[Any] = []
         self._kind: EngineKind = "fake" if in_process else kind
-        self._losses = 0
+        self.losses = 0
         self._engine: tuple[int, RedisEngine] | None = None
         # Of one that hangs each call would wait for its whole timeout.
         self.breaker = breaker or server_breaker()
@@ -97,8 +100,8 @@ class RedisChannel:
             StoreUnavailable: The server does not answer, or cannot serve.
         """
         # Whoever loses the connection meanwhile leaves what is found here out of date.
-        while self._engine is None or self._engine[0] != self._losses:
-            losses = self._losses
+        while self._engine is None or self._engine[0] != self.losses:
+            losses = self.losses
             with translating_redis_errors(self.where):
                 try:
                     found = probe(self._kind, lambda commands: self._exchange(commands, True))
@@ -279,7 +282,7 @@ class RedisChannel:
             except redis.exceptions.ConnectionError:
                 # The idle ones are as old as the lost one, and another server may answer now.
                 self._give_back()
-                self._losses += 1
+                self.losses += 1
                 if self._heal is not None:
                     self.client = self._heal()
         return work()

@@ -37,6 +37,11 @@ class KeySpace:
         """The hash of open moves."""
         return f"{self.namespace}:moving"
 
+    @property
+    def counted(self) -> str:
+        """The sorted set of counts of retrievals whose answers may not have come."""
+        return f"{self.namespace}:counted"
+
     def agents(self, run_id: str) -> str:
         """The sorted set of a run's agents that have entries."""
         return f"{self.namespace}:agents:{encode_id(run_id)}"

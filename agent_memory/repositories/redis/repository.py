@@ -6,7 +6,6 @@ Writes are Lua scripts (``scripts``), reads go through the sorted sets of each a
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,6 @@ from agent_memory.errors import (
     EncodingError,
     EntryConflict,
     EntryNotFound,
-    InvalidEntry,
 )
 from agent_memory.models.redis import (
     Value,
@@ -45,6 +43,7 @@ from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.notes import RedisMoveNotes
 from agent_memory.repositories.redis.queries import all_keys, entries_answering, keys_answering
+from agent_memory.repositories.redis.retrievals import RetrievalCounts
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.upkeep import RedisUpkeep
 from agent_memory.repositories.redis.vectors import MAX_BYTES, VectorCache
@@ -84,6 +83,7 @@ class RedisRepository(MemoryRepository):
         self.key_space = KeySpace(namespace)
         self.moves = RedisMoveNotes(channel, self.key_space.moving, clock)
         self._clock = clock
+        self._retrievals = RetrievalCounts(channel, self.key_space, clock)
         self._vectors = VectorCache(channel, vector_cache_bytes)
         self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
         self._mapper = HashMapper(channel, codec, self._declared, self.tier)
@@ -117,7 +117,7 @@ class RedisRepository(MemoryRepository):
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
-        keys = self._writing_keys(Agent(entry.run_id, entry.agent_id))
+        keys, losses = self._writing_keys(Agent(entry.run_id, entry.agent_id)), self.channel.losses
         contents = self._codec.encode(entry)
         if is_coded(contents):
             stored = self.channel.call("HGET", keys[0] + entry.memory_id, "contents")
@@ -139,6 +139,8 @@ class RedisRepository(MemoryRepository):
         if reply == 0:
             raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")
         if reply == _CHANGED:
+            if self.channel.losses != losses and (stored := self._as_replaced(entry)) is not None:
+                return stored
             raise _conflict(entry.memory_id, entry.revision)
         count, accessed = reply
         try:
@@ -153,19 +155,31 @@ class RedisRepository(MemoryRepository):
                 f"entry {entry.memory_id} in {self.tier.name}: its hash was damaged ({error!r})"
             ) from error
 
-    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
-        """Count retrievals; not sent again after a lost answer, which might count them twice."""
-        if not math.isfinite(at):
-            raise InvalidEntry(f"at: {at} is not a finite number")
-        keys = list(counts)
-        groups = by_agent(keys)
-        calls = []
-        for agent, places in groups:
-            pairs = flat((keys[place].memory_id, counts[keys[place]]) for place in places)
-            calls.append((self.key_space.of(agent), [repr(float(at)), *pairs]))
-        replies = self.channel.run(scripts.TOUCH, calls, repeatable=False)
-        found = in_order(groups, replies)
-        return [key for key, there in zip(keys, found, strict=True) if not there]
+    def _as_replaced(self, entry: MemoryEntry) -> MemoryEntry | None:
+        """What is stored, if it is what replacing it by an entry gives; else None.
+
+        The change was then made, and asked for again because its answer was lost.
+        """
+        for stored in self.get_many([entry.key]):
+            expected = replace(
+                entry,
+                revision=entry.revision + 1,
+                retrieval_count=stored.retrieval_count,
+                last_access_time=stored.last_access_time,
+            )
+            if stored == expected:
+                return stored
+        return None
+
+    def touch(
+        self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
+    ) -> list[EntryKey]:
+        """Count retrievals; returns the keys that are not stored here."""
+        return self._retrievals.add(counts, at, token)
+
+    def touched(self, token: str) -> None:
+        """Note that the count of a name is not made again."""
+        self._retrievals.close(token)
 
     def remove(self, key: EntryKey, *, revision: int | None = None) -> bool:
         """Remove an entry, if its stored revision is the given one (None: whatever it is)."""

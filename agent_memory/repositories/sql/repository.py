@@ -23,7 +23,7 @@ from agent_memory.repositories.sql.statements import chunked, owned_by, table_of
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.upkeep import LtmUpkeep
 from agent_memory.repositories.sql.work import UnitOfWork, age_of
-from agent_memory.repositories.sql.writing import Writer
+from agent_memory.repositories.sql.writing import NamedWork, Writer
 from agent_memory.values.coded import is_coded
 from agent_memory.values.deprecation import renamed_argument
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -68,6 +68,7 @@ class LtmRepository(LtmReads):
         mapper = RowMapper(models, codec, self._declared.of, max_entry_bytes)
         super().__init__(Transactions(sql_engine), models, mapper)
         self._writer = Writer(self._transactions, models, clock)
+        self._named: NamedWork[list[EntryKey]] = NamedWork(self._writer)
         self.encodings = LtmEncodings(self, self._transactions, models, codec, self._writer)
         self.upkeep = LtmUpkeep(
             self,
@@ -127,7 +128,9 @@ class LtmRepository(LtmReads):
 
         return self._writer.run(work_on)
 
-    def touch(self, counts: Mapping[EntryKey, int], at: float) -> list[EntryKey]:
+    def touch(
+        self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
+    ) -> list[EntryKey]:
         """Count retrievals; returns the keys that are not stored here."""
         if not isfinite(at):
             raise InvalidEntry(f"at: {at} is not a finite number")
@@ -137,7 +140,11 @@ class LtmRepository(LtmReads):
             work.touch({place.row: counts[key] for key, place in located.items()}, at)
             return [key for key in counts if key not in located]
 
-        return self._writer.run(work_on)
+        return self._writer.run(work_on) if token is None else self._named.run(token, work_on)
+
+    def touched(self, token: str) -> None:
+        """Note that the count of a name is not made again."""
+        self._named.close(token)
 
     # -- removing and forgetting --------------------------------------------------------------
 

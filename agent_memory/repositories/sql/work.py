@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from agent_memory.errors import StoreUnavailable
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added
@@ -82,6 +83,26 @@ class UnitOfWork:
         """Make it last."""
         self.connection.commit()
         self._names.committed()
+
+    def transaction(self) -> int | None:
+        """What the database calls this transaction; None where it has no name for it."""
+        if self.connection.dialect.name != "postgresql":
+            return None
+        name: int | None = self.connection.scalar(select(func.txid_current()))
+        return name
+
+    def has_committed(self, transaction: int | None) -> bool:
+        """Whether an earlier transaction was committed.
+
+        Raises:
+            StoreUnavailable: It is still under way.
+        """
+        if transaction is None:
+            return False
+        status = self.connection.scalar(select(func.txid_status(transaction)))
+        if status == "in progress":
+            raise StoreUnavailable("a transaction whose answer was lost is under way: call again")
+        return bool(status == "committed")
 
     # -- storing ------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 A script runs alone on the server, so nothing ever sees an entry without its index members or
 the reverse. Conditions (is it there, is it newer, is it still the copied revision) are decided
-where the data is. Every script but ``TOUCH`` may be sent again after a lost answer.
+where the data is. Each may be sent again after a lost answer, ``TOUCH`` if it has a token.
 
 A server that is out of memory refuses commands that would take more, until a script has written:
 no script that has begun is broken off half-way.

@@ -56,7 +56,16 @@ TOUCH = Script(
     SHARED
     + lua(
         """
-local outcome = {}
+local counted, outcome = KEYS[4], {}
+if $token ~= '' then
+  local noted = redis.call('ZRANGEBYLEX', counted, '[' .. $token .. ' ', '(' .. $token .. '!')
+  if noted[1] then
+    for code in string.gmatch(string.sub(noted[1], #$token + 2), '%d') do
+      outcome[#outcome + 1] = tonumber(code)
+    end
+    return outcome
+  end
+end
 for i = $groups do
   local key = prefix .. $each.memory_id
   local last = redis.call('HGET', key, 'last_access_time')
@@ -66,16 +75,25 @@ for i = $groups do
   end
   outcome[#outcome + 1] = last and 1 or 0
 end
+if $token ~= '' then
+  redis.call('ZADD', counted, 0, $token .. ' ' .. table.concat(outcome))
+  redis.call('ZREMRANGEBYLEX', counted, '-', '(' .. $outdated)
+end
 return outcome
 """,
-        head=("at",),
+        head=("at", "token", "outdated"),
         each=("memory_id", "count"),
     ),
     answers=are_codes,
 )
-"""Counts retrievals. It alone may not be sent again after a lost answer.
+"""Counts retrievals, and notes the answer under a token.
 
-ARGV: the time, then memory id and count of each. Gives 1 or 0 (absent) for each.
+Sent again with its token it counts nothing and gives the noted answer; without one it may not be
+sent again after a lost answer. Notes sort by their tokens, and thus by time; those of processes
+that died before they took them away go when they are outdated.
+
+KEYS: also the notes of counts. ARGV: the time; the token ('' for none); the token before which
+notes are outdated; then memory id and count of each. Gives 1 or 0 (absent) for each.
 """
 
 ATTRIBUTES = Script(

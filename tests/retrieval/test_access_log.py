@@ -1,0 +1,74 @@
+"""A retrieval is counted once, whatever answer is lost while the counts are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+import redis
+
+from agent_memory import AgentMemorySystem, Query, StoreUnavailable
+from agent_memory.testing import IoPoints
+from tests import engines
+from tests.memories import Opener, store
+
+STEPS = 6  # of which each tier holds two
+LIMITS = {"stm_config": {"memory_limit": 2}, "im_config": {"memory_limit": 2}}
+
+
+def lose(where: str, *, with_server: bool) -> None:
+    """End a request as a connection does that breaks before the answer has come.
+
+    SQLite's commit ends in this process: there is no answer to lose.
+    """
+    if "redis" in where:
+        raise redis.exceptions.ConnectionError("lost")
+    if with_server or "after sql commit" not in where:
+        raise StoreUnavailable("lost")
+
+
+def flush(system: AgentMemorySystem, passed: Callable[[str], None]) -> None:
+    """Write the counts, again after each error, as upkeep does."""
+    channels = system._resources.connections.channels
+    with IoPoints(passed) as points, points.operation("flush"):
+        for _ in range(10):
+            for channel in channels:
+                channel.breaker.returned()  # nobody waits until it is worth asking again
+            try:
+                system._services.access_log.flush()
+            except StoreUnavailable:
+                continue
+            return
+    raise AssertionError("the counts cannot be written")
+
+
+@pytest.mark.parametrize("in_a_row", [1, 5])
+@engines.usually_on("fakeredis", "embedded", "tcp and postgresql")
+def test_a_retrieval_is_counted_once_whatever_answers_are_lost(
+    open_memory: Opener, in_a_row: int
+) -> None:
+    system = open_memory(**LIMITS)
+    store(system, "ant", *range(STEPS))
+    system.maintain()
+    assert [tier.count("default") for tier in system._resources.tiers] == [2, 2, 2]
+    with_server = system.sql_engine.dialect.name == "postgresql"
+    everything = Query(agent_id="ant")
+    for point in count():
+        passed = 0
+
+        def at_the_point(where: str, point: int = point) -> None:
+            nonlocal passed
+            passed += 1
+            if point < passed <= point + in_a_row:
+                lose(where, with_server=with_server)
+
+        before = {hit.entry.key: hit.entry for hit in system.recall(everything, touch=False)}
+        system.recall(everything)
+        flush(system, at_the_point)
+        for hit in system.recall(everything, touch=False):
+            counted = hit.entry.retrieval_count - before[hit.entry.key].retrieval_count
+            assert counted == 1, f"{hit.tier.name}, point {point}"
+        if passed <= point:
+            break
+    assert point > 8
