@@ -128,7 +128,8 @@ def test_the_points_of_a_move_are_named_in_their_order(tmp_path: Path) -> None:
         f"maintain, move im->ltm: {point}"
         for point in (
             "before redis note_move", "after redis note_move",
-            "before sql transaction", "before sql commit", "after sql transaction",
+            "before sql transaction", "before sql commit", "after sql commit",
+            "after sql transaction",
             "before redis remove", "after redis remove",
             "before redis HDEL", "after redis HDEL",
         )
