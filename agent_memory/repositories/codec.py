@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,3 +45,16 @@ def is_kept(codec: Codec, stored: bytes | None, entry: MemoryEntry) -> bool:
         return pack(codec.decode(stored, entry.step_number)) == pack(entry.contents)
     except EncodingError:
         return False
+
+
+def is_replacement(stored: MemoryEntry, entry: MemoryEntry) -> bool:
+    """Whether a stored entry is what replacing it by a changed one gives.
+
+    Retrievals are counted whatever is replaced, so they are those of the stored entry.
+    """
+    return stored == replace(
+        entry,
+        revision=entry.revision + 1,
+        retrieval_count=stored.retrieval_count,
+        last_access_time=stored.last_access_time,
+    )

@@ -19,6 +19,7 @@ from agent_memory.values.forking import after_fork
 from agent_memory.values.query import Hit
 
 _FLUSH_AT = 256  # entries waiting
+_BATCHES = 16  # that may wait for a tier which is away; later retrievals are added up meanwhile
 
 
 class _Batch(NamedTuple):
@@ -75,23 +76,31 @@ class AccessLog:
             StoreUnavailable: A tier does not answer; what was not written is kept.
         """
         with self._writing:
-            if (batch := self._next()) is not None:
-                self._unwritten.append(batch)
-            # What failed before stays apart, since a tier may have counted it. It comes last, so
-            # that a tier which is away keeps the others from nothing.
-            while self._unwritten:
-                self._write(self._unwritten[-1])
-                self._written.append(self._unwritten.pop())
-            # A failure here is no reason to count again what was answered.
-            while self._written:
-                for repository in self._tiers:
-                    repository.touched(self._written[-1].token)
-                self._written.pop()
+            full = len(self._unwritten) >= _BATCHES
+            if not full:
+                self._begin_batch()
+            self._write_batches()
+            if full:
+                self._begin_batch()
+                self._write_batches()
 
-    def _next(self) -> _Batch | None:
+    def _begin_batch(self) -> None:
         with self._lock:
             counts, self._counts = dict(self._counts), Counter()
-            return _Batch(token_at(self._clock()), counts, self._last) if counts else None
+            if counts:
+                self._unwritten.append(_Batch(token_at(self._clock()), counts, self._last))
+
+    def _write_batches(self) -> None:
+        # What failed before stays apart, since a tier may have counted it. It comes last, so
+        # that a tier which is away keeps the others from nothing.
+        while self._unwritten:
+            self._write(self._unwritten[-1])
+            self._written.append(self._unwritten.pop())
+        # A failure here is no reason to count again what was answered.
+        while self._written:
+            for repository in self._tiers:
+                repository.touched(self._written[-1].token)
+            self._written.pop()
 
     def _write(self, batch: _Batch) -> None:
         counts = batch.counts

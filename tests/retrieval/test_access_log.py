@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 
 import pytest
 import redis
 
-from agent_memory import AgentMemorySystem, Query, StoreUnavailable
+from agent_memory import AgentMemorySystem, Hit, Query, StoreUnavailable, Tier
+from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.testing import IoPoints
+from agent_memory.testing.samples import an_entry
+from agent_memory.values.entry import EntryKey
 from tests import engines
 from tests.memories import Opener, store
 
@@ -72,3 +76,28 @@ def test_a_retrieval_is_counted_once_whatever_answers_are_lost(
         if passed <= point:
             break
     assert point > 8
+
+
+def test_retrievals_of_a_long_outage_wait_in_a_bounded_number_of_batches() -> None:
+    class Away(InMemoryRepository):
+        is_away = True
+
+        def touch(
+            self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
+        ) -> list[EntryKey]:
+            if self.is_away:
+                raise StoreUnavailable("away")
+            return super().touch(counts, at, token)
+
+    tier = Away(Tier.STM)
+    entry = an_entry()
+    tier.add(entry)
+    log = AccessLog([tier])
+    for _ in range(100):
+        log.record([Hit(entry, Tier.STM)], at=1.0)
+        with pytest.raises(StoreUnavailable):
+            log.flush()
+    assert len(log._unwritten) < 20
+    tier.is_away = False
+    log.flush()
+    assert tier.get(entry.key).retrieval_count == 100

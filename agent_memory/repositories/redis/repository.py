@@ -24,7 +24,7 @@ from agent_memory.models.redis import (
     readable_ids,
 )
 from agent_memory.models.redis_attributes import lookup
-from agent_memory.repositories.codec import Codec, is_kept
+from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.nearest import Neighbour, Probe
@@ -139,8 +139,11 @@ class RedisRepository(MemoryRepository):
         if reply == 0:
             raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")
         if reply == _CHANGED:
-            if self.channel.losses != losses and (stored := self._as_replaced(entry)) is not None:
-                return stored
+            if self.channel.losses != losses:
+                # The change may have been made, and asked for again because its answer was lost.
+                for stored in self.get_many([entry.key]):
+                    if is_replacement(stored, entry):
+                        return stored
             raise _conflict(entry.memory_id, entry.revision)
         count, accessed = reply
         try:
@@ -154,22 +157,6 @@ class RedisRepository(MemoryRepository):
             raise EncodingError(
                 f"entry {entry.memory_id} in {self.tier.name}: its hash was damaged ({error!r})"
             ) from error
-
-    def _as_replaced(self, entry: MemoryEntry) -> MemoryEntry | None:
-        """What is stored, if it is what replacing it by an entry gives; else None.
-
-        The change was then made, and asked for again because its answer was lost.
-        """
-        for stored in self.get_many([entry.key]):
-            expected = replace(
-                entry,
-                revision=entry.revision + 1,
-                retrieval_count=stored.retrieval_count,
-                last_access_time=stored.last_access_time,
-            )
-            if stored == expected:
-                return stored
-        return None
 
     def touch(
         self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
