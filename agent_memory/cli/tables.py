@@ -45,11 +45,12 @@ def tiers(system: AgentMemorySystem) -> Table:
 def runs(system: AgentMemorySystem) -> Table:
     """Agents and entries of each run, tier by tier."""
     table = counted("run", "agents", *TIER_NAMES.values())
-    repositories = (system.stm, system.im, system.ltm)
-    for run_id in runs_of(system):
-        agents = {agent for repository in repositories for agent in repository.agents(run_id)}
-        counts = [f"{repository.count(run_id):,}" for repository in repositories]
-        table.add_row(run_id, f"{len(agents):,}", *counts)
+    upkeeps = [tier.upkeep for tier in (system.stm, system.im, system.ltm)]
+    agents = Counter(run_id for run_id, _ in {who for each in upkeeps for who in each.all_agents()})
+    entries = [each.entries_by_run() for each in upkeeps]
+    for run_id in sorted(agents):
+        counts = [f"{found.get(run_id, 0):,}" for found in entries]
+        table.add_row(run_id, f"{agents[run_id]:,}", *counts)
     return table
 
 

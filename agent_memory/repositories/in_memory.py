@@ -16,6 +16,7 @@ from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.repositories.encodings import Encodings
+from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.repositories.querying import answering
@@ -269,21 +270,20 @@ class _InMemoryUpkeep(TierUpkeep):
         super().__init__(reader)
         self._shelf = shelf
 
-    def agent_counts(
-        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, AgentCounts]:
-        """What each of some agents of a run has here; those that have nothing are left out."""
+    def counts_of(
+        self, agents: Iterable[Agent] | None = None, horizon: float | None = None
+    ) -> dict[Agent, AgentCounts]:
+        """What each of some agents has here; those that have nothing are left out."""
         with self._shelf.lock:
-            found = super().agent_counts(run_id, agents)
+            found = super().counts_of(agents)
             if horizon is None:
                 return found
             return {
-                name: counts._replace(ahead=self._note_ahead(run_id, name, horizon))
-                for name, counts in found.items()
+                agent: counts._replace(ahead=self._note_ahead(agent, horizon))
+                for agent, counts in found.items()
             }
 
-    def _note_ahead(self, run_id: str, agent_id: str, horizon: float) -> Ahead | None:
-        agent = run_id, agent_id
+    def _note_ahead(self, agent: Agent, horizon: float) -> Ahead | None:
         timestamps = [
             stored.fields.timestamp
             for key, stored in self._shelf.entries.items()

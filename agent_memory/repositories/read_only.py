@@ -10,7 +10,7 @@ from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.following import Changes
-from agent_memory.repositories.moves import MoveNotes, OpenMove
+from agent_memory.repositories.moves import Agent, MoveNotes, OpenMove
 from agent_memory.repositories.nearest import Neighbour, Probe, Vectors
 from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -148,18 +148,29 @@ class _ReadOnlyUpkeep(TierUpkeep, _ReadOnly):
         """Return what answers each of some queries and can be read."""
         return self._upkeep.find_readable(queries)
 
-    def agent_counts(
+    def counts_of(
         self,
-        run_id: str,
-        agents: Iterable[str] | None = None,
+        agents: Iterable[Agent] | None = None,
         horizon: float | None = None,  # noqa: ARG002  # to note what is ahead would be a write
-    ) -> dict[str, AgentCounts]:
-        """What each of some agents of a run has here; nothing is noted of what is ahead."""
-        return self._upkeep.agent_counts(run_id, agents)
+    ) -> dict[Agent, AgentCounts]:
+        """What each of some agents has here; nothing is noted of what is ahead."""
+        return self._upkeep.counts_of(agents)
 
-    def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
-        """How important each entry of an agent is that is not pinned, newest first."""
-        return self._upkeep.importances(run_id, agent_id)
+    def all_agents(self) -> list[Agent]:
+        """The agents of every run that have entries here."""
+        return self._upkeep.all_agents()
+
+    def entries_by_run(self) -> dict[str, int]:
+        """How many entries each run has here."""
+        return self._upkeep.entries_by_run()
+
+    def keys_of(self, agents: Iterable[Agent]) -> list[EntryKey]:
+        """The keys of all entries of some agents of any runs."""
+        return self._upkeep.keys_of(agents)
+
+    def importances_of(self, agents: Iterable[Agent]) -> dict[Agent, list[tuple[EntryKey, float]]]:
+        """How important each entry of some agents is that is not pinned, newest first."""
+        return self._upkeep.importances_of(agents)
 
     def stored_bytes(self) -> int:
         """How many bytes the engine uses for all entries here, of every run."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from agent_memory.errors import EncodingError
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Order, Query
@@ -59,15 +61,64 @@ class TierUpkeep(ABC):
                 with the numbers; see ``Ahead``. None: nothing is noted, nor given. A tier that
                 entries do not leave for their age notes nothing.
         """
+        names = self._reader.agents(run_id) if agents is None else agents
+        found = self.counts_of([(run_id, name) for name in names], horizon)
+        return {name: counts for (_, name), counts in found.items()}
+
+    def counts_of(
+        self, agents: Iterable[Agent] | None = None, horizon: float | None = None
+    ) -> dict[Agent, AgentCounts]:
+        """What each of some agents has here, of any runs; see ``agent_counts``.
+
+        Args:
+            agents: Runs, and agents in them; None: all of every run.
+            horizon: As for ``agent_counts``.
+        """
         del horizon  # there is no note here
-        names = self._reader.agents(run_id) if agents is None else dict.fromkeys(agents)
-        found = {name: self._reader.find(Query(run_id=run_id, agent_id=name)) for name in names}
-        return {name: AgentCounts.of(entries) for name, entries in found.items() if entries}
+        owners = self.all_agents() if agents is None else list(dict.fromkeys(agents))
+        queries = [Query(run_id=run_id, agent_id=agent_id) for run_id, agent_id in owners]
+        found = zip(owners, self._reader.find_each(queries), strict=True)
+        return {owner: AgentCounts.of(entries) for owner, entries in found if entries}
+
+    def all_agents(self) -> list[Agent]:
+        """The agents of every run that have entries here, sorted by run and agent."""
+        return [
+            (run_id, agent_id)
+            for run_id in self._reader.runs()
+            for agent_id in self._reader.agents(run_id)
+        ]
+
+    def entries_by_run(self) -> dict[str, int]:
+        """How many entries each run has here; those that have none are left out."""
+        totals: Counter[str] = Counter()
+        for (run_id, _), counts in self.counts_of().items():
+            totals[run_id] += counts.entries
+        return dict(totals)
+
+    def keys_of(self, agents: Iterable[Agent]) -> list[EntryKey]:
+        """The keys of all entries of some agents of any runs, agent by agent, each by step."""
+        queries = [
+            Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
+            for run_id, agent_id in dict.fromkeys(agents)
+        ]
+        return [entry.key for found in self._reader.find_each(queries) for entry in found]
 
     def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
         """How important each entry of an agent is that is not pinned, newest first."""
-        query = Query(run_id=run_id, agent_id=agent_id, pinned=False, order=Order.NEWEST)
-        return [(entry.key, entry.importance_score) for entry in self._reader.find(query)]
+        return self.importances_of([(run_id, agent_id)])[run_id, agent_id]
+
+    def importances_of(self, agents: Iterable[Agent]) -> dict[Agent, list[tuple[EntryKey, float]]]:
+        """How important each entry of some agents is that is not pinned, newest first."""
+        owners = list(dict.fromkeys(agents))
+        queries = [
+            Query(run_id=run_id, agent_id=agent_id, pinned=False, order=Order.NEWEST)
+            for run_id, agent_id in owners
+        ]
+        found = zip(owners, self._reader.find_each(queries), strict=True)
+        return {
+            owner: [(entry.key, entry.importance_score) for entry in entries]
+            for owner, entries in found
+        }
 
     @abstractmethod
     def stored_bytes(self) -> int:

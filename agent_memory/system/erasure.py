@@ -179,7 +179,7 @@ class Erasure:
 
     def _listed(self, agents: Sequence[str]) -> set[EntryKey]:
         run_id = self._run_id
-        return {key for tier in self._tiers for agent in agents for key in tier.keys(run_id, agent)}
+        return {key for tier in self._tiers for key in tier.keys(run_id, *agents)}
 
     # -- removing and looking again -----------------------------------------------------------
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
+
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.consolidation import Moves
@@ -27,22 +30,20 @@ class Maintenance:
         resources.encoder.refresh()
         self._access_log.flush()
         moved = consolidation.settle()
-        stm, im, _ = resources.tiers
-        for run_id in sorted({*stm.runs(), *im.runs()}):
-            step = self._present_step(run_id)
-            moved += consolidation.consolidate(run_id, None, resources.clock(), step)
+        moved += consolidation.consolidate_all(resources.clock(), self._present_steps())
         return moved + self._run.keep_budget()
 
-    def _present_step(self, run_id: str) -> int | None:
-        """The simulation's step in a run, where any age is in steps."""
+    def _present_steps(self) -> Callable[[str], int | None]:
+        """Gives the simulation's step in a run, where any age is in steps."""
         resources = self._run.resources
         config = resources.config
         if config.stm_config.max_age_steps is None and config.im_config.max_age_steps is None:
-            return None
-        newest = (
-            (agent_counts.newest, agent_counts.newest_step)
-            for tier in resources.tiers[:2]
-            for agent_counts in tier.upkeep.agent_counts(run_id).values()
-        )
-        resources.steps.found(run_id, newest, resources.clock())
-        return resources.steps.of(run_id)
+            return lambda _: None
+        newest: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
+        for tier in resources.tiers[:2]:
+            for (run_id, _), counts in tier.upkeep.counts_of().items():
+                newest[run_id].append((counts.newest, counts.newest_step))
+        now = resources.clock()
+        for run_id, found in newest.items():
+            resources.steps.found(run_id, found, now)
+        return resources.steps.of

@@ -39,6 +39,7 @@ from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.agent_features import FeatureCache
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
@@ -154,6 +155,7 @@ class _Opening:
             intake=intake,
             steps=steps,
             stores=itertools.count(1),
+            access_log=AccessLog(tiers, clock),
             outages=Outages(config.on_store_error),
             upkeep=UnattendedUpkeep(lambda: intake.breaker.is_away),
             close=self._opened.close,

@@ -14,6 +14,7 @@ from agent_memory.errors import StoreReadOnly
 from agent_memory.models.system import SystemModels
 from agent_memory.repositories.redis.footprint import server_bytes
 from agent_memory.repositories.redis.tier_search import TierSearch
+from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder
@@ -46,6 +47,7 @@ class Resources:
         intake: The way into short-term memory, also while that is away.
         steps: The step at which each run is.
         stores: Counts what this process stores.
+        access_log: Counts retrievals, of all runs together, where times are no steps.
         outages: Counts and logs stores that a caller found unreachable.
         upkeep: Does upkeep that no caller waits for.
         close: Closes all connections and gives the server's lease back.
@@ -65,6 +67,7 @@ class Resources:
     intake: Intake
     steps: PresentSteps
     stores: Iterator[int]
+    access_log: AccessLog
     outages: Outages
     upkeep: UnattendedUpkeep
     close: Callable[[], None]

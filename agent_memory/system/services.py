@@ -39,7 +39,9 @@ class Services:
         opened = run.resources
         encoder, clock = opened.encoder, opened.clock
         self._run = run
-        self.access_log = AccessLog(opened.tiers, clock)
+        # Where times are steps, each run has its own.
+        by_steps = opened.config.clock == "steps"
+        self.access_log = AccessLog(opened.tiers, clock) if by_steps else opened.access_log
         self.encoders = Encoders(run.run_id, encoder, opened.tiers, opened.intake, clock)
         self.retriever = Retriever(
             opened.readers,

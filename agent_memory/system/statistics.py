@@ -44,10 +44,9 @@ def statistics(tiers: Tiers, run_id: str) -> dict[Tier, TierStatistics]:
 
 
 def _statistics(repository: MemoryRepository, run_id: str) -> TierStatistics:
+    entries = repository.upkeep.entries_by_run()
     return TierStatistics(
-        repository.count(run_id),
-        repository.upkeep.stored_bytes(),
-        sum(repository.count(name) for name in repository.runs()),
+        entries.get(run_id, 0), repository.upkeep.stored_bytes(), sum(entries.values())
     )
 
 

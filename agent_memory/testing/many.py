@@ -77,6 +77,41 @@ class ManyContract:
             assert repository.upkeep.agent_counts(name) == {name: AgentCounts(1, 1.0, 1.0, 1, 1)}
         assert set(repository.upkeep.agent_counts("a", HOSTILE_NAMES)) == {"a"}
 
+    def test_agents_of_several_runs_are_counted_and_listed_together(
+        self, repository: MemoryRepository
+    ) -> None:
+        upkeep = repository.upkeep
+        assert (upkeep.all_agents(), upkeep.counts_of(), upkeep.entries_by_run()) == ([], {}, {})
+        for place, name in enumerate(HOSTILE_NAMES[:20]):
+            repository.add_many(
+                [
+                    an_entry(
+                        run_id=name, agent_id=agent, importance_score=step / 10, step_number=step
+                    )
+                    for agent in (name, "ant")
+                    for step in range(1 + place % 2)
+                ]
+            )
+        agents = sorted({(name, agent) for name in HOSTILE_NAMES[:20] for agent in (name, "ant")})
+        assert upkeep.all_agents() == agents
+        found = upkeep.counts_of()
+        assert found == upkeep.counts_of(agents)
+        assert sorted(found) == agents
+        assert upkeep.entries_by_run() == {
+            name: repository.count(name) for name in HOSTILE_NAMES[:20]
+        }
+        for agent, counts in found.items():
+            assert counts.entries == repository.count(*agent)
+            assert upkeep.agent_counts(*agent[:1], [agent[1]]) == {agent[1]: counts}
+        chosen = [agents[5], ("no such run", "ant"), agents[0], agents[5]]
+        assert upkeep.keys_of(chosen) == [
+            key for agent in (agents[5], agents[0]) for key in repository.keys(*agent)
+        ]
+        assert upkeep.importances_of(chosen) == {
+            agent: upkeep.importances(*agent) for agent in chosen
+        }
+        assert upkeep.importances(*agents[5])
+
     def test_each_query_is_answered_in_its_order_and_by_itself(
         self, repository: MemoryRepository
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agent_memory.config import MemoryConfig
@@ -22,6 +22,23 @@ class Moment:
 
     now: float
     step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When ages are compared, run by run.
+
+    Attributes:
+        now: The time, in the unit of timestamps.
+        step_of: Gives the simulation's step in a run; None: nothing is too old by steps there.
+    """
+
+    now: float
+    step_of: Callable[[str], int | None]
+
+    def of(self, run_id: str) -> Moment:
+        """That of a run."""
+        return Moment(self.now, self.step_of(run_id))
 
 
 class PresentSteps:
@@ -94,13 +111,13 @@ class Ages:
             return 0
         return max(moment.step - self.steps, 0)
 
-    def horizon(self, moment: Moment) -> float | None:
+    def horizon(self, now: float) -> float | None:
         """The timestamp beyond which entries are noted, see ``Ahead``; None: none are.
 
         Clocks that differ by less than an age are left to differ: their entries come of age by
         their timestamps, an age late at most.
         """
-        return None if self.seconds is None else moment.now + self.seconds
+        return None if self.seconds is None else now + self.seconds
 
     def overdue(
         self, run_id: str, agent_id: str, told: AgentCounts, moment: Moment
@@ -122,7 +139,7 @@ class Ages:
         if told.oldest < first:
             before = math.nextafter(first, -math.inf)
             yield replace(asked, times=(-math.inf, before))
-        ahead, horizon = told.ahead, self.horizon(moment)
+        ahead, horizon = told.ahead, self.horizon(moment.now)
         if ahead is not None and horizon is not None and ahead.since < moment.now:
             # They were beyond it an age ago, and so they have been here for an age at least.
             after = math.nextafter(horizon, math.inf)

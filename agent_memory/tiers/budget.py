@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from agent_memory.repositories.moves import Agent
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.tiers.demotion import Demotion
 
@@ -25,8 +26,7 @@ _logger = logging.getLogger("agent_memory")
 class _Share(NamedTuple):
     """What an agent gives next: its oldest entries."""
 
-    run_id: str
-    agent_id: str
+    agent: Agent
     counts: tuple[int, int]
     """How many of short-term and of intermediate memory."""
 
@@ -91,16 +91,9 @@ class Budget:
         return Moves(*(self._descend(tier, portion) for tier in (0, 1)))
 
     def _descend(self, tier: int, portion: Sequence[_Share]) -> int:
-        way, moved = self.ways[tier], 0
-        for run_id in dict.fromkeys(share.run_id for share in portion):
-            read_at = self.clock()
-            counts = {
-                share.agent_id: share.counts[tier]
-                for share in portion
-                if share.run_id == run_id and share.counts[tier]
-            }
-            gone, _ = way.move(way.first(run_id, counts), read_at)
-            moved += gone
+        way, read_at = self.ways[tier], self.clock()
+        counts = {share.agent: share.counts[tier] for share in portion if share.counts[tier]}
+        moved, _ = way.move(way.first(counts), read_at)
         return moved
 
     def _portions(self) -> Iterator[list[_Share]]:
@@ -117,30 +110,26 @@ class Budget:
             yield portion
 
     def _shares(self) -> Iterator[_Share]:
-        for _, run_id, agent_id, above, below in sorted(self._agents()):
+        for _, agent, above, below in sorted(self._agents()):
             for given in range(0, max(above, below), _PORTION):
                 counts = (
                     min(max(above - given, 0), _PORTION),
                     min(max(below - given, 0), _PORTION),
                 )
-                yield _Share(run_id, agent_id, counts)
+                yield _Share(agent, counts)
 
-    def _agents(self) -> Iterator[tuple[float, str, str, int, int]]:
+    def _agents(self) -> Iterator[tuple[float, Agent, int, int]]:
         """The newest timestamp of each agent, who it is, and what it has in either tier."""
-        stm, im = (way.source for way in self.ways)
-        for run_id in {*stm.runs(), *im.runs()}:
-            above, below = stm.upkeep.agent_counts(run_id), im.upkeep.agent_counts(run_id)
-            for agent_id in above.keys() | below.keys():
-                told = [found.get(agent_id) for found in (above, below)]
-                newest = max(
-                    agent_counts.newest for agent_counts in told if agent_counts is not None
-                )
-                # What is pinned stays.
-                first, second = (
-                    0 if agent_counts is None else agent_counts.entries - agent_counts.pinned
-                    for agent_counts in told
-                )
-                yield newest, run_id, agent_id, first, second
+        above, below = (way.source.upkeep.counts_of() for way in self.ways)
+        for agent in above.keys() | below.keys():
+            told = [found.get(agent) for found in (above, below)]
+            newest = max(agent_counts.newest for agent_counts in told if agent_counts is not None)
+            # What is pinned stays.
+            first, second = (
+                0 if agent_counts is None else agent_counts.entries - agent_counts.pinned
+                for agent_counts in told
+            )
+            yield newest, agent, first, second
 
     def _warn(self) -> None:
         if not self._warned:

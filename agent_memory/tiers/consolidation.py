@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.contract import MemoryRepository
-from agent_memory.tiers.ageing import Moment
+from agent_memory.repositories.moves import Agent
+from agent_memory.tiers.ageing import Moments
 from agent_memory.tiers.demotion import Demotion, demotions
 
 _ROUNDS = 3  # how often an entry that changes while it moves is copied again
@@ -101,11 +102,27 @@ class Consolidation:
         Returns:
             How many entries moved.
         """
-        moment = Moment(now, step)
-        above, below = (self._descend(way, run_id, agents, moment) for way in self._demotions)
-        moved = Moves(above[0], below[0], above[1] + below[1])
-        self.count(moved)
-        return moved
+
+        def owners(source: MemoryRepository) -> Iterable[Agent]:
+            named = source.agents(run_id) if agents is None else agents
+            return [(run_id, agent_id) for agent_id in named]
+
+        return self._consolidate(owners, Moments(now, lambda _: step))
+
+    def consolidate_all(self, now: float, step_of: Callable[[str], int | None]) -> Moves:
+        """Move down what has to leave, of every agent of every run.
+
+        Many runs need no more requests than many agents of one run.
+
+        Args:
+            now: The time, in the unit of timestamps.
+            step_of: Gives the simulation's step in a run; None: no entry leaves for its age in
+                steps there.
+
+        Returns:
+            How many entries moved.
+        """
+        return self._consolidate(lambda _: None, Moments(now, step_of))
 
     def count(self, moved: Moves) -> None:
         """Count entries that were moved."""
@@ -123,22 +140,34 @@ class Consolidation:
         self.count(moved)
         return moved
 
+    def _consolidate(
+        self,
+        owners_in: Callable[[MemoryRepository], Iterable[Agent] | None],
+        moments: Moments,
+    ) -> Moves:
+        above, below = (
+            self._descend(way, owners_in(way.source), moments) for way in self._demotions
+        )
+        moved = Moves(above[0], below[0], above[1] + below[1])
+        self.count(moved)
+        return moved
+
     def _descend(
-        self, way: Demotion, run_id: str, agents: Iterable[str] | None, moment: Moment
+        self, way: Demotion, agents: Iterable[Agent] | None, moments: Moments
     ) -> tuple[int, int]:
         """How many entries moved down this way, and how many were dropped."""
         moved = dropped = 0
         for _ in range(_ROUNDS):
             read_at = self._clock()
-            counts = way.agent_counts(run_id, agents, moment)
-            overdue = way.overdue(run_id, counts, moment)
+            counts = way.agent_counts(agents, moments.now)
+            overdue = way.overdue(counts, moments)
             if self._drops and overdue:
                 queries = [query for asked in overdue.values() for query in asked]
                 dropped += way.source.remove_answering(queries)
                 # What is left of them may still be more than the limit.
-                counts = way.agent_counts(run_id, counts, moment)
+                counts = way.agent_counts(counts, moments.now)
                 overdue = {}
-            gone, changed = way.move(way.leaving(run_id, counts, overdue), read_at)
+            gone, changed = way.move(way.leaving(counts, overdue), read_at)
             moved += gone
             if not changed:
                 break

@@ -11,10 +11,11 @@ from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.outcomes import Gone
 from agent_memory.tiers import moving
-from agent_memory.tiers.ageing import Ages, Moment
-from agent_memory.values.entry import MemoryEntry
+from agent_memory.tiers.ageing import Ages, Moments
+from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a round trip between the Redis tiers
@@ -22,7 +23,7 @@ _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has
 
 T = TypeVar("T")
 
-Counts = Mapping[str, AgentCounts]
+Counts = Mapping[Agent, AgentCounts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,56 +54,52 @@ class Demotion:
     engine: CompressionEngine
     clock: Callable[[], float]
 
-    def agent_counts(
-        self, run_id: str, agents: Iterable[str] | None, moment: Moment
-    ) -> dict[str, AgentCounts]:
+    def agent_counts(self, agents: Iterable[Agent] | None, now: float) -> dict[Agent, AgentCounts]:
         """Count what the source holds, and note agents that are far ahead of the time."""
-        return self.source.upkeep.agent_counts(run_id, agents, self.ages.horizon(moment))
+        return self.source.upkeep.counts_of(agents, self.ages.horizon(now))
 
-    def overdue(self, run_id: str, counts: Counts, moment: Moment) -> dict[str, list[Query]]:
+    def overdue(self, counts: Counts, moments: Moments) -> dict[Agent, list[Query]]:
         """Queries for what is too old, by agent; those that have nothing are left out."""
+        moment_of = {run_id: moments.of(run_id) for run_id, _ in counts}
         found = {
-            agent_id: list(self.ages.overdue(run_id, agent_id, agent_counts, moment))
-            for agent_id, agent_counts in counts.items()
+            agent: list(self.ages.overdue(*agent, agent_counts, moment_of[agent[0]]))
+            for agent, agent_counts in counts.items()
         }
-        return {agent_id: queries for agent_id, queries in found.items() if queries}
+        return {agent: queries for agent, queries in found.items() if queries}
 
     def leaving(
-        self, run_id: str, counts: Counts, overdue: Mapping[str, Sequence[Query]]
+        self, counts: Counts, overdue: Mapping[Agent, Sequence[Query]]
     ) -> Iterator[MemoryEntry]:
         """Read the entries that have to leave, of some agents at a time."""
         crowded = {
             # Pinned entries take their places within the limit, and leave for none of them.
-            agent_id: min(
+            agent: min(
                 agent_counts.entries - self.memory_limit, agent_counts.entries - agent_counts.pinned
             )
-            for agent_id, agent_counts in counts.items()
+            for agent, agent_counts in counts.items()
         }
         crowded = {
-            agent_id: excess
-            for agent_id, excess in crowded.items()
-            if agent_id in overdue or excess > 0
+            agent: excess for agent, excess in crowded.items() if agent in overdue or excess > 0
         }
         expected = (
-            (agent_id, counts[agent_id].entries if agent_id in overdue else excess)
-            for agent_id, excess in crowded.items()
+            (agent, counts[agent].entries if agent in overdue else excess)
+            for agent, excess in crowded.items()
         )
         for agents in _portions(expected, _AT_ONCE):
             yield from self._readable(
-                run_id,
-                {agent_id: crowded[agent_id] for agent_id in agents},
-                {agent_id: overdue.get(agent_id, []) for agent_id in agents},
+                {agent: crowded[agent] for agent in agents},
+                {agent: overdue.get(agent, []) for agent in agents},
             )
 
-    def first(self, run_id: str, counts: Mapping[str, int]) -> list[MemoryEntry]:
+    def first(self, counts: Mapping[Agent, int]) -> list[MemoryEntry]:
         """Read those entries of some agents that leave first, so many of each."""
-        return self._readable(run_id, counts, dict.fromkeys(counts, ()))
+        return self._readable(counts, dict.fromkeys(counts, ()))
 
-    def move(self, entries: Iterable[MemoryEntry], read_at: float) -> tuple[int, set[str]]:
+    def move(self, entries: Iterable[MemoryEntry], read_at: float) -> tuple[int, set[Agent]]:
         """Move entries down.
 
         Args:
-            entries: As they stand in the source, all of one run.
+            entries: As they stand in the source, of any runs.
             read_at: When reading them began, in seconds since 1970.
 
         Returns:
@@ -110,13 +107,13 @@ class Demotion:
             time; and the agents of those that changed meanwhile.
         """
         moved = 0
-        changed: set[str] = set()
+        changed: set[Agent] = set()
         for batch in moving.batches(entries, self.batch):
             copies = [self.engine.lowered(entry, self.level) for entry in batch]
             gone = moving.move(self.source, self.destination, copies, read_at)
             moved += gone.count(Gone.REMOVED)
             changed.update(
-                entry.agent_id for entry, left in zip(batch, gone, strict=True) if not left
+                entry.key[:2] for entry, left in zip(batch, gone, strict=True) if not left
             )
         return moved, changed
 
@@ -130,46 +127,45 @@ class Demotion:
         return moving.settle(self.source, self.destination, self.batch)
 
     def _readable(
-        self, run_id: str, crowded: Mapping[str, int], overdue: Mapping[str, Sequence[Query]]
+        self, crowded: Mapping[Agent, int], overdue: Mapping[Agent, Sequence[Query]]
     ) -> list[MemoryEntry]:
         """The entries that have to leave; one that cannot be read is logged, and stays."""
-        owners = [agent_id for agent_id, queries in overdue.items() for _ in queries]
+        owners = [agent for agent, queries in overdue.items() for _ in queries]
         queries = [query for asked in overdue.values() for query in asked]
-        aged: dict[str, dict[str, MemoryEntry]] = {agent_id: {} for agent_id in crowded}
-        for agent_id, found in zip(owners, self.source.upkeep.find_readable(queries), strict=True):
-            aged[agent_id] |= {entry.memory_id: entry for entry in found}
-        excess = {agent_id: over - len(aged[agent_id]) for agent_id, over in crowded.items()}
-        excess = {agent_id: over for agent_id, over in excess.items() if over > 0}
+        aged: dict[Agent, dict[str, MemoryEntry]] = {agent: {} for agent in crowded}
+        for agent, found in zip(owners, self.source.upkeep.find_readable(queries), strict=True):
+            aged[agent] |= {entry.memory_id: entry for entry in found}
+        excess = {agent: over - len(aged[agent]) for agent, over in crowded.items()}
+        excess = {agent: over for agent, over in excess.items() if over > 0}
         # So many that enough are left when those over age are taken out.
-        counts = {agent_id: over + len(aged[agent_id]) for agent_id, over in excess.items()}
+        counts = {agent: over + len(aged[agent]) for agent, over in excess.items()}
         leaving = [entry for found in aged.values() for entry in found.values()]
-        for agent_id, first in self._first_to_leave(run_id, counts).items():
-            others = [entry for entry in first if entry.memory_id not in aged[agent_id]]
-            leaving += others[: excess[agent_id]]
+        for agent, first in self._first_to_leave(counts).items():
+            others = [entry for entry in first if entry.memory_id not in aged[agent]]
+            leaving += others[: excess[agent]]
         return leaving
 
-    def _first_to_leave(
-        self, run_id: str, counts: Mapping[str, int]
-    ) -> dict[str, list[MemoryEntry]]:
+    def _first_to_leave(self, counts: Mapping[Agent, int]) -> dict[Agent, list[MemoryEntry]]:
         if self.demote_first == "oldest":
             queries = [
                 Query(run_id=run_id, agent_id=agent_id, limit=count, pinned=False)
-                for agent_id, count in counts.items()
+                for (run_id, agent_id), count in counts.items()
             ]
             return dict(zip(counts, self.source.upkeep.find_readable(queries), strict=True))
-        return {
-            agent_id: self._least_worth(run_id, agent_id, count)
-            for agent_id, count in counts.items()
-        }
+        return self._least_worth(counts)
 
-    def _least_worth(self, run_id: str, agent_id: str, count: int) -> list[MemoryEntry]:
-        ranked = sorted(
-            (self.worth(newer, importance), -newer, key)
-            for newer, (key, importance) in enumerate(
-                self.source.upkeep.importances(run_id, agent_id)
+    def _least_worth(self, counts: Mapping[Agent, int]) -> dict[Agent, list[MemoryEntry]]:
+        keys: list[EntryKey] = []
+        for agent, importances in self.source.upkeep.importances_of(counts).items():
+            ranked = sorted(
+                (self.worth(newer, importance), -newer, key)
+                for newer, (key, importance) in enumerate(importances)
             )
-        )
-        return self.source.upkeep.get_readable([key for _, _, key in ranked[:count]])
+            keys += [key for _, _, key in ranked[: counts[agent]]]
+        found: dict[Agent, list[MemoryEntry]] = {agent: [] for agent in counts}
+        for entry in self.source.upkeep.get_readable(keys):
+            found[entry.key[:2]].append(entry)
+        return found
 
 
 def demotions(

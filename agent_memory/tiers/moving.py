@@ -26,6 +26,8 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.values.entry import MemoryEntry
 
+_AGENTS_AT_ONCE = 100  # whose keys are read together: each may have thousands
+
 T = TypeVar("T")
 
 
@@ -102,8 +104,9 @@ def settle(source: MemoryRepository, destination: MemoryRepository, at_once: int
     """
     moves, moved = source.moves.open(), 0
     # Once each: an outage may have left an agent in many of them.
-    for run_id, agent_id in sorted({agent for move in moves for agent in move.agents}):
-        for keys in batches(source.keys(run_id, agent_id), at_once):
+    agents = sorted({agent for move in moves for agent in move.agents})
+    for some in batches(agents, _AGENTS_AT_ONCE):
+        for keys in batches(source.upkeep.keys_of(some), at_once):
             copied = destination.upkeep.get_readable(keys)
             if copied:
                 # An entry goes from the source if it is as it was copied; else its copy goes.

@@ -13,6 +13,16 @@ from agent_memory.errors import StoreUnavailable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 
+class EntryList(Protocol):
+    """What a model needs of the upkeep of a repository; see ``TierUpkeep``."""
+
+    def all_agents(self) -> list[tuple[str, str]]:
+        """The agents of every run that have entries."""
+
+    def keys_of(self, agents: Iterable[tuple[str, str]]) -> list[EntryKey]:
+        """The keys of some agents' entries."""
+
+
 class EntryStore(Protocol):
     """What a model needs of a repository; see ``MemoryRepository``."""
 
@@ -28,14 +38,9 @@ class EntryStore(Protocol):
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Those of the entries that are stored."""
 
-    def runs(self) -> list[str]:
-        """The runs that have entries."""
-
-    def agents(self, run_id: str) -> list[str]:
-        """The agents that have entries in a run."""
-
-    def keys(self, run_id: str, agent_id: str) -> list[EntryKey]:
-        """The keys of an agent's entries in a run."""
+    @property
+    def upkeep(self) -> EntryList:
+        """Lists entries."""
 
 
 class Backend(Protocol):

@@ -33,6 +33,7 @@ from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, checked_agent_id
 
+_AGENTS_AT_ONCE = 100  # whose keys are read together
 _FIELDS = tuple(known.name for known in fields(MemoryEntry))
 
 # The width that counts is the index's; Redis-OM asks for one to allow a list in a hash at all.
@@ -236,9 +237,10 @@ class RedisEntry(HashModel):
     def all_pks(cls) -> Iterator[str]:
         """The ``pk`` of every entry of this tier, by run and agent."""
         store = cls.store()
-        for run_id in store.runs():
-            for agent_id in store.agents(run_id):
-                yield from map(pk_of, store.keys(run_id, agent_id))
+        agents = store.upkeep.all_agents()
+        for first in range(0, len(agents), _AGENTS_AT_ONCE):
+            found = store.upkeep.keys_of(agents[first : first + _AGENTS_AT_ONCE])
+            yield from map(pk_of, found)
 
     @classmethod
     def from_redis(cls, res: Sequence[Any], knn: KNNExpression | None = None) -> list[Self]:

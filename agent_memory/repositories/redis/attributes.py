@@ -157,10 +157,9 @@ class AttributeIndexing:
 
     def __call__(self, paths: Sequence[str]) -> None:
         """Index every entry by some declared paths."""
-        for run_id in self._tier.runs():
-            for agent_id in self._tier.agents(run_id):
-                for some in parts(self._tier.keys(run_id, agent_id)):
-                    self._index(some, paths)
+        for run_id, agent_id in self._tier.upkeep.all_agents():
+            for some in parts(self._tier.keys(run_id, agent_id)):
+                self._index(some, paths)
 
     def _index(self, keys: Sequence[EntryKey], paths: Sequence[str]) -> None:
         """Index entries of one agent; those that are damaged stay as they are."""

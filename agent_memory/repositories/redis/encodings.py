@@ -67,8 +67,7 @@ class RedisEncodings(Encodings):
         """How many entries of every run name each version of the encoder."""
         counts = Counter(
             version
-            for run_id in self._tier.runs()
-            for agent_id in self._tier.agents(run_id)
+            for run_id, agent_id in self._tier.upkeep.all_agents()
             for _, version in self._versions(run_id, agent_id)
         )
         numbers = {_version(version): count for version, count in counts.items()}
@@ -78,8 +77,7 @@ class RedisEncodings(Encodings):
         """How many entries have contents coded by the code of each version."""
         counts = Counter(
             code_named_by(contents or b"")
-            for run_id in self._tier.runs()
-            for agent_id in self._tier.agents(run_id)
+            for run_id, agent_id in self._tier.upkeep.all_agents()
             for _, contents in self._field(run_id, agent_id, "contents")
         )
         return {version: count for version, count in counts.items() if version is not None}

@@ -217,13 +217,9 @@ class TierInspection:
     def listed(self) -> dict[str, list[str]]:
         """The agents of each run as they are listed, all spelled."""
         runs = [_text(run) for run in self.channel.call("SMEMBERS", f"{self.namespace}:runs")]
-        return {
-            run: [
-                _text(agent)
-                for agent in self.channel.call("ZRANGE", f"{self.namespace}:agents:{run}", 0, -1)
-            ]
-            for run in runs
-        }
+        asked = [("ZRANGE", f"{self.namespace}:agents:{run}", 0, -1) for run in runs]
+        told = self.channel.call_all(asked)
+        return {run: [*map(_text, names)] for run, names in zip(runs, told, strict=True)}
 
     def notes_of_moves(self) -> dict[str, bytes]:
         """The notes of moves out of here that were begun and not finished, by their tokens."""

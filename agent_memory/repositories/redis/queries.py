@@ -75,12 +75,12 @@ def _ask(
 
 
 def all_keys(
-    channel: RedisChannel, namespace: str, run_id: str, agents: Iterable[str]
+    channel: RedisChannel, namespace: str, agents: Iterable[tuple[str, str]]
 ) -> list[EntryKey]:
-    """The keys of all entries of some agents in a run, agent by agent and by step."""
+    """The keys of all entries of some agents of any runs, agent by agent and by step."""
     queries = [
         Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
-        for agent_id in dict.fromkeys(agents)
+        for run_id, agent_id in dict.fromkeys(agents)
     ]
     return [key for keys in keys_answering(channel, namespace, queries) for key in keys]
 

@@ -301,7 +301,8 @@ class RedisRepository(MemoryRepository):
 
     def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
         """The keys of all entries of some agents in a run; one request for all of them."""
-        return all_keys(self.channel, self.key_space.namespace, run_id, agents)
+        owners = ((run_id, agent_id) for agent_id in agents)
+        return all_keys(self.channel, self.key_space.namespace, owners)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import EncodingError
-from agent_memory.models.redis import memory_id_of
+from agent_memory.models.redis import memory_id_of, readable_ids
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.redis.counts import agent_counts
 from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.redis.footprint import stored_bytes
 from agent_memory.repositories.redis.keys import KeySpace
-from agent_memory.repositories.redis.queries import entries_answering
+from agent_memory.repositories.redis.queries import all_keys, entries_answering
 from agent_memory.repositories.upkeep import TierUpkeep, log_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
@@ -68,44 +70,83 @@ class RedisUpkeep(TierUpkeep):
             self._channel, self._key_space.namespace, queries, self.get_readable
         )
 
-    def agent_counts(
-        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, AgentCounts]:
-        """What each of some agents of a run has here; one request for all of them."""
-        names = self._tier.agents(run_id) if agents is None else list(dict.fromkeys(agents))
-        prefixes = [self._key_space.prefix(run_id, name) for name in names]
-        found = agent_counts(self._channel, prefixes, horizon)
-        return {name: told for name, told in zip(names, found, strict=True) if told is not None}
+    def counts_of(
+        self, agents: Iterable[Agent] | None = None, horizon: float | None = None
+    ) -> dict[Agent, AgentCounts]:
+        """What each of some agents has here, of any runs; one request for all of them."""
+        owners = self.all_agents() if agents is None else list(dict.fromkeys(agents))
+        found = agent_counts(self._channel, self._prefixes(owners), horizon)
+        return {owner: told for owner, told in zip(owners, found, strict=True) if told is not None}
 
-    def importances(self, run_id: str, agent_id: str) -> list[tuple[EntryKey, float]]:
-        """How important each entry of an agent is that is not pinned, newest first."""
-        prefix = self._key_space.prefix(run_id, agent_id)
-        newest, scored, pinned = self._channel.call_all(
-            [
-                ("ZREVRANGE", f"{prefix}times", 0, -1),
-                ("ZRANGE", f"{prefix}importance", 0, -1, "WITHSCORES"),
-                ("ZRANGE", f"{prefix}pinned", 0, -1),
-            ]
+    def all_agents(self) -> list[Agent]:
+        """The agents of every run that have entries here; two requests for all of them."""
+        runs = self._tier.runs()
+        listed = self._channel.call_all(
+            [("ZRANGE", self._key_space.agents(run_id), 0, -1) for run_id in runs]
         )
+        return [
+            (run_id, agent_id)
+            for run_id, names in zip(runs, listed, strict=True)
+            for agent_id in sorted(readable_ids(names))
+        ]
+
+    def entries_by_run(self) -> dict[str, int]:
+        """How many entries each run has here; those that have none are left out."""
+        owners = self.all_agents()
+        totals: Counter[str] = Counter()
+        for (run_id, _), number in zip(owners, self._numbers_of(owners), strict=True):
+            totals[run_id] += number
+        return {run_id: total for run_id, total in totals.items() if total}
+
+    def keys_of(self, agents: Iterable[Agent]) -> list[EntryKey]:
+        """The keys of all entries of some agents of any runs; one request for all of them."""
+        return all_keys(self._channel, self._key_space.namespace, agents)
+
+    def importances_of(self, agents: Iterable[Agent]) -> dict[Agent, list[tuple[EntryKey, float]]]:
+        """How important each entry of some agents is that is not pinned, newest first."""
+        owners = list(dict.fromkeys(agents))
+        replies = iter(
+            self._channel.call_all(
+                [
+                    command
+                    for prefix in self._prefixes(owners)
+                    for command in (
+                        ("ZREVRANGE", f"{prefix}times", 0, -1),
+                        ("ZRANGE", f"{prefix}importance", 0, -1, "WITHSCORES"),
+                        ("ZRANGE", f"{prefix}pinned", 0, -1),
+                    )
+                ]
+            )
+        )
+        told = zip(owners, replies, replies, replies, strict=True)
+        return {owner: self._importances(owner, *of_it) for owner, *of_it in told}
+
+    def _importances(
+        self, owner: Agent, newest: list[bytes], scored: list[bytes], pinned: list[bytes]
+    ) -> list[tuple[EntryKey, float]]:
         stays = set(pinned)
         try:
             scores = dict(zip(scored[::2], map(float, scored[1::2]), strict=True))
         except ValueError as error:
             raise self._channel.not_redis("ZRANGE") from error
         return [
-            (EntryKey(run_id, agent_id, memory_id_of(name)), scores[name])
+            (EntryKey(*owner, memory_id_of(name)), scores[name])
             for name in newest
             if name in scores and name not in stays
         ]
 
+    def _prefixes(self, owners: Iterable[Agent]) -> list[str]:
+        return [self._key_space.prefix(*owner) for owner in owners]
+
+    def _numbers_of(self, owners: Iterable[Agent]) -> list[int]:
+        """How many entries each agent has."""
+        return self._channel.call_all(
+            [("ZCARD", f"{prefix}steps") for prefix in self._prefixes(owners)]
+        )
+
     def stored_bytes(self) -> int:
         """How many bytes the server uses for all entries here, estimated from a sample."""
-        prefixes = [
-            self._key_space.prefix(run_id, agent_id)
-            for run_id in self._tier.runs()
-            for agent_id in self._tier.agents(run_id)
-        ]
-        return stored_bytes(self._channel, prefixes)
+        return stored_bytes(self._channel, self._prefixes(self.all_agents()))
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and index what is stored by all declared ones.

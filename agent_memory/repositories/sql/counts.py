@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.counts import AgentCounts
-from agent_memory.repositories.sql.statements import IN_LIST, chunked, run_ref_of, table_of
+from agent_memory.repositories.moves import Agent
+from agent_memory.repositories.sql.statements import IN_LIST, chunked, table_of
 
 
 def agent_counts(
-    connection: Connection, models: LtmModels, run_id: str, agents: Iterable[str] | None
-) -> Iterator[tuple[str, AgentCounts]]:
-    """What each of some agents of a run has, by name; None: all that have anything."""
-    wanted = [None] if agents is None else chunked(dict.fromkeys(agents), IN_LIST)
-    for names in wanted:
-        for row in connection.execute(_numbers(models, run_id, names)):
-            name, entries, oldest, newest, first_step, newest_step, pinned = row
-            yield name, AgentCounts(entries, oldest, newest, first_step, newest_step, pinned=pinned)
+    connection: Connection, models: LtmModels, agents: Iterable[Agent] | None
+) -> Iterator[tuple[Agent, AgentCounts]]:
+    """What each of some agents has, by run and name; None: all that have anything."""
+    for statement in _statements(models, agents):
+        for row in connection.execute(statement):
+            run, name, entries, oldest, newest, first_step, newest_step, pinned = row
+            yield (
+                (run, name),
+                AgentCounts(entries, oldest, newest, first_step, newest_step, pinned=pinned),
+            )
 
 
-def _numbers(
-    models: LtmModels, run_id: str, names: Sequence[str] | None
-) -> Select[*tuple[Any, ...]]:
-    agent, entries = models.Agent, table_of(models.LtmEntry)
+def _statements(
+    models: LtmModels, agents: Iterable[Agent] | None
+) -> Iterator[Select[*tuple[Any, ...]]]:
+    run, agent = models.Run, models.Agent
+    if agents is None:
+        yield _numbers(models)
+        return
+    names_of: dict[str, list[str]] = {}
+    for run_id, name in dict.fromkeys(agents):
+        names_of.setdefault(run_id, []).append(name)
+    for run_id, names in names_of.items():
+        for some in chunked(names, IN_LIST):
+            yield _numbers(models).where(run.name == run_id, agent.name.in_(some))
+
+
+def _numbers(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    run, agent, entries = models.Run, models.Agent, table_of(models.LtmEntry)
     others = entries.alias()
     newest_step = (
         select(others.c.step_number)
@@ -41,8 +57,9 @@ def _numbers(
         of_the_others = func.min(case((is_pinned, None), else_=column))
         return func.coalesce(of_the_others, func.min(column))
 
-    numbers = (
+    return (
         select(
+            run.name,
             agent.name,
             func.count(),
             least(entries.c.timestamp),
@@ -52,8 +69,7 @@ def _numbers(
             func.count(case((is_pinned, 1))),
         )
         .join_from(agent, entries, entries.c.agent_ref == agent.id)
-        .where(agent.run_id == run_ref_of(models, run_id))
-        .group_by(agent.id, agent.name)
-        .order_by(agent.name)
+        .join(run, agent.run_id == run.id)
+        .group_by(run.name, agent.id, agent.name)
+        .order_by(run.name, agent.name)
     )
-    return numbers if names is None else numbers.where(agent.name.in_(names))

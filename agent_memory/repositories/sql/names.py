@@ -171,11 +171,17 @@ class Names:
         return {name_of(row): row.id for row in self._connection.execute(statement)}
 
     def _insert_unless_present(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            # Where writers do not wait for each other (PostgreSQL), another process may add the
-            # same name in the meantime. Then its row serves.
-            try:
-                with self._connection.begin_nested():
-                    self._connection.execute(insert(table), row)
-            except IntegrityError:
-                continue
+        # Where writers do not wait for each other (PostgreSQL), another process may add the
+        # same name in the meantime. Then its row serves.
+        if not self._insert(table, rows) and len(rows) > 1:
+            for row in rows:
+                self._insert(table, [row])
+
+    def _insert(self, table: Table, rows: list[dict[str, Any]]) -> bool:
+        """Insert rows in one go; False if one of them is there already."""
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(insert(table), rows)
+        except IntegrityError:
+            return False
+        return True

@@ -236,6 +236,28 @@ def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ..
     )
 
 
+def all_agents_with_entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """The names of runs, and of their agents that have entries."""
+    run, agent, entry = models.Run, models.Agent, models.LtmEntry
+    return (
+        select(run.name, agent.name)
+        .join_from(agent, run, agent.run_id == run.id)
+        .where(exists().where(entry.agent_ref == agent.id))
+    )
+
+
+def numbers_by_run(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """How many entries each run has that has any."""
+    run, agent, entry = models.Run, models.Agent, models.LtmEntry
+    # By way of the agents, because no index begins with the run.
+    return (
+        select(run.name, func.count())
+        .join_from(agent, run, agent.run_id == run.id)
+        .join(entry, entry.agent_ref == agent.id)
+        .group_by(run.id, run.name)
+    )
+
+
 def runs_with_entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
     """The names of the runs that have entries."""
     run, agent, entry = models.Run, models.Agent, models.LtmEntry

@@ -8,11 +8,14 @@ from sqlalchemy import exists, func, select
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.repositories.sql.counts import agent_counts
 from agent_memory.repositories.sql.statements import (
+    all_agents_with_entries,
     bytes_of_weights,
     entries_of_any_run,
+    numbers_by_run,
     table_of,
 )
 from agent_memory.repositories.sql.transactions import Transactions
@@ -41,13 +44,25 @@ class LtmUpkeep(TierUpkeep):
         self._models = models
         self._declare = declare
 
-    def agent_counts(
-        self, run_id: str, agents: Iterable[str] | None = None, horizon: float | None = None
-    ) -> dict[str, AgentCounts]:
-        """What each of some agents of a run has here."""
+    def counts_of(
+        self, agents: Iterable[Agent] | None = None, horizon: float | None = None
+    ) -> dict[Agent, AgentCounts]:
+        """What each of some agents has here; one statement for all of every run."""
         del horizon  # entries do not leave the last tier
         with self._transactions.reading() as connection:
-            return dict(agent_counts(connection, self._models, run_id, agents))
+            return dict(agent_counts(connection, self._models, agents))
+
+    def all_agents(self) -> list[Agent]:
+        """The agents of every run that have entries here; one statement for all of them."""
+        with self._transactions.reading() as connection:
+            rows = connection.execute(all_agents_with_entries(self._models))
+            return sorted((run_id, agent_id) for run_id, agent_id in rows)
+
+    def entries_by_run(self) -> dict[str, int]:
+        """How many entries each run has here; one statement for all of them."""
+        with self._transactions.reading() as connection:
+            rows = connection.execute(numbers_by_run(self._models))
+            return {run_id: number for run_id, number in rows}  # noqa: C416  # of rows, no pairs
 
     def stored_bytes(self) -> int:
         """How many bytes the database uses for all entries here, indexes included.

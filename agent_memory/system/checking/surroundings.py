@@ -141,9 +141,9 @@ def _search_fault(job: Job, tier: Tier, search: TierSearch) -> str | None:
     repository = job.tiers[tier]
     means = ""
     for _ in range(_ROUNDS):
-        before = sum(repository.count(run_id) for run_id in repository.runs())
+        before = sum(repository.upkeep.entries_by_run().values())
         held = search.entries.documents()
-        after = sum(repository.count(run_id) for run_id in repository.runs())
+        after = sum(repository.upkeep.entries_by_run().values())
         if held is None or min(before, after) <= held <= max(before, after):
             return None
         means = f"holds {held} of {after} entries: find() leaves some out, or finds what is gone"
