@@ -12,13 +12,13 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from agent_memory.compression.codes import MARK_BYTES
 from agent_memory.compression.fitted.code import ContentsCode
 from agent_memory.compression.fitted.lanes_decoding import decode_many
 from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import leaf_paths, take_apart
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.levels import CompressionEngine
+from agent_memory.compression.rows import MARK_BYTES
 from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import train
@@ -124,7 +124,7 @@ def _inside(
             raise one
         decoded, shape, level = one
         bounds = code.bounds(shape, level)
-        before, after = take_apart(original), take_apart(decoded)
+        before, after = take_apart(original, code.whole), take_apart(decoded, code.whole)
         assert before is not None
         assert after is not None
         assert before[0] == after[0]

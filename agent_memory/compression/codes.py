@@ -15,21 +15,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent_memory.compression.fitted.artifact import from_bytes
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes_encoding import encode_many
+from agent_memory.compression.fitted.numbers import Lattice
 from agent_memory.compression.fitted.structure import path_of_keys
+from agent_memory.compression.rows import MOST_VALUES, Row, Stored, Vector, VersionCode
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError
-from agent_memory.values.coded import CodedContents, marked, unmarked
+from agent_memory.values.coded import CodedContents, unmarked
 from agent_memory.values.forking import after_fork
 
-_CHECKSUM_BYTES = 1
-MARK_BYTES = 1 + _CHECKSUM_BYTES
-"""What a memory puts around the message of a code: the mark of its version, and a checksum."""
 _ASK_AGAIN = 10.0  # seconds after which a code that was absent or damaged is looked for again
 
 _logger = logging.getLogger(__name__)
@@ -48,10 +43,20 @@ class Uncoded(NamedTuple):
     contents: Mapping[str, Any]
     step: int
     level: int
-    vector: NDArray[np.float32] | None = None
+    vector: Vector | None = None
     """The entry's vector as it will rest beside them, of shape (dim,); None: do not rely on it."""
     encoder_version: int | None = None
     """Which version made that."""
+
+
+class Coded(NamedTuple):
+    """Contents as a code has coded them."""
+
+    stored: bytes
+    """As they are stored."""
+    least_exact: int
+    """How many bytes they have at least if they are coded exactly; as many as ``stored`` has where
+    they are to stay with their code, whose bounds they bear."""
 
 
 class Codes:
@@ -73,11 +78,10 @@ class Codes:
         self._sources = [] if source is None else [source]
         self._exact = frozenset(map(path_of_keys, exact))
         self._clock = clock
-        self._loaded: dict[int, ContentsCode] = {}
-        self._digests: dict[int, int] = {}  # of the bytes that codes were read from
+        self._loaded: dict[int, VersionCode] = {}
         self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
         self._current: int | None = None
-        self._in_common: dict[tuple[int, int], frozenset[str]] = {}
+        self._in_common: dict[tuple[int, int, bool], frozenset[str]] = {}
         self._unlock()
         after_fork(self._unlock)
 
@@ -138,124 +142,137 @@ class Codes:
             EncodingError: It has none, or a damaged one.
             StoreUnavailable: The place where it is registered does not answer.
         """
-        code = self._loaded.get(version)
-        if code is not None:
-            return code
+        return self._used(version).code
+
+    def _used(self, version: int) -> VersionCode:
+        """The code of a version, and what it is used with; see ``code``."""
+        used = self._loaded.get(version)
+        if used is not None:
+            return used
         with self._lock:
             return self._loaded.get(version) or self._load(version)
 
-    def encode(self, asked: Uncoded) -> bytes | None:
+    def encode(self, asked: Uncoded) -> Coded | None:
         """Code contents; None if they are to be coded exactly.
 
         Raises:
             InvalidEntry: A value cannot be stored.
             StoreUnavailable: The place where codes are registered does not answer.
         """
-        contents, step, level = asked.contents, asked.step, _level_of(asked)
-        version = self._version_for(contents)
+        version, level = self._version_for(asked), _level_of(asked)
         if version is None or level == 0:
             return None
-        code = self.code(version)
-        vector = asked.vector if _predicts(code, version, asked) else None
-        message = code.encode(contents, step, level, vector)
-        if message is None:
-            return None
-        return marked(version, message + self._checksum(version, message, step, vector))
+        used = self._used(version)
+        vector = asked.vector if _predicts(used, asked) else None
+        unmoved = _stay(asked)
+        row = used.encode(asked.contents, asked.step, level, vector, unmoved=unmoved)
+        return None if row is None else _coded(used, row, asked)
 
-    def encode_many(self, asked: Sequence[Uncoded]) -> list[bytes | None]:
+    def encode_many(self, asked: Sequence[Uncoded]) -> list[Coded | None]:
         """The same for many."""
-        coded: list[bytes | None] = [None] * len(asked)
-        groups: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
+        coded: list[Coded | None] = [None] * len(asked)
+        groups: defaultdict[tuple[int, int, bool, bool], list[int]] = defaultdict(list)
         for place, one in enumerate(asked):
-            version = self._version_for(one.contents)
-            level = _level_of(one)
+            version, level = self._version_for(one), _level_of(one)
             if version is not None and level:
-                beside = _predicts(self.code(version), version, one)
-                groups[version, level, beside].append(place)
-        for (version, level, beside), places in groups.items():
-            vectors = [asked[place].vector for place in places] if beside else None
-            messages = encode_many(
-                self.code(version),
-                [asked[place].contents for place in places],
-                [asked[place].step for place in places],
+                beside = _predicts(self._used(version), one)
+                unmoved = _stay(one)
+                groups[version, level, beside, unmoved].append(place)
+        for (version, level, beside, unmoved), places in groups.items():
+            used, chosen = self._used(version), [asked[place] for place in places]
+            rows = used.encode_many(
+                [one.contents for one in chosen],
+                [one.step for one in chosen],
                 level,
-                None if vectors is None else np.array(vectors, np.float32),
+                [one.vector for one in chosen if one.vector is not None] if beside else None,
+                unmoved=unmoved,
             )
-            for place, message in zip(places, messages, strict=True):
-                if message is not None:
-                    one = asked[place]
-                    vector = one.vector if beside else None
-                    told = self._checksum(version, message, one.step, vector)
-                    coded[place] = marked(version, message + told)
+            for place, row in zip(places, rows, strict=True):
+                coded[place] = None if row is None else _coded(used, row, asked[place])
         return coded
 
     def decode(
-        self, coded: bytes, step: int, vector: NDArray[np.float32] | None = None
+        self, stored: bytes, step: int, vector: Vector | None = None, most: int = MOST_VALUES
     ) -> CodedContents:
         """Give contents back.
 
         Args:
-            coded: Their bytes.
+            stored: Their bytes.
             step: The entry's step.
             vector: The vector that rests beside them, of shape (dim,).
+            most: How many bytes the values beside their message may have.
 
         Raises:
             EncodingError: The bytes are damaged, or their code is not there.
             StoreUnavailable: The place where it is registered does not answer.
         """
-        version, message = unmarked(coded)
-        code = self.code(version)
-        message, told = message[:-_CHECKSUM_BYTES], message[-_CHECKSUM_BYTES:]
-        beside = vector if code.is_beside_vector(message) else None
-        if told != self._checksum(version, message, step, beside):
-            raise EncodingError(
-                "stored contents cannot be read (their checksum, which is also of step, vector "
-                "and code, differs)"
-            )
-        contents, shape, level = code.decode(message, step, vector)
-        bounds = code.bounds(shape, level)
-        return CodedContents(contents, version, level, bounds, beside_vector=beside is not None)
+        version, _ = unmarked(stored)
+        return self._used(version).decode(Stored(stored, step, vector), most)
 
-    def _checksum(
-        self, version: int, message: bytes, step: int, vector: NDArray[np.float32] | None
-    ) -> bytes:
-        """A byte of the CRC-32 of coded contents and of all that they are read with.
+    def decode_many(
+        self, stored: Sequence[Stored], most: int = MOST_VALUES
+    ) -> list[CodedContents | EncodingError]:
+        """The same for many; those that cannot be read are the errors that ``decode`` raises."""
+        found: list[Any] = [None] * len(stored)
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for place, one in enumerate(stored):
+            try:
+                groups[unmarked(one.contents)[0]].append(place)
+            except EncodingError as error:
+                found[place] = error
+        for version, places in groups.items():
+            try:
+                used = self._used(version)
+            except EncodingError as error:
+                for place in places:
+                    found[place] = error
+                continue
+            done = used.decode_many([stored[place] for place in places], most)
+            for place, one_of_them in zip(places, done, strict=True):
+                found[place] = one_of_them
+        return found
 
-        A code leaves little in its messages that could tell a flipped bit, and a whole sum of
-        four bytes would be a third of many.
-        """
-        told = zlib.crc32(b"%d" % step, zlib.crc32(message, self._digests[version]))
-        if vector is not None:
-            told = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), told)
-        return bytes([told & 0xFF])
-
-    def _version_for(self, contents: Mapping[str, Any]) -> int | None:
+    def _version_for(self, asked: Uncoded) -> int | None:
         """The version to code contents with: the current one, if their bounds allow that.
 
         Contents that another version gave back lie on its lattices. Where the current one has the
         same, the numbers stay what they are; else they stay with that version.
         """
-        current = self._current
+        current, contents = self._current, asked.contents
         if not isinstance(contents, CodedContents) or contents.version == current:
             return current
         earlier = self.code(contents.version)
-        if current is not None and contents.bounds.keys() <= self._shared(earlier, current):
-            return current
+        if current is not None:
+            within = _level_of(asked) > contents.level
+            if contents.bounds.keys() <= self._shared(earlier, current, within=within):
+                return current
         return contents.version if self._keeps_enough(earlier) else None
 
-    def _shared(self, earlier: ContentsCode, current: int) -> frozenset[str]:
-        """The paths whose numbers lie on the same lattice in two codes."""
-        known = self._in_common.get((id(earlier), current))
+    def _shared(self, earlier: ContentsCode, current: int, *, within: bool) -> frozenset[str]:
+        """The paths whose numbers lie on the same lattice in two codes.
+
+        Args:
+            earlier: The code of contents.
+            current: The version of the other.
+            within: Whether the other must have learned a range that ends nowhere within that of
+                the first. Where the level is another, numbers move: an end within would move them
+                once more.
+        """
+        known = self._in_common.get((id(earlier), current, within))
         if known is None:
             theirs, ours = earlier.lattices, self.code(current).lattices
-            known = frozenset(path for path, one in theirs.items() if ours.get(path) == one)
-            self._in_common[id(earlier), current] = known
+            known = frozenset(
+                path
+                for path, one in theirs.items()
+                if ours.get(path) == one and not (within and _ends_within(ours[path], one))
+            )
+            self._in_common[id(earlier), current, within] = known
         return known
 
     def _keeps_enough(self, code: ContentsCode) -> bool:
         return self._exact.isdisjoint(code.lattices)
 
-    def _load(self, version: int) -> ContentsCode:
+    def _load(self, version: int) -> VersionCode:
         looked = self._missing.get(version)
         if looked is not None and self._clock() - looked[0] < _ASK_AGAIN:
             raise EncodingError(looked[1])
@@ -266,9 +283,9 @@ class Codes:
             self._missing[version] = self._clock(), str(error)
             raise
         self._missing.pop(version, None)
-        self._digests[version] = zlib.crc32(raw or b"")
-        self._loaded[version] = code
-        return code
+        used = VersionCode(version, code, zlib.crc32(raw or b""))
+        self._loaded[version] = used
+        return used
 
     def _raw(self, version: int) -> bytes | None:
         for source in self._sources:
@@ -281,6 +298,18 @@ class Codes:
         self._lock = threading.RLock()
 
 
+def _ends_within(ours: frozenset[Lattice], theirs: frozenset[Lattice]) -> bool:
+    """Whether a range of the same lattices ends within that of the others."""
+    own = {one: one for one in ours}
+    return any(one.low < own[one].low or own[one].high < one.high for one in theirs)
+
+
+def _stay(asked: Uncoded) -> bool:
+    """Whether contents that a code gave back stay at their level, and so what they are."""
+    contents = asked.contents
+    return isinstance(contents, CodedContents) and contents.level == _level_of(asked)
+
+
 def _level_of(asked: Uncoded) -> int:
     """The level to code contents at: what was at level 2 is known no better at level 1."""
     contents = asked.contents
@@ -289,13 +318,20 @@ def _level_of(asked: Uncoded) -> int:
     return max(asked.level, contents.level)
 
 
-def _predicts(code: ContentsCode, version: int, asked: Uncoded) -> bool:
+def _predicts(used: VersionCode, asked: Uncoded) -> bool:
     """Whether the vector beside contents is one that their code predicts from, at level 2 only."""
-    prediction = code.prediction
+    prediction = used.code.prediction
     lowest = _level_of(asked) == 2
-    if prediction is None or not lowest or asked.encoder_version != version:
+    if prediction is None or not lowest or asked.encoder_version != used.version:
         return False
     return prediction.predictor.reads(asked.vector)
+
+
+def _coded(used: VersionCode, row: Row, asked: Uncoded) -> Coded:
+    earlier = asked.contents
+    if isinstance(earlier, CodedContents) and earlier.bounds:
+        return Coded(row.stored, len(row.stored))
+    return Coded(row.stored, used.code.shapes[row.shape].least_exact(_level_of(asked)))
 
 
 def _read(version: int, raw: bytes | None) -> ContentsCode:

@@ -65,12 +65,15 @@ def entry_to_row(
     }
 
 
-def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
+def row_to_entry(
+    row: Any, contents: Mapping[str, Any], vector: NDArray[np.float32] | None = None
+) -> MemoryEntry:
     """Give the entry of a row.
 
     Args:
         row: An ``LtmEntry``, or a row of a query whose columns are named as its attributes.
         contents: Its contents, decoded.
+        vector: Its vector of shape (dim,), if that was decoded already.
 
     Raises:
         EncodingError: The row is damaged, or was made by a newer version.
@@ -90,7 +93,7 @@ def row_to_entry(row: Any, contents: Mapping[str, Any]) -> MemoryEntry:
             retrieval_count=row.retrieval_count,
             creation_time=row.creation_time,
             last_access_time=row.last_access_time,
-            embedding=vector_of(row),
+            embedding=vector_of(row) if vector is None else vector,
             encoder_version=row.encoder_version,
             revision=row.revision,
             error_bounds=bounds_of(contents, None if bounds is None else unpack(bounds)),

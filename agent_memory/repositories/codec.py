@@ -33,6 +33,14 @@ class Codec(Protocol):
             EncodingError: The bytes are damaged.
         """
 
+    def decode_many(
+        self,
+        encoded: Sequence[bytes],
+        steps: Sequence[int],
+        vectors: Sequence[NDArray[np.float32] | None] | None = None,
+    ) -> list[dict[str, Any] | EncodingError]:
+        """Give back many contents; in place of those that are damaged their errors."""
+
 
 def is_kept(codec: Codec, stored: bytes | None, entry: MemoryEntry) -> bool:
     """Whether contents that are stored exactly are those of an entry which was changed otherwise.

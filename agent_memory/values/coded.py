@@ -1,7 +1,7 @@
 """Contents that a fitted code has coded: how they are told apart, and the bounds they bring.
 
-Stored contents begin with the version of their code; what ``contents.pack`` made begins with
-0x80 or more.
+Stored contents begin with the version of their code, or with 0x00, the number of a further format
+and then the version; what ``contents.pack`` made begins with 0x80 or more.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ CODED_FROM, CODED_BELOW = 0x02, 0x80
 
 _SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this are told in the first byte
 _LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
-CODED_MARK = 9
-"""How many bytes tell the version of a code at most."""
+FURTHER = 0x00
+"""The first byte of contents in a format whose number follows, and then the version of a code."""
+WITH_VALUES = 1
+"""The number of the format in which values that a code has no choice for lie beside its message."""
+CODED_MARK = 2 + 9
+"""How many bytes tell the format and the version of a code at most."""
 
 
 class CodeBounds(FrozenDict[str, float]):
@@ -77,13 +81,24 @@ def _coded_contents(
 
 def is_coded(stored: bytes) -> bool:
     """Whether stored contents were coded by a fitted code, which knows their bounds."""
-    return bool(stored) and CODED_FROM <= stored[0] < CODED_BELOW
+    return bool(stored) and (CODED_FROM <= stored[0] < CODED_BELOW or is_with_values(stored))
 
 
-def marked(version: int, coded: bytes) -> bytes:
-    """Contents as they are stored that the code of a version has coded."""
+def is_with_values(stored: bytes) -> bool:
+    """Whether they are coded, with values beside the message of the code."""
+    return stored[:2] == bytes([FURTHER, WITH_VALUES])
+
+
+def marked(version: int, coded: bytes, *, with_values: bool = False) -> bytes:
+    """Contents as they are stored that the code of a version has coded.
+
+    Args:
+        version: The version.
+        coded: What its code made of them.
+        with_values: Whether there are values beside its message.
+    """
     mark = bytes([CODED_FROM + version]) if version < _SHORT else _LONG + version.to_bytes(8, "big")
-    return mark + coded
+    return (bytes([FURTHER, WITH_VALUES]) if with_values else b"") + mark + coded
 
 
 def unmarked(stored: bytes) -> tuple[int, bytes]:
@@ -92,11 +107,13 @@ def unmarked(stored: bytes) -> tuple[int, bytes]:
     Raises:
         EncodingError: Only their beginning is there.
     """
-    if stored[:1] != _LONG:
-        return stored[0] - CODED_FROM, stored[1:]
-    if len(stored) < CODED_MARK:
+    begin = 2 if is_with_values(stored) else 0
+    end = begin + (9 if stored[begin : begin + 1] == _LONG else 1)
+    if len(stored) < end:
         raise EncodingError("stored contents cannot be read (only their beginning is there)")
-    return int.from_bytes(stored[1:CODED_MARK], "big"), stored[CODED_MARK:]
+    mark = stored[begin:end]
+    version = mark[0] - CODED_FROM if len(mark) == 1 else int.from_bytes(mark[1:], "big")
+    return version, stored[end:]
 
 
 def code_named_by(stored: bytes) -> int | None:
@@ -105,8 +122,12 @@ def code_named_by(stored: bytes) -> int | None:
     Returns:
         None: they are exact, or too short to tell.
     """
-    whole = is_coded(stored) and (stored[:1] != _LONG or len(stored) >= CODED_MARK)
-    return unmarked(stored)[0] if whole else None
+    if not is_coded(stored):
+        return None
+    try:
+        return unmarked(stored)[0]
+    except EncodingError:
+        return None
 
 
 def bounds_of(contents: object, stored: Mapping[str, float] | None) -> Mapping[str, float] | None:

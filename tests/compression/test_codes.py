@@ -44,7 +44,7 @@ def decoded(codes: Codes, asked: Uncoded) -> Any:
     (coded,) = codes.encode_many([asked])
     assert coded is not None
     assert codes.encode(asked) == coded
-    return codes.decode(coded, asked.step, asked.vector)
+    return codes.decode(coded.stored, asked.step, asked.vector)
 
 
 def test_what_was_at_level_2_says_its_bounds_at_level_1_too() -> None:

@@ -364,6 +364,11 @@ class _Ready:
     def decode(self, encoded: bytes, step: int, vector: object = None) -> dict[str, Any]:
         return {"coded": encoded}
 
+    def decode_many(
+        self, encoded: Sequence[bytes], steps: Sequence[int], vectors: object = None
+    ) -> list[Any]:
+        return [self.decode(*one) for one in zip(encoded, steps, strict=True)]
+
 
 def _moves(agents: int, batches: int, contents: Mapping[str, Any]) -> Iterator[list[MemoryEntry]]:
     """Entries as moves bring them: made step by step, moved 100 of one agent at a time."""

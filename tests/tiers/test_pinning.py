@@ -241,9 +241,9 @@ def test_upkeep_reads_no_pinned_entry(open_memory: Opener, monkeypatch: pytest.M
     read: list[Any] = []
     decoding = HashMapper.decode
 
-    def counted(mapper: HashMapper, values: Any, vector: Any = None) -> Any:
+    def counted(mapper: HashMapper, values: Any) -> Any:
         read.append(values)
-        return decoding(mapper, values, vector)
+        return decoding(mapper, values)
 
     monkeypatch.setattr(HashMapper, "decode", counted)
     assert system.maintain() == Moves(stm_to_im=5)

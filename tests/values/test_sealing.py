@@ -65,8 +65,9 @@ def test_coded_contents_tell_flipped_bits_of_themselves_and_of_what_they_are_rea
     missed = flipped = 0
     for step in range(500, 540):
         vector = vectors[step]
-        stored = codes.encode(Uncoded(states[step], step, 2, vector, 1))
-        assert stored is not None
+        coded = codes.encode(Uncoded(states[step], step, 2, vector, 1))
+        assert coded is not None
+        stored = coded.stored
         right = codes.decode(stored, step, vector)
         damaged = [(one, step, vector) for one in _flipped(stored)]
         beside = [np.frombuffer(one, np.float32) for one in _flipped(vector.tobytes())]

@@ -14,12 +14,13 @@ from agent_memory.compression.fitted.numbers import INTEGERS, TYPES, Integers, L
 from agent_memory.compression.fitted.prediction import Predictor, is_sound
 from agent_memory.compression.fitted.rans import TOTAL
 from agent_memory.compression.fitted.shape import Shape
-from agent_memory.compression.fitted.structure import LEAF, MAX_LEAVES, leaf_types
+from agent_memory.compression.fitted.structure import LEAF, MAX_LEAVES, Whole, leaf_types
 from agent_memory.embeddings.framing import framed, unframed
 from agent_memory.errors import EncodingError
 from agent_memory.values.contents import pack, unpack
 
-_MAGIC = b"amcode\0\1"
+_MAGIC = b"amcode\0\2"
+_FIRST_MAGIC = b"amcode\0\1"  # lattices without a range, and no lists that stay whole
 _WHAT = "code of contents"
 _DEEPEST = 80
 _DTYPES = frozenset(
@@ -55,6 +56,7 @@ def to_bytes(code: ContentsCode) -> bytes:
         "shapes": shapes,
         "widths": list(code.widths),
         "prediction": prediction,
+        "whole": code.whole,
     }
     return framed(_MAGIC, {}, pack(body))
 
@@ -65,25 +67,28 @@ def from_bytes(raw: bytes) -> ContentsCode:
     Raises:
         EncodingError: The bytes are damaged, hostile, or made by a newer version.
     """
-    _, body = unframed(_MAGIC, raw, _WHAT)
+    earlier = raw[: len(_FIRST_MAGIC)] == _FIRST_MAGIC
+    _, body = unframed(_FIRST_MAGIC if earlier else _MAGIC, raw, _WHAT)
     told = unpack(body)
     try:
         columns = [_column(one) for one in _list(told["columns"])]
         shapes = [_shape(one, columns) for one in _list(told["shapes"])]
         widths = _widths(told["widths"], len(shapes)) if shapes else ()
         prediction = _prediction(told.get("prediction"), shapes, columns)
+        whole = _whole(told.get("whole", {}), 0)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise EncodingError(f"{_WHAT}: it cannot be read ({error!r:.200})") from error
     if len(shapes) > MOST_SHAPES:
         raise EncodingError(f"{_WHAT}: {len(shapes)} shapes are more than there can be")
-    return ContentsCode(tuple(shapes), widths, prediction)
+    return ContentsCode(tuple(shapes), widths, prediction, whole)
 
 
 def _told(column: Column) -> list[Any]:
     numbers: list[Any] | None = None
     if isinstance(column.numbers, Lattice):
         one = column.numbers
-        numbers = [one.origin, one.fine, one.ratio, one.bound_1, one.bound_2, one.single]
+        numbers = [one.origin, one.fine, one.ratio, one.bound_1, one.bound_2, one.single,
+                   one.low, one.high]  # fmt: skip
     elif column.numbers is not None:
         numbers = [column.numbers.base, column.numbers.with_step]
     return [column.path, list(column.values), column.kind, numbers, column.first, column.bits,
@@ -107,12 +112,14 @@ def _numbers(kind: Any, told: list[Any]) -> Lattice | Integers:
         base, with_step = told
         _check(type(base) is int and type(with_step) is bool, "integers")
         return Integers(base, with_step)
-    origin, fine, ratio, bound_1, bound_2, single = told
+    origin, fine, ratio, bound_1, bound_2, single, *ends = told
     floats = (origin, fine, bound_1, bound_2)
     _check(all(type(one) is float and math.isfinite(one) for one in floats), "a lattice")
     _check(fine > 0.0 and type(ratio) is int and 0 < ratio < TOTAL and ratio % 2, "a lattice")
     _check(type(single) is bool, "a lattice")
-    return Lattice(origin, fine, ratio, bound_1, bound_2, single)
+    low, high = ends or (-math.inf, math.inf)
+    _check(type(low) is type(high) is float and low <= high, "a range")
+    return Lattice(origin, fine, ratio, bound_1, bound_2, single, low, high)
 
 
 def _shape(told: Any, columns: list[Column]) -> Shape:
@@ -146,6 +153,12 @@ def _prediction(told: Any, shapes: list[Shape], columns: list[Column]) -> Predic
         tuple(predicted),
         tuple(np.array(one, np.intp) for one in places),
     )
+
+
+def _whole(told: Any, depth: int) -> Whole:
+    _check(depth <= _DEEPEST and type(told) is dict, "where lists are whole")
+    _check(all(type(key) is str for key in told), "where lists are whole")
+    return {key: True if part is True else _whole(part, depth + 1) for key, part in told.items()}
 
 
 def _bounded(signature: Any) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.compression.fitted import rans
+from agent_memory.compression.fitted.column import UNTOLD, are_short, own_shares
+from agent_memory.compression.fitted.leaves import Reading, read_leaves, reading
 from agent_memory.compression.fitted.numbers import Lattice
 from agent_memory.compression.fitted.prediction import Predictor
 from agent_memory.compression.fitted.rans import TOTAL_BITS, Reader, Share
 from agent_memory.compression.fitted.shape import AS_EVER, NOT_SO, Shape
-from agent_memory.compression.fitted.structure import Signature, put_together, take_apart
+from agent_memory.compression.fitted.structure import Signature, Whole, put_together, take_apart
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodeBounds
 
@@ -40,16 +42,23 @@ class ContentsCode:
         shapes: The shapes that it knows, the commonest first.
         widths: The share of each shape.
         prediction: What it predicts from vectors; None: nothing.
+        whole: Where lists, arrays and dicts are leaves, whatever is in them.
     """
 
     shapes: tuple[Shape, ...]
     widths: tuple[int, ...]
     prediction: Prediction | None = None
+    whole: Whole = field(default_factory=dict)
 
     @property
     def modes(self) -> Modes:
         """The modes that contents may be coded in."""
         return _MODES if self.prediction is None else _MODES_WITH_PREDICTION
+
+    @property
+    def vector_dim(self) -> int:
+        """The width of the vectors that it predicts from; 0 if it does not."""
+        return 0 if self.prediction is None else self.prediction.predictor.dim
 
     def predicted(
         self, place: int, vectors: NDArray[np.float32] | None, level: int
@@ -110,12 +119,19 @@ class ContentsCode:
         """The place of the shape that contents of a signature have; None if it is not known."""
         return self._by_signature.get(signature)
 
+    def take_apart(self, contents: Mapping[str, Any]) -> tuple[int, list[Any]] | None:
+        """The place of the shape of contents, and their leaves; None if it is not known."""
+        apart = take_apart(contents, self.whole)
+        place = None if apart is None else self.shape_of(apart[0])
+        return None if apart is None or place is None else (place, apart[1])
+
     def encode(
         self,
         contents: Mapping[str, Any],
         step: int,
         level: int,
         vector: NDArray[np.float32] | None = None,
+        own: list[Any] | None = None,
     ) -> bytes | None:
         """Code contents.
 
@@ -125,6 +141,8 @@ class ContentsCode:
             level: 1 or 2.
             vector: The entry's vector as it will rest, of shape (dim,), which decoding is to be
                 told too; None: nothing is predicted.
+            own: Where the values go that no column has a choice for, which decoding is to be told
+                too, unless they are short; None: they all come with their own bytes.
 
         Returns:
             Their bytes; None if they have no shape that the code knows.
@@ -132,12 +150,12 @@ class ContentsCode:
         Raises:
             InvalidEntry: A value cannot be stored.
         """
-        apart = take_apart(contents)
-        place = None if apart is None else self.shape_of(apart[0])
-        if apart is None or place is None:
+        apart = self.take_apart(contents)
+        if apart is None:
             return None
+        place, leaves = apart
         return self.encode_leaves(
-            place, apart[1], step, level, self.predicted(place, vector, level)
+            place, leaves, step, level, self.predicted(place, vector, level), own
         )
 
     def encode_leaves(
@@ -147,23 +165,49 @@ class ContentsCode:
         step: int,
         level: int,
         predicted: NDArray[np.int64] | None = None,
+        own: list[Any] | None = None,
+        exact: frozenset[int] = frozenset(),
     ) -> bytes:
-        """Code the leaves of contents that have the shape at a place; see ``predicted``."""
+        """Code the leaves of contents that have the shape at a place; see ``encode``.
+
+        Args:
+            place: The place of the shape.
+            leaves: The leaves.
+            step: The entry's step.
+            level: 1 or 2.
+            predicted: The cells that are predicted; see ``predicted``.
+            own: Where values without a choice go; None: with their own bytes.
+            exact: The places of leaves that are told by their own bytes, choice or not.
+        """
         mode = level if predicted is None else PREDICTED
-        shape, offsets = self._view(place, predicted)
+        shape = self.shape_at(place, predicted=predicted is not None)
+        offsets = self._nothing[place] if predicted is None else predicted.tolist()
         shares = [(self.begins[place], self.widths[place], TOTAL_BITS), self.modes[mode]]
-        columns = shape.columns
+        columns, found = shape.columns, list[tuple[int, Any]]()
         if shape.is_as_ever(leaves):
             shares.append(AS_EVER)
         else:
             shares.append(NOT_SO)
             for at in shape.fixed:
-                columns[at].put(leaves[at], step, level, shares)
-        shape.put_varying(leaves, step, level, shares, predicted, offsets)
+                untold = columns[at].put(leaves[at], step, level, shares)
+                if untold is not UNTOLD:
+                    found.append((len(shares), untold))
+        shape.put_varying(leaves, step, level, shares, predicted, offsets, found, exact)
+        if found:
+            values = [value for _, value in found]
+            if own is not None and not are_short(values):
+                own += values
+            else:
+                for place_in_shares, value in reversed(found):
+                    shares[place_in_shares:place_in_shares] = own_shares(value)
         return rans.encode(shares)
 
     def decode(
-        self, coded: bytes, step: int, vector: NDArray[np.float32] | None = None
+        self,
+        coded: bytes,
+        step: int,
+        vector: NDArray[np.float32] | None = None,
+        own: Sequence[Any] = (),
     ) -> tuple[dict[str, Any], int, int]:
         """Give contents back, the place of their shape, and the level they were coded at.
 
@@ -171,76 +215,112 @@ class ContentsCode:
             coded: Their bytes.
             step: The entry's step.
             vector: The entry's vector; needed where ``encode`` had one.
+            own: The values that ``encode`` put aside.
 
         Raises:
             EncodingError: The bytes are damaged, or not of this code.
         """
-        reader = Reader(coded)
-        place = self._shape_at(reader.peek())
-        reader.take(self.begins[place], self.widths[place])
-        mode = mode_at(self.modes, reader.peek(4))
-        reader.take(*self.modes[mode])
-        level = 1 if mode == 1 else 2
-        predicted = self.predicted(place, vector, level) if mode == PREDICTED else None
-        if mode == PREDICTED and predicted is None:
-            raise EncodingError("contents were coded beside a vector that is not there any more")
-        shape, offsets = self._view(place, predicted)
-        contents = self._read(shape, reader, step, level, offsets)
-        if not reader.finished:
-            raise EncodingError("the code of contents is damaged")
-        return contents, place, level
+        head = self.head(coded)
+        return self.read(head, step, vector, own), head.place, head.level
 
-    def is_beside_vector(self, coded: bytes) -> bool:
-        """Whether contents were coded beside a vector, as far as their beginning tells."""
-        if self.prediction is None:
-            return False
+    def head(self, coded: bytes) -> Head:
+        """What the beginning of a message tells.
+
+        Raises:
+            EncodingError: This code knows no shape.
+        """
+        if not self.shapes:
+            raise EncodingError("this code of contents knows no shape")
         reader = Reader(coded)
-        place = self._shape_at(reader.peek())
-        reader.take(self.begins[place], self.widths[place])
-        return mode_at(self.modes, reader.peek(4)) == PREDICTED
+        place = reader.choose(self.begins, self.widths)
+        mode = self.mode_at[reader.peek(4)]
+        reader.take(*self.modes[mode])
+        return Head(place, mode, reader)
+
+    def read(
+        self,
+        head: Head,
+        step: int,
+        vector: NDArray[np.float32] | None = None,
+        own: Sequence[Any] = (),
+    ) -> dict[str, Any]:
+        """Give the contents of a message back whose beginning was read; see ``decode``.
+
+        Raises:
+            EncodingError: The bytes are damaged, or not of this code.
+        """
+        place, level, reader = head.place, head.level, head.reader
+        predicted = self.predicted(place, vector, level) if head.is_beside_vector else None
+        if head.is_beside_vector and predicted is None:
+            raise EncodingError("contents were coded beside a vector that is not there any more")
+        shape = self.shape_at(place, predicted=predicted is not None)
+        given = iter(own) if own else None
+        as_ever = reader.peek() < AS_EVER[1]
+        reader.take(*(AS_EVER if as_ever else NOT_SO))
+        leaves = shape.usual.copy()
+        if not as_ever:
+            for at in shape.fixed:
+                leaves[at] = shape.columns[at].get(reader, step, level, own=given)
+        if predicted is None or self.prediction is None:
+            readings, offsets = shape.readings[level - 1], self._nothing[place]
+        else:
+            readings, offsets = self.prediction.readings(place), predicted.tolist()
+        read_leaves(readings, leaves, reader, step, level, offsets, given)
+        if not reader.finished or (given is not None and next(given, UNTOLD) is not UNTOLD):
+            raise EncodingError("the code of contents is damaged")
+        return assembled(shape.signature, leaves)
 
     def shape_at(self, place: int, *, predicted: bool) -> Shape:
         """A shape, with the columns of what lies beyond a prediction or those of all."""
         prediction = self.prediction
         return prediction.shapes[place] if predicted and prediction else self.shapes[place]
 
-    def _view(self, place: int, predicted: NDArray[np.int64] | None) -> tuple[Shape, Sequence[int]]:
-        """The columns of a shape as they are read, and what is predicted for each leaf."""
-        if predicted is None or self.prediction is None:
-            return self.shapes[place], self._nothing[place]
-        return self.prediction.shapes[place], predicted.tolist()
+    @cached_property
+    def mode_at(self) -> tuple[int, ...]:
+        """For each of 16 places the mode whose share it lies in."""
+        modes = sorted(self.modes, key=lambda mode: self.modes[mode][0])
+        return tuple(mode for mode in modes for _ in range(self.modes[mode][1]))
 
     @cached_property
     def _nothing(self) -> list[list[int]]:
         return [[0] * len(shape.columns) for shape in self.shapes]
 
-    def _read(
-        self, shape: Shape, reader: Reader, step: int, level: int, offsets: Sequence[int]
-    ) -> dict[str, Any]:
-        leaves: list[Any] = [None] * len(shape.columns)
-        as_ever = reader.peek() < AS_EVER[1]
-        reader.take(*(AS_EVER if as_ever else NOT_SO))
-        for at in shape.fixed:
-            column = shape.columns[at]
-            leaves[at] = column.values[0] if as_ever else column.get(reader, step, level)
-        for at in shape.varying:
-            leaves[at] = shape.columns[at].get(reader, step, level, offsets[at])
-        try:
-            contents: dict[str, Any] = put_together(shape.signature, iter(leaves))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise EncodingError(f"the code of contents is damaged ({error})") from error
-        return contents
 
-    def _shape_at(self, peeked: int) -> int:
-        for place in range(len(self.shapes) - 1, -1, -1):
-            if self.begins[place] <= peeked:
-                return place
-        raise EncodingError("this code of contents knows no shape")
+class Head(NamedTuple):
+    """What the beginning of a message tells.
+
+    Attributes:
+        place: The place of the shape.
+        mode: The mode; see ``Modes``.
+        reader: Reads on from there.
+    """
+
+    place: int
+    mode: int
+    reader: Reader
+
+    @property
+    def level(self) -> int:
+        """The level the contents were coded at."""
+        return 1 if self.mode == 1 else 2
+
+    @property
+    def is_beside_vector(self) -> bool:
+        """Whether they were coded beside a vector."""
+        return self.mode == PREDICTED
 
 
-def mode_at(modes: Modes, peeked: int) -> int:
-    """The mode whose share of 16 a place lies in."""
-    return max((mode for mode in modes if modes[mode][0] <= peeked), key=lambda one: modes[one][0])
+def assembled(signature: Signature, leaves: Sequence[Any]) -> dict[str, Any]:
+    """Contents of their leaves.
+
+    Raises:
+        EncodingError: The leaves are none that contents of this signature can have.
+    """
+    try:
+        contents: dict[str, Any] = put_together(signature, iter(leaves))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EncodingError(f"the code of contents is damaged ({error})") from error
+    return contents
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,6 +342,20 @@ class Prediction:
         if vectors.shape[-1:] != (self.predictor.dim,):
             return None
         return self._by_shape[place].cells(vectors)
+
+    def readings(self, place: int) -> tuple[Reading, ...]:
+        """How the varying leaves of a shape are read."""
+        if place not in self._readings:
+            shape, places = self.shapes[place], self.places[place]
+            self._readings[place] = tuple(
+                reading(at, shape.columns[at], 2, predicted=bool(places[at] >= 0))
+                for at in shape.varying
+            )
+        return self._readings[place]
+
+    @cached_property
+    def _readings(self) -> dict[int, tuple[Reading, ...]]:
+        return {}
 
     @cached_property
     def _by_shape(self) -> tuple[Predictor, ...]:

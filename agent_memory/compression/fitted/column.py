@@ -6,6 +6,7 @@ cells of numbers; and one for all else, which is followed by the value's own byt
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import copysign
@@ -22,11 +23,17 @@ from agent_memory.values.contents import pack, unpack
 MOST_CHOICES = 1024
 """Values and buckets that a column has at most."""
 
+UNTOLD = object()
+"""Stands for what a choice alone does not tell."""
+
 _CHUNK = 12  # bits that are coded at once within a bucket
 _BYTE: tuple[Share, ...] = tuple((byte, 1, 8) for byte in range(256))
+_SHORT = 32  # bytes
+_NINE_BYTES = frozenset({int, float, bool, type(None)})  # or fewer, but of huge integers
 _LONG = 255  # a length of so many bytes or more is told in four further bytes
 _AS_THEY_SEEM = frozenset({int, str, bool, bytes, type(None)})  # equal is the same
-_BEFORE = len(pack({"": None})) - 1  # bytes of a map around its one value
+_PREFIX = pack({"": None})[:-1]  # of a map around its one value
+_BEFORE = len(_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,11 @@ class Column:
         """The choice for all that has none of its own."""
         return len(self.widths) - 1
 
+    @property
+    def other_share(self) -> Share:
+        """The share of that choice."""
+        return self.begins[-1], self.widths[-1], self.total_bits
+
     def bound(self, level: int) -> float | None:
         """How far a decoded number may be off; None where all are exact."""
         if not isinstance(self.numbers, Lattice):
@@ -90,17 +102,34 @@ class Column:
     # -- one value ----------------------------------------------------------------------------
 
     def put(
-        self, value: Any, step: int, level: int, shares: list[Share], predicted: int = 0
-    ) -> None:
-        """Add the choices that a value is, in the order they are read."""
+        self,
+        value: Any,
+        step: int,
+        level: int,
+        shares: list[Share],
+        predicted: int = 0,
+    ) -> Any:
+        """Add the choices that a value is, in the order they are read.
+
+        Args:
+            value: The value.
+            step: The entry's step.
+            level: 1 or 2.
+            shares: Where the choices go.
+            predicted: The coarse cell that is predicted.
+
+        Returns:
+            The value if it has no choice of its own, so that it has to be told elsewhere; else
+            ``UNTOLD``.
+        """
         known = self.known(value)
         if known is not None:
             shares.append((self.begins[known], self.widths[known], self.total_bits))
-            return
-        cell = self._cell(value, step, predicted)
+            return UNTOLD
+        cell = self._cell(value, step, level, predicted)
         if cell is None:
-            self._put_own(value, shares)
-            return
+            shares.append(self.other_share)
+            return value
         numbers = self.numbers
         ratio = numbers.ratio if numbers is not None else 1
         coarse = (cell + ratio // 2) // ratio
@@ -109,44 +138,87 @@ class Column:
         shares.append((self.begins[choice], self.widths[choice], self.total_bits))
         for shift, bits in chunks(self.bits):
             shares.append(((within >> shift) & ((1 << bits) - 1), 1, bits))
-        if level == 1 and ratio > 1:
+        if isinstance(numbers, Lattice) and numbers.has_rest(coarse, level):
             width = TOTAL // ratio
             shares.append(((cell - coarse * ratio + ratio // 2) * width, width, TOTAL_BITS))
+        return UNTOLD
 
-    def get(self, reader: Reader, step: int, level: int, predicted: int = 0) -> Any:
+    def get(
+        self,
+        reader: Reader,
+        step: int,
+        level: int,
+        predicted: int = 0,
+        own: Iterator[Any] | None = None,
+    ) -> Any:
         """Read a value.
+
+        Args:
+            reader: Of the message.
+            step: The entry's step.
+            level: 1 or 2.
+            predicted: The coarse cell that is predicted.
+            own: Gives the values that had no choice of their own; None: their bytes follow.
 
         Raises:
             EncodingError: The bytes are damaged.
         """
         choice = reader.choose(self.begins, self.widths, self.total_bits)
-        bucket = choice - len(self.values)
-        if bucket < 0:
+        if choice < len(self.values):
             return self.values[choice]
-        if choice == len(self.widths) - 1:  # ``other``
-            return _own(reader)
-        if level == 2 and (lattice := self._lowest) is not None:
-            if not predicted:
-                return self._coarse_values[bucket]
-            kind = TYPES[self.kind]
-            return kind(lattice.value((self.first + predicted + bucket) * lattice.ratio))
-        coarse = self.first + predicted + (bucket << self.bits)
+        return self.chosen(choice, reader, step, level, predicted, own)
+
+    def chosen(
+        self,
+        choice: int,
+        reader: Reader,
+        step: int,
+        level: int,
+        predicted: int,
+        own: Iterator[Any] | None,
+    ) -> Any:
+        """The value of a choice that is none of ``values``; see ``get``."""
+        if choice == self.other:
+            return _own(reader) if own is None else _next(own)
+        numbers = self.numbers
+        coarse = self.first + predicted + (choice - len(self.values) << self.bits)
         for shift, bits in chunks(self.bits):
             part = reader.peek(bits)
             reader.take(part, 1, bits)
             coarse += part << shift
-        numbers = self.numbers
         if not isinstance(numbers, Lattice):
             return self._integer(coarse if numbers is None else numbers.value(coarse, step))
-        cell = coarse * numbers.ratio
-        if level == 1 and numbers.ratio > 1:
-            width = TOTAL // numbers.ratio
-            part = reader.peek() // width
-            if part >= numbers.ratio:
-                raise EncodingError("the code of a number is damaged")
-            reader.take(part * width, width)
-            cell += part - numbers.ratio // 2
-        return TYPES[self.kind](numbers.value(cell))
+        if not numbers.has_rest(coarse, level):
+            return TYPES[self.kind](numbers.whole(coarse))
+        width = TOTAL // numbers.ratio
+        part = reader.peek() // width
+        if part >= numbers.ratio:
+            raise EncodingError("the code of a number is damaged")
+        reader.take(part * width, width)
+        return TYPES[self.kind](numbers.value(coarse * numbers.ratio + part - numbers.ratio // 2))
+
+    def told(self, choice: int, level: int) -> Any:
+        """What a choice tells without a prediction or anything further; ``UNTOLD`` if it does not.
+
+        Args:
+            choice: The choice.
+            level: 1 or 2.
+        """
+        known, numbers = len(self.values), self.numbers
+        if choice < known:
+            return self.values[choice]
+        if choice == self.other or self.bits:
+            return UNTOLD
+        coarse = self.first + choice - known
+        if isinstance(numbers, Lattice):
+            rest = numbers.has_rest(coarse, level)
+            return UNTOLD if rest else TYPES[self.kind](numbers.whole(coarse))
+        if numbers is None or numbers.with_step:
+            return UNTOLD
+        try:
+            return TYPES[self.kind](numbers.value(coarse, 0))
+        except OverflowError:  # a cell that no number of the type lies in
+            return UNTOLD
 
     def last(self) -> Column:
         """The same with shares of a smaller whole, for the leaf that is read last."""
@@ -159,7 +231,7 @@ class Column:
             return None
         try:
             found = self.index.get((type(value), value))
-        except TypeError:  # a list, say, where none was expected
+        except (TypeError, ValueError):  # a list where none was expected, or a span without unit
             return None
         if found is None or type(value) in _AS_THEY_SEEM:
             return found
@@ -167,15 +239,15 @@ class Column:
 
     def lies_outside(self, value: Any) -> bool:
         """Whether a float is none that the lattice holds, and comes with its own bytes."""
-        return self.known(value) is None and self._cell(value, 0, 0) is None
+        return self.known(value) is None and self._cell(value, 0, 2, 0) is None
 
-    def _cell(self, value: Any, step: int, predicted: int) -> int | None:
+    def _cell(self, value: Any, step: int, level: int, predicted: int) -> int | None:
         """The fine cell of a number that lies in a bucket."""
         numbers = self.numbers
         if numbers is None or type(value) is not TYPES[self.kind]:
             return None
         if isinstance(numbers, Lattice):
-            cell = numbers.cell(float(value))
+            cell = numbers.cell(float(value), level)
             coarse = None if cell is None else numbers.coarse(cell)
         else:
             cell = coarse = numbers.cell(int(value), step)
@@ -184,35 +256,11 @@ class Column:
         bucket = (coarse - predicted - self.first) >> self.bits
         return cell if 0 <= bucket < self.buckets else None
 
-    @cached_property
-    def _lowest(self) -> Lattice | None:
-        """The lattice, where its cells at level 2 are the buckets."""
-        return self.numbers if self.bits == 0 and isinstance(self.numbers, Lattice) else None
-
-    @cached_property
-    def _coarse_values(self) -> list[Any]:
-        """The value of each bucket, where one has one coarse cell."""
-        numbers, kind = self.numbers, TYPES[self.kind]
-        if not isinstance(numbers, Lattice):
-            return []
-        cells = range(self.first, self.first + self.buckets)
-        return [kind(numbers.value(cell * numbers.ratio)) for cell in cells]
-
     def _integer(self, value: int) -> Any:
         try:
             return TYPES[self.kind](value)
         except (KeyError, OverflowError) as error:
             raise EncodingError("the code of a number is damaged") from error
-
-    def _put_own(self, value: Any, shares: list[Share]) -> None:
-        shares.append((self.begins[-1], self.widths[-1], self.total_bits))
-        own = pack({"": value})[_BEFORE:]
-        if len(own) < _LONG:
-            shares.append(_BYTE[len(own)])
-        else:
-            shares.append(_BYTE[_LONG])
-            shares.extend(_BYTE[byte] for byte in len(own).to_bytes(4, "big"))
-        shares.extend(_BYTE[byte] for byte in own)
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -235,18 +283,43 @@ def chunks(bits: int) -> list[tuple[int, int]]:
     return parts
 
 
+def own_shares(value: Any) -> list[Share]:
+    """The choices that a value's own bytes are, which follow that of ``other``.
+
+    Raises:
+        InvalidEntry: The value cannot be stored.
+    """
+    packed = pack({"": value})[_BEFORE:]
+    length = [len(packed)] if len(packed) < _LONG else [_LONG, *len(packed).to_bytes(4, "big")]
+    return [_BYTE[byte] for byte in (*length, *packed)]
+
+
+def are_short(values: Sequence[Any]) -> bool:
+    """Whether the own bytes of values are few, as of numbers and short words."""
+    left = _SHORT
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is bytes:
+            left -= 2 + len(value)
+        elif kind in _NINE_BYTES or isinstance(value, np.generic):
+            left -= 9
+        else:
+            return False
+    return left >= 0
+
+
 def _own(reader: Reader) -> Any:
     """Read a value that comes with its own bytes."""
-    length = _byte(reader)
+    length = reader.take_bytes(1)[0]
     if length == _LONG:
-        length = int.from_bytes(bytes([_byte(reader) for _ in range(4)]), "big")
+        length = int.from_bytes(reader.take_bytes(4), "big")
     if length > reader.left:
         raise EncodingError("the code of contents is damaged, or only its beginning is there")
-    own = bytes([_byte(reader) for _ in range(length)])
-    return unpack(pack({"": None})[:_BEFORE] + own)[""]
+    return unpack(_PREFIX + reader.take_bytes(length))[""]
 
 
-def _byte(reader: Reader) -> int:
-    byte = reader.peek(8)
-    reader.take(byte, 1, 8)
-    return byte
+def _next(own: Iterator[Any]) -> Any:
+    value = next(own, UNTOLD)
+    if value is UNTOLD:
+        raise EncodingError("the code of contents is damaged, or only its beginning is there")
+    return value

@@ -14,7 +14,9 @@ from agent_memory.compression.fitted.rans import BEGIN, HIGH_BITS, LOW, TOTAL_BI
 AT_ONCE = 2_000
 """How many messages are coded or read at once; more fit no cache."""
 FEWEST = 8
-"""How many messages are worth it."""
+"""How many messages are worth it when they are coded."""
+FEWEST_READ = 16
+"""How many are when they are read: one by itself is read in a loop that is half as long."""
 
 Marks = NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.compression.fitted.code import PREDICTED, ContentsCode
-from agent_memory.compression.fitted.column import Column, chunks
+from agent_memory.compression.fitted.column import Column, are_short, chunks
 from agent_memory.compression.fitted.lanes import (
     AT_ONCE,
     FEWEST,
@@ -23,7 +23,6 @@ from agent_memory.compression.fitted.lanes import (
 from agent_memory.compression.fitted.numbers import TYPES, Cells, Lattice
 from agent_memory.compression.fitted.rans import TOTAL, TOTAL_BITS
 from agent_memory.compression.fitted.shape import AS_EVER
-from agent_memory.compression.fitted.structure import take_apart
 
 _FEW_VALUES = 16  # of a column, which are looked for one after the other in all messages at once
 _FURTHEST = 2**61  # from the first cell of a column of integers
@@ -35,6 +34,7 @@ def encode_many(
     steps: Sequence[int],
     level: int,
     vectors: NDArray[np.float32] | None = None,
+    own: Sequence[list[Any]] | None = None,
 ) -> list[bytes | None]:
     """Code contents; see ``ContentsCode.encode``.
 
@@ -44,18 +44,32 @@ def encode_many(
         steps: The step of each.
         level: 1 or 2.
         vectors: Those of the entries as they will rest, of shape (n, dim); None: there are none.
+        own: Where the values of each go that no column has a choice for, unless they are short;
+            None: they all come with their own bytes.
 
     Raises:
         InvalidEntry: A value cannot be stored.
     """
-    coded: list[bytes | None] = [None] * len(contents)
+    found = encode_with_shapes(code, contents, steps, level, vectors, own)
+    return [None if one is None else one[1] for one in found]
+
+
+def encode_with_shapes(
+    code: ContentsCode,
+    contents: Sequence[Mapping[str, Any]],
+    steps: Sequence[int],
+    level: int,
+    vectors: NDArray[np.float32] | None = None,
+    own: Sequence[list[Any]] | None = None,
+) -> list[tuple[int, bytes] | None]:
+    """The same, with the place of the shape of each; see ``encode_many``."""
+    coded: list[tuple[int, bytes] | None] = [None] * len(contents)
     alike: defaultdict[int, list[int]] = defaultdict(list)
     leaves: list[list[Any]] = [[]] * len(contents)
     for place, one in enumerate(contents):
-        apart = take_apart(one)
-        shape = None if apart is None else code.shape_of(apart[0])
-        if apart is not None and shape is not None:
-            alike[shape].append(place)
+        apart = code.take_apart(one)
+        if apart is not None:
+            alike[apart[0]].append(place)
             leaves[place] = apart[1]
     for shape, places in alike.items():
         for first in range(0, len(places), AT_ONCE):
@@ -63,9 +77,10 @@ def encode_many(
             rows = [leaves[place] for place in batch]
             told = [steps[place] for place in batch]
             predicted = code.predicted(shape, None if vectors is None else vectors[batch], level)
-            done = _encode_alike(code, shape, rows, told, level, predicted)
+            theirs = None if own is None else [own[place] for place in batch]
+            done = _encode_alike(code, shape, rows, told, level, predicted, theirs)
             for place, message in zip(batch, done, strict=True):
-                coded[place] = message
+                coded[place] = shape, message
     return coded
 
 
@@ -76,10 +91,12 @@ def _encode_alike(
     steps: list[int],
     level: int,
     predicted: Cells | None,
+    own: Sequence[list[Any]] | None,
 ) -> list[bytes]:
     def by_itself(lane: int) -> bytes:
         beside = None if predicted is None else predicted[lane]
-        return code.encode_leaves(place, rows[lane], steps[lane], level, beside)
+        theirs = None if own is None else own[lane]
+        return code.encode_leaves(place, rows[lane], steps[lane], level, beside, theirs)
 
     if len(rows) < FEWEST:
         return [by_itself(lane) for lane in range(len(rows))]
@@ -96,12 +113,16 @@ def _encode_alike(
     told = np.array(steps, np.int64)
     for at in shape.varying:
         beyond = None if predicted is None else predicted[:, at]
-        puts += _puts(shape.columns[at], by_leaf[at], told, level, alone, beyond)
+        puts += _puts(shape.columns[at], by_leaf[at], told, level, alone, beyond, own)
     writer = LanesWriter(count, len(puts))
     for put in reversed(puts):
         writer.put(*put)
     messages = writer.finish()
+    if own is not None:
+        alone |= [bool(values) and are_short(values) for values in own]
     for lane in np.flatnonzero(alone).tolist():
+        if own is not None:
+            own[lane].clear()
         messages[lane] = by_itself(lane)
     return messages
 
@@ -130,29 +151,37 @@ def _puts(
     level: int,
     alone: Marks,
     predicted: Cells | None,
+    own: Sequence[list[Any]] | None,
 ) -> list[Put]:
     """The choices that the values at a path are; marks those that cannot be told by lanes."""
     choices = _known(column, values)
     numeric = choices < 0
-    cells, sound = _cells(column, values, steps, numeric)
+    cells, sound = _cells(column, values, steps, numeric, level)
     ratio = column.numbers.ratio if column.numbers is not None else 1
-    coarse = (cells + ratio // 2) // ratio - column.first
-    if predicted is not None:
-        coarse -= predicted
-    bucket = coarse >> column.bits
+    coarse = (cells + ratio // 2) // ratio
+    beyond = coarse - column.first if predicted is None else coarse - column.first - predicted
+    bucket = beyond >> column.bits
     sound &= (bucket >= 0) & (bucket < column.buckets)
-    alone |= numeric & ~sound
+    others = numeric & ~sound
     numeric &= sound
     choices = np.where(numeric, len(column.values) + bucket, np.maximum(choices, 0))
+    if own is None:
+        alone |= others
+    else:
+        choices[others] = column.other
+        for lane in np.flatnonzero(others).tolist():
+            own[lane].append(values[lane])
     begins, widths = np.array(column.begins, np.uint64), np.array(column.widths, np.uint64)
     puts = [Put(begins[choices], widths[choices], column.total_bits)]
     for shift, bits in chunks(column.bits):
-        part = (coarse >> shift) & ((1 << bits) - 1)
+        part = (beyond >> shift) & ((1 << bits) - 1)
         puts.append(where(numeric, part, 1, bits))
-    if level == 1 and ratio > 1:
-        width = TOTAL // ratio
-        part = cells - (coarse + column.first) * ratio + ratio // 2
-        puts.append(where(numeric, part * width, width, TOTAL_BITS))
+    if isinstance(column.numbers, Lattice):
+        rest = column.numbers.have_rest(coarse, level) & numeric
+        if rest.any():
+            width = TOTAL // ratio
+            part = cells - coarse * ratio + ratio // 2
+            puts.append(where(rest, part * width, width, TOTAL_BITS))
     return puts
 
 
@@ -172,7 +201,7 @@ def _known(column: Column, values: Sequence[Any]) -> Cells:
 
 
 def _cells(
-    column: Column, values: Sequence[Any], steps: Cells, numeric: Marks
+    column: Column, values: Sequence[Any], steps: Cells, numeric: Marks, level: int
 ) -> tuple[Cells, Marks]:
     """The fine cell of each number, and where there is one."""
     count, numbers = len(values), column.numbers
@@ -185,7 +214,7 @@ def _cells(
         right = numeric & np.array([type(value) is kind for value in values], np.bool_)
         plain = [value if is_one else 0 for value, is_one in zip(values, right, strict=True)]
     if isinstance(numbers, Lattice):
-        cells, sound = numbers.cells(np.array(plain, np.float64))
+        cells, sound = numbers.cells(np.array(plain, np.float64), level)
         return cells, sound & right
     # In Python's own integers, which have no end; those that lie far beyond are no cells.
     beyond = [int(value) - numbers.base for value in plain]

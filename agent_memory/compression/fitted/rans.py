@@ -51,51 +51,68 @@ class Reader:
 
     Args:
         coded: What ``encode`` gave.
+
+    Attributes:
+        coded: The message.
+        state: The state by now.
+        at: Where the next byte is that the state takes in.
     """
 
     def __init__(self, coded: bytes) -> None:
-        self._coded = coded
-        self._at = min(_HEAD, len(coded))
-        self._state = int.from_bytes(coded[: self._at], "big")
+        self.coded = coded
+        self.at = min(_HEAD, len(coded))
+        self.state = int.from_bytes(coded[: self.at], "big")
 
     def peek(self, bits: int = TOTAL_BITS) -> int:
         """Where in the whole the next choice lies: within its share."""
-        return self._state & ((1 << bits) - 1)
+        return self.state & ((1 << bits) - 1)
 
     def take(self, begin: int, width: int, bits: int = TOTAL_BITS) -> None:
         """Go past a choice, whose share this is."""
-        state = width * (self._state >> bits) + (self._state & ((1 << bits) - 1)) - begin
-        while state < LOW and self._at < len(self._coded):
-            state = state << 8 | self._coded[self._at]
-            self._at += 1
-        self._state = state
+        state = width * (self.state >> bits) + (self.state & ((1 << bits) - 1)) - begin
+        while state < LOW and self.at < len(self.coded):
+            state = state << 8 | self.coded[self.at]
+            self.at += 1
+        self.state = state
 
     def choose(self, begins: Sequence[int], widths: Sequence[int], bits: int = TOTAL_BITS) -> int:
         """Read a choice among some whose shares these are, and go past it.
 
         The same as ``peek`` and ``take``, which would be two calls a leaf.
         """
-        peeked = self._state & ((1 << bits) - 1)
+        peeked = self.state & ((1 << bits) - 1)
         choice = bisect_right(begins, peeked) - 1
-        state = widths[choice] * (self._state >> bits) + peeked - begins[choice]
+        state = widths[choice] * (self.state >> bits) + peeked - begins[choice]
         if state < LOW:
-            coded, at = self._coded, self._at
+            coded, at = self.coded, self.at
             while state < LOW and at < len(coded):
                 state = state << 8 | coded[at]
                 at += 1
-            self._at = at
-        self._state = state
+            self.at = at
+        self.state = state
         return choice
+
+    def take_bytes(self, count: int) -> bytes:
+        """Go past bytes that were coded each for itself, and give them."""
+        coded, state, at, found = self.coded, self.state, self.at, bytearray()
+        for _ in range(count):
+            found.append(state & 0xFF)
+            state >>= 8
+            while state < LOW and at < len(coded):
+                state = state << 8 | coded[at]
+                at += 1
+        self.state, self.at = state, at
+        return bytes(found)
 
     @property
     def left(self) -> int:
         """How many bytes there may still be."""
-        return len(self._coded) - self._at + _HEAD
+        return len(self.coded) - self.at + _HEAD
 
     @property
     def finished(self) -> bool:
         """Whether all has been read, as it is at the end of a whole message."""
-        return self._state == BEGIN and self._at == len(self._coded)
+        return self.state == BEGIN and self.at == len(self.coded)
 
 
 def shares(counts: Sequence[float] | NDArray[np.float64]) -> list[int]:

@@ -6,16 +6,20 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, groupby, zip_longest
+from itertools import chain, groupby, repeat, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.compression.fitted.column import Column, is_same
+from agent_memory.compression.fitted.column import UNTOLD, Column, is_same
+from agent_memory.compression.fitted.leaves import Reading, reading
 from agent_memory.compression.fitted.rans import TOTAL, TOTAL_BITS, Share, narrowed
-from agent_memory.compression.fitted.structure import Signature
+from agent_memory.compression.fitted.structure import Signature, put_together
 from agent_memory.compression.fitted.wide import FEWEST, WideFloats, is_plain
+from agent_memory.compression.squeezing import squeeze
+from agent_memory.values.contents import pack
+from agent_memory.values.sealing import SEAL_BYTES
 
 AS_EVER: Share = (0, TOTAL - 8, TOTAL_BITS)
 """The share of all paths with one value only having that value."""
@@ -89,10 +93,16 @@ class Shape:
         shares: list[Share],
         predicted: NDArray[np.int64] | None,
         offsets: Sequence[int],
+        own: list[tuple[int, Any]],
+        exact: frozenset[int] = frozenset(),
     ) -> None:
-        """Add the choices of the varying leaves, those of many floats found all together."""
+        """Add the choices of the varying leaves, those of many floats found all together.
+
+        Values without a choice go to ``own``, each with the place in ``shares`` to tell it at, and
+        so do those whose place is in ``exact``.
+        """
         found: Sequence[tuple[Share, ...] | None] = ()
-        if self._wide is not None:
+        if self._wide is not None and not exact:
             found = self._wide.shares(leaves, level, predicted)
         for first, places in self._stretches:
             known = found[first : first + len(places)]
@@ -100,10 +110,31 @@ class Shape:
                 shares.extend(chain.from_iterable(known))  # type: ignore[arg-type]  # none is None
                 continue
             for at, one in zip_longest(places, known):
-                if one is None:
-                    self.columns[at].put(leaves[at], step, level, shares, offsets[at])
-                else:
+                if one is not None:
                     shares += one
+                    continue
+                column = self.columns[at]
+                if at in exact:
+                    shares.append(column.other_share)
+                    own.append((len(shares), leaves[at]))
+                    continue
+                untold = column.put(leaves[at], step, level, shares, offsets[at])
+                if untold is not UNTOLD:
+                    own.append((len(shares), untold))
+
+    @cached_property
+    def usual(self) -> list[Any]:
+        """The leaves, with the values of those that have always had one; None for the others."""
+        leaves: list[Any] = [None] * len(self.columns)
+        for at in self.fixed:
+            leaves[at] = self.columns[at].values[0]
+        return leaves
+
+    @cached_property
+    def readings(self) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
+        """How the varying leaves are read at level 1, and at level 2."""
+        return tuple(tuple(reading(at, self.columns[at], level) for at in self.varying)
+                     for level in (1, 2))  # type: ignore[return-value]  # two levels  # fmt: skip
 
     @cached_property
     def _usual(self) -> _Usual:
@@ -133,6 +164,25 @@ class Shape:
             stretches.append((before if plain else len(self.varying), places))
             before += len(places) if plain else 0
         return stretches
+
+    def least_exact(self, level: int) -> int:
+        """How many bytes contents of this shape have at least that are coded exactly.
+
+        What they have with values that take no room: their keys, and a byte for each value.
+
+        Args:
+            level: The level that they are stored at.
+        """
+        if level not in self._least_exact:
+            bare = put_together(self.signature, repeat(0))
+            packed = pack(bare)
+            squeezed = squeeze(packed, level)
+            self._least_exact[level] = min(len(packed) + SEAL_BYTES, 1 + len(squeezed or packed))
+        return self._least_exact[level]
+
+    @cached_property
+    def _least_exact(self) -> dict[int, int]:
+        return {}
 
     def bounds(self, level: int) -> dict[str, float]:
         """How far decoded numbers may be off, by path; those that are exact are absent."""

@@ -29,11 +29,25 @@ Signature = Any
 leaves), ("a", dtype, shape)."""
 
 
-def take_apart(contents: Mapping[str, Any]) -> tuple[Signature, list[Any]] | None:
-    """The signature of contents, and their leaves; None if there are too many, or too deep."""
+Whole = Mapping[str, Any]
+"""Where lists, arrays and dicts are leaves: by key ``True``, or the same of the dict there."""
+
+_NOWHERE: Whole = {}
+
+
+def take_apart(
+    contents: Mapping[str, Any], whole: Whole = _NOWHERE
+) -> tuple[Signature, list[Any]] | None:
+    """The signature of contents, and their leaves; None if there are too many, or too deep.
+
+    Args:
+        contents: The contents.
+        whole: Where lists, arrays and dicts are leaves, whatever is in them.
+    """
     leaves: list[Any] = []
     try:
-        signature = _signature(dict(contents), leaves, 0)
+        plain = contents if type(contents) is dict else dict(contents)
+        signature = _of_dict(plain, leaves, 0, whole)
     except _TooMuch:
         return None
     return None if signature == LEAF or len(leaves) > MAX_LEAVES else (signature, leaves)
@@ -121,15 +135,31 @@ def _signature(value: Any, leaves: list[Any], depth: int) -> Signature:
     return LEAF
 
 
-def _of_dict(value: dict[Any, Any], leaves: list[Any], depth: int) -> Signature:
+def _of_dict(
+    value: dict[Any, Any], leaves: list[Any], depth: int, whole: Whole = _NOWHERE
+) -> Signature:
     if depth > _MAX_DEPTH or len(leaves) + len(value) > MAX_LEAVES:
         raise _TooMuch
     for key in value:
         if type(key) is not str:
             leaves.append(value)
             return LEAF
-    parts = tuple([_signature(part, leaves, depth + 1) for part in value.values()])
-    return ("d", tuple(value), parts)
+    if whole:
+        parts = [_part(part, leaves, depth + 1, whole.get(key)) for key, part in value.items()]
+    else:
+        parts = [_signature(part, leaves, depth + 1) for part in value.values()]
+    return ("d", tuple(value), tuple(parts))
+
+
+def _part(value: Any, leaves: list[Any], depth: int, whole: Any) -> Signature:
+    """The signature of what lies at a key of which there is something in ``Whole``."""
+    kind = type(value)
+    if whole is True and kind in (list, tuple, dict, np.ndarray):
+        leaves.append(value)
+        return LEAF
+    if kind is dict and isinstance(whole, Mapping):
+        return _of_dict(value, leaves, depth, whole)
+    return _signature(value, leaves, depth)
 
 
 def _of_list(value: Any, leaves: list[Any], depth: int, kind: str) -> Signature:

@@ -36,6 +36,8 @@ class WideFloats:
         self._half = self._ratio // 2
         self._bound_1 = np.array([one.bound_1 for one in lattices])
         self._bound_2 = np.array([one.bound_2 for one in lattices])
+        self._low = np.array([one.low for one in lattices])
+        self._high = np.array([one.high for one in lattices])
         self._first = np.array([one.first for one in chosen], np.int64)
         self._buckets = np.array([one.buckets for one in chosen], np.uint64)
         self._offset = np.cumsum([0, *(len(one.widths) for one in chosen[:-1])])
@@ -69,6 +71,9 @@ class WideFloats:
             whole = coarse * self._ratio
             sound = np.abs(self._origin + places * self._fine - given) <= self._bound_1
             sound &= np.abs(self._origin + whole * self._fine - given) <= self._bound_2
+            # Within what was learned the ends of the range are as near as their cells or nearer;
+            # what lies outside is looked at alone.
+            sound &= (self._low <= given) & (given <= self._high)
         bucket = coarse - self._first
         if predicted is not None:
             bucket -= predicted[self._places]

@@ -119,11 +119,20 @@ def _upon(
     lattice: Lattice, values: np.ndarray[Any, np.dtype[np.float64]]
 ) -> tuple[Lattice, np.ndarray[Any, np.dtype[np.int64]]] | None:
     """A lattice, and the coarse cells of values upon it; None where hardly any lies upon it."""
-    cells, sound = lattice.cells(values)
+    lattice = _reaching(lattice, values)
+    cells, sound = lattice.cells(values, 2)
     coarse = lattice.coarse_of(cells[sound])
     if 2 * len(coarse) <= len(values) or int(np.ptp(coarse)) >= _MOST_CELLS // lattice.ratio:
         return None
     return lattice, coarse
+
+
+def _reaching(lattice: Lattice, values: np.ndarray[Any, np.dtype[np.float64]]) -> Lattice:
+    """The same lattice whose range reaches to the ends of values too."""
+    low, high = float(values.min()), float(values.max())
+    if lattice.low > -math.inf:
+        low, high = min(low, lattice.low), max(high, lattice.high)
+    return replace(lattice, low=low, high=high)
 
 
 def _integers(
@@ -167,8 +176,8 @@ def _lattice(
     if not fine > 0.0 or extent / fine >= _MOST_CELLS:
         return None
     origin = 0.0 if low <= 0.0 <= high else low
-    lattice = Lattice(origin, fine, ratio, bound_1, bound_2, single)
-    cells, sound = lattice.cells(values)
+    lattice = Lattice(origin, fine, ratio, bound_1, bound_2, single, low, high)
+    cells, sound = lattice.cells(values, 2)
     return (lattice, lattice.coarse_of(cells[sound])) if sound.any() else None
 
 
@@ -218,8 +227,9 @@ def coarse_cells(
     right = np.array([type(value) is kind for value in values], np.bool_)
     cells = np.full(len(values), NO_CELL, np.int64)
     if isinstance(numbers, Lattice):
-        found, sound = numbers.cells(np.array([float(value) if fits else math.nan for value, fits
-                                               in zip(values, right, strict=True)]))  # fmt: skip
+        given = np.array([float(value) if fits else math.nan
+                          for value, fits in zip(values, right, strict=True)])  # fmt: skip
+        found, sound = numbers.cells(given, 2)
         cells[right & sound] = numbers.coarse_of(found)[right & sound]
     elif numbers is not None:
         for place in np.flatnonzero(right).tolist():

@@ -19,6 +19,7 @@ from agent_memory.compression.fitted.shape import Shape
 from agent_memory.compression.fitted.structure import Signature, leaf_paths, leaf_types, take_apart
 from agent_memory.compression.fitting.columns import beyond_prediction, coarse_cells, fit_column
 from agent_memory.compression.fitting.tolerances import DEFAULT, Tolerance
+from agent_memory.compression.fitting.wholes import find_whole
 from agent_memory.errors import InvalidEntry
 
 _ROWS_A_WEIGHT = 8  # contents for each number of a vector; of fewer the prediction would be chance
@@ -70,9 +71,10 @@ def fit_code(
     if not given:
         raise InvalidEntry("there are no contents to fit a code to")
     told = list(range(len(given))) if steps is None else list(steps)
+    whole = find_whole(given, told, tolerances or {}, default)
     by_signature: defaultdict[Signature, list[tuple[list[Any], int, int]]] = defaultdict(list)
     for row, (one, step) in enumerate(zip(given, told, strict=True)):
-        apart = take_apart(one)
+        apart = take_apart(one, whole)
         if apart is not None:
             by_signature[apart[0]].append((apart[1], step, row))
     sizes = Counter({signature: len(rows) for signature, rows in by_signature.items()})
@@ -92,7 +94,8 @@ def fit_code(
     }
     shapes = tuple(Shape(one, tuple(columns[key] for key in keys_of(one))) for one in kept)
     widths = rans.shares([sizes[one] for one in kept]) if kept else []
-    return ContentsCode(shapes, tuple(widths), _prediction(shapes, seen, columns, vectors))
+    prediction = _prediction(shapes, seen, columns, vectors)
+    return ContentsCode(shapes, tuple(widths), prediction, whole)
 
 
 def keys_of(signature: Signature) -> list[_Key]:

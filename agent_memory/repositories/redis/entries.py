@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent_memory.connections.redis.answers import values_of
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command, KeyedCommand
@@ -85,25 +82,38 @@ class HashMapper:
         """The entries of what was read; see ``load``."""
         there = [values for values in replies if any(values)]
         vectors = read_vectors([values[_EMBEDDING] for values in there])
-        return [self.decode(*one) for one in zip(there, vectors, strict=True)]
+        steps = [self._step_of(values) for values in there]
+        contents = self._codec.decode_many([values[_CONTENTS] or b"" for values in there], steps)
+        for values, one in zip(there, contents, strict=True):
+            if isinstance(one, EncodingError):
+                raise self._damage(values, one) from one
+        return [
+            values_to_entry(values, one, vector)  # type: ignore[arg-type]  # errors were raised
+            for values, one, vector in zip(there, contents, vectors, strict=True)
+        ]
 
-    def decode(self, values: Values, vector: NDArray[np.float32] | None = None) -> MemoryEntry:
+    def decode(self, values: Values) -> MemoryEntry:
         """The entry of the values of a hash.
-
-        Args:
-            values: What was read.
-            vector: Its vector, if that was read already.
 
         Raises:
             EncodingError: It is damaged.
         """
+        step = self._step_of(values)
         try:
-            step = int(values[_STEP] or "lacks")
             contents = self._codec.decode(values[_CONTENTS] or b"", step)
-        except ValueError as error:  # an EncodingError is one
-            name = (values[0] or b"?").decode("ascii", "replace")
-            raise EncodingError(f"entry {name} in {self._tier.name}: {error}") from error
-        return values_to_entry(values, contents, vector)
+        except EncodingError as error:
+            raise self._damage(values, error) from error
+        return values_to_entry(values, contents)
+
+    def _step_of(self, values: Values) -> int:
+        try:
+            return int(values[_STEP] or "lacks")
+        except ValueError as error:
+            raise self._damage(values, error) from error
+
+    def _damage(self, values: Values, error: Exception) -> EncodingError:
+        name = (values[0] or b"?").decode("ascii", "replace")
+        return EncodingError(f"entry {name} in {self._tier.name}: {error}")
 
 
 def reading(prefix: str, names: Iterable[str]) -> list[Command]:

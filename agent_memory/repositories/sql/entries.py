@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from agent_memory.errors import EncodingError, InvalidEntry
@@ -14,6 +16,8 @@ from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry
+
+T = TypeVar("T")
 
 
 class EntryRow(NamedTuple):
@@ -77,8 +81,18 @@ class RowMapper:
         return self.to_entries(rows[key] for key in keys if key in rows)
 
     def to_entries(self, rows: Iterable[Any]) -> list[MemoryEntry]:
-        """The entries of some rows; see ``to_entry``."""
-        return [self.to_entry(row) for row in rows]
+        """The entries of some rows, in a fraction of the time; see ``to_entry``."""
+        found = [*rows]
+        stored = [_named(row, _stored_in, row) for row in found]
+        contents = self._codec.decode_many(
+            [one for one, _, _ in stored],
+            [step for _, step, _ in stored],
+            [vector for _, _, vector in stored],
+        )
+        return [
+            row_to_entry(row, _named(row, _raised, one), vector)
+            for row, one, (_, _, vector) in zip(found, contents, stored, strict=True)
+        ]
 
     def to_entry(self, row: Any) -> MemoryEntry:
         """The entry of a row.
@@ -86,13 +100,7 @@ class RowMapper:
         Raises:
             EncodingError: The row is damaged; names the entry.
         """
-        try:
-            contents = self.contents_of(row)
-        except EncodingError as error:
-            raise EncodingError(
-                f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
-            ) from error
-        return row_to_entry(row, contents)
+        return row_to_entry(row, _named(row, self.contents_of, row))
 
     def contents_of(self, row: Any) -> dict[str, Any]:
         """The contents of a row, which may have been coded beside its vector.
@@ -100,8 +108,32 @@ class RowMapper:
         Raises:
             EncodingError: They are damaged.
         """
-        # SQLite keeps a value of any type in any column.
-        if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
-            raise EncodingError("contents or step are of another type than was stored")
-        vector = vector_of(row) if is_coded(row.contents) else None
-        return self._codec.decode(row.contents, row.step_number, vector)
+        return self._codec.decode(*_stored_in(row))
+
+
+def _stored_in(row: Any) -> tuple[bytes, int, NDArray[np.float32] | None]:
+    """The stored contents of a row, its step, and the vector that they may rest beside.
+
+    Raises:
+        EncodingError: They are damaged.
+    """
+    # SQLite keeps a value of any type in any column.
+    if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
+        raise EncodingError("contents or step are of another type than was stored")
+    return row.contents, row.step_number, vector_of(row) if is_coded(row.contents) else None
+
+
+def _raised(contents: dict[str, Any] | EncodingError) -> dict[str, Any]:
+    if isinstance(contents, EncodingError):
+        raise contents
+    return contents
+
+
+def _named(row: Any, read: Callable[[Any], T], given: Any) -> T:
+    """Read something of a row; what is damaged is told with the name of its entry."""
+    try:
+        return read(given)
+    except EncodingError as error:
+        raise EncodingError(
+            f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
+        ) from error

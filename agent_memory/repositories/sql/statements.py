@@ -16,16 +16,18 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Table,
+    and_,
     bindparam,
     case,
     exists,
     func,
+    or_,
     select,
 )
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import Name
-from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK
+from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Order, Query
 
@@ -210,11 +212,18 @@ def numbers_by_version(models: LtmModels) -> Select[*tuple[Any, ...]]:
 
 def numbers_by_mark(models: LtmModels) -> Select[*tuple[Any, ...]]:
     """How many entries begin with each of the marks that name the code of their contents."""
-    mark = func.substr(models.LtmEntry.contents, 1, CODED_MARK)
-    first = func.substr(models.LtmEntry.contents, 1, 1)
-    short = case((first < bytes([CODED_BELOW - 1]), first), else_=mark)
-    numbers = select(short.label("mark"), func.count().label("number"))
-    return numbers.where(_is_coded(models)).group_by(short)
+    contents, long = models.LtmEntry.contents, bytes([CODED_BELOW - 1])
+    first, third = func.substr(contents, 1, 1), func.substr(contents, 3, 1)
+    further = first == bytes([FURTHER])
+    length = case(
+        (and_(further, third < long), 3),
+        (further, CODED_MARK),
+        (first < long, 1),
+        else_=CODED_MARK - 2,
+    )
+    mark = func.substr(contents, 1, length)
+    numbers = select(mark.label("mark"), func.count().label("number"))
+    return numbers.where(_is_coded(models)).group_by(mark)
 
 
 def rows_with_code(models: LtmModels, rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
@@ -225,7 +234,8 @@ def rows_with_code(models: LtmModels, rows: Sequence[int]) -> Select[*tuple[Any,
 
 def _is_coded(models: LtmModels) -> ColumnElement[bool]:
     first = func.substr(models.LtmEntry.contents, 1, 1)
-    return first.between(bytes([CODED_FROM]), bytes([CODED_BELOW - 1]))
+    named = first.between(bytes([CODED_FROM]), bytes([CODED_BELOW - 1]))
+    return or_(named, first == bytes([FURTHER]))
 
 
 def agents_with_entries(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:

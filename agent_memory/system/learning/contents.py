@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.compression.codes import MARK_BYTES
+from agent_memory.compression.codes import Coded, Codes, Uncoded
+from agent_memory.compression.fitted.artifact import to_bytes
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.lanes_decoding import decode_many
-from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitted.structure import leaf_paths, path_of_keys, take_apart
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.fitting.tolerances import DEFAULT, EXACT, Tolerance
 from agent_memory.compression.levels import exact_bytes
 from agent_memory.config import PathTolerance
-from agent_memory.errors import EncodingError
+from agent_memory.values.coded import CodedContents
 from agent_memory.values.quoting import short_repr
 
 EVERY_PATH = "*"
@@ -124,38 +123,53 @@ def fit_contents(
     return code, report
 
 
+class _Only:
+    """The one code that is measured."""
+
+    version = 1
+
+    def __init__(self, code: ContentsCode) -> None:
+        self._raw = to_bytes(code)
+
+    def code(self, version: int) -> bytes | None:
+        return self._raw if version == self.version else None
+
+
 def _measured(
     code: ContentsCode,
     contents: Sequence[Mapping[str, Any]],
     steps: Sequence[int],
     vectors: NDArray[np.float32] | None,
 ) -> ContentsReport:
-    exact = [exact_bytes(one, 2) for one in contents]
-    coded = encode_many(code, contents, steps, 2, vectors)
-    level_1 = _mean_bytes(encode_many(code, contents, steps, 1), exact)
-    known = [place for place, one in enumerate(coded) if one is not None]
-    found = decode_many(
-        code,
-        [coded[place] or b"" for place in known],
-        [steps[place] for place in known],
-        None if vectors is None else vectors[known],
+    codes = Codes(_Only(code))
+    codes.use(_Only.version)
+    beside = [None] * len(contents) if vectors is None else [*vectors]
+    # As plain dicts: those that another code gave back would go on with that one.
+    contents = [dict(one) for one in contents]
+    coded = codes.encode_many(
+        [Uncoded(one, step, 2, vector, _Only.version)
+         for one, step, vector in zip(contents, steps, beside, strict=True)]
+    )  # fmt: skip
+    finer = codes.encode_many(
+        [Uncoded(one, step, 1) for one, step in zip(contents, steps, strict=True)]
     )
+    exact = [exact_bytes(one, 2) for one in contents]
     errors: defaultdict[str, list[float]] = defaultdict(list)
     bounds: dict[str, float] = {}
-    for place, decoded in zip(known, found, strict=True):
-        if isinstance(decoded, EncodingError):
-            raise decoded
-        allowed = code.bounds(decoded[1], 2)
-        bounds |= allowed
-        for path, off in _differences(contents[place], decoded[0], allowed):
+    for original, one, step, vector in zip(contents, coded, steps, beside, strict=True):
+        if one is None:
+            continue
+        decoded = codes.decode(one.stored, step, vector)
+        bounds |= decoded.bounds
+        for path, off in _differences(code, original, decoded):
             errors[path].append(off)
     inside = [off <= bounds[path] for path, all_off in errors.items() for off in all_off]
     return ContentsReport(
         entries=len(contents),
         shapes=len(code.shapes),
-        known=len(known) / len(contents),
+        known=sum(one is not None for one in coded) / len(contents),
         exact_bytes=sum(exact) / len(exact),
-        level_1_bytes=level_1,
+        level_1_bytes=_mean_bytes(finer, [exact_bytes(one, 1) for one in contents]),
         level_2_bytes=_mean_bytes(coded, exact),
         inside=sum(inside) / len(inside) if inside else 1.0,
         errors={
@@ -165,23 +179,24 @@ def _measured(
     )
 
 
-def _mean_bytes(coded: Sequence[bytes | None], exact: Sequence[int]) -> float:
+def _mean_bytes(coded: Sequence[Coded | None], exact: Sequence[int]) -> float:
+    """What is stored on average: of the code's bytes and the exact ones those that are fewer."""
     lengths = [
-        size if one is None else MARK_BYTES + len(one)
+        size if one is None else min(size, len(one.stored))
         for one, size in zip(coded, exact, strict=True)
     ]
     return sum(lengths) / len(lengths)
 
 
 def _differences(
-    original: Mapping[str, Any], decoded: Mapping[str, Any], bounds: Mapping[str, float]
+    code: ContentsCode, original: Mapping[str, Any], decoded: CodedContents
 ) -> list[tuple[str, float]]:
     """How far numbers are from the original, by path; those that are none are left out."""
-    before, after = take_apart(original), take_apart(decoded)
+    before, after = take_apart(original, code.whole), take_apart(decoded, code.whole)
     if before is None or after is None:
         return []
-    found = []
-    for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True):
-        if path in bounds and isinstance(was, (float, np.floating)) and math.isfinite(was):
-            found.append((path, abs(float(was) - float(is_now))))
-    return found
+    return [
+        (path, abs(float(was) - float(is_now)))
+        for path, was, is_now in zip(leaf_paths(before[0]), before[1], after[1], strict=True)
+        if path in decoded.bounds and isinstance(was, (float, np.floating)) and math.isfinite(was)
+    ]

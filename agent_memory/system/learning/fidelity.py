@@ -141,10 +141,14 @@ _Expected = tuple[float | None, float | None]
 
 def _kept(code: ContentsCode, entries: Sequence[MemoryEntry]) -> dict[str, _Kept]:
     contents, steps = [one.contents for one in entries], [one.step_number for one in entries]
-    coded = encode_many(code, contents, steps, 2)
+    own: list[list[Any]] = [[] for _ in contents]
+    coded = encode_many(code, contents, steps, 2, own=own)
     chosen = [place for place, one in enumerate(coded) if one is not None]
     found = decode_many(
-        code, [coded[place] or b"" for place in chosen], [steps[place] for place in chosen]
+        code,
+        [coded[place] or b"" for place in chosen],
+        [steps[place] for place in chosen],
+        own=[own[place] for place in chosen],
     )
     kept: dict[str, _Kept] = {}
     for place, one in zip(chosen, found, strict=True):
@@ -163,7 +167,8 @@ def _numbers(
     code: ContentsCode, shape: int, contents: Mapping[str, Any], decoded: Mapping[str, Any]
 ) -> list[tuple[str, float, float, bool]]:
     """The numbers that have a bound: path, before, after, and whether no lattice held it."""
-    before, after, bounds = take_apart(contents), take_apart(decoded), code.bounds(shape, 2)
+    before, after = take_apart(contents, code.whole), take_apart(decoded, code.whole)
+    bounds = code.bounds(shape, 2)
     if before is None or after is None:
         return []
     columns = code.shapes[shape].columns
@@ -207,8 +212,7 @@ def _path(kept: _Kept, decoded: _Expected) -> PathFidelity:
 
 
 def _known(code: ContentsCode, entries: Sequence[MemoryEntry]) -> float:
-    apart = [take_apart(one.contents) for one in entries]
-    known = [one is not None and code.shape_of(one[0]) is not None for one in apart]
+    known = [code.take_apart(one.contents) is not None for one in entries]
     return sum(known) / len(known) if known else 1.0
 
 
