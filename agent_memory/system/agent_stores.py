@@ -14,7 +14,6 @@ from agent_memory.system.resources import Resources
 from agent_memory.system.sharing import acquire, release
 from agent_memory.system.whole_config import PartConfig, whole_config
 from agent_memory.values.checks import checked_step
-from agent_memory.values.contents import pack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.query import Order, Query
@@ -70,7 +69,6 @@ class AgentStore:
         self._new_entries = resources.new_entries
         self._compression = resources.encoder.compression
         self._level = resources.level(self.tier)
-        self._max_bytes = resources.config.max_entry_bytes
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the way to find the store again; see ``AgentMemorySystem``."""
@@ -157,8 +155,7 @@ class AgentStore:
                 f"entry of agent {entry.agent_id!r} in run {entry.run_id!r} given to the store "
                 f"of agent {self.agent_id!r} in run {self.run_id!r}"
             )
-        pack(entry.contents, max_bytes=self._max_bytes)
-        return self._compression.compress(entry, self._level)
+        return self._compression.compress(self._new_entries.plain(entry), self._level)
 
 
 class RedisSTMStore(AgentStore):

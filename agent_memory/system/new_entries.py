@@ -13,7 +13,8 @@ from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.checks import checked_step
-from agent_memory.values.contents import as_contents, check_extent
+from agent_memory.values.coded import CodedContents
+from agent_memory.values.contents import pack, plain_contents
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
 
@@ -72,9 +73,9 @@ class NewEntries:
         else:
             timestamp = self.clock()
             memory_id = self.ids()
-        contents = as_contents(data)
-        # Before they are encoded to a vector: that too would go through all of what is endless.
-        check_extent(contents, self.max_bytes)
+        # Once, before anything is made of them: what is given back has the same features and
+        # attributes, and what is endless is not gone through.
+        contents = plain_contents(data, self.max_bytes)
         current = self.encoders.current
         return MemoryEntry(
             memory_id=memory_id,
@@ -88,6 +89,18 @@ class NewEntries:
             embedding=_vector(current.encoder, contents),
             encoder_version=current.version,
         )
+
+    def plain(self, entry: MemoryEntry) -> MemoryEntry:
+        """An entry with contents as they come back once they are stored.
+
+        Raises:
+            InvalidEntry: They cannot be stored.
+        """
+        contents = entry.contents
+        if not isinstance(contents, CodedContents):
+            contents = plain_contents(contents, self.max_bytes)
+        pack(contents, max_bytes=self.max_bytes)
+        return entry if contents is entry.contents else replace(entry, contents=contents)
 
     def of_dict(self, run_id: str, agent_id: str, values: object) -> MemoryEntry:
         """Make the entry of a dict as ``MemoryEntry.to_dict`` gives it.

@@ -17,7 +17,7 @@ import numpy as np
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.frozen import FrozenDict
-from agent_memory.values.plain import python_scalar
+from agent_memory.values.plain import made_plain, python_scalar
 from agent_memory.values.quoting import quoted
 
 Scalar = str | int | float | bool | None
@@ -39,7 +39,9 @@ def declared_attributes(contents: Mapping[Any, Any], paths: Iterable[str]) -> di
     Returns:
         The values by path; those that are absent or no scalar are left out.
     """
-    found = {path: _at(contents, path) for path in paths}
+    declared = [*paths]
+    plain_ones = made_plain(contents) if declared else contents
+    found = {path: _at(plain_ones, path) for path in declared}
     return {path: value for path, value in found.items() if value is not _ABSENT}
 
 

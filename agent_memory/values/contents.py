@@ -33,7 +33,7 @@ from agent_memory.values.extensions import (
     unpack_value,
 )
 from agent_memory.values.extent import TooDeep, TooMuch, measure
-from agent_memory.values.plain import children_of, fields_of, plain_value, type_name
+from agent_memory.values.plain import children_of, fields_of, made_plain, plain_value, type_name
 
 MAX_DEPTH = 500
 """How deep lists and dicts may be nested, in levels.
@@ -88,19 +88,50 @@ def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
     return packed
 
 
-def check_extent(contents: object, max_bytes: int | None = None) -> None:
+def plain_contents(value: object, max_bytes: int | None = None) -> Mapping[str, Any]:
+    """Contents as they come back once they are stored, for all that is derived from them.
+
+    Features, attributes and bytes that are taken of these are those of what is given back.
+
+    Args:
+        value: A mapping, dataclass or pydantic model.
+        max_bytes: Refuse contents that need more bytes; None: ``MOST_BYTES``.
+
+    Returns:
+        The very same dict where nothing in it changes. What cannot be stored stays in it, for
+        ``pack`` to name.
+
+    Raises:
+        InvalidEntry: It is none of these, too large or too deep, or its own code fails.
+    """
+    contents = as_contents(value)
+    if check_extent(contents, max_bytes):
+        return contents
+    try:
+        plain: Mapping[str, Any] = made_plain(contents)
+    except RecursionError as error:
+        raise InvalidEntry(_complaint(contents)) from error
+    except Exception as error:
+        raise InvalidEntry(_own_fault(error)) from error
+    return plain
+
+
+def check_extent(contents: object, max_bytes: int | None = None) -> bool:
     """See that contents are not too large or too deep, before any of them is copied.
 
     Args:
         contents: A mapping, dataclass or pydantic model.
         max_bytes: How many bytes they may need; None: ``MOST_BYTES``.
 
+    Returns:
+        Whether they are plain: nothing in them is stored as a value of another class.
+
     Raises:
         InvalidEntry: They are, or their own code fails.
     """
     most = MOST_BYTES if max_bytes is None else max_bytes
     try:
-        measure(contents, most, MAX_DEPTH)
+        return measure(contents, most, MAX_DEPTH)
     except TooMuch as error:
         raise _too_much(None, most) from error
     except TooDeep as error:

@@ -1,4 +1,4 @@
-"""How much contents would need, told before any of it is copied.
+"""How much contents would need, and whether they are plain, told before any of it is copied.
 
 What looks small may be endless: a list within itself, lists that share their parts (forty levels of
 two are a billion), an array that repeats one number along an axis. Encoding such would take the
@@ -8,8 +8,11 @@ memory first and find the limit afterwards.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
+import uuid
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -20,8 +23,16 @@ _SCALARS = frozenset(
     - {np.str_, np.bytes_, np.void, np.object_}
 )
 _STR = frozenset({str})
-_SIZED = frozenset({str, bytes, bytearray})
+_SIZED = frozenset({str, bytes})
 _LISTS = frozenset({list, tuple, set, frozenset})
+_PLAIN = (
+    frozenset({dict, np.ndarray, np.str_, np.bytes_, Decimal, uuid.UUID})
+    | {dt.datetime, dt.date, dt.time, dt.timedelta}
+    | _LISTS
+    | _SIZED
+    | _SCALARS
+)
+"""What is stored as it is, when all that it holds is."""
 
 
 class TooDeep(ValueError):
@@ -32,7 +43,7 @@ class TooMuch(ValueError):
     """Contents need more bytes than are allowed."""
 
 
-def measure(contents: object, most: int, deepest: int) -> None:
+def measure(contents: object, most: int, deepest: int) -> bool:
     """See that contents are no larger and no deeper than is allowed.
 
     What is counted is never more than the encoded contents need; an array of elements without
@@ -43,16 +54,20 @@ def measure(contents: object, most: int, deepest: int) -> None:
         most: Bytes.
         deepest: Levels of lists and mappings within each other.
 
+    Returns:
+        Whether they are plain: whether nothing in them is stored as a value of another class.
+
     Raises:
         TooDeep: They are deeper.
         TooMuch: They are larger.
     """
-    left = most
+    left, plain = most, True
     pending: list[tuple[Any, int]] = [(contents, 0)]
     while pending:
         value, depth = pending.pop()
         if depth > deepest:
             raise TooDeep("nested too deep, or within itself")
+        plain = plain and type(value) in _PLAIN
         parts, weight = _taken_apart(value)
         if not hasattr(parts, "__len__"):  # it may be endless
             parts = tuple(islice(parts, left + 1))
@@ -65,6 +80,7 @@ def measure(contents: object, most: int, deepest: int) -> None:
                 pending.append((part, depth + 1))
         if left < 0:
             raise TooMuch(f"more than {most} bytes")
+    return plain
 
 
 def _taken_apart(value: Any) -> tuple[Iterable[Any], int]:
@@ -73,7 +89,10 @@ def _taken_apart(value: Any) -> tuple[Iterable[Any], int]:
     if kind is dict:
         if not _STR.issuperset(map(type, value)):
             return _keys_and_values(value), 0
-        return value.values(), len("".join(value))
+        values = value.values()
+        if _SCALARS.issuperset(map(type, values)):
+            return (), len(value) + len("".join(value))
+        return values, len("".join(value))
     if kind in _LISTS:
         # The common long list, of numbers, is gone through in a fraction of the time.
         if len(value) > 16 and _SCALARS.issuperset(map(type, value)):

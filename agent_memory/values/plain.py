@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
+import operator
+import uuid
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from reprlib import repr as shown
 from typing import Any
 
@@ -39,6 +43,73 @@ def python_scalar(value: np.generic) -> Any:
     if isinstance(value, np.str_):
         return str.__str__(value)
     return bytes(value) if isinstance(value, np.bytes_) else value.item()
+
+
+def made_plain(value: Any) -> Any:
+    """A value as it comes back once it is stored; what cannot be stored stays for ``pack`` to name.
+
+    Args:
+        value: A value of any class, within the depth that contents may have.
+
+    Returns:
+        The very same object where nothing in it changes, else a copy of what does.
+    """
+    given = value
+    while type(value) not in _KEPT:
+        step = _plainer(value)
+        if step is value:
+            return given
+        value = step
+    parts = _parts_of(value)
+    if parts is None:
+        return value
+    made = []
+    for part in parts:  # no comprehension, which would be another frame for each level
+        made.append(made_plain(part))  # noqa: PERF401
+    if value is given and all(map(operator.is_, parts, made)):
+        return given
+    return _put_together(value, made)
+
+
+_SCALARS = frozenset(
+    {int, float, bool, complex, type(None), str, bytes, Decimal, uuid.UUID}
+    | {dt.datetime, dt.date, dt.time, dt.timedelta}
+)
+_KEPT = _SCALARS | {dict, list, tuple, set, frozenset}
+
+
+def _plainer(value: Any) -> Any:
+    """The value that stands for one of another class, one level deep; else that itself."""
+    kind = type(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value
+    if kind is bytearray or (kind is memoryview and value.contiguous):
+        return bytes(value)
+    try:
+        return plain_value(value)
+    except TypeError:
+        return value
+
+
+def _parts_of(value: Any) -> list[Any] | None:
+    """What a dict, list or set holds, keys before values; None for what holds nothing to change."""
+    if type(value) in _SCALARS:
+        return None
+    parts = [*value] if type(value) is not dict else [*value, *value.values()]
+    return None if _SCALARS.issuperset(map(type, parts)) else parts
+
+
+def _put_together(value: Any, made: list[Any]) -> Any:
+    """A dict, list or set of new parts; the old one where those cannot be told apart."""
+    count = len(value)
+    try:
+        if type(value) is dict:
+            found: Any = dict(zip(made[:count], made[count:], strict=True))
+        else:
+            found = type(value)(made)
+    except TypeError:  # a key that became a dict or a list
+        return value
+    return found if len(found) == count else value
 
 
 def fields_of(value: object) -> dict[str, Any] | None:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.retrieval.recall import fetch
+from agent_memory.values.contents import plain_contents
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.quoting import quoted
 
 _BATCH = 500  # entries read at once
+_MOST_BYTES = 2**26  # of a state that is given
 
 _logger = logging.getLogger(__name__)
 
@@ -32,12 +34,12 @@ def sample_of_states(states: Iterable[object]) -> Sample:
     """A sample of states that are given.
 
     Raises:
-        InvalidEntry: There are none to go through.
+        InvalidEntry: There are none to go through, or one is no state.
     """
     try:
-        given = list(states)
+        given = [plain_contents(state, _MOST_BYTES) for state in states]
     except MemoryStoreError:
-        raise  # of what its caller reads them from
+        raise  # of a state, or of what its caller reads them from
     except Exception as error:
         raise InvalidEntry(
             f"states: some are needed, not {quoted(states)} ({type(error).__name__})"

@@ -14,7 +14,6 @@ from agent_memory.system.encoder_in_use import CurrentEncoder, highest_version_n
 from agent_memory.system.learning.contents import ContentsReport, fit_contents, tolerances_of
 from agent_memory.system.learning.gathering import Sample
 from agent_memory.tiers.forgetting import Tiers
-from agent_memory.values.contents import as_contents
 from agent_memory.values.progress import EpochProgress
 
 
@@ -89,7 +88,7 @@ def _fitted_code(
     """The code of contents that belongs to an encoder, and what it does to such contents."""
     tolerances, default = tolerances_of(encoder.config.tolerances, encoder.declared_paths())
     return fit_contents(
-        [*map(as_contents, sample.states)],
+        sample.states,
         sample.steps,
         tolerances,
         default,
