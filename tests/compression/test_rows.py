@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +22,6 @@ from agent_memory.values.coded import CodedContents, code_named_by, is_coded
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
-LONG_AGO = Path(__file__).parent / "assets" / "code_1.msgpack"
 WORDS = [
     "ant",
     "bee",
@@ -294,22 +291,3 @@ def test_marks_with_values_beside_name_the_version_and_a_format() -> None:
         assert not is_coded(later)
         with pytest.raises(EncodingError, match="unknown coding"):
             codec.decode(later, 5)
-
-
-def test_rows_and_codes_of_the_first_format_are_read_and_go_on_in_their_lattices() -> None:
-    kept = msgpack.unpackb(LONG_AGO.read_bytes())
-    codes = Codes(Registered(kept["code"], kept["version"]))
-    codes.use(kept["version"])
-    given = []
-    for step, level, beside, stored, original, back in kept["rows"]:
-        vector = None if beside is None else np.frombuffer(beside, np.float32)
-        found = codes.decode(stored, step, vector)
-        assert pack(dict(found)) == back
-        assert found.level == level
-        given.append((stored, step, vector))
-        del original
-    codec = ContentsCodec(codes=codes)
-    many = codec.decode_many(*map(list, zip(*given, strict=True)))
-    assert [pack(dict(one)) for one in many if isinstance(one, dict)] == [
-        row[-1] for row in kept["rows"]
-    ]

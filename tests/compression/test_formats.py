@@ -1,0 +1,117 @@
+"""Codes and rows of every format that was ever stored are read, and later ones are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent_memory.compression.codes import Codes
+from agent_memory.compression.fitted.artifact import from_bytes, to_bytes
+from agent_memory.compression.fitting.fit import fit_code
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.errors import EncodingError
+from agent_memory.testing import an_entry
+from agent_memory.values.coded import CodedContents, is_coded, is_with_values
+from agent_memory.values.contents import pack, unpack
+
+ASSETS = Path(__file__).parent / "assets"
+FORMATS = (1, 2)
+"""The numbers of the formats of codes; each has an asset, made when it was the newest."""
+
+
+class Row(NamedTuple):
+    """Contents as they were stored, and what they were read as."""
+
+    step: int
+    level: int
+    vector: NDArray[np.float32] | None
+    stored: bytes
+    original: dict[str, Any]
+    back: bytes
+
+
+class Kept:
+    """A code of a format, and rows of it."""
+
+    def __init__(self, number: int) -> None:
+        kept = msgpack.unpackb((ASSETS / f"code_{number}.msgpack").read_bytes())
+        self.raw: bytes = kept["code"]
+        self.version: int = kept["version"]
+        self.rows = [
+            Row(step, level, None if beside is None else np.frombuffer(beside, np.float32),
+                stored, unpack(original), back)
+            for step, level, beside, stored, original, back in kept["rows"]
+        ]  # fmt: skip
+
+    def code(self, version: int) -> bytes | None:
+        return self.raw if version == self.version else None
+
+    def codec(self) -> ContentsCodec:
+        codes = Codes(self)
+        codes.use(self.version)
+        return ContentsCodec(codes=codes, beside_vectors=True)
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_rows_of_every_format_are_read_as_they_were(number: int) -> None:
+    kept = Kept(number)
+    codec = kept.codec()
+    assert kept.raw[:8] == b"amcode\0" + bytes([number])
+    for row in kept.rows:
+        found = codec.decode(row.stored, row.step, row.vector)
+        assert pack(found) == row.back
+        assert not isinstance(found, CodedContents) or found.level == row.level
+    together = codec.decode_many(
+        [row.stored for row in kept.rows],
+        [row.step for row in kept.rows],
+        [row.vector for row in kept.rows],
+    )
+    assert [pack(dict(one)) for one in together if isinstance(one, dict)] == [
+        row.back for row in kept.rows
+    ]
+
+
+def test_the_assets_hold_every_kind_of_row() -> None:
+    first = {row.stored[0] for row in Kept(2).rows if not is_coded(row.stored)}
+    assert 0x01 in first
+    assert any(mark >= 0x90 for mark in first)
+    coded = [row.stored for row in Kept(2).rows if is_coded(row.stored)]
+    assert {is_with_values(one) for one in coded} == {False, True}
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_what_a_later_code_stores_keeps_the_numbers_of_every_format(number: int) -> None:
+    kept = Kept(number)
+    earlier = kept.codec()
+    learned = [row.original for row in kept.rows if row.level == 1 and "x" in row.original]
+
+    class Both:
+        def code(self, version: int) -> bytes | None:
+            return later if version == kept.version + 1 else kept.code(version)
+
+    later = to_bytes(fit_code(learned, parent=from_bytes(kept.raw)))
+    codes = Codes(Both())
+    codes.use(kept.version + 1)
+    codec = ContentsCodec(codes=codes, beside_vectors=True)
+    for row in kept.rows:
+        found = earlier.decode(row.stored, row.step, row.vector)
+        entry = an_entry(
+            step_number=row.step, compression_level=row.level, contents=found, embedding=row.vector,
+            encoder_version=None if row.vector is None else kept.version,
+        )  # fmt: skip
+        again = codec.decode(codec.encode(entry), row.step, row.vector)
+        bounds = getattr(found, "bounds", {})
+        if bounds:
+            assert pack(again) == row.back
+
+
+@pytest.mark.parametrize("number", [0, FORMATS[-1] + 1, 255])
+def test_codes_of_later_formats_are_refused(number: int) -> None:
+    raw = Kept(FORMATS[-1]).raw
+    with pytest.raises(EncodingError, match="code of contents"):
+        from_bytes(raw[:7] + bytes([number]) + raw[8:])
