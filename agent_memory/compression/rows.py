@@ -25,6 +25,7 @@ from agent_memory.compression.fitted.lanes_decoding import decode_many, modes_of
 from agent_memory.compression.fitted.lanes_encoding import encode_with_shapes
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodedContents, is_with_values, marked, unmarked
+from agent_memory.values.contents import pack
 
 MARK_BYTES = 1 + 1
 """What is put around the message of a code: the mark of a version below 125, and a checksum."""
@@ -162,7 +163,8 @@ class VersionCode:
         coded = [(place, row) for place, row in enumerate(rows) if row is not None]
         stored = [Stored(row.stored, steps[place], beside[place]) for place, row in coded]
         for (place, _), found in zip(coded, self.decode_many(stored, MOST_VALUES), strict=True):
-            if isinstance(found, EncodingError) or dict(found) != contents[place]:
+            # By their bytes: arrays have no truth when they are compared, and a NaN is not itself.
+            if isinstance(found, EncodingError) or pack(found) != pack(contents[place]):
                 rows[place] = self.encode(
                     contents[place], steps[place], level, beside[place], unmoved=True
                 )

@@ -291,3 +291,26 @@ def test_marks_with_values_beside_name_the_version_and_a_format() -> None:
         assert not is_coded(later)
         with pytest.raises(EncodingError, match="unknown coding"):
             codec.decode(later, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_is_coded_again_at_its_level_stays_what_it_was(kind: Kind) -> None:
+    rng = random.Random(9)
+    contents = [kind(step, rng) for step in range(60)]
+    codec = codec_of(fit_code(contents[:40], range(40)))
+    steps = [*range(40, 60)]
+    for level in (1, 2):
+        entries = [
+            entry_of(one, step, level) for one, step in zip(contents[40:], steps, strict=True)
+        ]
+        found = codec.decode_many(codec.encode_many(entries), steps)
+        read = [
+            entry_of(one, step, level)
+            for one, step in zip(found, steps, strict=True)
+            if isinstance(one, dict)
+        ]
+        again = codec.decode_many(codec.encode_many(read), steps)
+        assert [pack(one) for one in again if isinstance(one, dict)] == [
+            pack(one.contents) for one in read
+        ]
+        assert len(again) == len(steps)

@@ -66,7 +66,7 @@ PLAIN = st.one_of(
 OTHERS = st.one_of(
     st.sampled_from([Color.RED, Color.PAIR, Mood.GLAD, Name("ant"), Count(3)]),
     st.binary(max_size=60).map(bytearray),
-    st.binary(max_size=60).map(memoryview),
+    st.binary(max_size=60).map(lambda given: memoryview(given)),  # noqa: PLW0108  # generic to mypy
     st.builds(Point, st.integers(0, 9), st.just(Mood.GLAD)),
 )
 VALUES = st.recursive(
