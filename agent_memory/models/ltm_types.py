@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy import func as sql
+from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.orm import ColumnProperty
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -32,6 +35,14 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.values.identity import checked_memory_id
 from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
+
+
+class NoSuchNumber(InvalidEntry, DontWrapMixin):
+    """A column cannot be compared with a value; raised as it is, in no error of SQLAlchemy's."""
+
+
+_EXACT = 2**53
+"""Up to here every integer is a double."""
 
 
 class _Number(TypeDecorator[Any]):
@@ -55,14 +66,27 @@ class _Number(TypeDecorator[Any]):
         """Give a number as Python's.
 
         Raises:
-            InvalidEntry: It is an array of several numbers.
+            InvalidEntry: It is an array of several numbers, or one that the column's type would
+                round.
         """
-        return _plain(value)
+        return self.exactly(_plain(value))
+
+    def takes(self, value: object) -> bool:
+        """Whether the type reads a value of another kind, since a database would round it."""
+        return isinstance(value, float) and math.isfinite(value) and abs(value) >= _EXACT
+
+    def exactly(self, value: Any) -> Any:
+        """Give a number of Python's as one that no engine rounds."""
+        whole = int(value) if self.takes(value) else value
+        if isinstance(whole, int) and not -(2**63) <= whole < 2**63:
+            raise _inexact(value, "an integer of 64 bits")
+        return whole
 
     def coerce_compared_value(self, op: operators.OperatorType | None, value: Any) -> Any:
         """Give the type of what the number is compared with, or calculated with."""
-        type_of_given = self.impl_instance.coerce_compared_value(op, _plain(value))
-        if type_of_given is self.impl_instance:
+        given = _plain(value)
+        type_of_given = self.impl_instance.coerce_compared_value(op, given)
+        if type_of_given is self.impl_instance or self.takes(given):
             return self
         return _number_like(type_of_given) or type_of_given
 
@@ -72,6 +96,37 @@ class RealNumber(_Number):
 
     impl = Double
     cache_ok = True
+
+    def takes(self, value: object) -> bool:
+        """Whether the type reads a value of another kind, since a database would round it."""
+        return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+
+    def exactly(self, value: Any) -> Any:
+        """Give a number of Python's as a double; of a decimal the double that reads as it does."""
+        if value is None or isinstance(value, float):
+            return value
+        try:
+            double = float(value)
+        except (OverflowError, TypeError, ValueError):
+            raise _inexact(value, "a double") from None
+        if double != value and Decimal(repr(double)) != value:
+            raise _inexact(value, "a double")
+        return double
+
+
+class AttributeNumber(RealNumber):
+    """A declared attribute as a double, of which large integers have none of their own."""
+
+    cache_ok = True
+
+    def exactly(self, value: Any) -> Any:
+        """Give a number of Python's as a double."""
+        if isinstance(value, int) and abs(value) > _EXACT:
+            raise NoSuchNumber(
+                f"as_float: integers beyond 2^53, such as {quoted(value)}, are not told apart; "
+                "compare as_integer()"
+            )
+        return super().exactly(value)
 
 
 class WholeNumber(_Number):
@@ -109,12 +164,19 @@ class Truth(_Number):
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.ndim:
-            raise InvalidEntry(
+            raise NoSuchNumber(
                 "a column of numbers: compare it with one number, or with many by in_, "
                 f"not with an array of shape {value.shape}"
             )
         value = value[()]
     return python_scalar(value) if isinstance(value, np.generic) else value
+
+
+def _inexact(value: object, kind: str) -> NoSuchNumber:
+    return NoSuchNumber(
+        f"a column of numbers: {quoted(value)} is not exactly {kind}, and a comparison with it "
+        "would be one with another number"
+    )
 
 
 def _number_like(kind: TypeEngine[Any]) -> _Number | None:
@@ -203,11 +265,13 @@ class DeclaredAttributes(JSON):
 
         def as_integer(self) -> Any:
             """Give the attribute as an integer."""
-            return type_coerce(super().as_integer(), WholeNumber())  # type: ignore[no-untyped-call]  # theirs
+            value: Any = super().as_integer()  # type: ignore[no-untyped-call]  # theirs
+            value.type = BigInteger()  # PostgreSQL's INTEGER has 32 bits
+            return type_coerce(value, WholeNumber())
 
         def as_float(self) -> Any:
             """Give the attribute as a double."""
-            return type_coerce(super().as_float(), RealNumber())  # type: ignore[no-untyped-call]  # theirs
+            return type_coerce(super().as_float(), AttributeNumber())  # type: ignore[no-untyped-call]  # theirs
 
         def as_boolean(self) -> Any:
             """Give the attribute as a truth."""

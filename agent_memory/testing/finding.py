@@ -195,6 +195,18 @@ class FindingContract:
             exactly = repository.find(Query(run_id="run", agent_id="ant", times=(time, time)))
             assert [entry.timestamp for entry in exactly] == [time]
 
+    def test_times_beyond_2_to_the_53_are_exact(self, repository: MemoryRepository) -> None:
+        """As of a clock in nanoseconds: between two doubles lie 255 integers."""
+        times = [1_700_000_000_000_000_000 + 256 * place for place in range(4)]
+        repository.add_many([an_entry(timestamp=float(time)) for time in times])
+        for bounds in itertools.product(
+            (times[1] + off for off in (-1, 0, 1)), (times[2] + off for off in (-1, 0, 1))
+        ):
+            query = Query(run_id="run", agent_id="ant", times=bounds)
+            assert [int(entry.timestamp) for entry in repository.find(query)] == [
+                time for time in times if bounds[0] <= time <= bounds[1]
+            ]
+
     def test_importances_that_differ_in_the_last_bit_sort_and_filter_apart(
         self, repository: MemoryRepository
     ) -> None:

@@ -194,6 +194,10 @@ def checked_range(name: str, value: object) -> tuple[float, float] | None:
     if not is_a(value, (tuple, list)) or len(value) != 2:  # type: ignore[arg-type]  # asked first
         raise InvalidEntry(f"{name}: a pair (first, last) is needed, not {quoted(value)}")
     first, last = (_bound(name, bound) for bound in value)  # type: ignore[attr-defined]  # above
+    if name != "steps":
+        # An int beyond 2^53 may lie between two doubles.
+        first = math.nextafter(first, math.inf) if first < value[0] else first  # type: ignore[index]  # above
+        last = math.nextafter(last, -math.inf) if last > value[1] else last  # type: ignore[index]  # above
     return first, last
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,36 @@ def test_halves_of_numpy_give_the_rows_that_pythons_give(
         wanted = steps(session, condition(4.5))
         assert 0 < len(wanted) < 10
         assert steps(session, condition(kind(4.5))) == wanted
+
+
+def test_integers_beyond_2_to_the_53_are_exact_or_refused(
+    session: Session, ltm_engine: Engine
+) -> None:
+    numbers = [2**53 + 1, 2**60 - 1, 2**60, 2**60 + 1, 2**62]
+    LtmRepository(ltm_engine, ContentsCodec(), indexed_attributes=PATHS).add_many(
+        [
+            an_entry(step_number=100 + place, timestamp=float(2**60), contents={"food": number})
+            for place, number in enumerate(numbers)
+        ]
+    )
+    food, late = LtmEntry.attributes["food"], LtmEntry.step_number >= 100
+    bounds: list[Any] = [*numbers, np.int64(2**60 + 1), 2.0**60]
+    compares: list[Any] = [operator.lt, operator.le, operator.eq, operator.gt, operator.ne]
+    for compare in compares:
+        for bound in bounds:
+            wanted = [100 + place for place, one in enumerate(numbers) if compare(one, bound)]
+            assert steps(session, late & compare(food.as_integer(), bound)) == wanted, bound
+        with pytest.raises(InvalidEntry, match="compare as_integer"):
+            steps(session, compare(food.as_float(), 2**60))
+        with pytest.raises(InvalidEntry, match="64 bits"):
+            steps(session, LtmEntry.step_number.in_([1, 2**64]))
+        for bound in (2**60 + 1, Decimal(2**60 + 1), 10**400):
+            with pytest.raises(InvalidEntry, match="not exactly a double"):
+                steps(session, compare(LtmEntry.timestamp, bound))
+        with pytest.raises(InvalidEntry, match="not exactly an integer of 64 bits"):
+            steps(session, compare(LtmEntry.step_number, 2**63))
+    assert steps(session, LtmEntry.timestamp == 2**60) == [*range(100, 105)]
+    assert steps(session, LtmEntry.importance_score == Decimal("0.3")) == [3]
 
 
 def test_truths_of_numpy_are_truths(session: Session) -> None:

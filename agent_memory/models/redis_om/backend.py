@@ -79,6 +79,9 @@ class Backend(Protocol):
     def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
         """The hashes under these keys, empty where there is none."""
 
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """Of the hashes under these keys the fields of these names that they have."""
+
     def decode(self, contents: bytes, step: int) -> dict[str, Any]:
         """Give back contents of a step; raises ``EncodingError`` for damaged bytes."""
 

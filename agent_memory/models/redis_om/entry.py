@@ -26,7 +26,8 @@ from redis_om.model.model import ExpressionProxy, model_registry, validate_model
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
 from agent_memory.models.redis_om.backend import Backend, BackendClient, EntryStore
-from agent_memory.models.redis_om.query import ATTRIBUTE, EntryQuery
+from agent_memory.models.redis_om.doubles import ATTRIBUTE
+from agent_memory.models.redis_om.query import EntryQuery
 from agent_memory.models.redis_om.stored import key_of_pk, pk_of, read_field
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.coded import is_coded

@@ -75,3 +75,12 @@ class ModelBackend:
         """The hashes under these keys, empty where there is none."""
         replies = self._channel.call_all([("HGETALL", key) for key in keys])
         return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
+
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """Of the hashes under these keys the fields of these names that they have."""
+        spelled = [name.encode() for name in names]
+        replies = self._channel.call_all([("HMGET", key, *spelled) for key in keys])
+        return [
+            {name: value for name, value in zip(spelled, reply, strict=True) if value is not None}
+            for reply in replies
+        ]

@@ -75,14 +75,17 @@ class TierSearch:
     @cached_property
     def entries(self) -> SearchIndex:
         """The index over all entries."""
-        declared = tuple(sorted(self._attributes()))
-        definition = IndexDefinition(self.namespace, "entries", attributes=declared)
+        definition = IndexDefinition(self.namespace, "entries", attributes=self._declared)
         return SearchIndex(self.channel, definition, read_only=self._read_only)
+
+    @cached_property
+    def _declared(self) -> tuple[str, ...]:
+        return tuple(sorted(self._attributes()))
 
     @cached_property
     def vectors(self) -> SearchIndex:
         """The index over entries with a vector of the tier's width."""
-        definition = IndexDefinition(self.namespace, "vectors", self.width)
+        definition = IndexDefinition(self.namespace, "vectors", self.width, self._declared)
         return SearchIndex(self.channel, definition, read_only=self._read_only)
 
     def ensure(self) -> None:
