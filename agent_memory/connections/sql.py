@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import Pool, QueuePool
 
+from agent_memory.connections.sql_options import check_server, check_sqlite
 from agent_memory.errors import (
     ConfigError,
     EntryConflict,
@@ -61,7 +62,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         read_only: Refuse every write.
 
     Raises:
-        ConfigError: The URL cannot be read, or its driver is not installed.
+        ConfigError: The URL cannot be read, or its driver is not installed, or one of its options
+            is none that long-term memory is served with.
         StoreUnavailable: The folder cannot be made, or the file to be read is not there.
     """
     try:
@@ -70,10 +72,13 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
             raise ValueError("an '@' in the password is not encoded")  # noqa: TRY301  # as the others
         if parsed.get_backend_name() == "sqlite":
             return _with_gate(_open_sqlite(parsed, read_only))
+        check_server(parsed, parsed.get_dialect())
         options = {_READ_ONLY: read_only, "postgresql_readonly": read_only}
         engine = create_engine(
             parsed, hide_parameters=True, pool_pre_ping=True, execution_options=options
         )
+    except ConfigError:
+        raise
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
         complaint = f"({type(error).__name__}); {_url_remedy(error)}"
     else:
@@ -266,6 +271,10 @@ def _is_in_memory(url: URL) -> bool:
 
 
 def _open_sqlite(url: URL, read_only: bool) -> Engine:
+    check_sqlite(url, in_memory=_is_in_memory(url), read_only=read_only)
+    timeout = float(str(url.query.get("timeout", BUSY_TIMEOUT)))
+    if (url.database or "").startswith("file:"):
+        url = url.update_query_dict({"uri": "true"})  # else a file of that name would be made
     if _is_in_memory(url):
         # One connection, because each new one would open a database of its own.
         pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT}
@@ -276,7 +285,7 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
         url,
         poolclass=QueuePool,
         hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
+        connect_args={"timeout": timeout, "check_same_thread": False},
         execution_options={_READ_ONLY: read_only},
         **pool,
     )

@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agent_memory.connections.redis.reading import BoundedParser
+from agent_memory.connections.redis.url_options import check_options
 from agent_memory.errors import ConfigError
 from agent_memory.values.urls import without_password
 
@@ -29,9 +30,10 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
         db: Database to use.
 
     Raises:
-        ConfigError: The URL cannot be read.
+        ConfigError: The URL cannot be read, or has an option that a memory is not served with.
     """
     _check_place(url)
+    check_options(url)
     try:
         client: Any = redis.Redis.from_url(
             url,
