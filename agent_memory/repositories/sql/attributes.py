@@ -141,7 +141,7 @@ def declare(connection: Connection, models: LtmModels, paths: Iterable[str]) -> 
         rows = [{"path": path, "is_complete": False} for path in new]
         connection.execute(insert(table_of(models.DeclaredAttribute)), rows)
     for path in without_index(connection, models, [*known, *new]):
-        connection.exec_driver_sql(_index_on(models, path))
+        connection.exec_driver_sql(index_on(models, path)[1])
 
 
 def without_index(connection: Connection, models: LtmModels, paths: Iterable[str]) -> list[str]:
@@ -235,10 +235,11 @@ def _index_name(models: LtmModels, path: str) -> str:
     return f"ix_{table_of(models.LtmEntry).name}_attribute_{digest}"
 
 
-def _index_on(models: LtmModels, path: str) -> str:
-    place = f'$."{path}"'.replace("'", "''")
-    return (
-        f"CREATE INDEX IF NOT EXISTS {_index_name(models, path)} "
+def index_on(models: LtmModels, path: str) -> tuple[str, str]:
+    """The name of the index on a path in SQLite, and the statement that makes it."""
+    place, name = f'$."{path}"'.replace("'", "''"), _index_name(models, path)
+    return name, (
+        f"CREATE INDEX IF NOT EXISTS {name} "
         f"ON {table_of(models.LtmEntry).name} (agent_ref, json_extract(attributes, '{place}')) "
         "WHERE attributes IS NOT NULL"
     )
