@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -47,6 +48,21 @@ def _leave_with_query_engine(namespace: dict[str, Any]) -> None:
     _leave_own_folder(namespace)
 
 
+def _enter_with_extras(namespace: dict[str, Any]) -> None:
+    """Say which packages are there, and let Minari write into the page's folder."""
+    _enter_own_folder(namespace)
+    for package in ("gymnasium", "minari", "pettingzoo"):
+        namespace[package] = find_spec(package) is not None
+    namespace["_datasets"] = os.environ.get(_DATASETS)
+
+
+def _leave_with_extras(namespace: dict[str, Any]) -> None:
+    os.environ.pop(_DATASETS, None)
+    if namespace["_datasets"] is not None:
+        os.environ[_DATASETS] = namespace["_datasets"]
+    _leave_own_folder(namespace)
+
+
 def _enter_with_memory(namespace: dict[str, Any]) -> None:
     """What the examples of docstrings find: a memory in which ``ant-1`` has stored ten states."""
     _enter_own_folder(namespace)
@@ -62,13 +78,15 @@ def _leave_with_memory(namespace: dict[str, Any]) -> None:
 
 
 _NEEDS_QUERY_ENGINE = "docs/querying.md"
+_NEED_EXTRAS = ("docs/gymnasium.md", "docs/pettingzoo.md")
+_DATASETS = "MINARI_DATASETS_PATH"
 
 pytest_plugins = ["agent_memory.testing.tally"]
 
 _plain = Sybil(
     parsers=[PythonCodeBlockParser()],
     patterns=["README.md", "docs/*.md"],
-    exclude=_NEEDS_QUERY_ENGINE,
+    excludes=[_NEEDS_QUERY_ENGINE, *_NEED_EXTRAS],
     setup=_enter_own_folder,
     teardown=_leave_own_folder,
 )
@@ -78,6 +96,12 @@ _with_query_engine = Sybil(
     setup=_enter_with_query_engine,
     teardown=_leave_with_query_engine,
 )
+_with_extras = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=_NEED_EXTRAS,
+    setup=_enter_with_extras,
+    teardown=_leave_with_extras,
+)
 _docstrings = Sybil(
     parsers=[DocTestParser()],
     patterns=["agent_memory/**/*.py"],
@@ -85,4 +109,6 @@ _docstrings = Sybil(
     setup=_enter_with_memory,
     teardown=_leave_with_memory,
 )
-pytest_collect_file = SybilCollection((_plain, _with_query_engine, _docstrings)).pytest()
+pytest_collect_file = SybilCollection(
+    (_plain, _with_query_engine, _with_extras, _docstrings)
+).pytest()

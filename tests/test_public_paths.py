@@ -70,7 +70,12 @@ def test_a_public_name_can_be_imported_from_the_root(name: str) -> None:
 
 @pytest.mark.parametrize("path", _MODULES)
 def test_a_public_module_can_be_imported(path: str) -> None:
-    importlib.import_module(f"agent_memory.{path}")
+    try:
+        importlib.import_module(f"agent_memory.{path}")
+    except ModuleNotFoundError as error:
+        if "pip install --upgrade 'agent-memory[" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("name", _REPOSITORIES)
