@@ -142,7 +142,8 @@ def _add_other(found: Comparable, path: str, value: Any, level: int) -> None:
     elif isinstance(value, (set, frozenset)):
         _add_members(found, path, value)
     elif isinstance(value, complex):
-        found.values[f"{path}.real"], found.values[f"{path}.imag"] = value.real, value.imag
+        _add(found, f"{path}.real", value.real, level)
+        _add(found, f"{path}.imag", value.imag, level)
     elif isinstance(value, np.generic):
         _add_scalar(found, path, value, level)
     else:

@@ -47,6 +47,14 @@ def _value(code: str, names: dict[str, Any]) -> Any:
     return eval(code, names)  # noqa: S307 - the page's example
 
 
+def example_values() -> list[Any]:
+    """The values of the page that are accepted; of a list each element too."""
+    names = _names()
+    rows = [*_rows("What comes back as it was"), *_rows("What becomes a plainer type")]
+    values = [_value(row.values[0], names) for row in rows]
+    return [*values, *(one for value in values if isinstance(value, list) for one in value)]
+
+
 @pytest.mark.parametrize("example", _rows("What comes back as it was"))
 def test_what_comes_back_as_it_was(names: dict[str, Any], example: str) -> None:
     value = _value(example, names)

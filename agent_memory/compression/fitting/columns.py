@@ -66,6 +66,8 @@ def _key(value: Any) -> tuple[type[Any], Any] | None:
         return None
     if kind is float and (value != value or math.isinf(value)):  # noqa: PLR0124  # not a number
         return None
+    if isinstance(value, np.timedelta64) and np.datetime_data(value.dtype)[0] == "generic":
+        return None  # a span without a unit has no hash
     if value is None or kind in (bool, int, float, str, bytes) or isinstance(value, np.generic):
         return kind, value
     return None

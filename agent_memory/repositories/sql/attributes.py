@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ BATCH = 1_000
 
 _EXACT = 2**53  # up to here an int is a double
 _MARGIN = 1e-12  # SQLite may read a JSON number off by its last place
+_MOST_BITS = 2048  # of an int: Python spells none of more than 4,300 digits
 
 
 class DeclaredAttributes:
@@ -56,8 +58,8 @@ class DeclaredAttributes:
         self._paths = self._wanted
 
     def of(self, contents: Mapping[str, Any]) -> dict[str, Any]:
-        """The declared attributes of some contents, by path."""
-        return declared_attributes(contents, self._paths)
+        """The declared attributes of some contents, by path, as the column holds them."""
+        return column_values(contents, self._paths)
 
     def completed(self, connection: Connection, rows: Sequence[EntryRow]) -> Sequence[EntryRow]:
         """The rows with every attribute that is declared in the connection's transaction."""
@@ -117,13 +119,26 @@ class DeclaredAttributes:
         changes = {}
         for found in rows:
             try:
-                attributes = declared_attributes(contents_of(found), paths)
+                attributes = column_values(contents_of(found), paths)
             except EncodingError:
                 continue  # it answers no query, and says so when it is read
             if attributes != (found.attributes or {}):
                 changes[found.id] = attributes
         set_attributes(work.connection, self._models, changes)
         return rows[-1].id if rows else None
+
+
+def column_values(contents: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """The scalars at some paths of contents, as the column ``attributes`` holds them.
+
+    An integer that JSON's readers may not take for its many digits is there as the largest float
+    of its sign: no condition on it is told by the column alone.
+    """
+    found: dict[str, Any] = declared_attributes(contents, paths)
+    for path, value in found.items():
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            found[path] = sys.float_info.max if value > 0 else -sys.float_info.max
+    return found
 
 
 def declared(connection: Connection, models: LtmModels) -> dict[str, bool]:

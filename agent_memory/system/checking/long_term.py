@@ -9,10 +9,10 @@ from typing import Any
 from agent_memory.connections.sql import SqlEngine, place_of
 from agent_memory.errors import EncodingError, SchemaOutOfDate
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.attributes import column_values
 from agent_memory.repositories.sql.inspection import LongTermInspection, StoredRow
 from agent_memory.system.checking.job import REPAIR, Job
 from agent_memory.system.checking.validation import Validator
-from agent_memory.values.attributes import declared_attributes
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import MemoryEntry
 
@@ -136,8 +136,8 @@ class LongTermCheck:
             stored = _as_json(row.attributes)
         except (ValueError, TypeError):
             return False
-        needed = _as_json(declared_attributes(entry.contents, self._complete))
-        possible = _as_json(declared_attributes(entry.contents, self._declared))
+        needed = _as_json(column_values(entry.contents, self._complete))
+        possible = _as_json(column_values(entry.contents, self._declared))
         return needed.items() <= stored.items() <= possible.items()
 
     def _report(self, row: StoredRow, faults: Sequence[_Fault]) -> None:
@@ -176,7 +176,7 @@ class LongTermCheck:
 
     def _renew_attributes(self, row: StoredRow, _place: str, _why: str) -> bool:
         entry = row.entry(self._validator.codec)
-        wanted = declared_attributes(entry.contents, self._declared)
+        wanted = column_values(entry.contents, self._declared)
         self._inspection.set_attributes({row.row: dict(wanted)})
         return True
 
