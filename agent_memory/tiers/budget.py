@@ -93,8 +93,7 @@ class Budget:
     def _descend(self, tier: int, portion: Sequence[_Share]) -> int:
         way, read_at = self.ways[tier], self.clock()
         counts = {share.agent: share.counts[tier] for share in portion if share.counts[tier]}
-        moved, _ = way.move(way.first(counts), read_at)
-        return moved
+        return way.move(way.first(counts), read_at).moved
 
     def _portions(self) -> Iterator[list[_Share]]:
         """What the agents have to give, those that were quiet the longest first."""

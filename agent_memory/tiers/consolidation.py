@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
@@ -20,6 +20,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.moves import Agent
 from agent_memory.tiers.ageing import Moments
 from agent_memory.tiers.demotion import Demotion, demotions
+from agent_memory.values.entry import EntryKey
 
 _ROUNDS = 3  # how often an entry that changes while it moves is copied again
 
@@ -32,6 +33,8 @@ class Moves:
         stm_to_im: From short-term to intermediate memory.
         im_to_ltm: From intermediate to long-term memory.
         dropped: Nowhere: they were over their age, and ``on_expiry`` is "drop".
+        refused: Nowhere: the tier below cannot store them, as the log says of each. They stay
+            where they are, answer as before, and are tried again each time.
 
     Examples:
         >>> moves = memory.maintain()
@@ -42,12 +45,14 @@ class Moves:
     stm_to_im: int = 0
     im_to_ltm: int = 0
     dropped: int = 0
+    refused: int = field(default=0, repr=False)
 
     def __add__(self, other: Moves) -> Moves:
         return Moves(
             self.stm_to_im + other.stm_to_im,
             self.im_to_ltm + other.im_to_ltm,
             self.dropped + other.dropped,
+            self.refused + other.refused,
         )
 
 
@@ -148,15 +153,16 @@ class Consolidation:
         above, below = (
             self._descend(way, owners_in(way.source), moments) for way in self._demotions
         )
-        moved = Moves(above[0], below[0], above[1] + below[1])
+        moved = Moves(above[0], below[0], above[1] + below[1], above[2] + below[2])
         self.count(moved)
         return moved
 
     def _descend(
         self, way: Demotion, agents: Iterable[Agent] | None, moments: Moments
-    ) -> tuple[int, int]:
-        """How many entries moved down this way, and how many were dropped."""
+    ) -> tuple[int, int, int]:
+        """How many entries moved down this way, were dropped, and were refused below."""
         moved = dropped = 0
+        refused: set[EntryKey] = set()
         for _ in range(_ROUNDS):
             read_at = self._clock()
             counts = way.agent_counts(agents, moments.now)
@@ -167,9 +173,10 @@ class Consolidation:
                 # What is left of them may still be more than the limit.
                 counts = way.agent_counts(counts, moments.now)
                 overdue = {}
-            gone, changed = way.move(way.leaving(counts, overdue), read_at)
+            gone, changed, stay = way.move(way.leaving(counts, overdue), read_at)
             moved += gone
+            refused |= stay
             if not changed:
                 break
             agents = sorted(changed)
-        return moved, dropped
+        return moved, dropped, len(refused)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
@@ -20,10 +21,36 @@ from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a round trip between the Redis tiers
 _AT_ONCE = 2_000  # entries that are read before they move, unless one agent has more to move
+_MOST_REPORTED = 1_000  # entries that are remembered so that each is logged once
+# What storing raises for something in an entry, and never for the store; ``InvalidEntry`` and
+# ``EncodingError`` are among them.
+_OF_AN_ENTRY = (ValueError, TypeError, ArithmeticError, RecursionError)
+
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 Counts = Mapping[Agent, AgentCounts]
+
+
+class Moved(NamedTuple):
+    """What came of moving entries down.
+
+    Attributes:
+        moved: How many have moved by this, and not by another process at the same time.
+        changed: The agents of those that changed meanwhile.
+        refused: Those that the tier below cannot store; they stay where they are.
+    """
+
+    moved: int = 0
+    changed: frozenset[Agent] = frozenset()
+    refused: frozenset[EntryKey] = frozenset()
+
+    def and_also(self, other: Moved) -> Moved:
+        """What came of both."""
+        return Moved(
+            self.moved + other.moved, self.changed | other.changed, self.refused | other.refused
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +68,7 @@ class Demotion:
         worth: Importance after decay, of how many newer entries there are and the importance.
         engine: Brings entries to a level.
         clock: Gives the time in seconds since 1970.
+        reported: Those that were logged because the tier below cannot store them.
     """
 
     source: MemoryRepository
@@ -53,6 +81,7 @@ class Demotion:
     worth: Callable[[int, float], float]
     engine: CompressionEngine
     clock: Callable[[], float]
+    reported: set[EntryKey] = field(default_factory=set)
 
     def agent_counts(self, agents: Iterable[Agent] | None, now: float) -> dict[Agent, AgentCounts]:
         """Count what the source holds, and note agents that are far ahead of the time."""
@@ -95,27 +124,45 @@ class Demotion:
         """Read those entries of some agents that leave first, so many of each."""
         return self._readable(counts, dict.fromkeys(counts, ()))
 
-    def move(self, entries: Iterable[MemoryEntry], read_at: float) -> tuple[int, set[Agent]]:
+    def move(self, entries: Iterable[MemoryEntry], read_at: float) -> Moved:
         """Move entries down.
+
+        One that the tier below cannot store is logged, and stays: it keeps no other from moving.
 
         Args:
             entries: As they stand in the source, of any runs.
             read_at: When reading them began, in seconds since 1970.
-
-        Returns:
-            How many have moved by this, and not by another process that moved them at the same
-            time; and the agents of those that changed meanwhile.
         """
-        moved = 0
-        changed: set[Agent] = set()
+        done = Moved()
         for batch in moving.batches(entries, self.batch):
+            done = done.and_also(self._move_batch(batch, read_at))
+        return done
+
+    def _move_batch(self, batch: Sequence[MemoryEntry], read_at: float) -> Moved:
+        try:
             copies = [self.engine.lowered(entry, self.level) for entry in batch]
             gone = moving.move(self.source, self.destination, copies, read_at)
-            moved += gone.count(Gone.REMOVED)
-            changed.update(
-                entry.key[:2] for entry, left in zip(batch, gone, strict=True) if not left
-            )
-        return moved, changed
+        except _OF_AN_ENTRY as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                first = self._move_batch(batch[:middle], read_at)
+                return first.and_also(self._move_batch(batch[middle:], read_at))
+            self._report(batch[0], error)
+            return Moved(refused=frozenset([batch[0].key]))
+        changed = (entry.key[:2] for entry, left in zip(batch, gone, strict=True) if not left)
+        return Moved(gone.count(Gone.REMOVED), frozenset(changed))
+
+    def _report(self, entry: MemoryEntry, error: Exception) -> None:
+        if entry.key in self.reported:
+            return
+        if len(self.reported) >= _MOST_REPORTED:
+            self.reported.clear()
+        self.reported.add(entry.key)
+        _logger.error(
+            "entry %s of agent %r in run %r stays in %s, since %s cannot store it: %s",
+            *(entry.memory_id, entry.agent_id, entry.run_id),
+            *(self.source.tier.name, self.destination.tier.name, error),
+        )
 
     def settle(self) -> int:
         """Finish the moves that a crash cut short, so that each entry is in one tier only.

@@ -95,6 +95,7 @@ def test_an_int_of_more_digits_than_are_spelled_is_found_by_its_size(tmp_path: P
         for step, number in enumerate(numbers):
             system.store_agent_state("ant", {"n": number}, step)
         system.maintain()
+        asked: Any
         for asked in (*numbers, (0, 10), (0, 10**6000), (10**300, 10**4999), (-(10**6000), 0)):
             hits = system.recall(Query(agent_id="ant", attributes={"n": asked}), touch=False)
             least, greatest = asked if isinstance(asked, tuple) else (asked, asked)
