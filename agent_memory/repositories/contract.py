@@ -28,8 +28,8 @@ from agent_memory.repositories.following import Changes, Stored
 from agent_memory.repositories.former import FormerNames
 from agent_memory.repositories.moves import MoveNotes, NoMoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe, nearest_ids
-from agent_memory.repositories.outcomes import Added, Gone
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.outcomes import Added, Arrival, Gone, arrival_time, at_time
+from agent_memory.repositories.querying import after_step, run_of
 from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Order, Query
@@ -66,6 +66,30 @@ class MemoryRepository(FormerNames, ABC):
             InvalidEntry: Contents that cannot be stored; nothing of this call was stored.
             StoreUnavailable: The engine did not acknowledge; any part may have been stored.
         """
+
+    def arrive(self, entry: MemoryEntry, after: float = -1.0) -> Arrival:
+        """Store one entry as the latest of its agent, for runs whose timestamps are steps.
+
+        Steps may be counted anew, and come late; time goes on all the same. An entry whose
+        timestamp is later than that of the latest one is stored as it is. Else it gets the latest
+        timestamp if both are of one step, and one more if not.
+
+        Args:
+            entry: The entry; its timestamp is its step.
+            after: The latest timestamp of the agent's entries elsewhere.
+
+        Returns:
+            ``PRESENT`` with the stored timestamp, and nothing is changed, where its key is stored.
+
+        Raises:
+            InvalidEntry, StoreUnavailable: As ``add_many``.
+        """
+        for stored in self.get_many([entry.key]):
+            return Arrival(Added.PRESENT, stored.timestamp)
+        query = Query(run_id=entry.run_id, agent_id=entry.agent_id, order=Order.NEWEST, limit=1)
+        latest = [(one.timestamp, one.step_number) for one in self.find(query)]
+        at = arrival_time(entry, after, latest[0] if latest else None)
+        return Arrival(self.add(at_time(entry, at)), at)
 
     def take_over(
         self,
@@ -279,13 +303,16 @@ class MemoryRepository(FormerNames, ABC):
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
 
-    def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
-        """The keys of all entries of some agents in a run, agent by agent, each by step."""
-        queries = [
-            Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
-            for agent_id in dict.fromkeys(agents)
-        ]
-        return [entry.key for entries in self.find_each(queries) for entry in entries]
+    def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
+        """The keys of the entries of some agents in a run, agent by agent, each by step.
+
+        Args:
+            run_id: The run.
+            agents: The agents.
+            after: Only entries of later steps than this one.
+        """
+        found = self.find_each(after_step(run_id, after, agents))
+        return [entry.key for entries in found for entry in entries]
 
 
 class LongTermMemory(MemoryRepository):
@@ -332,6 +359,10 @@ class LongTermMemory(MemoryRepository):
             For each, the time of its release in seconds since 1970; None: it is not released.
         """
 
-    def forks(self, run_id: str) -> list[str]:  # noqa: ARG002  # engines that keep no family
-        """The runs that were forked from a run, sorted."""
+    def forks(
+        self,
+        run_id: str,  # noqa: ARG002  # engines that keep no family
+        after: int = -1,  # noqa: ARG002
+    ) -> list[str]:
+        """The runs that were forked from a run after a step, sorted."""
         return []

@@ -18,7 +18,7 @@ from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.nearest import same_vector
-from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.repositories.outcomes import Added, Arrival, Gone
 from agent_memory.repositories.querying import answering
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.repositories.upkeep import TierUpkeep
@@ -59,6 +59,11 @@ class InMemoryRepository(LongTermMemory):
         """Store entries that were read from the tier above; see the contract."""
         snapshots = [_Snapshot.of(entry) for entry in entries]
         return [self._add(snapshot, read_at) for snapshot in snapshots]
+
+    def arrive(self, entry: MemoryEntry, after: float = -1.0) -> Arrival:
+        """Store one entry as the latest of its agent; see the contract."""
+        with self._shelf.lock:
+            return super().arrive(entry, after)
 
     def _add(self, new: _Snapshot, read_at: float) -> Added:
         key = new.fields.key

@@ -8,8 +8,9 @@ from itertools import islice
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import meets
+from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryEntry
-from agent_memory.values.query import Query, checked_query
+from agent_memory.values.query import Order, Query, checked_query
 
 
 def run_of(query: Query) -> str:
@@ -34,3 +35,14 @@ def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]
     if query.attributes:
         entries = (entry for entry in entries if meets(entry.contents, query.attributes))
     return list(islice(entries, None if query.limit is None else min(query.limit, sys.maxsize)))
+
+
+def after_step(run_id: str, step: int, agents: Iterable[str]) -> list[Query]:
+    """Queries for the entries of each of some agents, by step, whose step is later than one."""
+    if step >= MAX_STEP:
+        return []
+    steps = None if step < 0 else (step + 1, MAX_STEP)
+    return [
+        Query(run_id=run_id, agent_id=agent_id, steps=steps, order=Order.STEP)
+        for agent_id in dict.fromkeys(agents)
+    ]

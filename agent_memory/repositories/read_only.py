@@ -48,7 +48,7 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
         self.upkeep = _ReadOnlyUpkeep(repository)
         self.moves = _ReadOnlyNotes(repository)
 
-    add_many = take_over = replace = touch = touched = _refuse
+    add_many = arrive = take_over = replace = touch = touched = _refuse
     remove = remove_many = remove_answering = remove_copied = move_within = _refuse
     clear_agents = clear_run = forget = release = _refuse
 
@@ -58,11 +58,11 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
             return {}
         return self._repository.forgotten(keys)
 
-    def forks(self, run_id: str) -> list[str]:
-        """The runs that were forked from a run, sorted."""
+    def forks(self, run_id: str, after: int = -1) -> list[str]:
+        """The runs that were forked from a run after a step, sorted."""
         if not isinstance(self._repository, LongTermMemory):
             return []
-        return self._repository.forks(run_id)
+        return self._repository.forks(run_id, after)
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
@@ -98,9 +98,9 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
         """The runs that have entries, sorted."""
         return self._repository.runs()
 
-    def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
-        """The keys of all entries of some agents in a run, agent by agent, each by step."""
-        return self._repository.keys(run_id, *agents)
+    def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
+        """The keys of the entries of some agents in a run, agent by agent, each by step."""
+        return self._repository.keys(run_id, *agents, after=after)
 
 
 class _ReadOnlyEncodings(Encodings, _ReadOnly):

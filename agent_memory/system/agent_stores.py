@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
-from agent_memory.errors import InvalidEntry
+from agent_memory.errors import EntryConflict, InvalidEntry
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added
 from agent_memory.system.reopening import check_reopens
@@ -17,6 +17,7 @@ from agent_memory.values.checks import checked_step
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.query import Order, Query
+from agent_memory.values.sameness import has_contents_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,9 +96,11 @@ class AgentStore:
 
         Raises:
             InvalidEntry: It cannot be stored, or belongs to another agent or run.
+            EntryConflict: Other contents are stored under its id, and stay.
         """
         mine = self._own(entry)
         outcome = self._guard(Added.FORGOTTEN, self._repository.add, mine)
+        self._refuse_others([mine], [outcome])
         return outcome is not Added.FORGOTTEN
 
     def get(self, memory_id: str) -> dict[str, Any] | None:
@@ -146,6 +149,23 @@ class AgentStore:
     def _find(self, **filters: Any) -> list[dict[str, Any]]:
         found = self._guard([], self._reader.find, self._query(**filters))
         return [entry.to_dict() for entry in found]
+
+    def _refuse_others(self, given: Sequence[MemoryEntry], outcome: Sequence[Added]) -> None:
+        """Tell a caller whose contents were not stored, because others are under their id."""
+        there = {
+            entry.key: entry
+            for entry, added in zip(given, outcome, strict=False)
+            if added is Added.PRESENT
+        }
+        if not there:
+            return
+        for stored in self._guard([], self._repository.get_many, [*there]):
+            if not has_contents_of(stored, there[stored.key]):
+                raise EntryConflict(
+                    f"entry {stored.memory_id} of agent {stored.agent_id!r} is stored in "
+                    f"{self.tier.name} with other contents, which stay: leave memory_id out to "
+                    "store an entry beside it"
+                )
 
     def _own(self, entry: MemoryEntry | Mapping[str, Any]) -> MemoryEntry:
         if not isinstance(entry, MemoryEntry):
@@ -198,7 +218,9 @@ class SQLiteLTMStore(AgentStore):
 
         Raises:
             InvalidEntry: One cannot be stored, or belongs to another agent; none was.
+            EntryConflict: Other contents are stored under the id of one; the others are stored.
         """
         mine = [self._own(entry) for entry in entries]
         outcome: list[Added] | None = self._guard(None, self._repository.add_many, mine)
+        self._refuse_others(mine, outcome or [])
         return outcome is not None and Added.FORGOTTEN not in outcome

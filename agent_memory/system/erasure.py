@@ -118,18 +118,43 @@ class Erasure:
             RunHasForks: Other runs were forked from it, and need its entries.
         """
         begun = self._clock()
-        forks = self._tiers[2].forks(self._run_id)
-        if forks:
-            named = ", ".join(repr(name) for name in forks)
-            raise RunHasForks(
-                f"run {self._run_id!r} was not forgotten: {named} were forked from it; forget "
-                "those first"
-            )
+        self._refuse_forks(self._tiers[2].forks(self._run_id))
         note_clearing(self._tiers[2], self._run_id, None, self._clock)
         spooled = self._drop(lambda _: True)
         agents = sorted({agent for tier in self._tiers for agent in tier.agents(self._run_id)})
         outcome = self._agents(agents, spooled)
         return self._receipt(f"run {self._run_id!r}", begun, outcome, learned=self._learned())
+
+    def after(self, step: int) -> ForgettingReceipt:
+        """Forget what the run has stored of the steps after one.
+
+        Raises:
+            RunHasForks: Other runs were forked from it after that step.
+        """
+        begun = self._clock()
+        self._refuse_forks(self._tiers[2].forks(self._run_id, step))
+        waiting = {
+            number: entry.key for number, entry in self._spooled() if entry.step_number > step
+        }
+        removed, found, left = Removed(), {*waiting.values()}, set[EntryKey]()
+        agents = iter(self._everyone())
+        while batch := list(islice(agents, AGENTS_AT_ONCE)):
+            later = self._after(step, batch) | {
+                key for key in waiting.values() if key.agent_id in batch
+            }
+            found |= later
+            for _ in range(_ROUNDS):
+                # Marked before they are taken out of the spool: whoever replays them looks again.
+                removed += forget_keys(self._tiers, sorted(later), self._clock)
+                later &= self._after(step, batch)
+                if not later:
+                    break
+            left |= later
+        self._intake.drop(waiting)
+        whose = tuple(sorted({key.agent_id for key in found}))
+        outcome = _Outcome(whose, len(found), removed, tuple(sorted(left)), len(waiting))
+        what = f"what run {self._run_id!r} stored after step {step}"
+        return self._receipt(what, begun, outcome, learned=self._learned(whose))
 
     def agent(self, agent_id: str) -> ForgettingReceipt:
         """Forget all memories of an agent of the run."""
@@ -160,6 +185,14 @@ class Erasure:
         what = f"what {query} finds"
         return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
 
+    def _refuse_forks(self, forks: Sequence[str]) -> None:
+        if forks:
+            named = ", ".join(repr(name) for name in forks)
+            raise RunHasForks(
+                f"run {self._run_id!r} was not forgotten: {named} were forked from it; forget "
+                "those first"
+            )
+
     # -- what is where ------------------------------------------------------------------------
 
     def _everyone(self) -> list[str]:
@@ -171,6 +204,9 @@ class Erasure:
         for number, entry in self._intake.spooled():
             if entry.run_id == self._run_id:
                 yield number, entry
+
+    def _after(self, step: int, agents: Sequence[str]) -> set[EntryKey]:
+        return {key for tier in self._tiers for key in tier.keys(self._run_id, *agents, after=step)}
 
     def _drop(self, matches: Callable[[MemoryEntry], bool]) -> int:
         numbers = [number for number, entry in self._spooled() if matches(entry)]

@@ -56,6 +56,10 @@ class Forgetting:
         done, problems = self._scrub()
         return replace(receipt, rewritten=tuple(done), not_rewritten=problems)
 
+    def forget_after(self, step: int) -> ForgettingReceipt:
+        """Forget the steps of the run after one; see ``AgentMemorySystem.forget_after``."""
+        return self._erasure(self._run_id).after(step)
+
     def _forget(
         self, agent: object, run: object, memory_id: object, query: Query | None
     ) -> ForgettingReceipt:

@@ -30,6 +30,7 @@ class Maintenance:
         resources.encoder.refresh()
         self._access_log.flush()
         moved = consolidation.settle()
+        self._run.merge_repeats()
         moved += consolidation.consolidate_all(resources.clock(), self._present_steps())
         return moved + self._run.keep_budget()
 

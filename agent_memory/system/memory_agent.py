@@ -194,7 +194,13 @@ class MemoryAgent:
         entry = resources.new_entries.of_data(
             run.run_id, self.agent_id, memory_type, data, step_number, priority
         )
-        if not resources.outages.guard(False, resources.intake.store, entry):
+        try:
+            stored = resources.outages.guard(False, resources.intake.store, entry)
+        except BaseException:
+            resources.new_entries.not_stored(entry)
+            raise
+        if not stored:
+            resources.new_entries.not_stored(entry)
             return False
         run.stored(entry)
         self._inserts += 1
@@ -209,7 +215,10 @@ class MemoryAgent:
     def _clear(self) -> bool:
         resources = self._run.resources
         resources.check_writable("nothing was cleared")
-        forget_agents(resources.tiers, self._run.run_id, [self.agent_id], resources.clock)
+        try:
+            forget_agents(resources.tiers, self._run.run_id, [self.agent_id], resources.clock)
+        finally:
+            self._run.begin_again(latest_step=self._run.latest_step)
         return True
 
 

@@ -14,7 +14,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.checks import checked_step
 from agent_memory.values.coded import CodedContents
-from agent_memory.values.contents import pack, plain_contents
+from agent_memory.values.contents import pack, packed_once, plain_contents
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
 
@@ -66,19 +66,17 @@ class NewEntries:
             InvalidEntry: The data cannot be stored, or step or priority has no meaning.
         """
         step = checked_step(step_number)
-        if self.by_steps:
-            timestamp = float(step)
-            ordinal = self.ordinals.next(run_id, agent_id, step)
-            memory_id = reproducible_id(run_id, agent_id, step, memory_type, ordinal)
-        else:
-            timestamp = self.clock()
-            memory_id = self.ids()
+        timestamp = float(step) if self.by_steps else self.clock()
         # Once, before anything is made of them: what is given back has the same features and
         # attributes, and what is endless is not gone through.
         contents = plain_contents(data, self.max_bytes)
         current = self.encoders.current
         return MemoryEntry(
-            memory_id=memory_id,
+            memory_id=(
+                self._reproducible_id(run_id, agent_id, step, memory_type, contents)
+                if self.by_steps
+                else self.ids()
+            ),
             run_id=run_id,
             agent_id=agent_id,
             step_number=step,
@@ -102,6 +100,23 @@ class NewEntries:
         pack(contents, max_bytes=self.max_bytes)
         return entry if contents is entry.contents else replace(entry, contents=contents)
 
+    def _reproducible_id(
+        self,
+        run_id: str,
+        agent_id: str,
+        step: int,
+        memory_type: MemoryType,
+        contents: Mapping[str, Any],
+    ) -> str:
+        made_of = packed_once(contents)
+        ordinal = self.ordinals.next(run_id, agent_id, step)
+        return reproducible_id(run_id, agent_id, step, memory_type, ordinal, made_of)
+
+    def not_stored(self, entry: MemoryEntry) -> None:
+        """Note that an entry was not acknowledged: who stores it again makes the same id."""
+        if self.by_steps:
+            self.ordinals.give_back(entry.run_id, entry.agent_id, entry.step_number)
+
     def of_dict(self, run_id: str, agent_id: str, values: object) -> MemoryEntry:
         """Make the entry of a dict as ``MemoryEntry.to_dict`` gives it.
 
@@ -124,6 +139,11 @@ class NewEntries:
             "agent_id": agent_id,
         }
         entry = MemoryEntry.from_dict(named | dict(values))
+        if self.by_steps and "memory_id" not in values:
+            entry = self.plain(entry)
+            kind, step = entry.memory_type, entry.step_number
+            made = self._reproducible_id(entry.run_id, entry.agent_id, step, kind, entry.contents)
+            entry = replace(entry, memory_id=made)
         if entry.embedding is None:
             return entry
         # A dict does not say which version made its vector: the one that it was read with.

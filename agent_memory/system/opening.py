@@ -287,6 +287,7 @@ class _Opening:
             connections.stm,
             spool_of(self._config, self._where),
             clock=self._clock,
+            by_steps=self._config.clock == "steps",
         )
         self._opened.callback(intake.close)
         return intake

@@ -48,15 +48,35 @@ class RunMemory:
         """Note that an entry was stored."""
         self.latest_step = max(self.latest_step, entry.step_number)
         self.resources.steps.stored(self.run_id, entry.timestamp, entry.step_number)
+        if self.resources.intake.arrivals.has_unsure:
+            self.resources.upkeep.attempt_while_storing(self.merge_repeats)
         if self.budget is not None and next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0:
             # As with the limits of an agent: the entry is stored by now.
             self.resources.upkeep.attempt_while_storing(self._keep_budget)
+
+    def begin_again(self, run_id: str | None = None, latest_step: int = -1) -> None:
+        """Count on nothing that was stored of a run before some of it was forgotten.
+
+        Args:
+            run_id: The run; None: this one.
+            latest_step: The highest step that may be left.
+        """
+        name = self.run_id if run_id is None else run_id
+        if name == self.run_id:
+            self.latest_step = min(self.latest_step, latest_step)
+        self.resources.new_entries.ordinals.forget(name)
+        self.resources.intake.arrivals.forget(name)
 
     def keep_budget(self, most: int | None = None) -> Moves:
         """Make room on the server, if there is a bound and it is passed; see ``Budget``."""
         moved = Moves() if self.budget is None else self.budget.keep(most)
         self.consolidation.count(moved)
         return moved
+
+    def merge_repeats(self) -> None:
+        """Move entries down that were stored again though a tier below had them."""
+        opened = self.resources
+        opened.intake.arrivals.merge(self.consolidation.demotions, opened.clock())
 
     def consolidate(self, agent_id: str) -> Moves:
         """Move down what has to leave of one agent of the run."""
@@ -66,7 +86,8 @@ class RunMemory:
     def now(self) -> float:
         """The time in the unit of timestamps: seconds since 1970, or steps."""
         if self.resources.config.clock == "steps":
-            return float(max(self.latest_step, 0))
+            latest = self.resources.intake.arrivals.latest(self.run_id)
+            return max(float(self.latest_step), latest, 0.0)
         return self.resources.clock()
 
     def _keep_budget(self) -> None:

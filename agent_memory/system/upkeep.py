@@ -11,7 +11,9 @@ from agent_memory.system.services import Services
 from agent_memory.system.statistics import TierStatistics, statistics
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.values.check_report import CheckReport
+from agent_memory.values.checks import checked_step
 from agent_memory.values.entry import Tier
+from agent_memory.values.identity import checked_run_id
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Query
 from agent_memory.values.status import MemoryStatus
@@ -94,7 +96,10 @@ class MemoryUpkeep:
             True
         """
         self._resources.check_writable("nothing was cleared")
-        return self._resources.outages.guard(False, self._services.clear_run)
+        try:
+            return self._resources.outages.guard(False, self._services.clear_run)
+        finally:
+            self._run.begin_again()
 
     def forget(
         self,
@@ -134,7 +139,46 @@ class MemoryUpkeep:
             (1, True)
         """
         self._resources.check_writable("nothing was forgotten")
-        return self._services.forgetting.forget(agent, run, memory_id, query, scrub=scrub)
+        whose = None if run is None else checked_run_id(run)
+        try:
+            return self._services.forgetting.forget(agent, run, memory_id, query, scrub=scrub)
+        finally:
+            self._run.begin_again(whose, self._run.latest_step)
+
+    def forget_after(self, step: int) -> ForgettingReceipt:
+        """Roll the run back: forget what it stored of later steps, in every tier and in the spool.
+
+        What is stored then, of these steps too, goes on from there: it is the latest, and with
+        ``clock="steps"`` the same life lived again leaves the same rows. Entries that wait in the
+        spool of another machine are not reached.
+
+        Args:
+            step: The last step that stays, of all agents of the run.
+
+        Returns:
+            What was removed, and where.
+
+        Raises:
+            InvalidEntry: The step has no meaning.
+            RunHasForks: Other runs were forked from the run after that step.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: A store does not answer; what was removed by then stays removed, and
+                the same call goes on with the rest.
+
+        Examples:
+            >>> rehearsal = memory.run("rehearsal")
+            >>> _ = [rehearsal.store_agent_state("ant-1", {"food": 1}, step) for step in range(4)]
+            >>> rehearsal.forget_after(1).entries
+            2
+            >>> rehearsal.clear_all_memories()
+            True
+        """
+        self._resources.check_writable("nothing was forgotten")
+        last = checked_step(step)
+        try:
+            return self._services.forgetting.forget_after(last)
+        finally:
+            self._run.begin_again(latest_step=last)
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> CheckReport:
         """Look at all that is stored, beside a live run if need be; see ``docs/upkeep.md``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent_memory.testing.apart import ApartContract
+from agent_memory.testing.arriving import ArrivingContract
 from agent_memory.testing.changing import ChangingContract
 from agent_memory.testing.finding import FindingContract
 from agent_memory.testing.forgetting import ForgettingContract
@@ -17,6 +18,7 @@ from agent_memory.testing.storing import StoringContract
 
 class RepositoryContract(
     StoringContract,
+    ArrivingContract,
     ChangingContract,
     FindingContract,
     KeepingContract,

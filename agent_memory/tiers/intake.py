@@ -22,7 +22,8 @@ from agent_memory.errors import (
     StoreUnavailable,
 )
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
-from agent_memory.tiers.replaying import Left, Replay, is_outage
+from agent_memory.tiers.arriving import Arrivals
+from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
 from agent_memory.tiers.spool import Spool, decoded
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.forking import after_fork
@@ -66,6 +67,7 @@ class Intake:
         spool: Where entries wait; None: a store that fails is failed.
         clock: Gives the time in seconds since 1970.
         ticks: Gives seconds that never go backwards.
+        by_steps: Whether timestamps are steps.
     """
 
     def __init__(
@@ -76,9 +78,11 @@ class Intake:
         *,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
+        by_steps: bool = False,
     ) -> None:
-        self._stm, _, _ = tiers
-        self._replay = Replay(tiers)
+        self.arrivals = Arrivals(tiers)
+        self._stm: NewEntryStore = self.arrivals if by_steps else tiers[0]
+        self._replay = Replay(tiers, self._stm)
         self._server = server
         self._spool = spool
         self._clock = clock

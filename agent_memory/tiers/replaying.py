@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from typing import Protocol
 
 from agent_memory.errors import (
     CommandRefused,
@@ -41,15 +42,31 @@ class Left(Enum):
     """Another process is at it."""
 
 
+class NewEntryStore(Protocol):
+    """Stores new entries in short-term memory."""
+
+    def add(self, entry: MemoryEntry) -> Added:
+        """Store one."""
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Store several, in their order."""
+
+
 class Replay:
     """Stores what waits in a spool, oldest first. Threads may share it.
 
     Args:
         tiers: Short-term, intermediate and long-term memory.
+        store: The way into short-term memory.
     """
 
-    def __init__(self, tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory]) -> None:
+    def __init__(
+        self,
+        tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory],
+        store: NewEntryStore,
+    ) -> None:
         self._tiers = tiers
+        self._store = store
         self._stm, _, self._ltm = tiers
 
     def slice(self, spool: Spool) -> Left:
@@ -96,7 +113,7 @@ class Replay:
         if not fresh:
             return set()
         try:
-            outcome = self._stm.add_many([entry for _, entry in fresh.values()])
+            outcome = self._store.add_many([entry for _, entry in fresh.values()])
         except MemoryStoreError as error:
             if is_outage(error):
                 raise

@@ -140,6 +140,18 @@ def check_extent(contents: object, max_bytes: int | None = None) -> bool:
         raise InvalidEntry(_own_fault(error)) from error
 
 
+def packed_once(contents: Mapping[str, Any]) -> bytes:
+    """The bytes that contents are named by, once ``check_extent`` has passed them.
+
+    Raises:
+        InvalidEntry: A value cannot be stored; the message names its path.
+    """
+    try:
+        return _Packer().pack(contents if type(contents) is dict else dict(contents))
+    except Exception:  # noqa: BLE001  # whatever it is, this names it
+        return pack(contents)
+
+
 def _too_much(size: int | None, most: int) -> InvalidEntry:
     told = "more bytes than allowed" if size is None else f"{size} bytes"
     return InvalidEntry(

@@ -7,13 +7,12 @@ one process come in the order they were made, which is why ties everywhere break
 from __future__ import annotations
 
 import hashlib
-import itertools
 import numbers
 import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.forking import after_fork
@@ -68,11 +67,14 @@ class MemoryIds:
         self._lock = threading.Lock()
 
 
-def reproducible_id(run_id: str, agent_id: str, step: int, kind: str, ordinal: int) -> str:
-    """Make the same id for the same run, agent, step, type and ordinal (UUIDv8, RFC 9562).
+def reproducible_id(
+    run_id: str, agent_id: str, step: int, kind: str, ordinal: int, contents: bytes = b""
+) -> str:
+    """Make the same id for the same run, agent, step, type, ordinal and contents.
 
-    Step and ordinal lead, so that these ids too sort in the order things happened; what
-    follows is a hash of all five.
+    A UUIDv8 (RFC 9562). Step and ordinal lead, so that these ids too sort in the order things
+    happened; what follows is a hash of all of them. So no id of other contents is made twice,
+    whoever counts the ordinals, and the same life lived again makes the same ids.
 
     Args:
         run_id: The run.
@@ -80,36 +82,56 @@ def reproducible_id(run_id: str, agent_id: str, step: int, kind: str, ordinal: i
         step: The simulation step.
         kind: The memory type.
         ordinal: Which entry of that agent and step it is, from 0.
+        contents: Its contents, packed; nothing for ids as earlier versions made them.
     """
     name = "\0".join(f"{len(part)}:{part}" for part in (run_id, agent_id, kind))
-    digest = hashlib.blake2b(
-        f"{name}\0{step}\0{ordinal}".encode("utf-8", "surrogatepass"), digest_size=8
-    ).digest()
-    random = int.from_bytes(digest) & (2**62 - 1)
+    made_of = f"{name}\0{step}\0{ordinal}".encode("utf-8", "surrogatepass")
+    if contents:
+        made_of += b"\0" + contents
+    random = int.from_bytes(hashlib.blake2b(made_of, digest_size=8).digest()) & (2**62 - 1)
     lead = min(step, _MAX_MILLISECONDS) << 80 | 0x8 << 76 | min(ordinal, 0xFFF) << 64
     return f"{lead | 0b10 << 62 | random:032x}"
 
 
 class Ordinals:
-    """Counts an agent's entries of each step, for reproducible ids. Threads may share it.
+    """Counts what each agent stores in the step that it is in, for reproducible ids.
 
-    Args:
-        steps: How many steps an agent may go back and still add entries to one; further back,
-            storing counts as running the step again.
+    An agent that comes to another step, be it a later or an earlier one, is counted from 0: so a
+    step that is run again makes the same ids again. Threads may share it.
     """
 
-    def __init__(self, steps: int = 256) -> None:
-        self._steps = steps
-        self._counts: dict[tuple[str, str], dict[int, Iterator[int]]] = {}
+    def __init__(self) -> None:
+        self._visits: dict[tuple[str, str], tuple[int, int]] = {}
+        self._unlock()
+        after_fork(self._unlock)
 
     def next(self, run_id: str, agent_id: str, step: int) -> int:
         """Which entry of that agent and step the next one is, from 0."""
-        # Each of these calls is atomic, so that threads never get one ordinal twice.
-        steps = self._counts.setdefault((run_id, agent_id), {})
-        ordinal = next(steps.setdefault(step, itertools.count()))
-        if len(steps) > self._steps:
-            steps.pop(next(iter(steps)), None)
+        agent = run_id, agent_id
+        with self._lock:
+            at, count = self._visits.get(agent, (step, 0))
+            ordinal = count if at == step else 0
+            self._visits[agent] = step, ordinal + 1
         return ordinal
+
+    def give_back(self, run_id: str, agent_id: str, step: int) -> None:
+        """Let the next entry have the last one's ordinal: that one was not acknowledged."""
+        agent = run_id, agent_id
+        with self._lock:
+            at, count = self._visits.get(agent, (step, 0))
+            if at == step and count:
+                self._visits[agent] = step, count - 1
+
+    def forget(self, run_id: str, agents: Iterable[str] | None = None) -> None:
+        """Count some agents of a run from 0 again, as after a roll-back; None: all."""
+        with self._lock:
+            if agents is None:
+                agents = [agent for run, agent in self._visits if run == run_id]
+            for agent_id in agents:
+                self._visits.pop((run_id, agent_id), None)
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
 
 def checked_memory_id(memory_id: object) -> str:

@@ -288,11 +288,11 @@ def test_threads_with_reproducible_ids_lose_nothing(folder: Path) -> None:
     with AgentMemorySystem(config) as system:
         agent = system.get_memory_agent("ant")
 
-        def store() -> None:
+        def store(by: int) -> None:
             for place in range(200):
-                agent.store_state({"place": place}, place // 20)
+                agent.store_state({"by": by, "place": place}, place // 20)
 
-        threads = [threading.Thread(target=store) for _ in range(4)]
+        threads = [threading.Thread(target=store, args=(by,)) for by in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

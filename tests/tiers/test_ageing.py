@@ -18,7 +18,6 @@ from agent_memory.repositories.redis.repository import ImRepository, StmReposito
 from agent_memory.testing import an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.tiers.consolidation import Consolidation, Moves
-from agent_memory.values.identity import Ordinals
 from tests import engines
 from tests.memories import AGES, DAY, YEAR, Clock, Opener, remembered, standing, store
 
@@ -163,8 +162,6 @@ def test_what_was_cleared_under_a_clock_that_was_ahead_moves_on_when_it_is_store
     clock.now += YEAR
     assert system.clear_all_memories()
     clock.now -= YEAR
-    # As a process that is started anew, which makes the same ids again.
-    system._resources.new_entries.ordinals = Ordinals()
     store(system, "ant", *range(10))
     system.maintain()  # which finds that the clock was set back
     clock.now += 1

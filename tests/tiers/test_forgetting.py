@@ -229,7 +229,6 @@ def test_what_is_stored_afterwards_is_remembered_under_the_same_ids_too(
     with AgentMemorySystem(MemoryConfig(**{**dict(config), "clock": "steps"})) as system:
         filled(system, "ant")
         system.forget("ant")
-        system._resources.new_entries.ordinals = type(system._resources.new_entries.ordinals)()
         filled(system, "ant")
         assert steps_of(system) == [*range(ALL)]
         assert counted(system) == [4, 4, 4]

@@ -16,6 +16,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.values.identity import (
     MAX_NAME_LENGTH,
     MemoryIds,
+    Ordinals,
     checked_agent_id,
     checked_memory_id,
     checked_run_id,
@@ -147,6 +148,31 @@ def test_reproducible_ids_sort_by_step_and_then_by_ordinal() -> None:
         for ordinal, kind in enumerate(["state", "action", "interaction"] * 30)
     ]
     assert made == sorted(made)
+
+
+def test_reproducible_ids_of_other_contents_differ() -> None:
+    made = [
+        reproducible_id("run", "ant", 17, "state", ordinal, contents)
+        for ordinal, contents in itertools.product(
+            (0, 1, 5_000), (b"", b"\x80", b"\x81", b"\0\x80")
+        )
+    ]
+    assert len(set(made)) == len(made)
+    assert made[0] == _WRITTEN_DOWN
+    assert {uuid.UUID(each).version for each in made} == {8}
+
+
+def test_ordinals_count_what_is_stored_in_the_step_an_agent_is_in() -> None:
+    ordinals = Ordinals()
+    assert [ordinals.next("run", "ant", step) for step in (7, 7, 8, 8, 7, 7)] == [0, 1] * 3
+    assert ordinals.next("run", "bee", 7) == ordinals.next("other", "ant", 7) == 0
+    ordinals.give_back("run", "ant", 7)
+    ordinals.give_back("run", "ant", 8)
+    assert ordinals.next("run", "ant", 7) == 1
+    ordinals.forget("run", ["bee"])
+    assert (ordinals.next("run", "ant", 7), ordinals.next("run", "bee", 7)) == (2, 0)
+    ordinals.forget("run")
+    assert (ordinals.next("run", "ant", 7), ordinals.next("other", "ant", 7)) == (0, 1)
 
 
 @pytest.mark.parametrize(

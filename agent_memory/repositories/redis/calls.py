@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import EntryConflict, StoreUnavailable
 from agent_memory.repositories.redis.keys import Agent
 from agent_memory.values.entry import EntryKey
 
@@ -52,3 +52,10 @@ def parts(keys: Sequence[EntryKey]) -> Iterator[Sequence[EntryKey]]:
     """The keys, at most ``AT_ONCE`` at a time."""
     for first in range(0, len(keys), AT_ONCE):
         yield keys[first : first + AT_ONCE]
+
+
+def conflict(memory_id: str, revision: int | None) -> EntryConflict:
+    """What to raise of an entry whose revision is another than its caller has seen."""
+    return EntryConflict(
+        f"entry {memory_id} no longer has revision {revision}; read it again and redo the change"
+    )

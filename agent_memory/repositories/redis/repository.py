@@ -9,14 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
-from agent_memory.errors import (
-    EncodingError,
-    EntryConflict,
-    EntryNotFound,
-)
+from agent_memory.errors import EncodingError, EntryNotFound
 from agent_memory.models.redis import (
     Value,
     encode_id,
@@ -28,21 +25,21 @@ from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.nearest import Neighbour, Probe
-from agent_memory.repositories.outcomes import Added, Gone
-from agent_memory.repositories.querying import answering, run_of
+from agent_memory.repositories.outcomes import Added, Arrival, Gone
+from agent_memory.repositories.querying import after_step, answering, run_of
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import (
     AttributeIndexing,
     Call,
     DeclaredAttributes,
 )
-from agent_memory.repositories.redis.calls import AT_ONCE, by_agent, flat, in_order
+from agent_memory.repositories.redis.calls import AT_ONCE, by_agent, conflict, flat, in_order
 from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, reading
 from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.notes import RedisMoveNotes
-from agent_memory.repositories.redis.queries import all_keys, entries_answering, keys_answering
+from agent_memory.repositories.redis.queries import entries_answering, keys_answering
 from agent_memory.repositories.redis.retrievals import RetrievalCounts
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.upkeep import RedisUpkeep
@@ -100,20 +97,18 @@ class RedisRepository(MemoryRepository):
 
     def add(self, entry: MemoryEntry) -> Added:
         """Store one entry; see ``add_many``."""
-        agent = Agent(entry.run_id, entry.agent_id)
-        (reply,) = self._declared.run(
-            scripts.ADD,
-            lambda: [
-                (self._writing_keys(agent), [*self._writer(agent), *self._mapper.encode(entry)])
-            ],
-        )
-        (code,) = in_order([(agent, [0])], [reply])
+        (code,) = self._store_one(scripts.ADD, entry)
         return Added(code)
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries: one script call for each agent and 500 entries."""
         outcome = self._store(scripts.ADD, entries, self._writing_keys)
         return [Added(code) for code in outcome]
+
+    def arrive(self, entry: MemoryEntry, after: float = -1.0) -> Arrival:
+        """Store one entry as the latest of its agent; decided on the server."""
+        code, timestamp = self._store_one(scripts.ARRIVE, entry, repr(float(after)))
+        return Arrival(Added(code), float(timestamp))
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
@@ -144,7 +139,7 @@ class RedisRepository(MemoryRepository):
                 for stored in self.get_many([entry.key]):
                     if is_replacement(stored, entry):
                         return stored
-            raise _conflict(entry.memory_id, entry.revision)
+            raise conflict(entry.memory_id, entry.revision)
         count, accessed = reply
         try:
             return replace(
@@ -172,7 +167,7 @@ class RedisRepository(MemoryRepository):
         """Remove an entry, if its stored revision is the given one (None: whatever it is)."""
         (outcome,) = self._remove([key], [("" if revision is None else revision, "")])
         if outcome == _CHANGED:
-            raise _conflict(key.memory_id, revision)
+            raise conflict(key.memory_id, revision)
         return outcome == 1
 
     def remove_many(self, keys: Iterable[EntryKey]) -> int:
@@ -299,10 +294,10 @@ class RedisRepository(MemoryRepository):
         replies = self.channel.call_all(lookups(prefix, query, usable))
         return prefix, [memory_id_of(name) for name in chosen(replies, query)]
 
-    def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
-        """The keys of all entries of some agents in a run; one request for all of them."""
-        owners = ((run_id, agent_id) for agent_id in agents)
-        return all_keys(self.channel, self.key_space.namespace, owners)
+    def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
+        """The keys of the entries of some agents in a run; one request for all of them."""
+        queries = after_step(run_id, after, agents)
+        return flat(keys_answering(self.channel, self.key_space.namespace, queries))
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
@@ -329,6 +324,19 @@ class RedisRepository(MemoryRepository):
 
     def _who(self, agent: Agent) -> list[Value]:
         return [encode_id(agent.agent_id), encode_id(agent.run_id), repr(self._clock())]
+
+    def _store_one(self, script: Script, entry: MemoryEntry, *more: Value) -> Sequence[Any]:
+        """Run a script that takes a whole entry; returns what it answers, of that length."""
+        agent = Agent(entry.run_id, entry.agent_id)
+        keys = self._writing_keys(agent)
+        (reply,) = self._declared.run(
+            script,
+            lambda: [(keys, [*self._writer(agent), *more, *self._mapper.encode(entry)])],
+        )
+        found: Sequence[Any] = reply
+        if len(found) != 1 + len(more):
+            raise self.channel.not_redis("EVALSHA")
+        return found
 
     def _store(
         self,
@@ -384,9 +392,3 @@ class ImRepository(RedisRepository):
     """
 
     tier = Tier.IM
-
-
-def _conflict(memory_id: str, revision: int | None) -> EntryConflict:
-    return EntryConflict(
-        f"entry {memory_id} no longer has revision {revision}; read it again and redo the change"
-    )

@@ -78,14 +78,15 @@ class LtmReads(LongTermMemory):
         with self._transactions.reading() as connection:
             return sorted(connection.scalars(runs_with_entries(self._models)))
 
-    def keys(self, run_id: str, *agents: str) -> list[EntryKey]:
-        """The keys of all entries of some agents in a run, agent by agent, each by step."""
+    def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
+        """The keys of the entries of some agents in a run, agent by agent, each by step."""
+        later = self._models.LtmEntry.step_number > after
         with self._transactions.reading() as connection:
             return [
                 EntryKey(run_id, agent_id, memory_id)
                 for agent_id in dict.fromkeys(agents)
                 for memory_id in connection.scalars(
-                    memory_ids_by_step(self._models, run_id, agent_id)
+                    memory_ids_by_step(self._models, run_id, agent_id).where(later)
                 )
             ]
 
@@ -109,7 +110,7 @@ class LtmReads(LongTermMemory):
         places = {key: (key.run_id, key.memory_id) for key in wanted}
         return {key: found[place] for key, place in places.items() if place in found}
 
-    def forks(self, run_id: str) -> list[str]:
-        """The runs that were forked from a run, sorted."""
+    def forks(self, run_id: str, after: int = -1) -> list[str]:
+        """The runs that were forked from a run after a step, sorted."""
         with self._transactions.reading() as connection:
-            return sorted(connection.scalars(forks_of(self._models, run_id)))
+            return sorted(connection.scalars(forks_of(self._models, run_id, after)))

@@ -277,9 +277,11 @@ def runs_with_entries(models: LtmModels) -> Select[*tuple[Any, ...]]:
     )
 
 
-def forks_of(models: LtmModels, run_id: str) -> Select[*tuple[Any, ...]]:
-    """The names of the runs that were forked from a run."""
-    return select(models.Run.name).where(models.Run.parent_id == run_ref_of(models, run_id))
+def forks_of(models: LtmModels, run_id: str, after: int) -> Select[*tuple[Any, ...]]:
+    """The names of the runs that were forked from a run, unless it was at that step or before."""
+    run = models.Run
+    forks = select(run.name).where(run.parent_id == run_ref_of(models, run_id))
+    return forks.where(run.fork_step.is_(None) | (run.fork_step > after))
 
 
 def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[*tuple[Any, ...]]:

@@ -22,10 +22,11 @@ from __future__ import annotations
 from agent_memory.repositories.redis.scripts.changing import ATTRIBUTES, REEMBED, TOUCH
 from agent_memory.repositories.redis.scripts.moving import MOVE, NOTE_MOVE
 from agent_memory.repositories.redis.scripts.removing import CLEAR, REMOVE
-from agent_memory.repositories.redis.scripts.storing import ADD, REPLACE
+from agent_memory.repositories.redis.scripts.storing import ADD, ARRIVE, REPLACE
 
 __all__ = [
     "ADD",
+    "ARRIVE",
     "ATTRIBUTES",
     "CLEAR",
     "MOVE",

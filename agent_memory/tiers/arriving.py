@@ -1,0 +1,177 @@
+"""Stores new entries whose timestamps are steps, each as the latest of its agent.
+
+Where steps are counted anew, a second process goes on, or a memory comes late, short-term memory
+decides on the timestamp in the script that stores (``MemoryRepository.arrive``). What it cannot
+know is in the tiers below: how late their latest entries are, where it holds none of an agent's,
+and whether the very entry has moved there. That is looked for at once where a run may be run again,
+and some time later, for many entries together, where an episode has begun that is new: of most
+episodes a few entries are like those of another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent_memory.errors import StoreUnavailable
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.repositories.outcomes import Added
+from agent_memory.tiers import moving
+from agent_memory.tiers.demotion import Demotion
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.forking import after_fork
+from agent_memory.values.query import Order, Query
+
+AT_ONCE = 200
+"""How many entries of early steps are looked for below together."""
+
+_NONE = -1.0  # before every step
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What is known of an agent.
+
+    Attributes:
+        latest: The latest timestamp of its entries.
+        step: The step of the one that was stored last; -1 before the first.
+        is_behind: Whether it was at that step, or beyond, before it came there this time.
+        repeats: Whether the next entry may be one that a tier below has: so it is from the
+            beginning and from where steps go back, until one is met that is new.
+    """
+
+    latest: float
+    step: int = -1
+    is_behind: bool = False
+    repeats: bool = True
+
+    def come_to(self, step: int) -> None:
+        """Note the step of the next entry."""
+        if step != self.step:
+            self.repeats = self.repeats or step < self.step
+            self.is_behind = step <= self.latest
+            self.step = step
+
+
+class Arrivals:
+    """Stores entries as they come. Threads may share it; it holds a few numbers for each agent.
+
+    Args:
+        tiers: Short-term, intermediate and long-term memory.
+    """
+
+    def __init__(self, tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory]) -> None:
+        self._stm, *self._below = tiers
+        self._tiers = tiers
+        self._trails: dict[tuple[str, str], _Trail] = {}
+        self._moved: dict[str, set[str]] = {}
+        self._latest: dict[str, float] = {}
+        self._unsure: list[EntryKey] = []
+        self._unlock()
+        after_fork(self._unlock)
+
+    def add(self, entry: MemoryEntry) -> Added:
+        """Store an entry, unless a tier has it.
+
+        Raises:
+            InvalidEntry: It cannot be stored.
+            StoreUnavailable: Short-term memory does not answer.
+        """
+        run_id, agent_id, _ = entry.key
+        trail = self._trails.get((run_id, agent_id))
+        if trail is None:
+            trail = self._trails.setdefault(
+                (run_id, agent_id), _Trail(self._latest_below(run_id, agent_id))
+            )
+        trail.come_to(entry.step_number)
+        if trail.is_behind and trail.repeats:
+            if self._is_there(entry):
+                return Added.PRESENT
+            trail.repeats = False
+        added, at = self._stm.arrive(entry, trail.latest)
+        if added is Added.STORED and trail.is_behind:
+            self._note_unsure([entry.key])
+        trail.latest = max(trail.latest, at)
+        self._latest[run_id] = max(self._latest.get(run_id, _NONE), at)
+        return added
+
+    def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Store entries, one after the other; see ``add``."""
+        return [self.add(entry) for entry in entries]
+
+    def latest(self, run_id: str) -> float:
+        """The latest timestamp of what this process stored in a run; -1 before the first."""
+        return self._latest.get(run_id, _NONE)
+
+    def forget(self, run_id: str) -> None:
+        """Know nothing of a run any more, as after some of it was forgotten."""
+        self._moved.pop(run_id, None)
+        self._latest.pop(run_id, None)
+        for agent in [agent for agent in self._trails if agent[0] == run_id]:
+            self._trails.pop(agent, None)
+
+    @property
+    def has_unsure(self) -> bool:
+        """Whether so many entries may stand in a tier below too that it is time to look."""
+        return len(self._unsure) >= AT_ONCE
+
+    def merge(self, ways: Iterable[Demotion], read_at: float) -> None:
+        """Move entries down that were stored again though a tier below had them.
+
+        Args:
+            ways: The ways down from tier to tier.
+            read_at: The time, in seconds since 1970.
+
+        Raises:
+            StoreUnavailable: A tier does not answer; the same is tried with the next call.
+        """
+        with self._lock:
+            unsure, self._unsure = self._unsure, []
+        try:
+            for way in ways:
+                self._merge(way, unsure, read_at)
+        except StoreUnavailable:
+            self._note_unsure(unsure)
+            raise
+
+    def _merge(self, way: Demotion, unsure: Sequence[EntryKey], read_at: float) -> None:
+        for keys in moving.batches(unsure, AT_ONCE):
+            twins = [entry.key for entry in way.destination.upkeep.get_readable(keys)]
+            # By now they may have moved down a tier themselves.
+            above = [tier for tier in self._tiers if tier.tier < way.destination.tier]
+            for tier in above if twins else []:
+                entries = tier.upkeep.get_readable(twins)
+                copies = [way.engine.lowered(entry, way.level) for entry in entries]
+                moving.move(tier, way.destination, copies, read_at)
+
+    def _note_unsure(self, keys: Sequence[EntryKey]) -> None:
+        with self._lock:
+            # More are left where they are: while long-term memory is away there is no end of them.
+            self._unsure = [*self._unsure, *keys][-10 * AT_ONCE :]
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+
+    def _is_there(self, entry: MemoryEntry) -> bool:
+        try:
+            return any(tier.get_many([entry.key]) for tier in self._tiers)
+        except StoreUnavailable:
+            # While long-term memory is away, stores go on.
+            return False
+
+    def _latest_below(self, run_id: str, agent_id: str) -> float:
+        """The latest timestamp of an agent's entries in the tiers below."""
+        try:
+            moved = self._moved.get(run_id)
+            if moved is None:
+                # Once a run, not once an agent: most runs are new, and have nothing there.
+                moved = {agent for tier in self._below for agent in tier.agents(run_id)}
+                self._moved[run_id] = moved
+            if agent_id not in moved:
+                return _NONE
+            asked = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST, limit=1)
+            latest = [entry.timestamp for tier in self._below for entry in tier.find(asked)]
+        except StoreUnavailable:
+            return _NONE
+        return max(latest, default=_NONE)
