@@ -288,6 +288,10 @@ class MemoryConfig(ConfigPart):
             reproducible, so that the same seed leaves the same rows.
         on_expiry: What becomes of entries over their tier's age (``ttl``, ``max_age_steps``).
             "demote": they move down. "drop": they are removed, and no question finds them.
+        step_clock: By whose newest step ``max_age_steps`` is counted. "agent": the agent's own, for
+            agents that are born later, or whose episodes begin anew. "run": that of the run's
+            newest entry, whoever stored it, so that entries of agents that are gone age too. None:
+            the agent's where entries are dropped, the run's where they move down.
         redis_max_bytes: How many bytes the Redis server may hold: past that, the oldest entries of
             the agents that were quiet the longest move down. None: as many as it takes.
         on_store_error: "log": an unreachable store is logged once per outage and the dict-style
@@ -332,6 +336,7 @@ class MemoryConfig(ConfigPart):
     search: Literal["auto", True, False] = "auto"
     clock: Literal["wall", "steps"] = "wall"
     on_expiry: Literal["demote", "drop"] = "demote"
+    step_clock: Literal["agent", "run"] | None = None
     redis_max_bytes: _Positive | None = None
     on_store_error: Literal["log", "raise"] = "log"
     indexed_attributes: tuple[str, ...] = ()
@@ -356,6 +361,18 @@ class MemoryConfig(ConfigPart):
                 stacklevel=3,
             )
         return "process"
+
+    @property
+    def ages_by_agent(self) -> bool:
+        """Whether ages in steps are counted by each agent's own newest step; see ``step_clock``.
+
+        Examples:
+            >>> MemoryConfig(on_expiry="drop").ages_by_agent
+            True
+        """
+        if self.step_clock is None:
+            return self.on_expiry == "drop"
+        return self.step_clock == "agent"
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

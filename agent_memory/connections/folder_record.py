@@ -78,6 +78,7 @@ _SETTINGS = "settings"
 _RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("cleanup_interval", "memory_priority_decay", "demote_first"), True),
     **dict.fromkeys(("clock", "on_expiry", "redis_max_bytes", "indexed_attributes"), True),
+    "step_clock": True,
     **dict.fromkeys(("tolerances", "max_entry_bytes", "spool_max_bytes"), True),
     "stm_config": {"memory_limit", "ttl", "max_age_steps"},
     "im_config": {"memory_limit", "ttl", "max_age_steps", "compression_level"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 
 from agent_memory.retrieval.access_log import AccessLog
@@ -34,17 +33,16 @@ class Maintenance:
         moved += consolidation.consolidate_all(resources.clock(), self._present_steps())
         return moved + self._run.keep_budget()
 
-    def _present_steps(self) -> Callable[[str], int | None]:
-        """Gives the simulation's step in a run, where any age is in steps."""
+    def _present_steps(self) -> Callable[[str, str], int | None]:
+        """Gives the step by which entries of an agent of a run age, where any age is in steps."""
         resources = self._run.resources
         config = resources.config
         if config.stm_config.max_age_steps is None and config.im_config.max_age_steps is None:
-            return lambda _: None
-        newest: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
-        for tier in resources.tiers[:2]:
-            for (run_id, _), counts in tier.upkeep.counts_of().items():
-                newest[run_id].append((counts.newest, counts.newest_step))
-        now = resources.clock()
-        for run_id, found in newest.items():
-            resources.steps.found(run_id, found, now)
+            return lambda *_: None
+        newest = [
+            (agent, (counts.newest, counts.newest_step))
+            for tier in resources.tiers[:2]
+            for agent, counts in tier.upkeep.counts_of().items()
+        ]
+        resources.steps.found(newest, resources.clock())
         return resources.steps.of

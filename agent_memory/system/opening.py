@@ -129,7 +129,7 @@ class _Opening:
         codes.also_from(copies)
         tiers = self._tiers(connections, codes, codec)
         intake = self._intake(connections, tiers)
-        steps = PresentSteps(by_steps=config.clock == "steps")
+        steps = PresentSteps(by_steps=config.clock == "steps", of_agents=config.ages_by_agent)
         return Resources(
             config=config,
             read_only=read_only,
@@ -276,8 +276,8 @@ class _Opening:
         stm, im, ltm = tiers
         above, below = Ages.of(self._config)
 
-        def moment(run_id: str) -> Moment:
-            return Moment(self._clock(), steps.of(run_id))
+        def moment(run_id: str, agent_id: str) -> Moment:
+            return Moment(self._clock(), steps.of(run_id, agent_id))
 
         return ExpiryFilter(stm, above, moment), ExpiryFilter(im, below, moment), ltm
 

@@ -47,7 +47,7 @@ class RunMemory:
     def stored(self, entry: MemoryEntry) -> None:
         """Note that an entry was stored."""
         self.latest_step = max(self.latest_step, entry.step_number)
-        self.resources.steps.stored(self.run_id, entry.timestamp, entry.step_number)
+        self.resources.steps.stored(*entry.key[:2], entry.timestamp, entry.step_number)
         if self.resources.intake.arrivals.has_unsure:
             self.resources.upkeep.attempt_while_storing(self.merge_repeats)
         if self.budget is not None and next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0:
@@ -66,6 +66,7 @@ class RunMemory:
             self.latest_step = min(self.latest_step, latest_step)
         self.resources.new_entries.ordinals.forget(name)
         self.resources.intake.arrivals.forget(name)
+        self.resources.steps.forget(name)
 
     def keep_budget(self, most: int | None = None) -> Moves:
         """Make room on the server, if there is a bound and it is passed; see ``Budget``."""
@@ -80,7 +81,7 @@ class RunMemory:
 
     def consolidate(self, agent_id: str) -> Moves:
         """Move down what has to leave of one agent of the run."""
-        step = self.resources.steps.of(self.run_id)
+        step = self.resources.steps.of(self.run_id, agent_id)
         return self.consolidation.consolidate(self.run_id, [agent_id], self.now(), step)
 
     def now(self) -> float:

@@ -26,58 +26,78 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """When ages are compared, run by run.
+    """When ages are compared, agent by agent.
 
     Attributes:
         now: The time, in the unit of timestamps.
-        step_of: Gives the simulation's step in a run; None: nothing is too old by steps there.
+        step_of: Gives the step by which entries of an agent of a run age; None: nothing of it is
+            too old by steps.
     """
 
     now: float
-    step_of: Callable[[str], int | None]
+    step_of: Callable[[str, str], int | None]
 
-    def of(self, run_id: str) -> Moment:
-        """That of a run."""
-        return Moment(self.now, self.step_of(run_id))
+    def of(self, run_id: str, agent_id: str) -> Moment:
+        """That of an agent of a run."""
+        return Moment(self.now, self.step_of(run_id, agent_id))
 
 
 class PresentSteps:
-    """The step at which each run is: that of its newest entry, as far as this process knows.
+    """The step at which each run, or each agent, is: that of its newest entry known here.
 
     Not the highest there ever was, because a simulation that begins anew counts its steps anew.
     Threads may share it.
 
     Args:
-        by_steps: Whether timestamps are steps. Then the newest entry is the one of the highest
-            step, and only what this process stored tells that a simulation has begun anew.
+        by_steps: Whether timestamps are steps. Then what this process stored last is the newest.
+        of_agents: Whether each agent is at a step of its own.
     """
 
-    def __init__(self, *, by_steps: bool) -> None:
+    def __init__(self, *, by_steps: bool, of_agents: bool) -> None:
         self._by_steps = by_steps
-        self._stored: dict[str, tuple[float, int]] = {}
-        self._found: dict[str, tuple[float, int]] = {}
+        self._of_agents = of_agents
+        self._stored: dict[tuple[str, str], tuple[float, int]] = {}
+        self._found: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def stored(self, run_id: str, timestamp: float, step: int) -> None:
+    def stored(self, run_id: str, agent_id: str, timestamp: float, step: int) -> None:
         """Note that this process stored an entry."""
-        self._stored[run_id] = timestamp, step
+        self._stored[self._whose(run_id, agent_id)] = timestamp, step
 
-    def found(self, run_id: str, newest: Iterable[tuple[float, int]], now: float) -> None:
-        """Note what stands in the tiers: timestamp and step of the newest of each agent."""
-        known = list(newest)
-        if not self._by_steps:
+    def found(
+        self, newest: Iterable[tuple[tuple[str, str], tuple[float, int]]], now: float
+    ) -> None:
+        """Note what stands in the tiers.
+
+        Args:
+            newest: Run and agent, and timestamp and step of its newest entry in a tier.
+            now: The time, in seconds since 1970.
+        """
+        known: dict[tuple[str, str], list[tuple[float, int]]] = {}
+        for agent, entry in newest:
+            known.setdefault(self._whose(*agent), []).append(entry)
+        for whose, entries in known.items():
             # Those of a time to come were stored before the clock was set back.
-            known = [each for each in known if each[0] <= now] or known
-        if known:
-            self._found[run_id] = max(known)
+            past = [] if self._by_steps else [entry for entry in entries if entry[0] <= now]
+            self._found[whose] = max(past or entries)
 
-    def of(self, run_id: str) -> int | None:
-        """The step of a run; None if nothing is known of it."""
-        stored, found = self._stored.get(run_id), self._found.get(run_id)
+    def of(self, run_id: str, agent_id: str) -> int | None:
+        """The step by which an agent's entries age; None if nothing is known of it."""
+        whose = self._whose(run_id, agent_id)
+        stored, found = self._stored.get(whose), self._found.get(whose)
         if stored is None:
             return None if found is None else found[1]
         if found is None or self._by_steps or stored[0] >= found[0]:
             return stored[1]
         return found[1]
+
+    def forget(self, run_id: str) -> None:
+        """Know nothing of a run any more, as after some of it was forgotten."""
+        for known in (self._stored, self._found):
+            for whose in [whose for whose in [*known] if whose[0] == run_id]:
+                known.pop(whose, None)
+
+    def _whose(self, run_id: str, agent_id: str) -> tuple[str, str]:
+        return run_id, agent_id if self._of_agents else ""
 
 
 @dataclass(frozen=True, slots=True)

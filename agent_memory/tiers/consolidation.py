@@ -112,17 +112,17 @@ class Consolidation:
             named = source.agents(run_id) if agents is None else agents
             return [(run_id, agent_id) for agent_id in named]
 
-        return self._consolidate(owners, Moments(now, lambda _: step))
+        return self._consolidate(owners, Moments(now, lambda *_: step))
 
-    def consolidate_all(self, now: float, step_of: Callable[[str], int | None]) -> Moves:
+    def consolidate_all(self, now: float, step_of: Callable[[str, str], int | None]) -> Moves:
         """Move down what has to leave, of every agent of every run.
 
         Many runs need no more requests than many agents of one run.
 
         Args:
             now: The time, in the unit of timestamps.
-            step_of: Gives the simulation's step in a run; None: no entry leaves for its age in
-                steps there.
+            step_of: Gives the step by which entries of an agent of a run age; None: none of
+                them leaves for its age in steps.
 
         Returns:
             How many entries moved.

@@ -89,9 +89,8 @@ class Demotion:
 
     def overdue(self, counts: Counts, moments: Moments) -> dict[Agent, list[Query]]:
         """Queries for what is too old, by agent; those that have nothing are left out."""
-        moment_of = {run_id: moments.of(run_id) for run_id, _ in counts}
         found = {
-            agent: list(self.ages.overdue(*agent, agent_counts, moment_of[agent[0]]))
+            agent: list(self.ages.overdue(*agent, agent_counts, moments.of(*agent)))
             for agent, agent_counts in counts.items()
         }
         return {agent: queries for agent, queries in found.items() if queries}

@@ -62,12 +62,12 @@ class ExpiryFilter:
     Attributes:
         repository: The tier.
         ages: How old entries may become there.
-        moment: Gives the moment by which ages are compared, of a run.
+        moment: Gives the moment by which ages are compared, of an agent of a run.
     """
 
     repository: MemoryRepository
     ages: Ages
-    moment: Callable[[str], Moment]
+    moment: Callable[[str, str], Moment]
 
     @property
     def tier(self) -> Tier:
@@ -76,14 +76,14 @@ class ExpiryFilter:
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are there, in the order of the keys."""
-        moments = {run_id: self.moment(run_id) for run_id in {key.run_id for key in keys}}
+        moments = {agent: self.moment(*agent) for agent in {key[:2] for key in keys}}
         return [
             entry
             for entry in self.repository.get_many(keys)
             if entry.pinned
             or (
-                entry.timestamp >= self.ages.first_time(moments[entry.run_id])
-                and entry.step_number >= self.ages.first_step(moments[entry.run_id])
+                entry.timestamp >= self.ages.first_time(moments[entry.key[:2]])
+                and entry.step_number >= self.ages.first_step(moments[entry.key[:2]])
             )
         ]
 
@@ -140,7 +140,7 @@ class ExpiryFilter:
         return self.repository.moves
 
     def _narrowed(self, query: Query) -> Query:
-        moment = self.moment(run_of(query))
+        moment = self.moment(run_of(query), query.agent_id)
         times, steps = query.times, query.steps
         first_time, first_step = self.ages.first_time(moment), self.ages.first_step(moment)
         if first_time > -math.inf:

@@ -184,8 +184,51 @@ def test_whoever_opens_for_reading_alone_is_shown_none_either(
         assert beside.stm.count("default") == 1
 
 
+@engines.usually_on("fakeredis", "embedded")
+def test_agents_that_are_born_late_or_begin_anew_keep_their_fresh_memories(
+    open_memory: Opener,
+) -> None:
+    system = open_memory(**DROP, stm_config={"max_age_steps": 3, "ttl": 10**9}, cleanup_interval=1)
+    store(system, "elder", *range(40, 50))
+    store(system, "newborn", 0, 1, 2)
+    store(system, "elder", 50)
+    assert remembered(system, "newborn") == [0, 1, 2]
+    assert remembered(system, "elder") == [47, 48, 49, 50]
+    # A sub-environment is reset.
+    store(system, "elder", 0, 1)
+    assert remembered(system, "elder") == [0, 1, 47, 48, 49, 50]
+    system.maintain()
+    assert standing(system, "elder", "newborn") == (9, 0, 0)
+    store(system, "newborn", 6)
+    assert remembered(system, "newborn") == [6]
+    # Another process knows the steps from what stands in the tiers.
+    system._resources.steps.forget("default")
+    assert system.maintain() == Moves()
+    assert remembered(system, "elder") == [0, 1, 47, 48, 49, 50]
+
+
+def test_agents_age_by_themselves_where_entries_move_too_if_it_is_said(
+    open_memory: Opener,
+) -> None:
+    system = open_memory(stm_config={"max_age_steps": 3}, step_clock="agent")
+    store(system, "elder", *range(50))
+    store(system, "newborn", 0, 1, 2)
+    assert system.maintain() == Moves(stm_to_im=46)
+    assert remembered(system, "newborn") == [0, 1, 2]
+
+
+def test_a_run_that_is_rolled_back_ages_from_where_it_is(open_memory: Opener) -> None:
+    system = open_memory(**DROP, stm_config={"max_age_steps": 9, "ttl": 10**9})
+    store(system, "ant", *range(10))
+    system.forget_after(4)
+    store(system, "ant", 5)
+    assert system.maintain() == Moves()
+    assert remembered(system, "ant") == [*range(6)]
+
+
 def test_ages_in_steps_drop_too(open_memory: Opener) -> None:
-    system = open_memory(**DROP, stm_config={"max_age_steps": 3, "ttl": 10**9})
+    run_steps = {"max_age_steps": 3, "ttl": 10**9}
+    system = open_memory(**DROP, stm_config=run_steps, step_clock="run")
     store(system, "idle", 2, 3)
     store(system, "ant", *range(7))
     assert remembered(system, "idle") == [3]
