@@ -19,26 +19,37 @@ def forget(
         typer.Option(help="Of this run, else of 'default'; without agent or memory: all of it."),
     ] = None,
     memory: Annotated[str | None, typer.Option(help="This memory alone, by its id.")] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(help="Roll the run back: what it stored of later steps than this one."),
+    ] = None,
     scrub: Annotated[
         bool,
         typer.Option(help="Write the files anew, which keep the bytes of what was removed."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
 ) -> None:
-    """Forget an agent, a run or one memory for good, in every tier; print the receipt."""
+    """Forget an agent, a run, its later steps or one memory for good; print the receipt."""
+    if after is not None and (scrub or not (agent is memory is None)):
+        raise typer.BadParameter("--after rolls a run back: leave out --agent, --memory, --scrub")
     with plain_errors(), opened(path) as system:
-        names_something = not (agent is run is memory is None)
+        names_something = not (agent is run is memory is after is None)
         if names_something and not yes:
-            typer.confirm(f"Forget {_asked(agent, run, memory)} for good?", abort=True)
-        receipt = system.forget(agent, run=run, memory_id=memory, scrub=scrub)
+            typer.confirm(f"Forget {_asked(agent, run, memory, after)} for good?", abort=True)
+        if after is None:
+            receipt = system.forget(agent, run=run, memory_id=memory, scrub=scrub)
+        else:
+            receipt = (system if run is None else system.run(run)).forget_after(after)
         for line in _lines(receipt):
             typer.echo(" ".join(line.split()))
     if not receipt.verified:
         raise typer.Exit(1)
 
 
-def _asked(agent: str | None, run: str | None, memory: str | None) -> str:
+def _asked(agent: str | None, run: str | None, memory: str | None, after: int | None) -> str:
     of_run = f"of run {run or 'default'!r}"
+    if after is not None:
+        return f"all {of_run} after step {after}"
     if memory is not None:
         return f"memory {memory} {of_run}"
     return f"run {run!r}" if agent is None else f"agent {agent!r} {of_run}"

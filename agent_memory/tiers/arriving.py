@@ -11,9 +11,11 @@ episodes a few entries are like those of another.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from agent_memory.connections.circuit_breaker import Pause
 from agent_memory.errors import StoreUnavailable
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.outcomes import Added
@@ -27,6 +29,9 @@ AT_ONCE = 200
 """How many entries of early steps are looked for below together."""
 
 _NONE = -1.0  # before every step
+_LONGEST_PAUSE = 60.0  # seconds for which tiers that are away are not asked
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -68,6 +73,8 @@ class Arrivals:
         self._moved: dict[str, set[str]] = {}
         self._latest: dict[str, float] = {}
         self._unsure: list[EntryKey] = []
+        # A database that another process keeps locked would cost each caller its busy timeout.
+        self._pause = Pause(0.0, _LONGEST_PAUSE)
         self._unlock()
         after_fork(self._unlock)
 
@@ -79,11 +86,7 @@ class Arrivals:
             StoreUnavailable: Short-term memory does not answer.
         """
         run_id, agent_id, _ = entry.key
-        trail = self._trails.get((run_id, agent_id))
-        if trail is None:
-            trail = self._trails.setdefault(
-                (run_id, agent_id), _Trail(self._latest_below(run_id, agent_id))
-            )
+        trail = self._trails.get((run_id, agent_id)) or self._trail(run_id, agent_id)
         trail.come_to(entry.step_number)
         if trail.is_behind and trail.repeats:
             if self._is_there(entry):
@@ -153,25 +156,42 @@ class Arrivals:
     def _unlock(self) -> None:
         self._lock = threading.Lock()
 
-    def _is_there(self, entry: MemoryEntry) -> bool:
-        try:
-            return any(tier.get_many([entry.key]) for tier in self._tiers)
-        except StoreUnavailable:
-            # While long-term memory is away, stores go on.
-            return False
+    def _trail(self, run_id: str, agent_id: str) -> _Trail:
+        latest = self._latest_below(run_id, agent_id)
+        if latest is None:
+            return _Trail(_NONE)  # which the next store asks for again
+        return self._trails.setdefault((run_id, agent_id), _Trail(latest))
 
-    def _latest_below(self, run_id: str, agent_id: str) -> float:
-        """The latest timestamp of an agent's entries in the tiers below."""
-        try:
+    def _is_there(self, entry: MemoryEntry) -> bool:
+        return bool(
+            self._asked(lambda: any(tier.upkeep.get_readable([entry.key]) for tier in self._tiers))
+        )
+
+    def _latest_below(self, run_id: str, agent_id: str) -> float | None:
+        """The latest timestamp of an agent's entries in the tiers below; None: nobody knows."""
+        asked = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST, limit=1)
+
+        def look() -> float:
             moved = self._moved.get(run_id)
             if moved is None:
                 # Once a run, not once an agent: most runs are new, and have nothing there.
                 moved = {agent for tier in self._below for agent in tier.agents(run_id)}
                 self._moved[run_id] = moved
-            if agent_id not in moved:
-                return _NONE
-            asked = Query(run_id=run_id, agent_id=agent_id, order=Order.NEWEST, limit=1)
-            latest = [entry.timestamp for tier in self._below for entry in tier.find(asked)]
+            found = self._below if agent_id in moved else []
+            latest = [entry for tier in found for entry in tier.upkeep.find_readable([asked])[0]]
+            return max((entry.timestamp for entry in latest), default=_NONE)
+
+        return self._asked(look)
+
+    def _asked(self, look: Callable[[], T]) -> T | None:
+        """What is seen below; None while a tier is away: then stores go on, and seldom wait."""
+        if not self._pause.is_over:
+            return None
+        begun = self._pause.ticks()
+        try:
+            seen = look()
         except StoreUnavailable:
-            return _NONE
-        return max(latest, default=_NONE)
+            self._pause.begin(self._pause.ticks() - begun)
+            return None
+        self._pause.end()
+        return seen

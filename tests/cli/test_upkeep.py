@@ -55,3 +55,13 @@ def test_backup_and_restore_tell_what_they_saved_and_restored(memory: Path, tmp_
     (tmp_path / "file").write_bytes(b"no backup")
     assert call("restore", tmp_path / "file", "--path", tmp_path / "third")[0] == 2
     assert not (tmp_path / "third").exists()
+
+
+def test_a_run_is_rolled_back(memory: Path) -> None:
+    code, told = call("forget", "--path", memory, "--after", 1, "--yes")
+    assert code == 0
+    assert "forgot what run 'default' stored after step 1: 2 memories" in told
+    with AgentMemorySystem.open(memory) as system:
+        assert system.stm.count("default") == 2
+    assert call("forget", "--path", memory, "--after", 1, "--agent", "ant", "--yes")[0] == 2
+    assert call("forget", "--path", memory, "--after", -1, "--yes")[0] == 2

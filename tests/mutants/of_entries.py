@@ -260,6 +260,37 @@ _CHANGES = (
 
 _TIME = (
     Mutant(
+        "other contents of the same step are another entry",
+        (Edit("values", 'made_of += b"\\0" + contents', 'made_of += b""'),),
+        tests_in("system/test_lives.py", "test_a_life_is_found_once_with_its_contents[fakeredis]"),
+    ),
+    Mutant(
+        "time goes on for an agent whose steps are counted anew",
+        (Edit(_REDIS, "newest = newest + 1", "newest = newest + 0"),),
+        tests_in("system/test_lives.py", "test_a_life_is_found_once_with_its_contents[fakeredis]"),
+    ),
+    Mutant(
+        "what is stored again and has moved down is stored once",
+        (Edit("system", "self._run.merge_repeats()", "pass"),),
+        tests_in("system/test_lives.py", "test_any_lives_are_found_once_with_their_contents"),
+    ),
+    Mutant(
+        "a roll-back reaches what waits in the spool",
+        (Edit("system", "self._intake.drop(waiting)", "pass"),),
+        tests_in(
+            "system/test_lives.py",
+            "test_episodes_that_waited_in_the_spool_are_found_in_order[embedded]",
+        ),
+    ),
+    Mutant(
+        "an agent that is born late keeps what it has just stored",
+        (Edit("config.py", 'return self.on_expiry == "drop"', "return False"),),
+        tests_in(
+            "tiers/test_expiry.py",
+            "test_agents_that_are_born_late_or_begin_anew_keep_their_fresh_memories[fakeredis]",
+        ),
+    ),
+    Mutant(
         "no entry expires unmoved",
         (
             Edit(

@@ -183,26 +183,19 @@ def play(system: AgentMemorySystem, events: list[Event], *, checks: bool = True)
 
 
 @engines.usually_on("fakeredis", "embedded", "tcp and postgresql")
-@pytest.mark.parametrize(
-    "events",
-    [
-        # Steps counted anew, with a memory told late, and a run that another process runs again.
-        [
-            EPISODE,
-            EPISODE._replace(contents=((MemoryType.STATE, 1), ACTION)),
-            EPISODE._replace(first=3, steps=1, contents=((MemoryType.STATE, 2),)),
-            Restart(),
-            EPISODE,
-            Live("default", "bee", 0, 6, (STATE, ACTION)),
-            Live("other", "ant", 0, 6, (STATE, ACTION)),
-            RollBack("default", 2),
-            EPISODE,
-        ],
-    ],
-)
-def test_a_life_is_found_once_with_its_contents(
-    memory_config: dict[str, Any], events: list[Event]
-) -> None:
+def test_a_life_is_found_once_with_its_contents(memory_config: dict[str, Any]) -> None:
+    # Steps counted anew, with a memory told late, and a run that another process runs again.
+    events: list[Event] = [
+        EPISODE,
+        EPISODE._replace(contents=((MemoryType.STATE, 1), ACTION)),
+        EPISODE._replace(first=3, steps=1, contents=((MemoryType.STATE, 2),)),
+        Restart(),
+        EPISODE,
+        Live("default", "bee", 0, 6, (STATE, ACTION)),
+        Live("other", "ant", 0, 6, (STATE, ACTION)),
+        RollBack("default", 2),
+        EPISODE,
+    ]
     with AgentMemorySystem(MemoryConfig(**memory_config, **SMALL)) as system:
         play(system, events)
 
