@@ -33,7 +33,7 @@ def forget(
     if after is not None and (scrub or not (agent is memory is None)):
         raise typer.BadParameter("--after rolls a run back: leave out --agent, --memory, --scrub")
     with plain_errors(), opened(path) as system:
-        names_something = not (agent is run is memory is after is None)
+        names_something = any(one is not None for one in (agent, run, memory, after))
         if names_something and not yes:
             typer.confirm(f"Forget {_asked(agent, run, memory, after)} for good?", abort=True)
         if after is None:
