@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
     from agent_memory.values.query import Hit, Order, Query
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
+    from agent_memory.values.stored import Stored
     from agent_memory.values.vector import Vector
 
 _HOMES = {
@@ -119,6 +120,7 @@ _HOMES = {
     "StoreReadOnly": "errors",
     "StoreStatus": "values.status",
     "StoreUnavailable": "errors",
+    "Stored": "values.stored",
     "Tier": "values.entry",
     "Vector": "values.vector",
     "VectorStore": "embeddings.vector_store",
@@ -181,6 +183,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreStatus",
     "StoreUnavailable",
+    "Stored",
     "Tier",
     "Vector",
     "VectorStore",

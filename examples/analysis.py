@@ -83,21 +83,17 @@ def by_sqlalchemy(memory: AgentMemorySystem) -> pd.DataFrame:
 
 
 def row_of(entry: MemoryEntry) -> dict[str, Any]:
-    """An entry as a row: who, when and what kind, and its contents by path.
-
-    Columns of contents begin with ``contents.``, as in ``memory.to_pandas()``: a state that holds a
-    "type" or "step" of its own says nothing of the entry.
-    """
+    """An entry as a row: who, when and what kind, and its contents by path."""
     return {
         "agent": entry.agent_id,
         "step": entry.step_number,
         "type": entry.memory_type.value,
         "importance": entry.importance_score,
-        **dict(flat(entry.contents, "contents.")),
+        **dict(flat(entry.contents)),
     }
 
 
-def flat(contents: Any, path: str) -> Iterator[tuple[str, Any]]:
+def flat(contents: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Values by path, the keys of nested dicts joined by dots."""
     for key, value in contents.items():
         name = f"{path}{key}"
@@ -111,8 +107,7 @@ def wealth_by_step(memory: AgentMemorySystem, agents: list[str]) -> pd.DataFrame
     """What some agents owned, step by step, with the tier that remembers it."""
     frames = [by_recall(memory, agent) for agent in agents]
     states = pd.concat([frame[frame["type"] == "state"] for frame in frames])
-    owned = states[["contents.sugar", "contents.spice"]].astype(float)
-    states["wealth"] = owned.sum(axis=1)
+    states["wealth"] = states["sugar"].astype(float) + states["spice"].astype(float)
     return states[["agent", "step", "tier", "wealth"]]
 
 

@@ -51,6 +51,7 @@ Value = str | bytes | int | float
 # -- values one by one --------------------------------------------------------------------
 
 
+@lru_cache(maxsize=16_384)  # each store spells its agent and run seven times
 def encode_id(text: str) -> str:
     """Spell an id with letters, digits and ``_`` alone, injectively."""
     if text.isascii() and text.isalnum():

@@ -67,23 +67,27 @@ class MemoryRepository(FormerNames, ABC):
             StoreUnavailable: The engine did not acknowledge; any part may have been stored.
         """
 
-    def arrive(self, entry: MemoryEntry, after: float = -1.0) -> Arrival:
-        """Store one entry as the latest of its agent, for runs whose timestamps are steps.
+    def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
+        """Store entries, each as the latest of its agent, for runs whose timestamps are steps.
 
         Steps may be counted anew, and come late; time goes on all the same. An entry whose
         timestamp is later than that of the latest one is stored as it is. Else it gets the latest
         timestamp if both are of one step, and one more if not.
 
         Args:
-            entry: The entry; its timestamp is its step.
-            after: The latest timestamp of the agent's entries elsewhere.
+            entries: The entries, stored one after the other; the timestamp of each is its step.
+            after: For each, the latest timestamp of its agent's entries elsewhere.
 
         Returns:
-            ``PRESENT`` with the stored timestamp, and nothing is changed, where its key is stored.
+            For each, ``PRESENT`` with the stored timestamp, and nothing is changed, where its key
+            is stored.
 
         Raises:
             InvalidEntry, StoreUnavailable: As ``add_many``.
         """
+        return [self._arrive(entry, last) for entry, last in zip(entries, after, strict=True)]
+
+    def _arrive(self, entry: MemoryEntry, after: float) -> Arrival:
         for stored in self.get_many([entry.key]):
             return Arrival(Added.PRESENT, stored.timestamp)
         query = Query(run_id=entry.run_id, agent_id=entry.agent_id, order=Order.NEWEST, limit=1)

@@ -60,10 +60,10 @@ class InMemoryRepository(LongTermMemory):
         snapshots = [_Snapshot.of(entry) for entry in entries]
         return [self._add(snapshot, read_at) for snapshot in snapshots]
 
-    def arrive(self, entry: MemoryEntry, after: float = -1.0) -> Arrival:
-        """Store one entry as the latest of its agent; see the contract."""
+    def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
+        """Store entries, each as the latest of its agent; see the contract."""
         with self._shelf.lock:
-            return super().arrive(entry, after)
+            return super().arrive(entries, after)
 
     def _add(self, new: _Snapshot, read_at: float) -> Added:
         key = new.fields.key

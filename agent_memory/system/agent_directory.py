@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent_memory.system.bulk_storing import BulkStoring
 from agent_memory.system.memory_agent import MemoryAgent
 from agent_memory.system.run_memory import RunMemory
-from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.stored import Stored
 
 
 class AgentDirectory:
@@ -63,6 +65,65 @@ class AgentDirectory:
     ) -> bool:
         """Remember an action of an agent; see ``MemoryAgent.store_state``."""
         return self.get_memory_agent(agent_id).store_action(data, step_number, priority)
+
+    def store_step(
+        self,
+        step_number: int,
+        data: Mapping[str, Any] | Mapping[int, Any],
+        type: MemoryType | str = MemoryType.STATE,  # noqa: A002 - the word a caller knows it by
+        priority: float | Mapping[str, float] | Mapping[int, float] = 1.0,
+    ) -> Stored:
+        """Remember what many agents see, do or meet in one step, together.
+
+        It is one call of the encoder and one request to the server for 1,000 agents. Data that
+        cannot be stored is refused by its agent, and keeps no other agent's out. While short-term
+        memory is away, all wait in the spool by one transaction.
+
+        Args:
+            step_number: The simulation step, 0 or more.
+            data: By agent, a dict, dataclass or pydantic model. One interaction of two agents is
+                the same data under both, with ``type="interaction"``.
+            type: What kind of memories they are: "state", "interaction" or "action".
+            priority: How important they are, 0 to 1; or that by agent.
+
+        Returns:
+            The keys of what was stored, and by agent why the rest was not.
+
+        Raises:
+            InvalidEntry: Step, type, an agent id or ``priority`` has no meaning, or two keys mean
+                one agent; nothing is stored.
+            StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.
+
+        Examples:
+            >>> memory.store_step(16, {"ant-1": {"food": 4.0}, "ant-2": {"food": 2.5}})
+            Stored(2 accepted, 0 refused)
+        """
+        return self._bulk.store_step(step_number, data, type, priority)
+
+    def store_many(self, entries: Iterable[MemoryEntry | Mapping[str, Any]]) -> Stored:
+        """Store entries of this run as they are, such as those of another memory, together.
+
+        Args:
+            entries: Entries, or their dicts (``MemoryEntry.to_dict``) of which run, memory id and
+                timestamp may be left out. They are taken 1,000 at a time.
+
+        Returns:
+            The keys of what was stored, and by place why the rest was not. An entry whose key is
+            stored already is accepted, and stays as the newer of the two copies.
+
+        Raises:
+            StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.
+
+        Examples:
+            >>> entries = [hit.entry for hit in memory.recall(Query(agent_id="ant-1"))]
+            >>> bool(memory.store_many(entries))
+            True
+        """
+        return self._bulk.store_many(entries)
+
+    @property
+    def _bulk(self) -> BulkStoring:
+        return BulkStoring(self._run, lambda agent_id: self.get_memory_agent(agent_id).is_due())
 
     def set_importance(self, agent_id: str | int, memory_id: str, importance: float) -> MemoryEntry:
         """Set how important a memory is, in whichever tier it is.

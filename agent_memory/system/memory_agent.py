@@ -170,6 +170,11 @@ class MemoryAgent:
         """The trainable encoder, for use on its own; None without neural embeddings."""
         return self._run.resources.encoder.embedding_engine
 
+    def is_due(self) -> bool:
+        """Count an entry that was stored, and say whether upkeep of this agent is due."""
+        self._inserts += 1
+        return self._inserts % self._run.resources.config.cleanup_interval == 0
+
     @property
     def _updates(self) -> EntryUpdates:
         resources = self._run.resources
@@ -203,8 +208,7 @@ class MemoryAgent:
             resources.new_entries.not_stored(entry)
             return False
         run.stored(entry)
-        self._inserts += 1
-        if self._inserts % resources.config.cleanup_interval == 0:
+        if self.is_due():
             # The entry is stored by now: a lower tier that is away must not deny it.
             resources.upkeep.attempt_while_storing(self._consolidate)
         return True

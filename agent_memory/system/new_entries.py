@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,11 +66,73 @@ class NewEntries:
             InvalidEntry: The data cannot be stored, or step or priority has no meaning.
         """
         step = checked_step(step_number)
-        timestamp = float(step) if self.by_steps else self.clock()
+        contents = self._contents(data)
+        current = self.encoders.current
+        vector = _vector(current.encoder, contents)
+        return self._entry(
+            run_id, agent_id, step, memory_type, contents, priority, vector, current.version
+        )
+
+    def of_step(
+        self,
+        run_id: str,
+        step: int,
+        memory_type: MemoryType,
+        given: Mapping[str, tuple[object, object]],
+    ) -> tuple[dict[str, MemoryEntry], dict[str, InvalidEntry]]:
+        """Make the entries of what agents see, do or meet in one step; vectors in one call.
+
+        Args:
+            run_id: The run.
+            step: The step.
+            memory_type: What kind of memories they are.
+            given: By agent, the data and how important it is.
+
+        Returns:
+            The entries by agent, and why there is none for the other agents.
+        """
+        contents: dict[str, Mapping[str, Any]] = {}
+        refused: dict[str, InvalidEntry] = {}
+        for agent_id, (data, _) in given.items():
+            try:
+                contents[agent_id] = self._contents(data)
+            except InvalidEntry as error:
+                refused[agent_id] = error
+        current = self.encoders.current
+        vectors = _vectors(current.encoder, list(contents.values()))
+        entries: dict[str, MemoryEntry] = {}
+        for (agent_id, held), vector in zip(contents.items(), vectors, strict=True):
+            try:
+                entries[agent_id] = self._entry(
+                    run_id,
+                    agent_id,
+                    step,
+                    memory_type,
+                    held,
+                    given[agent_id][1],
+                    vector,
+                    current.version,
+                )
+            except InvalidEntry as error:
+                refused[agent_id] = error
+        return entries, refused
+
+    def _contents(self, data: object) -> Mapping[str, Any]:
         # Once, before anything is made of them: what is given back has the same features and
         # attributes, and what is endless is not gone through.
-        contents = plain_contents(data, self.max_bytes)
-        current = self.encoders.current
+        return plain_contents(data, self.max_bytes)
+
+    def _entry(
+        self,
+        run_id: str,
+        agent_id: str,
+        step: int,
+        memory_type: MemoryType,
+        contents: Mapping[str, Any],
+        priority: object,
+        vector: NDArray[np.float32] | None,
+        version: int,
+    ) -> MemoryEntry:
         return MemoryEntry(
             memory_id=(
                 self._reproducible_id(run_id, agent_id, step, memory_type, contents)
@@ -80,12 +142,12 @@ class NewEntries:
             run_id=run_id,
             agent_id=agent_id,
             step_number=step,
-            timestamp=timestamp,
+            timestamp=float(step) if self.by_steps else self.clock(),
             memory_type=memory_type,
             contents=contents,
             importance_score=priority,  # type: ignore[arg-type]  # checked by the entry
-            embedding=_vector(current.encoder, contents),
-            encoder_version=current.version,
+            embedding=vector,
+            encoder_version=version,
         )
 
     def plain(self, entry: MemoryEntry) -> MemoryEntry:
@@ -156,3 +218,12 @@ def _vector(encoder: Encoder, contents: Mapping[str, Any]) -> NDArray[np.float32
     except InvalidEntry:
         # What cannot be encoded cannot be stored, and storing it will name the path.
         return None
+
+
+def _vectors(
+    encoder: Encoder, states: Sequence[Mapping[str, Any]]
+) -> Iterable[NDArray[np.float32] | None]:
+    try:
+        return list(encoder.encode(states))
+    except InvalidEntry:
+        return [_vector(encoder, state) for state in states]

@@ -44,13 +44,16 @@ class RunMemory:
                 opened.clock,
             )
 
-    def stored(self, entry: MemoryEntry) -> None:
-        """Note that an entry was stored."""
-        self.latest_step = max(self.latest_step, entry.step_number)
-        self.resources.steps.stored(*entry.key[:2], entry.timestamp, entry.step_number)
+    def stored(self, *entries: MemoryEntry) -> None:
+        """Note that entries were stored."""
+        is_time = False
+        for entry in entries:
+            self.latest_step = max(self.latest_step, entry.step_number)
+            self.resources.steps.stored(*entry.key[:2], entry.timestamp, entry.step_number)
+            is_time = next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0 or is_time
         if self.resources.intake.arrivals.has_unsure:
             self.resources.upkeep.attempt_while_storing(self.merge_repeats)
-        if self.budget is not None and next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0:
+        if self.budget is not None and is_time:
             # As with the limits of an agent: the entry is stored by now.
             self.resources.upkeep.attempt_while_storing(self._keep_budget)
 
@@ -79,10 +82,15 @@ class RunMemory:
         opened = self.resources
         opened.intake.arrivals.merge(self.consolidation.demotions, opened.clock())
 
-    def consolidate(self, agent_id: str) -> Moves:
-        """Move down what has to leave of one agent of the run."""
-        step = self.resources.steps.of(self.run_id, agent_id)
-        return self.consolidation.consolidate(self.run_id, [agent_id], self.now(), step)
+    def consolidate(self, *agents: str) -> Moves:
+        """Move down what has to leave of some agents of the run."""
+        at_step: dict[int | None, list[str]] = {}
+        for agent_id in agents:
+            at_step.setdefault(self.resources.steps.of(self.run_id, agent_id), []).append(agent_id)
+        moved = Moves()
+        for step, together in at_step.items():
+            moved += self.consolidation.consolidate(self.run_id, together, self.now(), step)
+        return moved
 
     def now(self) -> float:
         """The time in the unit of timestamps: seconds since 1970, or steps."""

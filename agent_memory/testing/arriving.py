@@ -19,9 +19,16 @@ def at_step(step: int, agent_id: str = "ant") -> MemoryEntry:
     return an_entry(agent_id=agent_id, step_number=step, timestamp=float(step))
 
 
+def arrived(repository: MemoryRepository, entry: MemoryEntry, after: float = -1.0) -> Arrival:
+    """Store one entry as the latest of its agent."""
+    (arrival,) = repository.arrive([entry], [after])
+    return arrival
+
+
 class ArrivingContract:
     """Storing what comes as the latest of its agent."""
 
+    @pytest.mark.parametrize("together", [False, True])
     @pytest.mark.parametrize(
         ("steps", "times"),
         [
@@ -33,10 +40,17 @@ class ArrivingContract:
         ],
     )
     def test_time_goes_on_though_steps_are_counted_anew(
-        self, repository: MemoryRepository, steps: tuple[int, ...], times: tuple[int, ...]
+        self,
+        repository: MemoryRepository,
+        steps: tuple[int, ...],
+        times: tuple[int, ...],
+        together: bool,
     ) -> None:
         given = [at_step(step) for step in steps]
-        stored = [repository.arrive(entry) for entry in given]
+        if together:
+            stored = repository.arrive(given, [-1.0] * len(given))
+        else:
+            stored = [arrived(repository, entry) for entry in given]
         assert stored == [Arrival(Added.STORED, float(time)) for time in times]
         found = everything(repository)
         assert [entry.timestamp for entry in found] == sorted(map(float, times))
@@ -49,29 +63,29 @@ class ArrivingContract:
 
     def test_what_has_arrived_stays_as_it_is(self, repository: MemoryRepository) -> None:
         first, later = at_step(1), at_step(2)
-        repository.arrive(first)
-        repository.arrive(later)
+        arrived(repository, first)
+        arrived(repository, later)
         changed = replace(first, contents={"other": True}, importance_score=0.125)
-        assert repository.arrive(changed, 9.0) == Arrival(Added.PRESENT, 1.0)
+        assert arrived(repository, changed, 9.0) == Arrival(Added.PRESENT, 1.0)
         assert set(everything(repository)) == {first, later}
 
     def test_the_latest_elsewhere_counts_too(self, repository: MemoryRepository) -> None:
-        times = [repository.arrive(at_step(step), 7.0).timestamp for step in (3, 4, 7, 9)]
+        times = [arrived(repository, at_step(step), 7.0).timestamp for step in (3, 4, 7, 9)]
         assert times == [8.0, 9.0, 10.0, 11.0]
 
     def test_agents_and_runs_have_their_own_time(self, repository: MemoryRepository) -> None:
-        repository.arrive(at_step(100))
+        arrived(repository, at_step(100))
         other_run = replace(at_step(4), run_id="other")
-        assert repository.arrive(at_step(3, "bee")).timestamp == 3.0
-        assert repository.arrive(other_run).timestamp == 4.0
-        assert repository.arrive(at_step(5)).timestamp == 101.0
+        assert arrived(repository, at_step(3, "bee")).timestamp == 3.0
+        assert arrived(repository, other_run).timestamp == 4.0
+        assert arrived(repository, at_step(5)).timestamp == 101.0
 
     def test_an_entry_without_a_vector_arrives_like_any_other(
         self, repository: MemoryRepository
     ) -> None:
         bare = replace(at_step(2), embedding=None, encoder_version=None, pinned=True)
-        repository.arrive(at_step(6))
-        assert repository.arrive(bare) == Arrival(Added.STORED, 7.0)
+        arrived(repository, at_step(6))
+        assert arrived(repository, bare) == Arrival(Added.STORED, 7.0)
         assert repository.get(bare.key).pinned
         assert len(everything(repository)) == 2
 

@@ -11,6 +11,7 @@ episodes a few entries are like those of another.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,7 +19,7 @@ from typing import TypeVar
 from agent_memory.connections.circuit_breaker import Pause
 from agent_memory.errors import StoreUnavailable
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
-from agent_memory.repositories.outcomes import Added
+from agent_memory.repositories.outcomes import Added, Arrival
 from agent_memory.tiers import moving
 from agent_memory.tiers.demotion import Demotion
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -50,6 +51,11 @@ class _Trail:
     step: int = -1
     is_behind: bool = False
     repeats: bool = True
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a tier may have the next entry."""
+        return self.is_behind and self.repeats
 
     def come_to(self, step: int) -> None:
         """Note the step of the next entry."""
@@ -85,23 +91,44 @@ class Arrivals:
             InvalidEntry: It cannot be stored.
             StoreUnavailable: Short-term memory does not answer.
         """
-        run_id, agent_id, _ = entry.key
-        trail = self._trails.get((run_id, agent_id)) or self._trail(run_id, agent_id)
-        trail.come_to(entry.step_number)
-        if trail.is_behind and trail.repeats:
-            if self._is_there(entry):
+        trail = self._come_to(entry)
+        if trail.may_repeat:
+            if self._there([entry.key]):
                 return Added.PRESENT
             trail.repeats = False
-        added, at = self._stm.arrive(entry, trail.latest)
-        if added is Added.STORED and trail.is_behind:
-            self._note_unsure([entry.key])
-        trail.latest = max(trail.latest, at)
-        self._latest[run_id] = max(self._latest.get(run_id, _NONE), at)
-        return added
+        (arrival,) = self._stm.arrive([entry], [trail.latest])
+        self._note(entry, trail, arrival)
+        return arrival.added
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
-        """Store entries, one after the other; see ``add``."""
-        return [self.add(entry) for entry in entries]
+        """Store entries, those of an agent in their order; see ``add``."""
+        outcome = [Added.PRESENT] * len(entries)
+        for places in _rounds(entries):
+            trails = {place: self._come_to(entries[place]) for place in places}
+            there = self._there([entries[at].key for at in places if trails[at].may_repeat])
+            new = [place for place in places if entries[place].key not in there]
+            for place in new:
+                trails[place].repeats &= not trails[place].may_repeat
+            arrivals = self._stm.arrive(
+                [entries[place] for place in new], [trails[place].latest for place in new]
+            )
+            for place, arrival in zip(new, arrivals, strict=True):
+                self._note(entries[place], trails[place], arrival)
+                outcome[place] = arrival.added
+        return outcome
+
+    def _come_to(self, entry: MemoryEntry) -> _Trail:
+        agent = entry.run_id, entry.agent_id
+        trail = self._trails.get(agent) or self._trail(*agent)
+        trail.come_to(entry.step_number)
+        return trail
+
+    def _note(self, entry: MemoryEntry, trail: _Trail, arrival: Arrival) -> None:
+        if arrival.added is Added.STORED and trail.is_behind:
+            self._note_unsure([entry.key])
+        trail.latest = max(trail.latest, arrival.timestamp)
+        latest = self._latest.get(entry.run_id, _NONE)
+        self._latest[entry.run_id] = max(latest, arrival.timestamp)
 
     def latest(self, run_id: str) -> float:
         """The latest timestamp of what this process stored in a run; -1 before the first."""
@@ -162,10 +189,14 @@ class Arrivals:
             return _Trail(_NONE)  # which the next store asks for again
         return self._trails.setdefault((run_id, agent_id), _Trail(latest))
 
-    def _is_there(self, entry: MemoryEntry) -> bool:
-        return bool(
-            self._asked(lambda: any(tier.upkeep.get_readable([entry.key]) for tier in self._tiers))
+    def _there(self, keys: Sequence[EntryKey]) -> set[EntryKey]:
+        """Those of some entries that a tier has."""
+        if not keys:
+            return set()
+        found = self._asked(
+            lambda: {entry.key for tier in self._tiers for entry in tier.upkeep.get_readable(keys)}
         )
+        return found or set()
 
     def _latest_below(self, run_id: str, agent_id: str) -> float | None:
         """The latest timestamp of an agent's entries in the tiers below; None: nobody knows."""
@@ -195,3 +226,16 @@ class Arrivals:
             return None
         self._pause.end()
         return seen
+
+
+def _rounds(entries: Sequence[MemoryEntry]) -> list[list[int]]:
+    """The places of entries, in rounds that have one of each agent, in the order they came."""
+    rounds: list[list[int]] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    for place, entry in enumerate(entries):
+        agent = entry.run_id, entry.agent_id
+        if seen[agent] == len(rounds):
+            rounds.append([])
+        rounds[seen[agent]].append(place)
+        seen[agent] += 1
+    return rounds

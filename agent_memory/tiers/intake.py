@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker, Pause
@@ -108,31 +108,44 @@ class Intake:
             InvalidEntry: It cannot be stored.
             StoreUnavailable: The server is away, and so is the spool, or it is full.
         """
+        self._store(lambda: self._stm.add(entry), [entry])
+        return True
+
+    def store_many(self, entries: Sequence[MemoryEntry]) -> None:
+        """Store entries together, or spool them in one transaction; all are acknowledged.
+
+        Raises:
+            InvalidEntry: One of them cannot be stored; none is.
+            StoreUnavailable: The server is away, and so is the spool, or it is full; any part of
+                them may be stored.
+        """
+        self._store(lambda: self._stm.add_many(entries), entries)
+
+    def _store(self, add: Callable[[], object], entries: Sequence[MemoryEntry]) -> None:
         if self._spool is None:
-            return self._store_or_fail(entry)
+            self._store_or_fail(add)
+            return
         if not self._is_spooling or self._has_returned():
             begun = self.pause.ticks()
             try:
-                self._stm.add(entry)
+                add()
             except StoreUnavailable as error:
                 if not is_outage(error):
                     raise
                 self._note_outage(error)
                 self._leave(error, self.pause.ticks() - begun)
             else:
-                return True
-        self._keep(self._spool, entry)
-        return True
+                return
+        self._keep(self._spool, add, entries)
 
-    def _store_or_fail(self, entry: MemoryEntry) -> bool:
+    def _store_or_fail(self, add: Callable[[], object]) -> None:
         try:
-            self._stm.add(entry)
+            add()
         except StoreUnavailable as error:
             if is_outage(error):
                 self._note_outage(error)
             raise
         self.breaker.returned()
-        return True
 
     def replay(self) -> None:
         """Store all that waits, whoever spooled it, also what was refused before.
@@ -227,13 +240,15 @@ class Intake:
             where, file = self._server.where, self._spool.file
             _logger.error("%s is away; entries wait in %s: %s", where, file, error)
 
-    def _keep(self, spool: Spool, entry: MemoryEntry) -> None:
+    def _keep(
+        self, spool: Spool, add: Callable[[], object], entries: Sequence[MemoryEntry]
+    ) -> None:
         with self._turn:
             # Another thread may have found the server back, and the spool empty, meanwhile.
             if self._is_spooling:
-                spool.put(entry, self._clock())
+                spool.put_many(entries, self._clock())
                 return
-        self._stm.add(entry)
+        add()
 
     def _has_returned(self) -> bool:
         """Look whether the server is back and nothing waits any more, if it is time to."""

@@ -96,20 +96,24 @@ class Spool:
         return self.file.is_file()
 
     def put(self, entry: MemoryEntry, at: float) -> None:
-        """Append an entry; it is on disk when this returns.
+        """Append an entry; see ``put_many``."""
+        self.put_many([entry], at)
+
+    def put_many(self, entries: Iterable[MemoryEntry], at: float) -> None:
+        """Append entries, all or none; they are on disk when this returns.
 
         Args:
-            entry: The entry.
+            entries: The entries.
             at: The time, in seconds since 1970.
 
         Raises:
-            InvalidEntry: Its contents cannot be stored.
+            InvalidEntry: The contents of one cannot be stored.
             StoreUnavailable: The file is full or cannot be written.
         """
-        row = self._store, at, coded(entry, self._max_entry_bytes)
+        rows = [(self._store, at, coded(entry, self._max_entry_bytes)) for entry in entries]
         with self._working(spare_pages=0) as connection:
-            connection.execute(
-                "INSERT INTO waiting (store, spooled_at, entry) VALUES (?, ?, ?)", row
+            connection.executemany(
+                "INSERT INTO waiting (store, spooled_at, entry) VALUES (?, ?, ?)", rows
             )
 
     def waiting(self, limit: int) -> list[Waiting]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
@@ -97,7 +96,12 @@ class RedisRepository(MemoryRepository):
 
     def add(self, entry: MemoryEntry) -> Added:
         """Store one entry; see ``add_many``."""
-        (code,) = self._store_one(scripts.ADD, entry)
+        agent = Agent(entry.run_id, entry.agent_id)
+        keys = self._writing_keys(agent)
+        (reply,) = self._declared.run(
+            scripts.ADD, lambda: [(keys, [*self._writer(agent), *self._mapper.encode(entry)])]
+        )
+        (code,) = in_order([(agent, [0])], [reply])
         return Added(code)
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
@@ -105,10 +109,22 @@ class RedisRepository(MemoryRepository):
         outcome = self._store(scripts.ADD, entries, self._writing_keys)
         return [Added(code) for code in outcome]
 
-    def arrive(self, entry: MemoryEntry, after: float = -1.0) -> Arrival:
-        """Store one entry as the latest of its agent; decided on the server."""
-        code, timestamp = self._store_one(scripts.ARRIVE, entry, repr(float(after)))
-        return Arrival(Added(code), float(timestamp))
+    def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
+        """Store entries by one request, each as the latest of its agent; decided on the server."""
+
+        def calls() -> list[Call]:
+            # Packed before any is sent: what cannot be stored keeps all from being.
+            packed = self._mapper.encode_many(entries)
+            agents = [Agent(entry.run_id, entry.agent_id) for entry in entries]
+            return [
+                (self._writing_keys(agent), [*self._writer(agent), repr(float(last)), *fields])
+                for agent, last, fields in zip(agents, after, packed, strict=True)
+            ]
+
+        replies = self._declared.run(scripts.ARRIVE, calls)
+        if len(replies) != len(entries) or any(len(reply) != 2 for reply in replies):
+            raise self.channel.not_redis("EVALSHA")
+        return [Arrival(Added(code), float(timestamp)) for code, timestamp in replies]
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
@@ -324,19 +340,6 @@ class RedisRepository(MemoryRepository):
 
     def _who(self, agent: Agent) -> list[Value]:
         return [encode_id(agent.agent_id), encode_id(agent.run_id), repr(self._clock())]
-
-    def _store_one(self, script: Script, entry: MemoryEntry, *more: Value) -> Sequence[Any]:
-        """Run a script that takes a whole entry; returns what it answers, of that length."""
-        agent = Agent(entry.run_id, entry.agent_id)
-        keys = self._writing_keys(agent)
-        (reply,) = self._declared.run(
-            script,
-            lambda: [(keys, [*self._writer(agent), *more, *self._mapper.encode(entry)])],
-        )
-        found: Sequence[Any] = reply
-        if len(found) != 1 + len(more):
-            raise self.channel.not_redis("EVALSHA")
-        return found
 
     def _store(
         self,

@@ -76,7 +76,7 @@ class BackupReceipt:
 
     Examples:
         >>> receipt = memory.backup("ants.backup")
-        >>> receipt.entries["stm"]
+        >>> receipt.entries
         10
     """
 

@@ -1,0 +1,187 @@
+"""Stores many entries at once: what all agents of a step see, do or meet, or entries as they are.
+
+A slice of at most ``AT_ONCE`` entries is checked, encoded to vectors and sent together; what cannot
+be stored is refused before any of its slice is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from agent_memory.errors import InvalidEntry, MemoryStoreError
+from agent_memory.system.run_memory import RunMemory
+from agent_memory.tiers.replaying import is_outage
+from agent_memory.values.checks import checked_member, checked_step
+from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
+from agent_memory.values.identity import checked_agent_id
+from agent_memory.values.quoting import quoted
+from agent_memory.values.stored import Stored
+
+AT_ONCE = 1_000
+"""How many entries are held in memory, and sent, at once."""
+
+Name = str | int
+"""By what a caller knows an entry: its agent, or its place in what was given."""
+
+_T = TypeVar("_T")
+_Name = TypeVar("_Name", str, int)
+
+
+@dataclass
+class _Outcome:
+    accepted: list[EntryKey] = field(default_factory=list)
+    refused: dict[Name, MemoryStoreError] = field(default_factory=dict)
+
+    def told(self) -> Stored:
+        return Stored(tuple(self.accepted), self.refused)
+
+
+class BulkStoring:
+    """Stores many entries of one run at once.
+
+    Args:
+        run: The run.
+        is_due: Counts an agent's entry, and says whether the agent's upkeep is due.
+    """
+
+    def __init__(self, run: RunMemory, is_due: Callable[[str], bool]) -> None:
+        self._run = run
+        self._resources = run.resources
+        self._is_due = is_due
+
+    def store_step(
+        self,
+        step_number: int,
+        data: Mapping[Any, object],
+        memory_type: MemoryType | str,
+        priority: float | Mapping[Any, float],
+    ) -> Stored:
+        """Store what agents see, do or meet in a step; see ``AgentDirectory.store_step``."""
+        self._resources.check_writable("nothing was stored")
+        step = checked_step(step_number)
+        kind = checked_member("memory_type", MemoryType, memory_type)
+        given = _by_agent("data", data)
+        priorities = _priorities(given, priority)
+        outcome = _Outcome()
+        for agents in _slices(given):
+            entries, refused = self._resources.new_entries.of_step(
+                self._run.run_id,
+                step,
+                kind,
+                {agent: (given[agent], priorities[agent]) for agent in agents},
+            )
+            outcome.refused.update(refused)
+            self._store(entries, outcome)
+        return outcome.told()
+
+    def store_many(self, entries: Iterable[MemoryEntry | Mapping[str, object]]) -> Stored:
+        """Store entries as they are; see ``AgentDirectory.store_many``."""
+        self._resources.check_writable("nothing was stored")
+        outcome = _Outcome()
+        for slice_ in _slices(enumerate(entries)):
+            made: dict[int, MemoryEntry] = {}
+            for place, given in slice_:
+                try:
+                    made[place] = self._entry_of(given)
+                except InvalidEntry as error:
+                    outcome.refused[place] = error
+            self._store(made, outcome)
+        return outcome.told()
+
+    def _entry_of(self, given: MemoryEntry | Mapping[str, object]) -> MemoryEntry:
+        run_id = self._run.run_id
+        entry = given
+        if not isinstance(entry, MemoryEntry):
+            entry = self._resources.new_entries.of_dict(run_id, "", given)
+        if entry.run_id != run_id:
+            raise InvalidEntry(
+                f"run_id: {quoted(entry.run_id)} is not this run, {quoted(run_id)}: "
+                "store it by run(run_id).store_many"
+            )
+        return entry
+
+    def _store(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> None:
+        """Store a slice; one that is refused for itself does not keep the others out."""
+        if not entries:
+            return
+        sent = list(entries.values())
+        try:
+            self._send(sent)
+        except MemoryStoreError as error:
+            if not is_outage(error) and len(sent) > 1:
+                for name, entry in entries.items():
+                    self._store({name: entry}, outcome)
+                return
+            self._not_stored(sent)
+            if self._raises(error, outcome):
+                raise
+            outcome.refused.update(dict.fromkeys(entries, error))
+        except BaseException:
+            self._not_stored(sent)
+            raise
+        else:
+            outcome.accepted += [entry.key for entry in sent]
+            self._count(sent)
+
+    def _send(self, entries: Sequence[MemoryEntry]) -> None:
+        failures: list[MemoryStoreError] = []
+
+        def store_step() -> None:
+            try:
+                self._resources.intake.store_many(entries)
+            except MemoryStoreError as error:
+                failures.append(error)
+                raise
+
+        # Which logs and counts the outage, and answers a default where it is not to be raised.
+        self._resources.outages.guard(None, store_step)
+        for error in failures:
+            raise error
+
+    def _raises(self, error: MemoryStoreError, outcome: _Outcome) -> bool:
+        """Whether to raise an outage: not where it would hide what is stored already."""
+        is_wanted = self._resources.config.on_store_error == "raise"
+        return is_wanted and is_outage(error) and not outcome.accepted
+
+    def _not_stored(self, entries: Iterable[MemoryEntry]) -> None:
+        for entry in entries:
+            self._resources.new_entries.not_stored(entry)
+
+    def _count(self, entries: Sequence[MemoryEntry]) -> None:
+        self._run.stored(*entries)
+        due = {entry.agent_id for entry in entries if self._is_due(entry.agent_id)}
+        if due:
+            # The entries are stored by now: a lower tier that is away must not deny it.
+            self._resources.upkeep.attempt_while_storing(lambda: self._run.consolidate(*due))
+
+
+def _by_agent(name: str, given: object) -> dict[str, object]:
+    """What was given, by checked agent id.
+
+    Raises:
+        InvalidEntry: It is no mapping, or two keys mean one agent.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidEntry(f"{name}: a dict by agent id is needed, not {quoted(given)}")
+    found = {checked_agent_id(agent): value for agent, value in given.items()}
+    if len(found) < len(given):
+        raise InvalidEntry(f"{name}: two of the keys mean one agent, such as 1 and '1'")
+    return found
+
+
+def _priorities(data: Mapping[str, object], priority: object) -> Mapping[str, object]:
+    if not isinstance(priority, Mapping):
+        return dict.fromkeys(data, priority)
+    found = _by_agent("priority", priority)
+    for agent in data.keys() - found.keys():
+        raise InvalidEntry(f"priority: there is none for the agent {quoted(agent)}")
+    return found
+
+
+def _slices(given: Iterable[_T]) -> Iterator[list[_T]]:
+    rest = iter(given)
+    while slice_ := list(islice(rest, AT_ONCE)):
+        yield slice_

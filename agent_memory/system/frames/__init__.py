@@ -1,1 +1,0 @@
-"""Stored entries as columns: Arrow, pandas, polars, DuckDB, and files that are read back."""
