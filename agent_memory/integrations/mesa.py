@@ -1,0 +1,264 @@
+"""A collector beside Mesa's ``DataCollector``: every agent's state of every step is remembered.
+
+It works with models of Mesa 3 as they are, and imports nothing of Mesa.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.interfaces.hooks.states import attributes_of, position_of, storable
+from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.contents import pack
+from agent_memory.values.entry import MemoryType
+from agent_memory.values.query import Hit, Query
+from agent_memory.values.quoting import quoted
+from agent_memory.values.stored import Stored
+
+Fields = Iterable[str] | Callable[[Any], Mapping[str, Any]] | None
+"""What of an agent is remembered: the names of attributes, what a callable gives, or all."""
+
+_logger = logging.getLogger("agent_memory.mesa")
+_NOWHERE = object()
+
+
+class MemoryCollector:
+    """Remembers the agents of a model: their states, births and deaths.
+
+    Call ``collect()`` once a step, as ``DataCollector.collect(model)`` is called. All states of a
+    step are stored by one call (``AgentMemorySystem.store_step``). An agent that is new since the
+    last call is remembered as born, and one that is gone as dead, each by an action
+    ``{"event": "born" | "died", "class": ...}`` of its own.
+
+    Args:
+        model: The model.
+        memory: An open memory.
+        agents: Which classes are remembered, subclasses too, and what of each: the names of
+            attributes (``position`` is where the agent is, in a grid, a cell or a continuous
+            space), a callable that takes the agent and gives a dict, or None for all of its own
+            plain attributes. None: all agents.
+        every: States are remembered at every so many steps; births and deaths at each.
+        run: The id of the run; None: ``run_id_of(model, parameters)``.
+        parameters: What the model was made with, for the id of the run.
+        priority: How important states are, 0 to 1, or a callable that takes the agent.
+
+    Attributes:
+        memory: The memory of this run.
+
+    Raises:
+        ConfigError: An argument has no meaning.
+        InvalidEntry: The id of the run has none.
+
+    Examples:
+        >>> from agent_memory.integrations.mesa import MemoryCollector
+        >>> from types import SimpleNamespace
+        >>> sheep = SimpleNamespace(unique_id=1, energy=4, pos=(2, 3))
+        >>> model = SimpleNamespace(agents=[sheep], steps=1)
+        >>> collector = MemoryCollector(model, memory, run="grazing")
+        >>> collector.collect()
+        Stored(1 accepted, 0 refused)
+        >>> collector.recall(sheep)[0].entry.contents
+        {'energy': 4, 'position': (2, 3)}
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        memory: AgentMemorySystem,
+        agents: Mapping[type, Fields] | None = None,
+        *,
+        every: int = 1,
+        run: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        priority: float | Callable[[Any], float] = 1.0,
+    ) -> None:
+        if type(every) is not int or every < 1:
+            raise ConfigError(f"every: a number of steps from 1 is needed, not {quoted(every)}")
+        if not hasattr(model, "agents"):
+            raise ConfigError(f"model: a model with agents is needed, not {quoted(model)}")
+        self._model = model
+        self._fields = _checked({object: None} if agents is None else agents)
+        self._every = every
+        self._priority = priority
+        self.memory = memory.run(run_id_of(model, parameters) if run is None else run)
+        # The agents of the last call by id, with their classes; None before the first.
+        self._alive: dict[str, str] | None = None
+        self._left_out: set[tuple[str, str]] = set()
+
+    def collect(self, model: Any = None) -> Stored:
+        """Remember the agents as they are now.
+
+        Args:
+            model: The model; None: the one it was made with. Mesa's own collector takes it too.
+
+        Returns:
+            What was stored of their states, and by agent why the rest was not.
+
+        Raises:
+            ConfigError: It is another model.
+            StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.
+        """
+        if model is not None and model is not self._model:
+            raise ConfigError("model: this collector was made for another; make one for each")
+        step = step_of(self._model)
+        agents = {
+            str(agent.unique_id): agent
+            for agent in self._model.agents
+            if self._fields_of(agent) is not _NOWHERE
+        }
+        self._remember_changes(step, agents)
+        if step % self._every:
+            return Stored()
+        states = {name: self.state_of(agent) for name, agent in agents.items()}
+        given = self._priority
+        priority = (
+            {name: given(agent) for name, agent in agents.items()} if callable(given) else given
+        )
+        return self.memory.store_step(step, states, priority=priority)
+
+    def recall(self, agent: Any, *, near: Any = None, **filters: Any) -> list[Hit]:
+        """Ask for what an agent remembers of this run.
+
+        Args:
+            agent: The agent, which asks about itself.
+            near: What to be similar to; the agent itself stands for its present state.
+            filters: Those of ``Query``: ``steps``, ``attributes``, ``order``, ``limit`` and others.
+
+        Raises:
+            InvalidEntry: A filter has no meaning.
+            StoreUnavailable: The memory does not answer.
+        """
+        asked = self.state_of(agent) if near is agent else near
+        return self.memory.recall(Query(agent_id=agent.unique_id, **filters), near=asked)
+
+    def state_of(self, agent: Any) -> dict[str, Any]:
+        """What would be remembered of an agent now.
+
+        Raises:
+            ConfigError: Its class is not among those that are remembered.
+        """
+        fields = self._fields_of(agent)
+        if fields is _NOWHERE:
+            raise ConfigError(f"agents: {type(agent).__name__} is not among them")
+        return {
+            name: kept
+            for name, value in _read(agent, fields).items()
+            if (kept := self._storable(agent, name, value)) is not None or value is None
+        }
+
+    def _fields_of(self, agent: Any) -> Any:
+        for owner in type(agent).__mro__:
+            if owner in self._fields:
+                return self._fields[owner]
+        return _NOWHERE
+
+    def _storable(self, agent: Any, name: str, value: Any) -> Any:
+        def skip(path: str, why: str) -> None:
+            place = type(agent).__name__, path
+            if place not in self._left_out:
+                self._left_out.add(place)
+                _logger.warning("%s.%s is not remembered: %s", *place, why)
+
+        return storable(value, name, skip)
+
+    def _remember_changes(self, step: int, agents: Mapping[str, Any]) -> None:
+        present = {name: type(agent).__name__ for name, agent in agents.items()}
+        before, self._alive = self._alive, present
+        if before is None:
+            return
+        born = dict.fromkeys(present.keys() - before.keys(), "born")
+        died = dict.fromkeys(before.keys() - present.keys(), "died")
+        classes = before | present
+        events = {
+            name: {"event": event, "class": classes[name]}
+            for name, event in sorted((born | died).items())
+        }
+        if events:
+            self.memory.store_step(step, events, MemoryType.ACTION)
+
+
+def run_id_of(model: Any, parameters: Mapping[str, Any] | None = None) -> str:
+    """The id of a model's run, out of its class, parameters, and what its generators began with.
+
+    The same model with the same parameters and seed has the same id. Without a seed, or where the
+    model does not keep it, each has an id of its own.
+
+    Args:
+        model: The model.
+        parameters: What it was made with.
+
+    Raises:
+        ConfigError: A parameter cannot be stored.
+
+    Examples:
+        >>> from agent_memory.integrations.mesa import run_id_of
+        >>> from types import SimpleNamespace
+        >>> model = SimpleNamespace(_seed=42)
+        >>> run_id_of(model, {"sheep": 10}) == run_id_of(model, {"sheep": 10})
+        True
+    """
+    # Not the parameter named seed: ``batch_run`` of Mesa 3.5 does not hand it on.
+    began = [getattr(model, name, None) for name in ("_seed", "_rng")]
+    if began == [None, None]:
+        began = [uuid4().hex]
+    name = type(model).__name__
+    try:
+        told = pack({"parameters": sorted((parameters or {}).items()), "began": repr(began)})
+    except (InvalidEntry, TypeError, AttributeError) as error:
+        raise ConfigError(f"parameters: they cannot name a run ({error}); give run=") from error
+    return f"{name}-{hashlib.blake2b(told, digest_size=8).hexdigest()}"
+
+
+def step_of(model: Any) -> int:
+    """The step that a model is at: ``steps``, or else the whole part of ``time``.
+
+    Raises:
+        ConfigError: It has neither.
+
+    Examples:
+        >>> from agent_memory.integrations.mesa import step_of
+        >>> from types import SimpleNamespace
+        >>> step_of(SimpleNamespace(time=3.0))
+        3
+    """
+    for name in ("steps", "time"):
+        if (at := getattr(model, name, None)) is not None:
+            return int(at)
+    raise ConfigError(f"model: {type(model).__name__} has neither steps nor time")
+
+
+def _checked(agents: object) -> dict[type, Fields]:
+    if not isinstance(agents, Mapping) or not all(isinstance(key, type) for key in agents):
+        raise ConfigError(f"agents: a dict of classes is needed, not {quoted(agents)}")
+    checked: dict[type, Fields] = {}
+    for owner, fields in agents.items():
+        if fields is not None and not callable(fields):
+            fields = (fields,) if isinstance(fields, str) else fields  # noqa: PLW2901
+            if not isinstance(fields, Iterable):
+                raise ConfigError(
+                    f"agents: {owner.__name__}: names, a callable or None are needed, "
+                    f"not {quoted(fields)}"
+                )
+            fields = tuple(fields)  # noqa: PLW2901 - an iterator is read once
+        checked[owner] = fields
+    return checked
+
+
+def _read(agent: Any, fields: Any) -> Mapping[str, Any]:
+    if fields is None:
+        return attributes_of(agent)
+    if callable(fields):
+        given = fields(agent)
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"agents: the callable gave {quoted(given)}, not a dict")
+        return given
+    return {
+        name: position_of(agent) if name == "position" else getattr(agent, name)
+        for name in fields
+        if name == "position" or hasattr(agent, name)
+    }

@@ -1,0 +1,251 @@
+"""A model of Mesa is remembered as it is: states, births, deaths, one run for each model run."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Order, Query
+from agent_memory.integrations.mesa import MemoryCollector, run_id_of
+
+mesa = pytest.importorskip("mesa")
+from mesa.discrete_space import CellAgent, OrthogonalMooreGrid  # noqa: E402  # where Mesa is there
+from mesa.experimental.continuous_space import (  # noqa: E402
+    ContinuousSpace,
+    ContinuousSpaceAgent,
+)
+
+
+def _count(model: Any) -> int:
+    return len(model.agents)
+
+
+class Sheep(CellAgent):
+    def __init__(self, model: Any, energy: float) -> None:
+        super().__init__(model)
+        self.energy, self.friend, self.tool = energy, None, object()
+        self.cell = model.random.choice(model.grid.all_cells.cells)
+
+    def step(self) -> None:
+        self.energy -= 1
+        if self.energy < 0:
+            self.remove()
+        elif self.energy == 1:
+            Sheep(self.model, 5)
+
+
+class Lamb(Sheep):
+    pass
+
+
+class Grass(CellAgent):
+    height = 3
+
+
+class Field(mesa.Model):  # type: ignore[name-defined]
+    def __init__(self, sheep: int = 3, folder: str | None = None, **seeded: Any) -> None:
+        super().__init__(**seeded)
+        self.grid = OrthogonalMooreGrid((5, 5), random=self.random)
+        for energy in range(sheep):
+            Sheep(self, energy)
+        self.datacollector = mesa.DataCollector(model_reporters={"sheep": _count})
+        self.memory: MemoryCollector | None = None
+        if folder is not None:
+            system = AgentMemorySystem(MemoryConfig(path=Path(folder), engine="embedded"))
+            self.memory = MemoryCollector(self, system, parameters={"sheep": sheep})
+
+    def step(self) -> None:
+        self.agents.shuffle_do("step")
+        self.datacollector.collect(self)
+        if self.memory is not None:
+            self.memory.collect(self)
+
+
+def a_field(seed: int = 1, **arguments: Any) -> Field:
+    return Field(rng=seed, **arguments)
+
+
+@pytest.fixture
+def system() -> Iterator[AgentMemorySystem]:
+    with AgentMemorySystem(MemoryConfig(engine="fake")) as opened:
+        yield opened
+
+
+def remembered(collector: MemoryCollector, agent: Any, kind: str) -> list[tuple[int, Any]]:
+    query = Query(agent_id=agent, memory_type=kind, order=Order.STEP)  # type: ignore[arg-type]
+    hits = collector.memory.recall(query)
+    return [(hit.entry.step_number, hit.entry.contents) for hit in hits]
+
+
+def test_states_births_and_deaths_are_remembered(system: AgentMemorySystem) -> None:
+    model = a_field()
+    collector = model.memory = MemoryCollector(model, system, {Sheep: ("energy", "position")})
+    first, second, third = model.agents
+    at = third.cell.coordinate
+    for _ in range(3):
+        model.step()
+    # The first was gone before the first call.
+    assert remembered(collector, first.unique_id, "state") == []
+    assert [step for step, _ in remembered(collector, second.unique_id, "state")] == [1]
+    states = remembered(collector, third.unique_id, "state")
+    assert states == [
+        (1, {"energy": 1, "position": at}),
+        (2, {"energy": 0, "position": at}),
+    ]
+    assert remembered(collector, third.unique_id, "action") == [
+        (3, {"event": "died", "class": "Sheep"})
+    ]
+    lamb = next(agent for agent in model.agents if agent.unique_id == 4)
+    assert remembered(collector, lamb.unique_id, "action") == []
+    assert [step for step, _ in remembered(collector, lamb.unique_id, "state")] == [1, 2, 3]
+
+
+def test_one_that_is_born_later_is_remembered_as_born(system: AgentMemorySystem) -> None:
+    model = a_field(sheep=0)
+    collector = MemoryCollector(model, system)
+    assert collector.collect()
+    model.step()
+    lamb = Lamb(model, 9)
+    assert collector.collect()
+    assert remembered(collector, lamb.unique_id, "action") == [
+        (1, {"event": "born", "class": "Lamb"})
+    ]
+
+
+def test_classes_are_chosen_with_their_subclasses(system: AgentMemorySystem) -> None:
+    model = a_field(sheep=1)
+    lamb, grass = Lamb(model, 7), Grass(model)
+    collector = MemoryCollector(
+        model, system, {Sheep: "energy", Lamb: lambda agent: {"age": 0, "energy": agent.energy}}
+    )
+    assert len(collector.collect().accepted) == 2
+    assert collector.state_of(lamb) == {"age": 0, "energy": 7}
+    with pytest.raises(ConfigError, match="Grass is not among"):
+        collector.state_of(grass)
+
+
+def test_what_cannot_be_stored_is_left_out_and_told_once(
+    system: AgentMemorySystem, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = a_field(sheep=2)
+    first, second = model.agents
+    second.friend = first
+    collector = MemoryCollector(model, system)
+    with caplog.at_level(logging.WARNING, "agent_memory.mesa"):
+        assert collector.collect()
+        assert collector.collect()
+    (told,) = [record.message for record in caplog.records]
+    assert "Sheep.tool" in told
+    contents = collector.recall(second)[0].entry.contents
+    assert contents["friend"] == first.unique_id
+    assert contents.keys() == {"energy", "friend", "position"}
+
+
+def test_a_place_in_a_continuous_space_stays_as_it_was(system: AgentMemorySystem) -> None:
+    model = mesa.Model(rng=1)
+    space = ContinuousSpace(np.array([[0, 9], [0, 9]]), random=model.random)
+    bird = ContinuousSpaceAgent(space, model)
+    bird.position = [1.0, 2.0]
+    collector = MemoryCollector(model, system)
+    collector.collect()
+    bird.position = [3.0, 4.0]
+    assert collector.recall(bird)[0].entry.contents["position"].tolist() == [1.0, 2.0]
+
+
+def test_states_are_remembered_at_every_so_many_steps(system: AgentMemorySystem) -> None:
+    model = a_field(sheep=0)
+    sheep = Sheep(model, 100)
+    collector = model.memory = MemoryCollector(model, system, every=3)
+    for _ in range(7):
+        model.step()
+    assert [step for step, _ in remembered(collector, sheep.unique_id, "state")] == [3, 6]
+
+
+def test_an_agent_asks_for_its_own_memories_in_one_line(system: AgentMemorySystem) -> None:
+    model = a_field(sheep=0)
+    sheep = Sheep(model, 20)
+    collector = model.memory = MemoryCollector(
+        model, system, priority=lambda agent: agent.energy / 20
+    )
+    for _ in range(5):
+        model.step()
+    newest = collector.recall(sheep, order=Order.NEWEST, limit=1)[0].entry
+    assert (newest.contents["energy"], newest.importance_score) == (15, 0.75)
+    assert collector.recall(sheep, near=sheep, limit=1)[0].entry.key == newest.key
+    assert len(collector.recall(sheep, attributes={"energy": (17, 18)})) == 2
+
+
+def test_the_same_model_and_seed_are_one_run_and_others_are_others() -> None:
+    assert run_id_of(a_field(1), {"sheep": 3}) == run_id_of(a_field(1), {"sheep": 3})
+    others = [
+        run_id_of(a_field(2), {"sheep": 3}),
+        run_id_of(a_field(1), {"sheep": 4}),
+        run_id_of(a_field(1)),
+        run_id_of(Field(), {"sheep": 3}),
+        run_id_of(Field(), {"sheep": 3}),
+        run_id_of(object()),
+        run_id_of(object()),
+    ]
+    assert len({*others, run_id_of(a_field(1), {"sheep": 3})}) == 8
+    with pytest.raises(ConfigError, match="parameters"):
+        run_id_of(a_field(1), {"tool": object()})
+
+
+def test_a_model_that_is_copied_or_pickled_goes_on_in_the_same_run(tmp_path: Path) -> None:
+    model = a_field(sheep=0, folder=str(tmp_path / "memory"))
+    assert model.memory is not None
+    copies: list[Any] = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]  # noqa: S301
+    for copied in copies:
+        sheep = Sheep(copied, 4)
+        copied.memory.collect()
+        hits = model.memory.memory.recall(Query(agent_id=sheep.unique_id, memory_type="state"))  # type: ignore[arg-type]
+        assert hits
+    model.memory.memory.close()
+
+
+def test_workers_of_a_batch_run_share_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    seeds: dict[str, Any] = {"rng": [1, 2]}
+    mesa.batch_run(
+        Field,
+        {"sheep": [2, 3], "folder": str(folder), **seeds},
+        number_processes=2,
+        max_steps=2,
+        display_progress=False,
+    )
+    with AgentMemorySystem.open(folder, read_only=True) as system:
+        runs = [run for run in system.stm.runs() if run.startswith("Field-")]
+        assert len(runs) == 4
+        assert {system.stm.count(run) > 0 for run in runs} == {True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"every": 0}, "every"),
+        ({"every": True}, "every"),
+        ({"agents": [Sheep]}, "agents"),
+        ({"agents": {"Sheep": None}}, "agents"),
+        ({"agents": {Sheep: 3}}, "agents"),
+        ({"model": object()}, "model"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_by_name(
+    system: AgentMemorySystem, arguments: dict[str, Any], named: str
+) -> None:
+    given = {"model": a_field(), **arguments}
+    with pytest.raises(ConfigError, match=named):
+        MemoryCollector(given.pop("model"), system, **given)
+
+
+def test_another_model_is_refused(system: AgentMemorySystem) -> None:
+    collector = MemoryCollector(a_field(), system)
+    with pytest.raises(ConfigError, match="another"):
+        collector.collect(a_field())
