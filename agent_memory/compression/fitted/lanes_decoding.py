@@ -91,6 +91,8 @@ def _decode_batch(
     found: list[Any] = [None] * len(coded)
     for place, mode in np.unique(np.stack([shapes, modes]), axis=1).T.tolist():
         lanes, level = np.flatnonzero((shapes == place) & (modes == mode)), 1 if mode == 1 else 2
+        if len(lanes) < FEWEST_READ:
+            continue  # each alone is read faster, as where lists have many lengths
         beside = None if vectors is None or mode != PREDICTED else vectors[lanes]
         predicted = code.predicted(place, beside, level)
         if mode == PREDICTED and predicted is None:
