@@ -24,6 +24,7 @@ from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.values.config_part import ConfigPart
 from agent_memory.values.deprecation import moved_names
 from agent_memory.values.identity import checked_run_id
+from agent_memory.values.paths import check_syntax
 from agent_memory.values.urls import check_database, checked_redis_url
 
 DEFAULT_DB_PATH = "agent_memory.db"
@@ -296,8 +297,8 @@ class MemoryConfig(ConfigPart):
             the agents that were quiet the longest move down. None: as many as it takes.
         on_store_error: "log": an unreachable store is logged once per outage and the dict-style
             calls return False. "raise": they raise ``StoreUnavailable``.
-        indexed_attributes: Paths in contents whose values long-term memory keeps in a column
-            of their own, for SQL to filter on.
+        indexed_attributes: Paths in contents (``home.food``, ``pos[0]``) whose values are indexed
+            in every tier, and kept in a column of long-term memory for SQL to filter on.
         tolerances: By path, how far numbers may be off once a code has been fitted to contents:
             ``{"energy": {"level_1": 0.01, "level_2": 0.1, "relative": False}, "id": "exact"}``.
             "*" stands for all other paths; else 0.1 % of the range in intermediate memory, 1 % in
@@ -378,6 +379,8 @@ class MemoryConfig(ConfigPart):
     def _checked(self) -> Self:
         try:
             checked_run_id(self.run_id)
+            for path in self.indexed_attributes:
+                check_syntax(path)
         except InvalidEntry as error:
             raise ConfigError(str(error)) from None
         for name, text in (("path", str(self.path)), ("db_path", self.ltm_config.db_path)):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from agent_memory import AgentMemorySystem, MemoryEntry, MemoryStoreError, Order, Query
+from agent_memory.values.paths import flattened
 
 
 def latest_run(memory: AgentMemorySystem) -> AgentMemorySystem:
@@ -83,31 +83,27 @@ def by_sqlalchemy(memory: AgentMemorySystem) -> pd.DataFrame:
 
 
 def row_of(entry: MemoryEntry) -> dict[str, Any]:
-    """An entry as a row: who, when and what kind, and its contents by path."""
+    """An entry as a row: who, when and what kind, and its contents by path.
+
+    Columns of contents begin with ``contents.``, whatever their keys: a state that holds a
+    "type" or "step" of its own says nothing of the entry. What follows is a path as conditions
+    take it.
+    """
     return {
         "agent": entry.agent_id,
         "step": entry.step_number,
         "type": entry.memory_type.value,
         "importance": entry.importance_score,
-        **dict(flat(entry.contents)),
+        **{f"contents.{path}": value for path, value in flattened(entry.contents)},
     }
-
-
-def flat(contents: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Values by path, the keys of nested dicts joined by dots."""
-    for key, value in contents.items():
-        name = f"{path}{key}"
-        if isinstance(value, dict):
-            yield from flat(value, f"{name}.")
-        else:
-            yield name, value
 
 
 def wealth_by_step(memory: AgentMemorySystem, agents: list[str]) -> pd.DataFrame:
     """What some agents owned, step by step, with the tier that remembers it."""
     frames = [by_recall(memory, agent) for agent in agents]
     states = pd.concat([frame[frame["type"] == "state"] for frame in frames])
-    states["wealth"] = states["sugar"].astype(float) + states["spice"].astype(float)
+    owned = states[["contents.sugar", "contents.spice"]].astype(float)
+    states["wealth"] = owned.sum(axis=1)
     return states[["agent", "step", "tier", "wealth"]]
 
 

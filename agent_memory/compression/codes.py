@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from agent_memory.compression.fitted.artifact import from_bytes
 from agent_memory.compression.fitted.code import ContentsCode
 from agent_memory.compression.fitted.numbers import Lattice
-from agent_memory.compression.fitted.structure import path_of_keys
+from agent_memory.compression.fitted.structure import paths_named
 from agent_memory.compression.rows import MOST_VALUES, Row, Stored, Vector, VersionCode
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError
@@ -76,7 +76,7 @@ class Codes:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sources = [] if source is None else [source]
-        self._exact = frozenset(map(path_of_keys, exact))
+        self._exact = frozenset(paths_named([*exact]))
         self._clock = clock
         self._loaded: dict[int, VersionCode] = {}
         self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
@@ -110,7 +110,7 @@ class Codes:
 
     def keep_exact(self, attributes: Iterable[str]) -> None:
         """Keep these attributes exact too from now on; ``use`` looks at them."""
-        self._exact |= {*map(path_of_keys, attributes)}
+        self._exact |= {*paths_named([*attributes])}
 
     def use(self, version: int) -> None:
         """Code contents with the code of a version from now on, if it has one that keeps enough.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from decimal import Decimal
@@ -37,7 +38,7 @@ from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
 
 
-class NoSuchNumber(InvalidEntry, DontWrapMixin):
+class NoSuchValue(InvalidEntry, DontWrapMixin):
     """A column cannot be compared with a value; raised as it is, in no error of SQLAlchemy's."""
 
 
@@ -122,7 +123,7 @@ class AttributeNumber(RealNumber):
     def exactly(self, value: Any) -> Any:
         """Give a number of Python's as a double."""
         if isinstance(value, int) and abs(value) > _EXACT:
-            raise NoSuchNumber(
+            raise NoSuchValue(
                 f"as_float: integers beyond 2^53, such as {quoted(value)}, are not told apart; "
                 "compare as_integer()"
             )
@@ -164,7 +165,7 @@ class Truth(_Number):
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.ndim:
-            raise NoSuchNumber(
+            raise NoSuchValue(
                 "a column of numbers: compare it with one number, or with many by in_, "
                 f"not with an array of shape {value.shape}"
             )
@@ -172,8 +173,8 @@ def _plain(value: Any) -> Any:
     return python_scalar(value) if isinstance(value, np.generic) else value
 
 
-def _inexact(value: object, kind: str) -> NoSuchNumber:
-    return NoSuchNumber(
+def _inexact(value: object, kind: str) -> NoSuchValue:
+    return NoSuchValue(
         f"a column of numbers: {quoted(value)} is not exactly {kind}, and a comparison with it "
         "would be one with another number"
     )
@@ -255,13 +256,38 @@ class DecimalInt(TypeDecorator[int]):
             return None
 
 
+class _AttributePath(TypeDecorator[str]):
+    """The path of a declared attribute, as each database finds it among the keys of an object."""
+
+    impl = JSON.JSONStrIndexType
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Give the path; SQLite compares keys as JSON spells them."""
+        if not isinstance(value, str) or dialect.name != "sqlite":
+            return value
+        if '"' in value:
+            raise NoSuchValue(
+                f"attributes: SQLite cannot name the path {quoted(value)}, which has a quotation "
+                "mark; ask the repository"
+            )
+        return json.dumps(value)[1:-1]
+
+
 class DeclaredAttributes(JSON):
     """Declared attributes by path: ``attributes["food"].as_integer() > np.int64(3)``."""
 
     cache_ok = True
 
     class Comparator(JSON.Comparator[Any]):
-        """Reads an attribute as a number that NumPy's can be compared with."""
+        """Reads an attribute by its path, as a number that NumPy's can be compared with."""
+
+        def __getitem__(self, index: Any) -> Any:
+            """Give the attribute at a path."""
+            found: Any = super().__getitem__(index)  # type: ignore[no-untyped-call]  # theirs
+            if isinstance(index, str):
+                found.right.type = _AttributePath()
+            return found
 
         def as_integer(self) -> Any:
             """Give the attribute as an integer."""

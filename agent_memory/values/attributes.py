@@ -1,9 +1,10 @@
-"""Values in contents that can be asked for: the scalars at paths of keys joined by dots.
+r"""Values in contents that can be asked for: the scalars at paths such as ``home.food``.
 
 A value is text, a truth, None or a finite number; members of enums and NumPy scalars count as
-their value. A condition on a path is one of these, which the value must equal, or a pair of
-numbers that it must lie between, both included. Numbers are compared as numbers (3 is 3.0), and
-a truth is no number. None is a value: what is absent, or no scalar, meets no condition.
+their value. A condition on a path (``values.paths``) is one of these, which the value must equal,
+or a pair of numbers that it must lie between, both included. A tuple, list or array of two numbers
+meets the pair of the same ones. Numbers are compared as numbers (3 is 3.0), and a truth is no
+number. None is a value: what is absent, or no scalar, meets no other condition.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.frozen import FrozenDict
+from agent_memory.values.paths import check_syntax, value_at
 from agent_memory.values.plain import made_plain, python_scalar
 from agent_memory.values.quoting import quoted
 
@@ -26,35 +28,35 @@ Condition = Scalar | tuple[float, float]
 MAX_PATH_BYTES = 256
 """The longest path that can be declared or asked for."""
 
-_ABSENT = object()
-
 
 def declared_attributes(contents: Mapping[Any, Any], paths: Iterable[str]) -> dict[str, Scalar]:
     """Pick the scalars at some paths out of contents.
 
     Args:
         contents: What is remembered.
-        paths: Keys joined by dots.
+        paths: As in ``values.paths``.
 
     Returns:
         The values by path; those that are absent or no scalar are left out.
     """
     declared = [*paths]
     plain_ones = made_plain(contents) if declared else contents
-    found = {path: _at(plain_ones, path) for path in declared}
-    return {path: value for path, value in found.items() if value is not _ABSENT}
+    found = {path: plain(value_at(plain_ones, path)) for path in declared}
+    return {path: value for path, value in found.items() if is_scalar(value)}
 
 
 def meets(contents: Mapping[Any, Any], conditions: Mapping[str, Condition]) -> bool:
     """Whether contents meet every condition."""
-    return all(_meets(_at(contents, path), wanted) for path, wanted in conditions.items())
+    return all(
+        _meets(plain(value_at(contents, path)), wanted) for path, wanted in conditions.items()
+    )
 
 
 def checked_path(path: object) -> str:
     """Return a path.
 
     Raises:
-        InvalidEntry: It is no text, is empty, or too long.
+        InvalidEntry: It is no text, is empty, or too long, or names what cannot be asked for.
     """
     if (
         not isinstance(path, str)
@@ -69,6 +71,7 @@ def checked_path(path: object) -> str:
         path.encode()
     except UnicodeEncodeError as error:
         raise InvalidEntry(f"attributes: {quoted(path)} is no text that can be stored") from error
+    check_syntax(path)
     return path
 
 
@@ -98,7 +101,7 @@ def _checked(path: str, condition: object) -> Condition:
         if len(bounds) != 2 or not all(_is_number(bound) and bound == bound for bound in bounds):  # noqa: PLR0124 - NaN
             raise InvalidEntry(
                 f"attributes: {path}: a pair of numbers (least, greatest) is needed, "
-                f"not {quoted(condition)}"
+                f"not {quoted(condition)}; of a longer list ask for elements, such as {path}[0]"
             )
         return bounds[0], bounds[1]
     value = plain(condition)
@@ -128,22 +131,26 @@ def is_scalar(value: object) -> bool:
     return value is None or isinstance(value, (str, int))
 
 
-def _at(contents: Any, path: str) -> Any:
-    value = contents
-    for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            return _ABSENT
-        value = value[key]
-    value = plain(value)
-    return value if is_scalar(value) else _ABSENT
-
-
 def _meets(value: Any, wanted: Condition) -> bool:
     if isinstance(wanted, tuple):
-        return _is_number(value) and wanted[0] <= value <= wanted[1]
+        if _is_number(value):
+            return is_scalar(value) and wanted[0] <= value <= wanted[1]
+        return _is_pair(value) and tuple(map(plain, value)) == wanted
+    if not is_scalar(value):
+        return False
     if isinstance(wanted, bool) or isinstance(value, bool):
         return value is wanted
-    return bool(value == wanted) and value is not _ABSENT
+    return bool(value == wanted)
+
+
+def _is_pair(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.shape == (2,) and value.dtype.kind in "iuf"
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(_is_number(plain(item)) for item in value)
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -77,3 +78,17 @@ def test_a_folder_without_a_memory_is_told_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "there is no memory in" in line
+
+
+def test_contents_never_stand_in_the_columns_of_their_entry() -> None:
+    script = runpy.run_path(str(SCRIPT))
+    own = {"agent": "ant", "step": 7, "type": "state", "importance": 0.5, "tier": "STM"}
+    contents = {**dict.fromkeys(own, "its own"), "contents.tier": 1, "a": {"b": 2}, "a.b": 3}
+    with AgentMemorySystem({"engine": "fake"}) as memory:
+        memory.store_agent_state("ant", contents, 7, 0.5)
+        (row,) = script["by_recall"](memory, "ant").to_dict("records")
+    assert {name: row[name] for name in own} == own
+    assert {row[f"contents.{name}"] for name in own} == {"its own"}
+    assert row[r"contents.contents\.tier"] == 1
+    assert (row["contents.a.b"], row[r"contents.a\.b"]) == (2, 3)
+    assert len(row) == len(own) + len(contents)

@@ -141,6 +141,22 @@ def test_integers_beyond_2_to_the_53_are_exact_or_refused(
     assert steps(session, LtmEntry.importance_score == Decimal("0.3")) == [3]
 
 
+def test_an_attribute_is_read_by_its_path_whatever_its_keys(ltm_engine: Engine) -> None:
+    paths = (r"info.TimeLimit\.truncated", "pos[0]", "cells.#3", "ä ' {*}|", 'quo"te')
+    contents: dict[str, Any] = {"info": {"TimeLimit.truncated": 7}, "pos": (7, 8), "cells": {3: 7}}
+    contents |= {"ä ' {*}|": 7, 'quo"te': 7}
+    repository = LtmRepository(ltm_engine, ContentsCodec(), indexed_attributes=paths)
+    repository.add(an_entry(contents=contents))
+    with Session(ltm_engine) as session:
+        for path in paths:
+            asked = LtmEntry.attributes[path].as_integer() == np.int64(7)
+            if '"' in path and ltm_engine.dialect.name == "sqlite":
+                with pytest.raises(InvalidEntry, match="quotation mark"):
+                    steps(session, asked)
+            else:
+                assert steps(session, asked) == [1], path
+
+
 def test_truths_of_numpy_are_truths(session: Session) -> None:
     assert steps(session, LtmEntry.pinned == np.bool_(True)) == [4]
     assert steps(session, LtmEntry.pinned != np.bool_(True)) == [*range(4), *range(5, 10)]

@@ -7,13 +7,14 @@ is no dict with text keys, list, tuple or numeric array is a leaf.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from agent_memory.embeddings.features import key_path
+from agent_memory.values.paths import parts_of
 
 LEAF = 0
 """The signature of a leaf."""
@@ -93,14 +94,17 @@ def leaf_paths(signature: Signature, path: str = "") -> Iterator[str]:
             yield from leaf_paths(part, f"{path}[{place}]")
 
 
-def path_of_keys(attribute: str) -> str:
-    """The path of a leaf that an attribute names by its keys, joined by dots.
+def paths_named(attributes: Sequence[str]) -> tuple[str, ...]:
+    """The paths of the leaves that attributes name: of keys as they are written, and as read."""
+    written = (tuple((raw, ()) for raw, _, _ in parts_of(path)) for path in attributes)
+    read = (tuple((key, places) for _, key, places in parts_of(path)) for path in attributes)
+    return tuple(dict.fromkeys(_leaf_path(parts) for parts in (*written, *read)))
 
-    They differ where keys have marks in them that have a meaning in paths.
-    """
+
+def _leaf_path(parts: Iterable[tuple[object, tuple[int, ...]]]) -> str:
     path = ""
-    for key in attribute.split("."):
-        path = key_path(path, key)
+    for key, places in parts:
+        path = key_path(path, key) + "".join(f"[{place}]" for place in places)
     return path
 
 

@@ -8,7 +8,7 @@ that is done. A process that is killed in between leaves the rest to the next on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent_memory.connections.redis.answers import is_text
@@ -16,11 +16,12 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.models.redis import encode_id, readable_ids
-from agent_memory.models.redis_attributes import spelled_attributes
+from agent_memory.models.redis_attributes import Lookup, lookup, spelled_attributes
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.calls import flat, parts
 from agent_memory.repositories.redis.keys import Agent, KeySpace
+from agent_memory.values.attributes import Condition
 from agent_memory.values.entry import EntryKey
 
 _ATTEMPTS = 5
@@ -79,6 +80,29 @@ class DeclaredAttributes:
     def complete(self, reply: Iterable[bytes]) -> set[str]:
         """The paths that ``completeness`` answered."""
         return set(readable_ids(reply))
+
+    def lookups(self, prefix: str, conditions: Mapping[str, Condition]) -> list[Lookup]:
+        """Where the entries of an agent are that may meet conditions, as far as indexes tell.
+
+        Args:
+            prefix: What all keys of the agent begin with.
+            conditions: By path.
+        """
+        places = {path: lookup(path, wanted) for path, wanted in conditions.items()}
+        pairs = {
+            path: f"{prefix}{place[0]}"
+            for path, place in places.items()
+            if isinstance(conditions[path], tuple) and isinstance(place, tuple)
+        }
+        # Asked each time: the server may have lost everything, and this with it.
+        reply, *numbers = self._channel.call_all(
+            [self.completeness, *(("EXISTS", key) for key in pairs.values())]
+        )
+        # Where an agent has no number, two numbers in a list may be asked for: contents tell.
+        told = self.complete(reply) - {
+            path for path, there in zip(pairs, numbers, strict=True) if not there
+        }
+        return [place for path, place in places.items() if path in told]
 
     def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
         """Declare what this process wants, and index by every path that is declared.

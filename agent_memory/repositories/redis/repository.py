@@ -19,7 +19,6 @@ from agent_memory.models.redis import (
     memory_id_of,
     readable_ids,
 )
-from agent_memory.models.redis_attributes import lookup
 from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
@@ -303,10 +302,7 @@ class RedisRepository(MemoryRepository):
         if not query.attributes:
             (keys,) = keys_answering(self.channel, self.key_space.namespace, [query])
             return prefix, [key.memory_id for key in keys]
-        # Asked each time: the server may have lost everything, and this with it.
-        places = {path: lookup(path, wanted) for path, wanted in query.attributes.items()}
-        complete = self._declared.complete(self.channel.call(*self._declared.completeness))
-        usable = [place for path, place in places.items() if path in complete]
+        usable = self._declared.lookups(prefix, query.attributes)
         replies = self.channel.call_all(lookups(prefix, query, usable))
         return prefix, [memory_id_of(name) for name in chosen(replies, query)]
 

@@ -30,11 +30,13 @@ from sqlalchemy import (
 
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
+from agent_memory.repositories.querying import run_of
 from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.repositories.sql.writing import Writer
 from agent_memory.values.attributes import Condition, declared_attributes
+from agent_memory.values.query import Query
 
 BATCH = 1_000
 """How many entries are completed in one transaction."""
@@ -211,16 +213,19 @@ def set_attributes(
 
 
 def conditions(
-    connection: Connection, models: LtmModels, wanted: Mapping[str, Condition]
+    connection: Connection, models: LtmModels, query: Query
 ) -> list[ColumnElement[bool]]:
-    """What an index can tell of conditions; entries that meet them meet these, and some others."""
+    """What an index can tell of a query's conditions; entries that meet them meet these."""
     if connection.dialect.name != "sqlite":
         return []
     complete = declared(connection, models)
     found = (
         _condition(models, path, condition)
-        for path, condition in wanted.items()
-        if complete.get(path) and _quotable(path)
+        for path, condition in query.attributes.items()
+        if complete.get(path)
+        and _quotable(path)
+        # Where an agent has no number, two numbers in a list may be asked for: contents tell.
+        and (not isinstance(condition, tuple) or _has_values(connection, models, query, path))
     )
     told = [condition for condition in found if condition is not None]
     # The indexes leave out entries without attributes, and are used only by those who do as well.
@@ -228,9 +233,7 @@ def conditions(
 
 
 def _condition(models: LtmModels, path: str, condition: Condition) -> ColumnElement[bool] | None:
-    # Part of the statement's text, since an index is used only for the very same expression.
-    place: Any = bindparam(None, f'$."{path}"', literal_execute=True)
-    value: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, place)
+    value = _value(models, path)
     if isinstance(condition, str):
         return value == condition if condition.isprintable() else None
     if condition is None:
@@ -243,6 +246,25 @@ def _condition(models: LtmModels, path: str, condition: Condition) -> ColumnElem
     if abs(greatest) <= _EXACT:
         bounds.append(value <= greatest + _MARGIN * abs(greatest))
     return and_(*bounds) if bounds else None
+
+
+def _has_values(connection: Connection, models: LtmModels, query: Query, path: str) -> bool:
+    """Whether any entry of a query's agent has a scalar at a path."""
+    entry = models.LtmEntry
+    statement = select(entry.id).where(
+        entry.run_id == run_of(query),
+        entry.agent_id == query.agent_id,
+        entry.attributes.is_not(None),
+        _value(models, path).is_not(None),
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def _value(models: LtmModels, path: str) -> ColumnElement[Any]:
+    # Part of the statement's text, since an index is used only for the very same expression.
+    place: Any = bindparam(None, f'$."{path}"', literal_execute=True)
+    found: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, place)
+    return found
 
 
 def _index_name(models: LtmModels, path: str) -> str:

@@ -55,7 +55,7 @@ class LtmReads(LongTermMemory):
         with self._transactions.reading() as connection:
             if not query.attributes:
                 return self._mapper.to_entries(connection.execute(statement, asked).all())
-            conditions = sql_attributes.conditions(connection, self._models, query.attributes)
+            conditions = sql_attributes.conditions(connection, self._models, query)
             # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
             with connection.execute(
                 statement.where(*conditions), asked, execution_options={"yield_per": _ROWS_AT_ONCE}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agent_memory.compression.codes import Coded, Codes, Uncoded
 from agent_memory.compression.fitted.artifact import to_bytes
 from agent_memory.compression.fitted.code import ContentsCode
-from agent_memory.compression.fitted.structure import leaf_paths, path_of_keys, take_apart
+from agent_memory.compression.fitted.structure import leaf_paths, paths_named, take_apart
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.fitting.tolerances import DEFAULT, EXACT, Tolerance
 from agent_memory.compression.levels import exact_bytes
@@ -82,11 +82,11 @@ def tolerances_of(
 
     Args:
         configured: The tolerances, as configured.
-        exact: Attributes that stay exact, keys joined by dots.
+        exact: Attributes that stay exact, by their paths.
     """
     named = {one.path: Tolerance(one.level_1, one.level_2, one.relative) for one in configured}
     default = named.pop(EVERY_PATH, DEFAULT)
-    return named | dict.fromkeys(map(path_of_keys, exact), EXACT), default
+    return named | dict.fromkeys(paths_named(exact), EXACT), default
 
 
 def fit_contents(
