@@ -156,7 +156,7 @@ class TestSql:
             query = Query(run_id="run", agent_id="ant", attributes={"a": "v7"})
             models = ltm_models()
             statement, asked = entries_answering(models, "run", query)
-            told = sql_attributes.conditions(connection, models, query.attributes)
+            told = sql_attributes.conditions(connection, models, query)
             compiled = (
                 statement.where(*told)
                 .params(**asked)
