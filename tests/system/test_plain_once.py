@@ -98,6 +98,14 @@ def by_repository(system: AgentMemorySystem, data: dict[str, Any], step: int) ->
     system.stm.add(an_ants_entry(data, step))
 
 
+def by_step(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None:
+    assert not system.store_step(step, {"ant": data}).refused
+
+
+def by_many(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None:
+    assert not system.store_many([an_ants_entry(data, step)]).refused
+
+
 def by_hook(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None:
     class Ant:
         memory_system, agent_id, step_number = system, "ant", step
@@ -120,7 +128,9 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AgentMemo
         yield opened
 
 
-@pytest.mark.parametrize("store", [by_agent, by_store, by_dict, by_repository, by_hook])
+@pytest.mark.parametrize(
+    "store", [by_agent, by_step, by_many, by_store, by_dict, by_repository, by_hook]
+)
 def test_declared_attributes_are_found_in_every_tier(
     system: AgentMemorySystem, store: Store
 ) -> None:
