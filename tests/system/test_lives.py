@@ -234,6 +234,9 @@ def test_episodes_that_waited_in_the_spool_are_found_in_order(
         assert spool.entries == 10
         receipt = system.forget_after(19)
         assert receipt.removed == {"spool": 1, "stm": 0, "im": 0, "ltm": 0}
+        left = system.status.spool
+        assert left is not None
+        assert left.entries == 9
         client.config_set("maxmemory", 0)
         system.maintain()
         newest = Query(agent_id="ant", order=Order.NEWEST, limit=8)

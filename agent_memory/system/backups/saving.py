@@ -76,7 +76,7 @@ class BackupReceipt:
 
     Examples:
         >>> receipt = memory.backup("ants.backup")
-        >>> receipt.entries
+        >>> receipt.entries["stm"]
         10
     """
 

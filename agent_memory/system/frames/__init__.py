@@ -1,0 +1,1 @@
+"""Stored entries as columns: Arrow, pandas, polars, DuckDB, and files that are read back."""

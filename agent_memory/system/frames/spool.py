@@ -1,0 +1,62 @@
+"""Rows that wait until all were seen: the first in memory, the others in a temporary file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from tempfile import TemporaryFile
+from typing import Any
+
+import pyarrow as pa
+
+from agent_memory.system.frames.exact import exact_bytes, exact_entry
+from agent_memory.values.entry import Tier
+from agent_memory.values.query import Hit
+
+_SCHEMA = pa.schema({"tier": pa.int8(), "entry": pa.binary()})
+
+
+class RowSpool:
+    """Keeps lists of rows in the order in which they are put; ``close`` it.
+
+    Args:
+        most_held: How many rows are kept as entries; others are written to a file.
+    """
+
+    def __init__(self, most_held: int) -> None:
+        self._most_held = most_held
+        self._held: list[Sequence[Hit]] = []
+        self._file: Any = None
+        self._writer: Any = None
+        self.rows = 0
+
+    def put(self, hits: Sequence[Hit]) -> None:
+        """Keep a list of rows."""
+        self.rows += len(hits)
+        if self._writer is None and self.rows <= self._most_held:
+            self._held.append(hits)
+            return
+        if self._writer is None:
+            self._file = TemporaryFile()  # noqa: SIM115  # is open as long as this is
+            self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
+        tiers = pa.array([hit.tier.value for hit in hits], pa.int8())
+        entries = pa.array([exact_bytes(hit.entry) for hit in hits], pa.binary())
+        self._writer.write_batch(pa.RecordBatch.from_arrays([tiers, entries], schema=_SCHEMA))
+
+    def take(self) -> Iterator[Sequence[Hit]]:
+        """Give the lists of rows back, once; those in memory are let go."""
+        self._held.reverse()
+        while self._held:
+            yield self._held.pop()
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._file.seek(0)
+        for batch in pa.ipc.open_stream(self._file):
+            pairs = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield [Hit(exact_entry(stored), Tier(tier)) for tier, stored in pairs]
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._held.clear()
+        if self._file is not None:
+            self._file.close()
