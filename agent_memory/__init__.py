@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from agent_memory.system.backups.restoring import RestoreReceipt
     from agent_memory.system.backups.saving import BackupReceipt
     from agent_memory.system.erasure import ForgettingReceipt
+    from agent_memory.system.frames.receipts import ExportReceipt, ImportReceipt
     from agent_memory.system.memory_agent import MemoryAgent
     from agent_memory.system.memory_system import AgentMemorySystem
     from agent_memory.tiers.consolidation import Moves
@@ -83,10 +84,12 @@ _HOMES = {
     "EntryConflict": "errors",
     "EntryKey": "values.entry",
     "EntryNotFound": "errors",
+    "ExportReceipt": "system.frames.receipts",
     "Finding": "values.check_report",
     "ForgettingReceipt": "system.erasure",
     "Hit": "values.query",
     "ImRepository": "repositories.redis.repository",
+    "ImportReceipt": "system.frames.receipts",
     "IndexBuilding": "errors",
     "IndexConflict": "errors",
     "InvalidEntry": "errors",
@@ -146,10 +149,12 @@ __all__ = [
     "EntryConflict",
     "EntryKey",
     "EntryNotFound",
+    "ExportReceipt",
     "Finding",
     "ForgettingReceipt",
     "Hit",
     "ImRepository",
+    "ImportReceipt",
     "IndexBuilding",
     "IndexConflict",
     "InvalidEntry",

@@ -24,7 +24,7 @@ from agent_memory.system.agent_directory import AgentDirectory
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.restoring import RestoreReceipt
 from agent_memory.system.closed import CLOSED
-from agent_memory.system.frames.memory_frames import MemoryFrames
+from agent_memory.system.frames.memory_files import MemoryFiles
 from agent_memory.system.instance import ProcessInstance
 from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
@@ -43,7 +43,7 @@ from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query, checked_query
 
 
-class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFrames):
+class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
     """The memory of all agents of a run. Use it as a context manager, or ``close`` it.
 
     One system serves many runs (``run``). Threads may share it, and after ``os.fork`` both
@@ -98,7 +98,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFrames):
         services = Services(run)
         AgentDirectory.__init__(self, run)
         MemoryUpkeep.__init__(self, run, services)
-        MemoryFrames.__init__(self, run)
+        MemoryFiles.__init__(self, run)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(self, _leave, opened, services.access_log)
         self._runs: dict[str, AgentMemorySystem] = {}

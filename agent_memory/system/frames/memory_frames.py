@@ -74,7 +74,7 @@ class MemoryFrames:
         from agent_memory.system.frames.layout import FrameOptions  # noqa: PLC0415  # needs pyarrow
         from agent_memory.system.frames.stream import RowStream  # noqa: PLC0415  # as above
 
-        options = FrameOptions(_checked_nested(nested), embeddings=embeddings)
+        options = FrameOptions(checked_nested(nested), embeddings=embeddings)
         return RowStream(self._chunks(query, runs), options).reader()
 
     def to_pandas(
@@ -179,7 +179,12 @@ def _several(given: Any) -> Iterable[Any]:
     return given
 
 
-def _checked_nested(nested: object) -> str:
+def checked_nested(nested: object) -> str:
+    """How nested contents become columns.
+
+    Raises:
+        InvalidEntry: There is no such way.
+    """
     if nested not in ("flat", "struct"):
         raise InvalidEntry(f'nested: "flat" or "struct" is needed, not {quoted(nested)}')
     return str(nested)

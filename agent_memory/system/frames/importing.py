@@ -1,0 +1,137 @@
+"""Stores the entries of exported files: first all are checked, then stored, then read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from agent_memory.errors import EntryConflict
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.retrieval.recall import fetch
+from agent_memory.system.encoder_in_use import CurrentEncoder
+from agent_memory.system.frames.file_rows import FileRow, files_of, rows_of
+from agent_memory.system.frames.receipts import ImportReceipt
+from agent_memory.values.contents import pack
+from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.progress import EntriesProgress
+
+_AT_ONCE = 500
+_COMPARED = ("agent_id", "step_number", "timestamp", "memory_type")
+
+
+class Importing:
+    """Imports one export.
+
+    Args:
+        tiers: The tiers, richest first.
+        encoder: Makes vectors where those of the export are of a version fitted elsewhere.
+        force: Whether other entries under the same ids are replaced.
+        progress: Called after each batch with how many entries are stored, of how many.
+    """
+
+    def __init__(
+        self,
+        tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory],
+        encoder: CurrentEncoder,
+        *,
+        force: bool,
+        progress: EntriesProgress | None,
+    ) -> None:
+        self._tiers = tiers
+        self._encoder = encoder
+        self._force = force
+        self._progress = progress
+
+    def run(self, path: Path) -> ImportReceipt:
+        """Import a file or folder; see ``AgentMemorySystem.import_``."""
+        files = files_of(path)
+        total = sum(len(self._checked(rows)) for rows in _batches(files))
+        stored = present = forgotten = done = 0
+        gone: set[EntryKey] = set()
+        for rows in _batches(files):
+            dropped = self._forgotten(rows)
+            gone |= dropped
+            fresh = [row for row in self._missing(rows) if row.entry.key not in dropped]
+            self._store(fresh)
+            stored += len(fresh)
+            forgotten += sum(row.entry.key in dropped for row in rows)
+            present += len(rows) - len(fresh) - sum(row.entry.key in dropped for row in rows)
+            done += len(rows)
+            if self._progress is not None:
+                self._progress(done, total)
+        differing = [
+            row.entry.key
+            for rows in _batches(files)
+            for row in self._missing(rows)
+            if row.entry.key not in gone
+        ]
+        return ImportReceipt(path, stored, present, forgotten, tuple(differing))
+
+    def _checked(self, rows: Sequence[FileRow]) -> Sequence[FileRow]:
+        """The same rows, none of which is another entry here."""
+        found = self._found(rows)
+        for row in rows:
+            here = found.get(row.entry.key)
+            if here is not None and not self._force and not _is_same(here, row.entry):
+                raise EntryConflict(
+                    f"{row.place}: another entry {row.entry.memory_id} of agent "
+                    f"{row.entry.agent_id!r} is in run {row.entry.run_id!r}; nothing was stored: "
+                    "force=True replaces it"
+                )
+        return rows
+
+    def _missing(self, rows: Sequence[FileRow]) -> list[FileRow]:
+        """Those rows that are not stored here as they are in the file."""
+        found = self._found(rows)
+        return [
+            row
+            for row in rows
+            if row.entry.key not in found or not _is_same(found[row.entry.key], row.entry)
+        ]
+
+    def _found(self, rows: Sequence[FileRow]) -> dict[EntryKey, MemoryEntry]:
+        hits = fetch(self._tiers, [row.entry.key for row in rows])
+        return {hit.entry.key: hit.entry for hit in hits}
+
+    def _forgotten(self, rows: Sequence[FileRow]) -> set[EntryKey]:
+        marked = self._tiers[2].forgotten(row.entry.key for row in rows)
+        return {key for key, released_at in marked.items() if released_at is None}
+
+    def _store(self, rows: Sequence[FileRow]) -> None:
+        if self._force:
+            for tier in self._tiers:
+                tier.remove_many(row.entry.key for row in rows)
+        for tier in self._tiers:
+            entries = [row.entry for row in rows if row.tier is tier.tier]
+            if entries:
+                tier.add_many(self._with_vectors(entries))
+
+    def _with_vectors(self, entries: Sequence[MemoryEntry]) -> list[MemoryEntry]:
+        """The entries; those with vectors of a version that was fitted get vectors from here.
+
+        A version's number is given where it was fitted: the same number is another encoder in
+        another memory.
+        """
+        fitted = [entry for entry in entries if entry.encoder_version]
+        bare = [replace(entry, embedding=None, encoder_version=None) for entry in fitted]
+        version = self._encoder.registry.current.version
+        made = self._encoder.compression.embed(bare, version) if bare else []
+        vectors = {entry.key: entry for entry in made}
+        return [vectors.get(entry.key, entry) for entry in entries]
+
+
+def _batches(files: list[Path]) -> Iterator[list[FileRow]]:
+    rows = rows_of(files)
+    while batch := list(islice(rows, _AT_ONCE)):
+        yield batch
+
+
+def _is_same(here: MemoryEntry, given: MemoryEntry) -> bool:
+    """Whether a stored entry is one of a file, though it may have moved and been counted since."""
+    if any(getattr(here, name) != getattr(given, name) for name in _COMPARED):
+        return False
+    # What a code has rounded since differs within its bounds.
+    rounded = here.error_bounds is not None or given.error_bounds is not None
+    return rounded or pack(here.contents) == pack(given.contents)
