@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     func,
     select,
+    text,
     type_coerce,
 )
 from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
@@ -176,6 +177,7 @@ class TombstoneColumns(Prefixed):
     Attributes:
         run_ref: Its run, by ``Run.id``.
         memory_id: 32 hexadecimal digits.
+        agent_hash: Its agent; see ``ltm_types.agent_hash``. 0: every agent of the run.
         forgotten_at: When, in seconds since 1970.
         released_at: Since when, in seconds since 1970, entries may be stored under it anew that
             were not read from the tier above before; NULL: never.
@@ -190,6 +192,10 @@ class TombstoneColumns(Prefixed):
         return mapped_column(RowId, cls._reference("runs"), primary_key=True, sort_order=-1)
 
     memory_id: Mapped[str] = mapped_column(MemoryIdBytes, primary_key=True)
+    # PostgreSQL would give numbers of its own to a column of a key.
+    agent_hash: Mapped[int] = mapped_column(
+        WholeNumber, primary_key=True, autoincrement=False, server_default=text("0")
+    )
     forgotten_at: Mapped[float] = mapped_column(RealNumber)
     released_at: Mapped[float | None] = mapped_column(RealNumber)
 
@@ -272,10 +278,10 @@ class LtmEntryColumns(Prefixed):
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:
-        """An id once in a run; steps and times by agent."""
+        """An id once of an agent, which stands for its run too; steps and times by agent."""
         return (
-            # The id leads: it finds an entry with and without its run.
-            UniqueConstraint("memory_id", "run_ref"),
+            # The id leads: it finds an entry with and without its agent.
+            UniqueConstraint("memory_id", "agent_ref"),
             Index(None, "agent_ref", "step_number"),
             Index(None, "agent_ref", "timestamp"),
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -185,6 +187,25 @@ def _number_like(kind: TypeEngine[Any]) -> _Number | None:
     if isinstance(kind, Integer):
         return WholeNumber()
     return RealNumber() if isinstance(kind, (Float, Numeric)) else None
+
+
+@lru_cache(maxsize=4096)
+def agent_hash(agent_id: str) -> int:
+    """What stands for an agent where its name is not kept: 64 bits of BLAKE2b, signed.
+
+    Tombstones have it in place of a reference: they outlive what they are about, and are restored
+    into other databases.
+
+    Args:
+        agent_id: The agent; empty: every agent of a run.
+
+    Returns:
+        Never 0 but for every agent.
+    """
+    if not agent_id:
+        return 0
+    digest = hashlib.blake2b(agent_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True) or 1
 
 
 class MemoryIdBytes(TypeDecorator[str]):

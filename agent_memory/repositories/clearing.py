@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from agent_memory.values.entry import EntryKey
 
@@ -19,7 +19,18 @@ def clearing_marks(run_id: str, agents: Iterable[str] | None = None) -> list[Ent
         agents: Its agents that are cleared; None: the run as a whole.
     """
     names = [""] if agents is None else agents
-    return [EntryKey(run_id, name, _mark(run_id, name)) for name in names]
+    # The id says whose it is; a key without agent is that of its run.
+    return [EntryKey(run_id, "", _mark(run_id, name)) for name in names]
+
+
+def last_release(times: Collection[float | None]) -> float | None:
+    """When a key was released that was forgotten several times over, as one agent's and of all.
+
+    Args:
+        times: When each of its marks was released, at least one; None: it was not.
+    """
+    released = [at for at in times if at is not None]
+    return max(released) if len(released) == len(times) else None
 
 
 def _mark(run_id: str, agent_id: str) -> str:

@@ -2,8 +2,8 @@
 
 A repository holds the entries of one tier, of any number of runs and agents.
 
-* **Identity.** ``(run_id, memory_id)`` names an entry; an ``EntryKey`` adds the agent, which
-  says where it lies. Adding the same key twice is one entry.
+* **Identity.** An ``EntryKey``, ``(run_id, agent_id, memory_id)``, names an entry, in every tier.
+  Adding the same key twice is one entry; two agents may share a memory id, and have an entry each.
 * **Snapshots.** What is stored is what the entry held when it was added; what is returned is
   the caller's own, and equal to what was stored.
 * **Atomicity.** An entry and its place in every index change together. ``add_many`` and
@@ -320,7 +320,11 @@ class MemoryRepository(FormerNames, ABC):
 
 
 class LongTermMemory(MemoryRepository):
-    """The last tier: a repository that also remembers what was forgotten."""
+    """The last tier: a repository that also remembers what was forgotten.
+
+    In ``forget``, ``release`` and ``forgotten`` a key without agent (its ``agent_id`` is empty)
+    stands for the id of every agent of its run.
+    """
 
     @abstractmethod
     def forget(self, keys: Iterable[EntryKey], at: float, released_at: float | None = None) -> int:

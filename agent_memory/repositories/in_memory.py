@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
+from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.repositories.encodings import Encodings
@@ -68,8 +69,7 @@ class InMemoryRepository(LongTermMemory):
     def _add(self, new: _Snapshot, read_at: float) -> Added:
         key = new.fields.key
         with self._shelf.lock:
-            if key in self._forgotten:
-                released_at = self._forgotten[key]
+            for released_at in self.forgotten([key]).values():
                 if released_at is None:
                     return Added.FORGOTTEN
                 if read_at <= released_at:
@@ -162,10 +162,12 @@ class InMemoryRepository(LongTermMemory):
         released_at: float | None = None,
     ) -> int:
         """Remove entries and refuse their keys from now on; returns how many were there."""
-        forgotten = list(keys)
+        forgotten = dict.fromkeys(keys, released_at)
         with self._shelf.lock:
-            self._forgotten.update(dict.fromkeys(forgotten, released_at))
-            return self.remove_many(forgotten)
+            self._forgotten.update(forgotten)
+            return self.remove_many(
+                [key for key in self._keys() if not forgotten.keys().isdisjoint(_marks(key))]
+            )
 
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
         """Let forgotten keys be stored again, except by copies that were read before."""
@@ -175,7 +177,11 @@ class InMemoryRepository(LongTermMemory):
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released."""
         with self._shelf.lock:
-            return {key: self._forgotten[key] for key in keys if key in self._forgotten}
+            found = {
+                key: [self._forgotten[mark] for mark in _marks(key) if mark in self._forgotten]
+                for key in keys
+            }
+        return {key: last_release(times) for key, times in found.items() if times}
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -334,6 +340,11 @@ def _own(entry: MemoryEntry, contents: dict[str, Any]) -> MemoryEntry:
         embedding=None if embedding is None else embedding.copy(),
         error_bounds=None if bounds is None else dict(bounds),
     )
+
+
+def _marks(key: EntryKey) -> set[EntryKey]:
+    """The keys under which an entry may have been forgotten: its own, and that of every agent."""
+    return {key, key._replace(agent_id="")}
 
 
 def _age(entry: MemoryEntry) -> tuple[int, int]:

@@ -170,8 +170,8 @@ class Erasure:
         begun = self._clock()
         agents = self._everyone() if agent_id is None else [agent_id]
         keys = [EntryKey(self._run_id, agent, memory_id) for agent in agents]
-        # A key is forgotten as that of its run, so that one which nobody has is refused too.
-        outcome = self._keys(keys or [EntryKey(self._run_id, "nobody", memory_id)])
+        of_all = [] if agent_id is not None else [EntryKey(self._run_id, "", memory_id)]
+        outcome = self._keys(keys, of_all)
         what = f"memory {memory_id} of run {self._run_id!r}"
         return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
 
@@ -235,12 +235,13 @@ class Erasure:
         entries = removed.entries + spooled
         return _Outcome(tuple(found), entries, removed, tuple(sorted(remaining)), spooled)
 
-    def _keys(self, keys: Sequence[EntryKey]) -> _Outcome:
+    def _keys(self, keys: Sequence[EntryKey], closed: Sequence[EntryKey] = ()) -> _Outcome:
+        """Forget entries; ``closed`` are the keys to refuse, if they are others."""
         removed, there = Removed(), self._there(keys)
         left = there
         for _ in range(_ROUNDS):
             # Marked before they are taken out of the spool: whoever replays them looks again.
-            removed += forget_keys(self._tiers, keys, self._clock)
+            removed += forget_keys(self._tiers, keys, self._clock, closed)
             left = self._there(keys)
             if not left:
                 break
@@ -249,7 +250,9 @@ class Erasure:
         self._intake.drop(spooled)
         found = there | {*spooled.values()}
         agents = tuple(sorted({key.agent_id for key in found}))
-        return _Outcome(agents, len(found), removed, tuple(sorted(left)), len(spooled))
+        # Of what came while it was looked for, as many as one tier had.
+        entries = max(len(found), removed.stm, removed.im, removed.ltm)
+        return _Outcome(agents, entries, removed, tuple(sorted(left)), len(spooled))
 
     def _there(self, keys: Sequence[EntryKey]) -> set[EntryKey]:
         # Listed and not read: what is damaged is forgotten like anything else.

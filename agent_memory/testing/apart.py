@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from agent_memory.errors import EntryNotFound
@@ -130,6 +131,35 @@ class ApartContract:
             assert repository.remove_many([wrong]) == 0
             assert repository.touch({wrong: 1}, at=2.0) == [EntryKey(*wrong)]
         assert everything(repository) == [entry]
+
+    def test_agents_that_share_a_memory_id_have_an_entry_each(
+        self, repository: MemoryRepository
+    ) -> None:
+        first = an_entry(contents={"of": "ant"})
+        other = replace(first, agent_id="bee", contents={"of": "bee"}, revision=3)
+        assert repository.add_many([first, other, first]) == [
+            Added.STORED, Added.STORED, Added.PRESENT,
+        ]  # fmt: skip
+        assert repository.get_many([other.key, first.key]) == [other, first]
+        assert repository.count("run") == 2
+        first = repository.replace(replace(first, importance_score=0.5))
+        assert repository.touch({first.key: 1}, at=2.0) == []
+        first = replace(first, retrieval_count=1, last_access_time=2.0)
+        vector = np.ones(2, np.float32)
+        assert repository.encodings.reembed([replace(first, embedding=vector)]) == [True]
+        assert repository.get(other.key) == other
+        first = repository.get(first.key)
+        for remove in (
+            lambda: repository.remove(first.key),
+            lambda: repository.remove_many([first.key]) == 1,
+            lambda: repository.remove_copied([first]) == [Gone.REMOVED],
+            lambda: repository.remove_answering([Query(run_id="run", agent_id="ant")]) == 1,
+            lambda: repository.clear_agents("run", ["ant"]) == 1,
+        ):
+            assert remove()
+            assert everything(repository) == [other]
+            assert repository.add(first) is Added.STORED
+        assert repository.get_many([first.key, other.key]) == [first, other]
 
     def test_an_agent_may_be_named_by_an_int(self, repository: MemoryRepository) -> None:
         entry = an_entry(agent_id=7)

@@ -66,6 +66,45 @@ class ForgettingContract:
         repository.remove(elsewhere.key)
         assert repository.add(elsewhere) is Added.STORED
 
+    def test_the_same_memory_id_of_another_agent_is_not_forgotten(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        other = replace(entry, agent_id="bee")
+        repository.add_many([entry, other])
+        assert repository.forget([entry.key], at=5.0) == 1
+        assert everything(repository) == [other]
+        assert repository.forgotten([entry.key, other.key]) == {entry.key: None}
+        repository.remove(other.key)
+        assert repository.add_many([entry, other]) == [Added.FORGOTTEN, Added.STORED]
+        repository.forget([other.key], at=6.0)
+        repository.release([other.key], at=7.0)
+        assert repository.forgotten([entry.key, other.key]) == {entry.key: None, other.key: 7.0}
+        assert repository.take_over([entry, other], read_at=6.5) == [Added.FORGOTTEN, Added.STALE]
+
+    def test_a_key_without_agent_is_that_of_every_agent_of_its_run(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry = an_entry()
+        other, later = replace(entry, agent_id="bee"), replace(entry, agent_id="cat")
+        elsewhere = replace(entry, run_id="run 2")
+        repository.add_many([entry, other, elsewhere])
+        of_all = entry.key._replace(agent_id="")
+        assert repository.forget([of_all], at=5.0) == 2
+        assert everything(repository) == []
+        assert everything(repository, "run 2") == [elsewhere]
+        assert repository.add_many([entry, other, later]) == [Added.FORGOTTEN] * 3
+        keys = [of_all, later.key, elsewhere.key]
+        assert repository.forgotten(keys) == {of_all: None, later.key: None}
+        # Of two marks the stricter holds.
+        repository.forget([other.key], at=6.0, released_at=9.0)
+        repository.release([of_all], at=7.0)
+        keys = [of_all, other.key, later.key]
+        assert repository.forgotten(keys) == {of_all: 7.0, other.key: 9.0, later.key: 7.0}
+        assert repository.take_over([other, later], read_at=8.0) == [Added.STALE, Added.STORED]
+        repository.forget([later.key], at=9.0)
+        assert repository.take_over([later, entry], read_at=9.0) == [Added.FORGOTTEN, Added.STORED]
+
     def test_what_was_only_removed_or_cleared_may_come_back(
         self, repository: LongTermMemory
     ) -> None:

@@ -82,9 +82,7 @@ class _Walk(RuleBasedStateMachine):
 
     def key(self, where: tuple[int, str, int]) -> EntryKey:
         run, agent, number = where
-        # A memory id names one entry of a run, so that agents do not share any.
-        memory_id = a_memory_id(16 * number + _NAMES.index(agent))
-        return EntryKey(self.runs[run], agent, memory_id)
+        return EntryKey(self.runs[run], agent, a_memory_id(number))
 
     def both(self, ask: Callable[[MemoryRepository], _T]) -> None:
         assert _answer(self.repository, ask) == _answer(self.reference, ask)
@@ -146,6 +144,7 @@ class _Walk(RuleBasedStateMachine):
     def forget(self, places: list[Any], at: float) -> None:
         keys = [self.key(where) for where in places]
         self.both(lambda repository: _long_term(repository).forget(keys, at))
+        self.both(lambda repository: _long_term(repository).forgotten(keys))
 
     @rule(where=_WHERE, asked=_QUERIES)
     def find(self, where: Any, asked: dict[str, Any]) -> None:

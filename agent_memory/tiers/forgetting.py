@@ -81,9 +81,19 @@ def forget_run(tiers: Tiers, run_id: str, clock: Clock) -> Removed:
     return forget_agents(tiers, run_id, sorted(agents), clock)
 
 
-def forget_keys(tiers: Tiers, keys: Sequence[EntryKey], clock: Clock) -> Removed:
-    """Forget some entries, wherever they are."""
-    return _forget_keys(tiers, list(dict.fromkeys(keys)), clock, lambda: 0)
+def forget_keys(
+    tiers: Tiers, keys: Sequence[EntryKey], clock: Clock, closed: Sequence[EntryKey] = ()
+) -> Removed:
+    """Forget some entries, wherever they are.
+
+    Args:
+        tiers: Short-term, intermediate and long-term memory.
+        keys: The entries.
+        clock: Gives the time in seconds since 1970.
+        closed: What long-term memory refuses and removes, if not the keys themselves: one that
+            stands for all of theirs, such as the key of every agent.
+    """
+    return _forget_keys(tiers, list(dict.fromkeys(keys)), clock, lambda: 0, list(closed))
 
 
 def _forget_batch(tiers: Tiers, run_id: str, agents: Sequence[str], clock: Clock) -> Removed:
@@ -94,21 +104,26 @@ def _forget_batch(tiers: Tiers, run_id: str, agents: Sequence[str], clock: Clock
 
 
 def _forget_keys(
-    tiers: Tiers, keys: list[EntryKey], clock: Clock, clear_below: Callable[[], int]
+    tiers: Tiers,
+    keys: list[EntryKey],
+    clock: Clock,
+    clear_below: Callable[[], int],
+    closed: Sequence[EntryKey] = (),
 ) -> Removed:
     stm, im, ltm = tiers
-    if not keys:
+    closed = closed or keys
+    if not closed:
         resting = clear_below()
         return Removed(resting, ltm=resting)
     begun = clock()
-    copied = ltm.forget(keys, begun, begun + LEASE)
+    copied = ltm.forget(closed, begun, begun + LEASE)
     resting = clear_below()
     # From the top down once more: whoever moves between the two is met in the second.
     above = stm.remove_many(keys), im.remove_many(keys)
     if clock() - begun > LEASE / 2:
         # The lease may have run out meanwhile, and a move have passed.
-        copied += ltm.forget(keys, clock(), clock() + LEASE)
-    ltm.release(keys, clock())
+        copied += ltm.forget(closed, clock(), clock() + LEASE)
+    ltm.release(closed, clock())
     # Those on their way down had two copies.
     entries = resting + min(len(keys), sum(above) + copied)
     return Removed(entries, *above, copied + resting)

@@ -40,6 +40,14 @@ def entry_line(entry: MemoryEntry) -> str:
     return line("entry", told)
 
 
+def tombstone_line(
+    run_id: str, memory_id: str, forgotten_at: float, released_at: float | None, agent: int
+) -> str:
+    """The line of a forgotten key, with the hash of its agent if it is of one alone."""
+    told = (run_id, memory_id, forgotten_at, released_at)
+    return line("tombstone", *told, agent) if agent else line("tombstone", *told)
+
+
 def listing(engine: Engine, table_prefix: str = "agent_ltm") -> list[str]:
     """All that a database holds, sorted."""
     models = ltm_models(table_prefix)
@@ -50,7 +58,9 @@ def listing(engine: Engine, table_prefix: str = "agent_ltm") -> list[str]:
             for version in session.scalars(select(models.EncoderVersion))
         ]
         lines += [
-            line("tombstone", runs[it.run_ref], it.memory_id, it.forgotten_at, it.released_at)
+            tombstone_line(
+                runs[it.run_ref], it.memory_id, it.forgotten_at, it.released_at, it.agent_hash
+            )
             for it in session.scalars(select(models.Tombstone))
         ]
         lines += [

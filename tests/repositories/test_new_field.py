@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_memory.repositories.sql import schema
 from tests import engines
+from tests.migrations.later_version import LATER
 from tests.mutants.mutant import Edit, Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -92,20 +94,20 @@ EDITS = (
     Edit("models/ltm_rows.py", "pinned=row.pinned,", "pinned=row.pinned,\nvalence=row.valence,"),
     Edit(
         "repositories/sql/schema.py",
-        'REVISIONS = ("0001", "0002")',
-        'REVISIONS = ("0001", "0002", "0003")',
+        f'"{schema.HEAD}")',
+        f'"{schema.HEAD}", "{LATER}")',
     ),
 )
 
-MIGRATION = """
+MIGRATION = f"""
 import sqlalchemy as sa
 from alembic import context, op
 
-revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None
+revision, down_revision, branch_labels, depends_on = "{LATER}", "{schema.HEAD}", None, None
 
 
 def upgrade() -> None:
-    table = f"{context.config.attributes['table_prefix']}_entries"
+    table = context.config.attributes["table_prefix"] + "_entries"
     op.add_column(table, sa.Column("valence", sa.Double(), server_default="0", nullable=False))
 """
 
@@ -184,7 +186,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("agent_memory", "migrations"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     Mutant("a field that an entry is given", EDITS, ()).apply(copy)
-    (copy / "migrations" / "versions" / "0003_valence.py").write_text(MIGRATION)
+    (copy / "migrations" / "versions" / f"{LATER}_valence.py").write_text(MIGRATION)
     return copy
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, delete, select, type_coerce
+from sqlalchemy import Engine, Row, and_, delete, select, type_coerce, update
 from sqlalchemy.types import NullType
 
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_rows import row_to_entry, vector_of
-from agent_memory.models.ltm_types import Name
+from agent_memory.models.ltm_types import Name, agent_hash
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, table_of
@@ -234,7 +234,7 @@ class LongTermInspection:
         """Run, agent and id of entries that stand here although their key is closed for good."""
         entry, tombstone = self.models.LtmEntry, self.models.Tombstone
         asked = (
-            select(entry.run_id, entry.agent_id, entry.memory_id)
+            select(entry.run_id, entry.agent_id, entry.memory_id, tombstone.agent_hash)
             .join(
                 tombstone,
                 and_(tombstone.run_ref == entry.run_ref, tombstone.memory_id == entry.memory_id),
@@ -242,7 +242,15 @@ class LongTermInspection:
             .where(tombstone.released_at.is_(None))
         )
         with self.transactions.reading() as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(asked)]
+            found = connection.execute(asked).all()
+        # SQL has no such hash. A row whose agent is not there is of none.
+        return list(
+            dict.fromkeys(
+                (run, agent, memory_id)
+                for run, agent, memory_id, closed_to in found
+                if closed_to in (0, agent_hash(agent or ""))
+            )
+        )
 
     def closed_ahead(self, after: float) -> list[tuple[str, str]]:
         """Run and id of forgotten keys that are released at a time after that."""
@@ -254,6 +262,19 @@ class LongTermInspection:
         )
         with self.transactions.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(asked)]
+
+    def open_closed_ahead(self, after: float, at: float) -> None:
+        """Have forgotten keys that are released at a time after that be released at another.
+
+        Args:
+            after: In seconds since 1970.
+            at: The time, in seconds since 1970.
+        """
+        tombstones = table_of(self.models.Tombstone)
+        released_at = tombstones.c.released_at
+        with self.transactions.writing() as connection:
+            connection.execute(update(tombstones).where(released_at > after).values(released_at=at))
+            connection.commit()
 
     def declared(self) -> tuple[dict[str, bool], list[str]]:
         """The declared attributes and whether all have them; and those that lack their index."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_types import agent_hash
+from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.querying import answering, run_of
@@ -102,13 +104,19 @@ class LtmReads(LongTermMemory):
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[tuple[str, str], float | None] = {}
+        found: dict[tuple[str, int, str], float | None] = {}
         with self._transactions.reading() as connection:
             for run_id, chunk in ids_by_run(wanted):
                 rows = connection.execute(tombstones_in(self._models, run_id, chunk))
-                found |= {(run_id, row.memory_id): row.released_at for row in rows}
-        places = {key: (key.run_id, key.memory_id) for key in wanted}
-        return {key: found[place] for key, place in places.items() if place in found}
+                found |= {(run_id, row.agent_hash, row.memory_id): row.released_at for row in rows}
+        forgotten = {}
+        for key in wanted:
+            hashes = dict.fromkeys((agent_hash(key.agent_id), 0))
+            places = [(key.run_id, hashed, key.memory_id) for hashed in hashes]
+            times = [found[place] for place in places if place in found]
+            if times:
+                forgotten[key] = last_release(times)
+        return forgotten
 
     def forks(self, run_id: str, after: int = -1) -> list[str]:
         """The runs that were forked from a run after a step, sorted."""

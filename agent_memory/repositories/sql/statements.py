@@ -171,9 +171,9 @@ def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*t
 def tombstones(
     models: LtmModels, run_ref: int, memory_ids: Sequence[str]
 ) -> Select[*tuple[Any, ...]]:
-    """Which of those ids were forgotten in a run, and when they were released."""
+    """Which of those ids were forgotten in a run, of which agents, and when they were released."""
     tombstone = models.Tombstone
-    return select(tombstone.memory_id, tombstone.released_at).where(
+    return select(tombstone.memory_id, tombstone.agent_hash, tombstone.released_at).where(
         tombstone.run_ref == run_ref, tombstone.memory_id.in_(memory_ids)
     )
 
@@ -184,7 +184,7 @@ def tombstones_in(
     """The same of a run by its name."""
     run, tombstone = models.Run, models.Tombstone
     return (
-        select(tombstone.memory_id, tombstone.released_at)
+        select(tombstone.memory_id, tombstone.agent_hash, tombstone.released_at)
         .join(run, run.id == tombstone.run_ref)
         .where(run.name == run_id, tombstone.memory_id.in_(memory_ids))
     )

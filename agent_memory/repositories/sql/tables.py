@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -80,11 +81,12 @@ class LongTermTables:
         ]
 
     def tombstones(self, connection: Connection) -> Iterator[dict[str, Any]]:
-        """The forgotten keys, with their runs by name."""
+        """The forgotten keys, with their runs by name and the hashes of their agents."""
         run, tombstone = self._models.Run, self._models.Tombstone
         asked = select(
             run.name.label("run"),
             tombstone.memory_id,
+            tombstone.agent_hash,
             tombstone.forgotten_at,
             tombstone.released_at,
         ).join(run, run.id == tombstone.run_ref)
@@ -200,18 +202,20 @@ class LongTermTables:
         references: Mapping[str, int],
     ) -> None:
         table = table_of(self._models.Tombstone)
-        found = connection.execute(select(table.c.run_ref, table.c.memory_id))
-        here = {(row.run_ref, row.memory_id) for row in found}
+        found = connection.execute(select(table.c.run_ref, table.c.memory_id, table.c.agent_hash))
+        here = {tuple(row) for row in found}
         rows = [
             {
                 "run_ref": references[row["run"]],
                 "memory_id": row["memory_id"],
+                "agent_hash": row.get("agent_hash", 0),  # early backups know of no agents
                 "forgotten_at": row["forgotten_at"],
                 "released_at": row["released_at"],
             }
             for row in tombstones
         ]
-        fresh = [row for row in rows if (row["run_ref"], row["memory_id"]) not in here]
+        key = itemgetter("run_ref", "memory_id", "agent_hash")
+        fresh = [row for row in rows if key(row) not in here]
         if fresh:
             connection.execute(insert(table), fresh)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import inf
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, update
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_types import agent_hash
 from agent_memory.repositories.moves import CLOCK_SKEW
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.statements import (
@@ -19,8 +21,24 @@ from agent_memory.repositories.sql.statements import (
     tombstones,
 )
 
-Mark = tuple[int, str]
-"""A forgotten key: the reference of its run, and its memory id."""
+
+class Mark(NamedTuple):
+    """A forgotten key.
+
+    Attributes:
+        run_ref: The reference of its run.
+        agent_id: Its agent; empty: every agent of the run.
+        memory_id: Its memory id.
+    """
+
+    run_ref: int
+    agent_id: str
+    memory_id: str
+
+    @property
+    def of_all_agents(self) -> Mark:
+        """The mark that closes the same id to every agent of the run."""
+        return self._replace(agent_id="")
 
 
 class Tombstones:
@@ -51,17 +69,20 @@ class Tombstones:
 
     def found(self, marks: Iterable[Mark]) -> dict[Mark, float | None]:
         """Those of the marks that are stored, and when they were released; None: they were not."""
-        by_run: dict[int, list[str]] = {}
-        for run_ref, memory_id in marks:
-            by_run.setdefault(run_ref, []).append(memory_id)
-        # Most runs forget nothing. Asking that first saves the list of ids, 3 us an entry.
-        by_run = {run_ref: by_run[run_ref] for run_ref in self._runs_with_any(by_run)}
-        return {
-            (run_ref, row.memory_id): row.released_at
+        return self._found(self._of_runs_with_any(marks))
+
+    def _found(self, marks: Collection[Mark]) -> dict[Mark, float | None]:
+        by_run: dict[int, set[str]] = {}
+        for mark in marks:
+            by_run.setdefault(mark.run_ref, set()).add(mark.memory_id)
+        rows = {
+            (run_ref, row.agent_hash, row.memory_id): row.released_at
             for run_ref, memory_ids in by_run.items()
             for chunk in chunked(memory_ids, IN_LIST)
             for row in self._connection.execute(tombstones(self._models, run_ref, chunk))
         }
+        places = {mark: (mark.run_ref, agent_hash(mark.agent_id), mark.memory_id) for mark in marks}
+        return {mark: rows[place] for mark, place in places.items() if place in rows}
 
     def refusals(self, marks: Iterable[Mark], read_at: float, now: float) -> Mapping[Mark, Added]:
         """Those of the marks under which nothing may be stored, and why.
@@ -71,9 +92,18 @@ class Tombstones:
             read_at: When the entries were read from the tier above, in seconds since 1970.
             now: The time, in seconds since 1970.
         """
-        found = self._corrected(self.found(marks), now)
-        refused = {mark: _refusal(at, read_at, now) for mark, at in found.items()}
-        return {mark: reason for mark, reason in refused.items() if reason is not None}
+        of_all = {mark: mark.of_all_agents for mark in self._of_runs_with_any(marks)}
+        found = self._corrected(self._found({*of_all, *of_all.values()}), now)
+        refused = {}
+        for mark, of_all_agents in of_all.items():
+            reasons = [
+                reason
+                for at in (found[one] for one in (mark, of_all_agents) if one in found)
+                if (reason := _refusal(at, read_at, now)) is not None
+            ]
+            if reasons:
+                refused[mark] = min(reasons)  # the one that lasts
+        return refused
 
     def mark(self, marks: Sequence[Mark], at: float, released_at: float | None) -> None:
         """Store marks.
@@ -86,9 +116,14 @@ class Tombstones:
         there = self.found(marks)
         times = {"forgotten_at": at, "released_at": released_at}
         rows = [
-            {"run_ref": run_ref, "memory_id": memory_id, **times}
-            for run_ref, memory_id in marks
-            if (run_ref, memory_id) not in there
+            {
+                "run_ref": mark.run_ref,
+                "memory_id": mark.memory_id,
+                "agent_hash": agent_hash(mark.agent_id),
+                **times,
+            }
+            for mark in marks
+            if mark not in there
         ]
         if rows:
             self._connection.execute(insert(self._table), rows)
@@ -99,13 +134,20 @@ class Tombstones:
         column = self._table.c
         statement = (
             update(self._table)
-            .where(column.run_ref == bindparam("run"), column.memory_id == bindparam("forgotten"))
+            .where(
+                column.run_ref == bindparam("run"),
+                column.memory_id == bindparam("forgotten"),
+                column.agent_hash == bindparam("of_agent"),
+            )
             .values(released_at=at)
         )
         if marks:
             self._connection.execute(
                 statement,
-                [{"run": run_ref, "forgotten": memory_id} for run_ref, memory_id in marks],
+                [
+                    {"run": run_ref, "forgotten": memory_id, "of_agent": agent_hash(agent_id)}
+                    for run_ref, agent_id, memory_id in marks
+                ],
             )
 
     def _corrected(self, found: dict[Mark, float | None], now: float) -> dict[Mark, float | None]:
@@ -117,12 +159,15 @@ class Tombstones:
         self.release(ahead, now)
         return found | dict.fromkeys(ahead, now)
 
-    def _runs_with_any(self, run_refs: Iterable[int]) -> list[int]:
-        return [
+    def _of_runs_with_any(self, marks: Iterable[Mark]) -> list[Mark]:
+        # Most runs forget nothing. Asking that first saves the list of ids, 3 us an entry.
+        wanted = list(marks)
+        forgetful = {
             run_ref
-            for chunk in chunked(run_refs, IN_LIST)
+            for chunk in chunked({mark.run_ref for mark in wanted}, IN_LIST)
             for run_ref in self._connection.scalars(runs_with_tombstones(self._models, chunk))
-        ]
+        }
+        return [mark for mark in wanted if mark.run_ref in forgetful] if forgetful else []
 
 
 def _refusal(released_at: float | None, read_at: float, now: float) -> Added | None:

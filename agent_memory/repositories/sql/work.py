@@ -116,7 +116,7 @@ class UnitOfWork:
         self._tombstones.lock(forgetting=False)
         references = self._names.references([row.entry for row in rows])
         keys = [
-            (reference.run_ref, row.entry.memory_id)
+            Mark(reference.run_ref, row.entry.agent_id, row.entry.memory_id)
             for row, reference in zip(rows, references, strict=True)
         ]
         refused = self._tombstones.refusals(keys, read_at, self._clock())
@@ -217,7 +217,7 @@ class UnitOfWork:
     # -- forgetting ---------------------------------------------------------------------------
 
     def forget(self, keys: Sequence[EntryKey], at: float, released_at: float | None = None) -> int:
-        """Mark keys as forgotten and delete their entries, whichever agent has them.
+        """Mark keys as forgotten and delete their entries; of a key without agent, every agent's.
 
         Returns:
             How many entries were deleted.
@@ -225,8 +225,13 @@ class UnitOfWork:
         self._tombstones.lock(forgetting=True)
         marks = self._marks(keys)
         self._tombstones.mark(marks, at, released_at)
-        stored = self._stored(memory_id for _, memory_id in marks)
-        return self.delete_rows(stored[mark].row for mark in marks if mark in stored)
+        marked = {*marks}
+        stored = self._stored({mark.memory_id for mark in marks})
+        return self.delete_rows(
+            place.row
+            for key, place in stored.items()
+            if key in marked or key.of_all_agents in marked
+        )
 
     def release(self, keys: Sequence[EntryKey], at: float) -> None:
         """Allow new entries under forgotten keys, but no copies that were read before."""
@@ -235,7 +240,8 @@ class UnitOfWork:
 
     def _marks(self, keys: Sequence[EntryKey]) -> list[Mark]:
         runs = self._names.runs({key.run_id for key in keys})
-        return list(dict.fromkeys((runs[key.run_id], key.memory_id) for key in keys))
+        marks = (Mark(runs[key.run_id], key.agent_id, key.memory_id) for key in keys)
+        return list(dict.fromkeys(marks))
 
     # -- finding and removing -----------------------------------------------------------------
 
@@ -267,9 +273,9 @@ class UnitOfWork:
             for chunk in chunked(rows, IN_LIST)
         )
 
-    def _stored(self, memory_ids: Iterable[str | bytes]) -> dict[tuple[int, str], Located]:
+    def _stored(self, memory_ids: Iterable[str | bytes]) -> dict[Mark, Located]:
         return {
-            (row.run_ref, row.memory_id): _located(row)
+            Mark(row.run_ref, row.agent_id, row.memory_id): _located(row)
             for chunk in chunked(memory_ids, IN_LIST)
             for row in self.connection.execute(locations(self._models, chunk))
         }

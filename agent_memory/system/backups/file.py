@@ -27,8 +27,11 @@ from agent_memory.repositories.codec import Codec
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
 
-FORMAT = 1
-"""Of the file, in its ``user_version``."""
+FORMAT = 2
+"""Of the file, in its ``user_version``.
+
+1 knew entries and forgotten keys by run and id; 2 knows them by their agents too.
+"""
 SPOOL = -1
 """Stands for the tier of what waited in the spool."""
 
@@ -40,7 +43,8 @@ _SCHEMA = (
     "CREATE TABLE head (name TEXT PRIMARY KEY, value)",
     """CREATE TABLE entries (
         number INTEGER PRIMARY KEY, tier INTEGER NOT NULL, run TEXT NOT NULL, agent TEXT NOT NULL,
-        memory_id TEXT NOT NULL, spooled_at REAL, fields BLOB NOT NULL, UNIQUE (run, memory_id)
+        memory_id TEXT NOT NULL, spooled_at REAL, fields BLOB NOT NULL,
+        UNIQUE (run, agent, memory_id)
     )""",
     "CREATE TABLE unreadable (place TEXT, why TEXT, at REAL, stored BLOB)",
     """CREATE TABLE runs (
@@ -53,8 +57,8 @@ _SCHEMA = (
         dictionary BLOB, weights BLOB
     )""",
     """CREATE TABLE tombstones (
-        run TEXT, memory_id TEXT, forgotten_at REAL, released_at REAL,
-        PRIMARY KEY (run, memory_id)
+        run TEXT, memory_id TEXT, agent_hash INTEGER, forgotten_at REAL, released_at REAL,
+        PRIMARY KEY (run, memory_id, agent_hash)
     )""",
     "CREATE TABLE attributes (path TEXT PRIMARY KEY)",
 )
@@ -235,8 +239,8 @@ def put_entries(connection: sqlite3.Connection, entries: Sequence[SavedEntry]) -
     """Save entries; one that is saved already stays as it is, unless it was met in the spool."""
     connection.executemany(
         "INSERT INTO entries (tier, run, agent, memory_id, fields, spooled_at)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run, memory_id) DO UPDATE SET"
-        " tier = excluded.tier, agent = excluded.agent, fields = excluded.fields,"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run, agent, memory_id) DO UPDATE SET"
+        " tier = excluded.tier, fields = excluded.fields,"
         " spooled_at = excluded.spooled_at WHERE entries.tier = -1",
         entries,
     )

@@ -24,6 +24,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import file_beside
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import ltm_models
+from agent_memory.models.ltm_types import agent_hash
 from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
 from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
@@ -52,11 +53,13 @@ _AT_ONCE = 500
 # Entries of the tiers above, and such as waited, whose key, agent or run was ever forgotten.
 _SUSPECTS = """
     SELECT number, entries.run, agent, entries.memory_id, tier, spooled_at, released_at, 1
-    FROM entries JOIN tombstones USING (run, memory_id) WHERE tier < 2
+    FROM entries JOIN tombstones USING (run, memory_id)
+    WHERE tier < 2 AND agent_hash IN (0, hash_of_agent(agent))
     UNION ALL
     SELECT number, entries.run, entries.agent, entries.memory_id, tier, spooled_at, released_at, 0
     FROM marks JOIN tombstones USING (run, memory_id)
-    JOIN entries ON entries.run = marks.run AND entries.agent = marks.agent WHERE tier < 2
+    JOIN entries ON entries.run = marks.run AND entries.agent = marks.agent
+    WHERE tier < 2 AND agent_hash = 0
 """
 
 
@@ -198,7 +201,8 @@ class _Saving:
                     marks = ", ".join(f":{name}" for name in row)
                     execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", row)  # noqa: S608 - named by code
             self._connection.executemany(
-                "INSERT INTO tombstones VALUES (:run, :memory_id, :forgotten_at, :released_at)",
+                "INSERT INTO tombstones"
+                " VALUES (:run, :memory_id, :agent_hash, :forgotten_at, :released_at)",
                 self._tables.tombstones(connection),
             )
             self._put_attributes(self._tables.attributes(connection))
@@ -213,6 +217,7 @@ class _Saving:
     def without_forgotten(self) -> int:
         """Take out what was forgotten since it was read; gives how many that were."""
         self._note_marks()
+        self._connection.create_function("hash_of_agent", 1, agent_hash, deterministic=True)
         suspects = self._connection.execute(_SUSPECTS)
         doomed: set[int] = set()
         while rows := suspects.fetchmany(_AT_ONCE):

@@ -169,9 +169,9 @@ class CrossTierChecks:
         """Look for forgotten keys that are to be released at a time that is far ahead."""
         now = self._job.clock()
         closed = self._below.closed_ahead(now + CLOCK_SKEW)
+        if closed and self._job.repair:
+            self._below.open_closed_ahead(now + CLOCK_SKEW, now)
         for run_id, memory_id in closed:
-            if self._job.repair:
-                self._job.tiers[2].release([EntryKey(run_id, "", memory_id)], now)
             self._job.findings.add(
                 Kind.TOMBSTONE,
                 f"LTM, run {run_id!r}, entry {memory_id}",
