@@ -42,6 +42,7 @@ def migration(engine: Engine) -> Iterator[Connection]:
         connection.begin(),
         _checking_references(connection),
         _remembering_ids(connection),
+        _keeping_ids_unique(connection),
     ):
         if connection.dialect.name == "postgresql":
             # Taken until the end of the transaction, as SQLite's write lock is.
@@ -124,6 +125,32 @@ def _remembering_ids(connection: Connection) -> Iterator[None]:
             connection.execute(
                 text("INSERT INTO sqlite_sequence VALUES (:table, :highest)"), values
             )
+
+
+@contextmanager
+def _keeping_ids_unique(connection: Connection) -> Iterator[None]:
+    """Refuse to leave the block when a table has lost what keeps SQLite from giving an id twice.
+
+    Alembic's copy of a table lacks it unless it is told, and nothing else would tell.
+    """
+    before = _tables_of_unique_ids(connection)
+    yield
+    lost = before & {*inspect(connection).get_table_names()} - _tables_of_unique_ids(connection)
+    if lost:
+        raise StoreUnavailable(
+            f"{place_of(connection.engine)}: the migration was undone, since "
+            f"{', '.join(sorted(lost))} would give ids again that were given before: the revision "
+            'must copy a table with table_kwargs={"sqlite_autoincrement": True}'
+        )
+
+
+def _tables_of_unique_ids(connection: Connection) -> set[str]:
+    if connection.dialect.name != "sqlite":
+        return set()
+    made = connection.exec_driver_sql(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
+    )
+    return {*made.scalars()}
 
 
 def _ids_given(connection: Connection) -> dict[str, int]:

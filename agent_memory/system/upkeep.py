@@ -116,9 +116,10 @@ class MemoryUpkeep:
 
         Args:
             agent: All memories of this agent in the run; with ``memory_id``, whose that is.
+                Another agent's entry of that id stays.
             run: The run; None: this system's. Without anything else: the whole run, also of
                 agents this process never met.
-            memory_id: This entry alone.
+            memory_id: This entry alone; without ``agent``, that of each agent which has the id.
             query: What ``recall`` answers it with; alone, since it names agent and run.
             scrub: Rewrite the files of long-term memory, of the server and of the spool, which
                 until then keep the bytes of what was removed. Takes as long as copying them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -149,13 +149,14 @@ class ApartContract:
         assert repository.encodings.reembed([replace(first, embedding=vector)]) == [True]
         assert repository.get(other.key) == other
         first = repository.get(first.key)
-        for remove in (
+        ways: list[Callable[[], bool]] = [
             lambda: repository.remove(first.key),
             lambda: repository.remove_many([first.key]) == 1,
             lambda: repository.remove_copied([first]) == [Gone.REMOVED],
             lambda: repository.remove_answering([Query(run_id="run", agent_id="ant")]) == 1,
             lambda: repository.clear_agents("run", ["ant"]) == 1,
-        ):
+        ]
+        for remove in ways:
             assert remove()
             assert everything(repository) == [other]
             assert repository.add(first) is Added.STORED

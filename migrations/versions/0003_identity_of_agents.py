@@ -99,9 +99,9 @@ def _refuse_to_lose(prefix: str) -> None:
     given = {**context.get_x_argument(as_dictionary=True), **context.config.attributes}
     if given.get("delete_everything") not in (True, "yes"):
         raise EntriesWouldBeLost(
-            f"{shared} ids in {entries} are shared by several agents of a run, and revision "
-            f"{down_revision!r} has room for one entry each; nothing was changed; forget the "
-            "others first, or stay with this revision"
+            f"this downgrade would delete all entries but one of each of {shared} ids that agents "
+            f"of a run share in {entries}; nothing was changed; forget the others first, or, if "
+            "that is meant, add --delete-everything (or -x delete_everything=yes after alembic)"
         )
     op.execute(
         f"DELETE FROM {entries} WHERE id NOT IN"  # noqa: S608 - as above

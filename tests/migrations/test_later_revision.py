@@ -120,6 +120,20 @@ def test_an_id_is_never_given_again_after_a_migration(
     assert "AUTOINCREMENT" in _made_by(populated)[f"agent_ltm_{table}"]
 
 
+@pytest.mark.parametrize("table", ["runs", "agents", "types"])
+def test_a_revision_after_which_ids_would_be_given_again_is_undone(
+    populated: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    before, made = listing(engine), _made_by(populated)
+    careless = (BY_COPY[0].replace('"%s" in', '"%s" not in'), BY_COPY[1])
+    _use_later(monkeypatch, tmp_path, careless, table)
+    with pytest.raises(StoreUnavailable, match=rf"undone.*agent_ltm_{table}.*autoincrement"):
+        schema.upgrade(engine)
+    assert schema.current(engine) == schema.HEAD
+    assert _made_by(populated) == made
+    assert listing(engine) == before
+
+
 def test_a_connection_enforces_references_again_after_a_migration(engine: Engine) -> None:
     schema.upgrade(engine)
     with engine.connect() as connection:

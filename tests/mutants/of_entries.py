@@ -57,6 +57,28 @@ _ACKNOWLEDGED = (
 
 _WHERE_AN_ENTRY_IS = (
     Mutant(
+        "agents that share an id have an entry each in long-term memory",
+        (
+            Edit(
+                _SQL,
+                "Mark(row.run_ref, row.agent_id, row.memory_id)",
+                "Mark(row.run_ref, 'buyer', row.memory_id)",
+            ),
+        ),
+        tests_in(
+            "system/test_shared_ids.py",
+            "test_agents_that_share_ids_keep_all_of_theirs_on_the_way_down[fakeredis]",
+        ),
+    ),
+    Mutant(
+        "an id that was forgotten for one agent is another's to store",
+        (Edit("models/ltm_types.py", "if not agent_id:", "if agent_id:"),),
+        tests_in(
+            "system/test_shared_ids.py",
+            "test_an_id_that_only_another_has_is_nobodys_to_forget_or_change[in stm-fakeredis]",
+        ),
+    ),
+    Mutant(
         "a move between the tiers of a server heeds the revision",
         (Edit(_REDIS, "$each.revision ~= $old.revision or", ""),),
         tests_in(

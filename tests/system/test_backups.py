@@ -14,6 +14,7 @@ from agent_memory import (
     AgentMemorySystem,
     EncodingError,
     EntryConflict,
+    EntryKey,
     MemoryConfig,
     MemoryEntry,
     MemoryNotEmpty,
@@ -21,11 +22,13 @@ from agent_memory import (
     Query,
     StoreUnavailable,
 )
-from agent_memory.system.backups.file import Backup
+from agent_memory.system.backups.file import FORMAT, Backup
 from agent_memory.testing.samples import HOSTILE_CONTENTS
 from tests import engines
 from tests.memories import Opener
+from tests.system.assets import make_backup
 
+ASSETS = Path(make_backup.__file__).parent
 LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 6},
     "im_config": {"memory_limit": 5},
@@ -263,6 +266,21 @@ def test_a_backup_that_is_cut_off_or_damaged_is_refused_before_anything_is_writt
     assert not Path(target["path"]).exists()
     with pytest.raises(StoreUnavailable):
         AgentMemorySystem.restore(tmp_path / "nowhere", target)
+
+
+@pytest.mark.parametrize("made_by", range(1, FORMAT + 1))
+def test_a_backup_of_every_format_is_restored_whole(made_by: int, target: dict[str, Any]) -> None:
+    receipt = AgentMemorySystem.restore(ASSETS / f"format_{made_by}.backup", target)
+    assert receipt.verified
+    assert receipt.entries == {"spool": 0, "stm": 4, "im": 4, "ltm": 4}
+    with opened(target) as found:
+        for entry in make_backup.entries(made_by):
+            hit = found.fetch(entry.agent_id, entry.memory_id)
+            assert hit is not None
+            assert (hit.entry.contents, hit.entry.pinned) == (entry.contents, entry.pinned)
+        keys = [EntryKey("default", agent, make_backup.FORGOTTEN) for agent in ("ant", "bee")]
+        assert found.ltm.forgotten(keys) == dict.fromkeys(keys if made_by < 2 else keys[:1])
+        assert found.check().findings == ()
 
 
 def test_a_backup_of_a_newer_version_is_refused(
