@@ -61,9 +61,10 @@ _WHERE_AN_ENTRY_IS = (
         (
             Edit(
                 _SQL,
-                "Mark(row.run_ref, row.agent_id, row.memory_id)",
-                "Mark(row.run_ref, 'buyer', row.memory_id)",
+                "Mark(reference.run_ref, row.entry.agent_id,",
+                "Mark(reference.run_ref, '',",
             ),
+            Edit(_SQL, "Mark(row.run_ref, row.agent_id,", "Mark(row.run_ref, '',"),
         ),
         tests_in(
             "system/test_shared_ids.py",
