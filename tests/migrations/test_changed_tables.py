@@ -103,7 +103,7 @@ CHANGES_OF_SQLITE: dict[str, tuple[Callable[[sqlite3.Connection], object], str]]
         "COLLATE was added",
     ),
     "conflict": (
-        rewritten(ENTRIES, "memory_id, run_ref)", "memory_id, run_ref) ON CONFLICT IGNORE"),
+        rewritten(ENTRIES, "memory_id, agent_ref)", "memory_id, agent_ref) ON CONFLICT IGNORE"),
         "CONFLICT was added",
     ),
     "cascade": (
@@ -111,7 +111,11 @@ CHANGES_OF_SQLITE: dict[str, tuple[Callable[[sqlite3.Connection], object], str]]
         "foreign keys",
     ),
     "order of the key": (
-        made("agent_ltm_tombstones", "(run_ref, memory_id)", "(memory_id, run_ref)"),
+        made(
+            "agent_ltm_tombstones",
+            "(run_ref, memory_id, agent_hash)",
+            "(memory_id, run_ref, agent_hash)",
+        ),
         "primary key changed",
     ),
     "row numbers": (made("agent_ltm_tombstones", "WITHOUT ROWID", ""), "WITHOUT was dropped"),
