@@ -76,7 +76,7 @@ def test_alembic_takes_url_and_prefix_and_the_environment(clone: Path, tmp_path:
         ("nonsense", "it must be a SQLAlchemy URL"),
         ("postgresql+nodriver://me:geheim@host/db", "it must be a SQLAlchemy URL"),
         ("sqlite:////proc/ltm.db", "check that the path exists"),
-        ("sqlite:///file:{asset}?mode=ro&uri=true", "may not be written"),
+        ("sqlite:///file:{asset}?mode=ro&uri=true", "says that nothing is written"),
     ],
 )
 def test_what_is_wrong_with_a_url_is_one_plain_line(
