@@ -135,11 +135,11 @@ def _keeping_ids_unique(connection: Connection) -> Iterator[None]:
     """
     before = _tables_of_unique_ids(connection)
     yield
-    lost = before & {*inspect(connection).get_table_names()} - _tables_of_unique_ids(connection)
-    if lost:
+    torn = before & {*inspect(connection).get_table_names()} - _tables_of_unique_ids(connection)
+    if torn:
         raise StoreUnavailable(
             f"{place_of(connection.engine)}: the migration was undone, since "
-            f"{', '.join(sorted(lost))} would give ids again that were given before: the revision "
+            f"{', '.join(sorted(torn))} would give ids again that were given before: the revision "
             'must copy a table with table_kwargs={"sqlite_autoincrement": True}'
         )
 

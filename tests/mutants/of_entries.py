@@ -453,9 +453,9 @@ _FORGETTING = (
         (
             Edit(
                 "tiers",
-                "copied = ltm.forget(keys, begun, begun + LEASE)",
+                "copied = ltm.forget(closed, begun, begun + LEASE)",
                 "above = stm.remove_many(keys), im.remove_many(keys)\n"
-                "copied = ltm.forget(keys, begun, begun + LEASE)",
+                "copied = ltm.forget(closed, begun, begun + LEASE)",
             ),
             Edit(
                 "tiers",
