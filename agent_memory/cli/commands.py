@@ -20,6 +20,7 @@ from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder_upkeep import app as encoder_app
 from agent_memory.cli.forget import forget
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.cli.rebind import rebind
 from agent_memory.errors import StoreUnavailable
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.command()(check)
 app.command()(convert)
 app.command()(doctor)
 app.command()(forget)
+app.command()(rebind)
 app.command()(restore)
 
 

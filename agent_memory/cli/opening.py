@@ -13,6 +13,7 @@ from rich.console import Console
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.errors import MemoryStoreError, StoreUnavailable
+from agent_memory.system.identity import as_recorded
 from agent_memory.system.memory_system import AgentMemorySystem
 
 Folder = Annotated[
@@ -30,8 +31,7 @@ def opened(
     Args:
         path: The folder; None: where the environment says.
         read_only: Whether writes are refused.
-        upkeep: Whether entries may move down. Only the limits that the memory is configured with
-            by the simulation say how far, and here the defaults stand for them.
+        upkeep: Whether entries may move down, by the limits that the simulation opened it with.
 
     Raises:
         StoreUnavailable: There is no such memory.
@@ -39,7 +39,8 @@ def opened(
     config = MemoryConfig(path=path)
     where = deployment(config)
     if where.engine != "embedded":
-        with AgentMemorySystem(config, read_only=read_only, upkeep=upkeep) as system:
+        recorded = as_recorded(config, where)
+        with AgentMemorySystem(recorded, read_only=read_only, upkeep=upkeep) as system:
             yield system
         return
     if not where.path.is_dir():

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import recorded_config
+from agent_memory.system.identity import as_recorded, identity_of
 from agent_memory.tiers.spool import spool_of
 from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
 
@@ -43,7 +44,9 @@ def left_waiting(path: Path | None) -> Iterator[str]:
     if where.engine == "embedded":
         config = MemoryConfig(path=path, engine="embedded", **recorded_config(where.path))
         where = deployment(config)
-    spool = spool_of(config, where)
+    else:
+        config = as_recorded(config, where)
+    spool = spool_of(config, where, identity_of(config, where))
     yield from waiting(None if spool is None else spool.status())
 
 

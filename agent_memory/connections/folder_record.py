@@ -49,7 +49,7 @@ def record_folder(config: MemoryConfig, where: Deployment) -> None:
     for writing are what upkeep by a command goes by.
     """
     made = _read(where.path)
-    settings = {_SETTINGS: _settings(config)}
+    settings = {_SETTINGS: settings_of(config)}
     if made is None or made.get(_SETTINGS) != settings[_SETTINGS]:
         _write(where.path, (_record(config, where) if made is None else made) | settings)
     for draft in where.path.glob(f"{FILE_NAME}.*"):
@@ -63,7 +63,7 @@ def recorded_config(folder: Path) -> dict[str, Any]:
         EncodingError: The record is damaged.
     """
     made = _read(folder) or {}
-    config = _recorded_settings(made.get(_SETTINGS), folder)
+    config = recorded_settings(made.get(_SETTINGS), folder / FILE_NAME)
     if "ltm_url" in made:
         config["ltm_url"] = _absolute(made["ltm_url"], folder)
     for name in ("stm_config.namespace", "im_config.namespace", "ltm_config.table_prefix"):
@@ -87,7 +87,7 @@ _RECORDED: Mapping[str, Any] = {
 }
 
 
-def _settings(config: MemoryConfig) -> str:
+def settings_of(config: MemoryConfig) -> str:
     """What decides how entries are kept, as far as it differs from the defaults."""
     settings = config.model_dump(mode="json", include=_RECORDED, exclude_defaults=True)
     if "tolerances" in settings:
@@ -95,15 +95,24 @@ def _settings(config: MemoryConfig) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _recorded_settings(settings: str | None, folder: Path) -> dict[str, Any]:
+def recorded_settings(settings: str | None, place: object) -> dict[str, Any]:
+    """The configuration that ``settings_of`` has recorded.
+
+    Args:
+        settings: What was recorded; None: nothing.
+        place: Where, for messages.
+
+    Raises:
+        EncodingError: The record is damaged.
+    """
     try:
         read = {} if settings is None else json.loads(settings)
     except (ValueError, RecursionError) as error:
-        raise EncodingError(f"{folder / FILE_NAME}: settings cannot be read ({error})") from error
+        raise EncodingError(f"{place}: settings cannot be read ({error})") from error
     if not isinstance(read, dict) or not all(
         isinstance(read.get(part, {}), dict) for part in _RECORDED if part.endswith("_config")
     ):
-        raise EncodingError(f"{folder / FILE_NAME}: settings are no settings of a memory")
+        raise EncodingError(f"{place}: settings are no settings of a memory")
     # A later version may record more than this one knows.
     return {name: value for name, value in read.items() if name in _RECORDED}
 

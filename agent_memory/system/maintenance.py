@@ -25,6 +25,7 @@ class Maintenance:
         """Do all upkeep; see ``AgentMemorySystem.maintain``."""
         resources, consolidation = self._run.resources, self._run.consolidation
         resources.check_writable("upkeep is the writer's")
+        resources.identity.confirm()
         resources.intake.replay()
         resources.encoder.refresh()
         self._access_log.flush()

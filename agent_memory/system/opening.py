@@ -18,7 +18,7 @@ from agent_memory.compression.levels import CompressionEngine, ContentsCodec
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.deployment import deployment
-from agent_memory.connections.folder_record import check_folder, record_folder
+from agent_memory.connections.folder_record import check_folder, record_folder, settings_of
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.serving import connector
@@ -44,6 +44,7 @@ from agent_memory.retrieval.agent_features import FeatureCache
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder, highest_version_named
+from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.resources import Resources, level_of
 from agent_memory.system.unattended import UnattendedUpkeep
@@ -122,19 +123,22 @@ class _Opening:
         # No limit here: it is for what comes in, and what is stored already must be able to move.
         codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
         connections = Connections(self._where, *self._connect(), sql_engine, sql_breaker)
+        identity = MemoryIdentity(config, self._where, connections)
+        identity.settle(read_only=read_only)
         declared = self._declared(connections)
         search = self._search(connections, declared)
         self._check_query_engine(connections)
         copies = CodeCopies(connections.im, config.im_config.namespace)
         codes.also_from(copies)
-        tiers = self._tiers(connections, codes, codec)
-        intake = self._intake(connections, tiers)
+        tiers = self._tiers(connections, codes, codec, identity)
+        intake = self._intake(connections, tiers, identity)
         steps = PresentSteps(by_steps=config.clock == "steps", of_agents=config.ages_by_agent)
         return Resources(
             config=config,
             read_only=read_only,
             clock=clock,
             connections=connections,
+            identity=identity,
             tiers=tiers,
             readers=self._readers(tiers, steps),
             search=search,
@@ -234,6 +238,7 @@ class _Opening:
         connections: Connections,
         codes: Codes,
         codec: ContentsCodec,
+        identity: MemoryIdentity,
     ) -> Tiers:
         config = self._config
         ltm = LtmRepository(
@@ -263,6 +268,8 @@ class _Opening:
             return ReadOnlyRepository(stm), ReadOnlyRepository(im), ReadOnlyRepository(ltm)
         if self._where.engine == "embedded":
             record_folder(config, self._where)
+        else:
+            identity.record_settings(settings_of(config))
         for repository in (stm, im, ltm):
             repository.upkeep.declare_attributes()
         return stm, im, ltm
@@ -281,11 +288,11 @@ class _Opening:
 
         return ExpiryFilter(stm, above, moment), ExpiryFilter(im, below, moment), ltm
 
-    def _intake(self, connections: Connections, tiers: Tiers) -> Intake:
+    def _intake(self, connections: Connections, tiers: Tiers, identity: MemoryIdentity) -> Intake:
         intake = Intake(
             tiers,
             connections.stm,
-            spool_of(self._config, self._where),
+            spool_of(self._config, self._where, identity.id),
             clock=self._clock,
             by_steps=self._config.clock == "steps",
         )

@@ -18,6 +18,7 @@ from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder
+from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import PresentSteps
@@ -36,6 +37,7 @@ class Resources:
         read_only: Whether writes are refused.
         clock: Gives the time in seconds since 1970.
         connections: The servers, beneath the repositories.
+        identity: Which server and database belong together.
         tiers: The repositories, richest tier first.
         readers: The tiers as questions see them: without entries over their age, where those are
             to be dropped.
@@ -57,6 +59,7 @@ class Resources:
     read_only: bool
     clock: Callable[[], float]
     connections: Connections
+    identity: MemoryIdentity
     tiers: Tiers
     readers: tuple[TierReader, TierReader, TierReader]
     search: Mapping[Tier, TierSearch]

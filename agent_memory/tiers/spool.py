@@ -22,12 +22,12 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file, file_beside
 from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
+from agent_memory.tiers.spool_names import FormerNames, name_of
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.sealing import sealed, unsealed
 from agent_memory.values.status import SpoolStatus
-from agent_memory.values.urls import without_password
 
 BUSY_TIMEOUT = 10.0
 """How long to wait for another process that writes to the file, in seconds."""
@@ -76,12 +76,21 @@ class Spool:
         store: The store that the entries are for; others in the same file are left alone.
         max_bytes: How large the file may become; SQLite's log beside it adds some megabytes.
         max_entry_bytes: Contents that need more bytes are refused.
+        former: What the store was called before it had an identity: what waits under such a
+            name waits for it.
     """
 
     def __init__(
-        self, file: Path, store: str, max_bytes: int, max_entry_bytes: int | None = None
+        self,
+        file: Path,
+        store: str,
+        max_bytes: int,
+        max_entry_bytes: int | None = None,
+        *,
+        former: FormerNames | None = None,
     ) -> None:
         self.file = file
+        self._former = former
         self._store = store
         self._max_bytes = max_bytes
         self._max_entry_bytes = max_entry_bytes
@@ -275,8 +284,18 @@ class Spool:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA:
             connection.execute(statement)
+        if self._former is not None:
+            self._adopt(connection, self._former)
         connection.execute(f"PRAGMA user_version={_FORMAT}")
         connection.execute("COMMIT")
+
+    def _adopt(self, connection: sqlite3.Connection, former: FormerNames) -> None:
+        """Take over what waits for this store under a name that it had."""
+        for (store,) in connection.execute("SELECT DISTINCT store FROM waiting").fetchall():
+            if store != self._store and former.include(str(store)):
+                connection.execute(
+                    "UPDATE waiting SET store = ? WHERE store = ?", (self._store, store)
+                )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -293,7 +312,7 @@ class Spool:
             raise StoreUnavailable(_unusable(self.file, error)) from error
 
 
-def spool_of(config: MemoryConfig, where: Deployment) -> Spool | None:
+def spool_of(config: MemoryConfig, where: Deployment, identity: str | None) -> Spool | None:
     """The spool of a memory.
 
     It lies beside long-term memory, where that is a SQLite file, else in the memory's folder.
@@ -301,6 +320,8 @@ def spool_of(config: MemoryConfig, where: Deployment) -> Spool | None:
     Args:
         config: The configuration.
         where: Where that says the memory lives.
+        identity: The memory's, by which its entries are told from those of others in the same
+            file, however its server is called; None: by the names of its server and database.
 
     Returns:
         None where there is none: it is switched off, or what it would outlast is in a process.
@@ -309,27 +330,14 @@ def spool_of(config: MemoryConfig, where: Deployment) -> Spool | None:
     if not config.spool_max_bytes or file is None:
         return None
     in_file, _ = database_file(where.ltm_url)
+    names = FormerNames.of(config, where, named_by_file=in_file)
     return Spool(
         file,
-        _store_name(config, where, named_by_file=in_file),
+        names.own if identity is None else name_of(identity),
         config.spool_max_bytes,
         config.max_entry_bytes,
+        former=None if identity is None else names,
     )
-
-
-def _store_name(config: MemoryConfig, where: Deployment, *, named_by_file: bool) -> str:
-    """What tells a store from others whose entries may wait in the same file; no secrets."""
-    stm = config.stm_config
-    # Without folders, so that one may be moved; without users and passwords, which may change.
-    places = ["embedded" if where.redis_url is None else _without_user(where.redis_url)]
-    if not named_by_file:
-        places.append(_without_user(where.ltm_url))
-    return " ".join([*places, str(stm.db), stm.namespace, config.ltm_config.table_prefix])
-
-
-def _without_user(url: str) -> str:
-    scheme, _, rest = without_password(url).partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:

@@ -749,7 +749,8 @@ def test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now(
         entries = [hit.entry for hit in system.recall(query)]
         system.maintain()
         assert [system.statistics()[tier].entries for tier in Tier] == [2, 2, 2]
-        spool = spool_of(small, system._resources.connections.deployment)
+        opened = system._resources
+        spool = spool_of(small, opened.connections.deployment, opened.identity.id)
         assert spool is not None
         for entry in entries:  # as if each had been answered too late
             spool.put(entry, time.time())

@@ -255,7 +255,7 @@ def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
     config = MemoryConfig(path=tmp_path / "memory", engine="embedded")
     with AgentMemorySystem(config) as system:
         opened = system._resources
-        spool = spool_of(opened.config, opened.connections.deployment)
+        spool = spool_of(opened.config, opened.connections.deployment, opened.identity.id)
         assert spool is not None
         entry = an_entry(memory_id=a_memory_id(1), run_id="default")
         spool.put(entry, time.time())

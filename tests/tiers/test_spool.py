@@ -277,7 +277,7 @@ def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None
 
 def _made(folder: Path, **keys: object) -> Spool | None:
     config = MemoryConfig(path=folder, **keys)
-    return spool_of(config, deployment(config, {}))
+    return spool_of(config, deployment(config, {}), None)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ _IN_AGENT = (
 _IN_NAMESPACE = (
     (re.compile(rb"attributes|code:[0-9]+"), b"string"),
     (re.compile(rb"attributes:complete|runs"), b"set"),
-    (re.compile(rb"moving"), b"hash"),
+    (re.compile(rb"memory|moving"), b"hash"),
     (re.compile(rb"counted"), b"zset"),
     (re.compile(rb"agents:[A-Za-z0-9_]*"), b"zset"),
 )

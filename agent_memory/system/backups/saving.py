@@ -41,6 +41,7 @@ from agent_memory.system.backups.file import (
 )
 from agent_memory.system.beneath import Connections, inspections
 from agent_memory.system.checking.quarantine import Quarantine
+from agent_memory.system.identity import recorded_identity
 from agent_memory.tiers.spool import decoded, spool_of
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
@@ -151,6 +152,7 @@ class _Saving:
         self._connection = connection
         self._config = config
         self._where = connections.deployment
+        self._sql_engine = connections.sql_engine
         self._clock = clock
         self._progress = progress
         self._codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
@@ -168,7 +170,9 @@ class _Saving:
 
     def spool(self) -> None:
         """Save what waits."""
-        spool = spool_of(self._config, self._where)
+        prefix = self._config.ltm_config.table_prefix
+        identity = recorded_identity(self._sql_engine, prefix)
+        spool = spool_of(self._config, self._where, identity)
         if spool is None or not spool.exists:
             return
         with closing(spool):

@@ -23,6 +23,7 @@ from agent_memory.system.checking.surroundings import (
 from agent_memory.system.checking.tiers import TierCheck
 from agent_memory.system.checking.validation import Validator
 from agent_memory.system.encoder_in_use import CurrentEncoder
+from agent_memory.system.identity import recorded_identity
 from agent_memory.tiers.demotion import demotions
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
@@ -79,10 +80,11 @@ class MemoryCheck:
         sql_engine, prefix = self._connections.sql_engine, config.ltm_config.table_prefix
         below = LongTermInspection(sql_engine, ltm_models(prefix))
         ways = demotions(*self._tiers, self._encoder.compression, config, self._clock)
+        identity = recorded_identity(sql_engine, prefix)
         cross_tier_checks = CrossTierChecks(job, above, below, ways)
         check_folder_records(job, config, where)
         # What waits is stored first, so that it is looked at where it is then.
-        check_spool(job, self._intake, spool_of(config, where))
+        check_spool(job, self._intake, spool_of(config, where, identity))
         cross_tier_checks.look_at_tombstones()
         cross_tier_checks.look_at_moves()
         for repository, inspection in zip(self._tiers[:2], above, strict=True):
