@@ -11,23 +11,28 @@ from __future__ import annotations
 import logging
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file
 from agent_memory.connections.folder_record import recorded_settings
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine
 from agent_memory.errors import ConfigError, MemoryStoreError, StoreUnavailable, WritesRefused
 from agent_memory.repositories.redis.identity import NamespaceRecord
 from agent_memory.repositories.sql.identity import DatabaseRecord
 from agent_memory.system.beneath import Connections
-from agent_memory.values.urls import sqlite_url, without_password
+from agent_memory.values.urls import sqlite_url, without_database, without_password
 
 _ID = "id"
 _DATABASE = "database"
 _HOST = "host"
 _SETTINGS = "settings"
+_DB = "db "  # and its number: what notes that a namespace is in another database
 _logger = logging.getLogger("agent_memory")
 
 
@@ -38,10 +43,19 @@ class MemoryIdentity:
         config: The configuration.
         where: Where that says the memory lives.
         connections: The servers.
+        connect: Opens channels to other databases of the server.
     """
 
-    def __init__(self, config: MemoryConfig, where: Deployment, connections: Connections) -> None:
+    def __init__(
+        self,
+        config: MemoryConfig,
+        where: Deployment,
+        connections: Connections,
+        connect: Connector,
+    ) -> None:
         self._where = where
+        self._connections = connections
+        self._connect = connect
         self._prefix = config.ltm_config.table_prefix
         self._database = DatabaseRecord(connections.sql_engine, self._prefix)
         stm, im = config.stm_config, config.im_config
@@ -74,6 +88,7 @@ class MemoryIdentity:
             return  # it serves this process alone
         made = {} if self._passes else self._database.read()
         self._check(made)
+        self._check_index(made.get(_ID))
         self._settings = made.get(_SETTINGS, "")
         if read_only or self._passes:
             self._id = made.get(_ID)
@@ -169,9 +184,61 @@ class MemoryIdentity:
         self._id = made[_ID]
         try:
             self._claim(self._id)
+            self._note_index(self._id)
         except WritesRefused as error:
             # A server that takes no writes takes no entries either; upkeep claims it then.
             _logger.warning("the memory's identity is not recorded on the server: %s", error)
+
+    # -- the query engine, which puts the keys of every database into the index of database 0 ---
+
+    def _check_index(self, identity: str | None) -> None:
+        """See that no other memory's keys get into an index that holds this one's."""
+        for namespace in self._namespaces:
+            held = namespace.read() if namespace.db == 0 else {}
+            others = [
+                name for name, other in held.items() if name.startswith(_DB) and other != identity
+            ]
+            if others and self._connections.redis_engine.has_query_engine:
+                raise ConfigError(
+                    f"the query engine would find entries of another memory, in {', '.join(others)}"
+                    f", among those of {namespace.place}: name another namespace; if that memory "
+                    f"is gone for good, send the server: HDEL {namespace.key} '{others[0]}'"
+                )
+
+    def _note_index(self, identity: str) -> None:
+        """Note in database 0 that a namespace of this memory lies in another one."""
+        beyond = [namespace for namespace in self._namespaces if namespace.db != 0]
+        if not beyond or not self._connections.redis_engine.has_query_engine:
+            return
+        with self._first_database() as channel:
+            for namespace in beyond:
+                indexed = NamespaceRecord(channel, namespace.namespace)
+                note = {f"{_DB}{namespace.db}": identity}
+                self._check_indexed(indexed, namespace, identity)
+                if not note.items() <= indexed.read().items():
+                    indexed.note(note)
+                    self._check_indexed(indexed, namespace, identity)
+
+    @contextmanager
+    def _first_database(self) -> Iterator[RedisChannel]:
+        """A channel to database 0, whichever the URL of the server names."""
+        where = self._where
+        if where.redis_url is None:
+            with closing(self._connect(0)) as channel:
+                yield channel
+            return
+        with ExitStack() as opened:
+            yield connector(opened, replace(where, redis_url=without_database(where.redis_url)))(0)
+
+    def _check_indexed(
+        self, indexed: NamespaceRecord, namespace: NamespaceRecord, identity: str
+    ) -> None:
+        if indexed.is_taken(identity):
+            raise ConfigError(
+                f"{namespace.place} cannot be used beside the memory in database 0: the query "
+                "engine would put the entries of both into one index. Name another namespace, or "
+                "open it read-only, back it up and restore it under another one"
+            )
 
     def _claim(self, identity: str) -> None:
         for namespace in self._namespaces:

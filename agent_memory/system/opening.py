@@ -21,7 +21,7 @@ from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import check_folder, record_folder, settings_of
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.serving import connector
+from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine, watch
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.registry import EncoderRegistry
@@ -122,8 +122,10 @@ class _Opening:
         compression = CompressionEngine(config.autoencoder_config, registry, codes)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
         codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
-        connections = Connections(self._where, *self._connect(), sql_engine, sql_breaker)
-        identity = MemoryIdentity(config, self._where, connections)
+        connect = connector(self._opened, self._where, config.durability, search=config.search)
+        channels = self._connect(connect)
+        connections = Connections(self._where, *channels, sql_engine, sql_breaker)
+        identity = MemoryIdentity(config, self._where, connections, connect)
         identity.settle(read_only=read_only)
         declared = self._declared(connections)
         search = self._search(connections, declared)
@@ -186,10 +188,9 @@ class _Opening:
             schema.ensure(engine, self._config.ltm_config.table_prefix)
         return engine, breaker
 
-    def _connect(self) -> tuple[RedisChannel, RedisChannel]:
+    def _connect(self, connect: Connector) -> tuple[RedisChannel, RedisChannel]:
         """Channels to the databases of short-term and of intermediate memory."""
         config = self._config
-        connect = connector(self._opened, self._where, config.durability, search=config.search)
         stm = connect(config.stm_config.db)
         # One channel for both, where one database holds both: then a move is one transaction.
         same = config.im_config.db == config.stm_config.db

@@ -39,6 +39,7 @@ def rebind(config: MemoryConfig) -> str:
         connect = connector(opened, where, config.durability, search=config.search)
         stm, im = connect(config.stm_config.db), connect(config.im_config.db)
         breaker = CircuitBreaker(0.0, 0.0)
-        identity = MemoryIdentity(config, where, Connections(where, stm, im, sql_engine, breaker))
+        connections = Connections(where, stm, im, sql_engine, breaker)
+        identity = MemoryIdentity(config, where, connections, connect)
         identity.bind()
         return identity.id or ""

@@ -82,6 +82,17 @@ def check_database(name: str, url: str, databases: Iterable[int]) -> None:
         )
 
 
+def without_database(url: str) -> str:
+    """A Redis URL without the number of a database, in its path or among its options."""
+    place, _, query = url.partition("?")
+    if not url.startswith("unix:"):
+        scheme, _, rest = place.partition("://")
+        credentials, at, host = rest.rpartition("@")
+        place = f"{scheme}://{credentials}{at}{host.partition('/')[0]}"
+    options = "&".join(option for option in query.split("&") if not option.startswith("db="))
+    return f"{place}?{options}" if options else place
+
+
 def redis_url_of(host: str, port: int, password: str | None) -> str:
     """The URL of a Redis server by its parts."""
     user = "" if password is None else f":{quote(password, safe='', errors='replace')}@"

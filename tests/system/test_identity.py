@@ -139,7 +139,7 @@ def test_what_waits_for_a_server_is_stored_whatever_that_is_called(
         held = memory.status.spool
         assert held is not None
         assert (held.entries, held.elsewhere) == (0, 0)
-        assert memory.stm.count("default", "ant") == 1
+        assert memory.fetch("ant", a_memory_id(1)) is not None
 
 
 def test_a_copied_database_is_told_from_its_original(url: str, tmp_path: Path) -> None:
@@ -219,3 +219,48 @@ def test_commands_go_by_the_settings_that_a_server_was_last_opened_with(
     assert done.exit_code == 0, done.output
     with AgentMemorySystem(made, upkeep=False) as memory:
         assert memory.statistics()[Tier.STM].all_entries == 3
+
+
+@pytest.fixture
+def url_with_query_engine(redis_port_with_modules: int) -> Iterator[str]:
+    """A genuine Redis with a query engine, empty."""
+    with contextlib.closing(engines.tcp_client(redis_port_with_modules)) as client:
+        client.flushall()
+        yield f"redis://:{PASSWORD}@127.0.0.1:{redis_port_with_modules}"
+        client.flushall()
+
+
+def test_another_database_of_a_query_engine_shares_no_index(
+    url_with_query_engine: str, tmp_path: Path
+) -> None:
+    url = url_with_query_engine
+    fill(config(url, tmp_path / "ants"))
+    for second in (config(url + "/1", tmp_path / "bees"), _second(url, tmp_path / "bees")):
+        with pytest.raises(ConfigError, match=r"database 0.*Name another namespace"):
+            AgentMemorySystem(second)
+        with AgentMemorySystem(second, read_only=True) as memory:
+            assert memory.stm.runs() == []
+    apart = {"namespace": "bees:stm", "db": 1}, {"namespace": "bees:im", "db": 1}
+    bees = config(url, tmp_path / "hive", stm_config=apart[0], im_config=apart[1])
+    with (
+        AgentMemorySystem(bees) as memory,
+        AgentMemorySystem(config(url, tmp_path / "ants")) as ants,
+    ):
+        assert memory.store_agent_state("ant", {"food": 0.5}, 3)
+        ants.maintain()
+        assert ants.models.StmEntry.find().count() == ants.stm.count("default")
+        assert memory.check().sound
+        assert ants.check().sound
+
+
+def test_an_index_takes_in_no_memory_that_was_in_another_database_before(
+    url_with_query_engine: str, tmp_path: Path
+) -> None:
+    fill(_second(url_with_query_engine, tmp_path / "bees"))
+    fill(_second(url_with_query_engine, tmp_path / "bees"), first=20)
+    with pytest.raises(ConfigError, match="HDEL agent_memory:stm:memory 'db 1'"):
+        AgentMemorySystem(config(url_with_query_engine, tmp_path / "ants"))
+
+
+def _second(url: str, folder: Path) -> MemoryConfig:
+    return config(url, folder, stm_config=SMALL | {"db": 1}, im_config=SMALL | {"db": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.redis.keys import KeySpace
 
 _ID = "id"
 
@@ -57,6 +58,16 @@ class NamespaceRecord:
             self._put(more)
             return {**held, **more}
         return held
+
+    def note(self, values: Mapping[str, str]) -> None:
+        """Record something beside the identity, whether there is one or not."""
+        self._put(values)
+
+    def is_taken(self, identity: str) -> bool:
+        """Whether the namespace holds the entries of a memory of another identity."""
+        held = self.read().get(_ID)
+        listed = self._channel.call("EXISTS", KeySpace(self.namespace).runs)
+        return held != identity and (held is not None or bool(listed))
 
     def put(self, identity: str, more: Mapping[str, str]) -> None:
         """Record an identity in place of what is recorded.
