@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         SchemaOutOfDate,
         SearchIndexError,
         StoreReadOnly,
+        StoreReplaced,
         StoreUnavailable,
         WritesRefused,
     )
@@ -122,6 +123,7 @@ _HOMES = {
     "StmRepository": "repositories.redis.repository",
     "StoreReadOnly": "errors",
     "StoreStatus": "values.status",
+    "StoreReplaced": "errors",
     "StoreUnavailable": "errors",
     "Stored": "values.stored",
     "Tier": "values.entry",
@@ -186,6 +188,7 @@ __all__ = [
     "StateAutoencoder",
     "StmRepository",
     "StoreReadOnly",
+    "StoreReplaced",
     "StoreStatus",
     "StoreUnavailable",
     "Stored",

@@ -15,6 +15,7 @@
     +-- RunHasForks                     other runs were forked from the one to be forgotten
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
+    |   +-- StoreReplaced               its folder or file was deleted, moved or replaced meanwhile
     |   +-- CommandRefused              the server answers a command with an error
     |       +-- WritesRefused           the server takes no writes at present
     +-- QueryEngineMissing              the server has no query engine
@@ -101,6 +102,14 @@ class StoreReadOnly(MemoryStoreError):
 
 class StoreUnavailable(MemoryStoreError):
     """The server, file or folder does not answer, or refuses to take writes."""
+
+
+class StoreReplaced(StoreUnavailable):
+    """The folder or file of an open memory was deleted, moved or replaced beneath it.
+
+    What is written there now, another opening would not find: nothing is acknowledged any more.
+    Close the memory, put the folder or file back, and open it again.
+    """
 
 
 class CommandRefused(StoreUnavailable):

@@ -31,8 +31,10 @@ from agent_memory.errors import (
     InvalidEntry,
     MemoryStoreError,
     SchemaOutOfDate,
+    StoreReplaced,
     StoreUnavailable,
 )
+from agent_memory.values.files import FileId, file_id
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.urls import without_password
 
@@ -295,8 +297,45 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
     def settle(connection: sqlite3.Connection, _record: object) -> None:
         _settle_sqlite(connection, read_only=read_only, logged=not in_memory)
 
+    if not in_memory:
+        _watch_file(engine, _file_of(url))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _file_of(url: URL) -> str:
+    return unquote((url.database or "").removeprefix("file:"))
+
+
+def _watch_file(engine: Engine, file: str) -> None:
+    """Refuse to go on with a SQLite file that was deleted, moved or replaced since it was opened.
+
+    SQLite would write to a file without a name, or to an empty one under the old name.
+    """
+    known: list[FileId] = []
+
+    def check(*_: object) -> None:
+        there = file_id(file)
+        if known and there not in known:
+            raise StoreReplaced(
+                f"{place_of(engine)}: the file was {'replaced' if there else 'deleted or moved'} "
+                "while it was open; close the memory, put the file back, or restore a backup, and "
+                "open it again"
+            )
+
+    @event.listens_for(engine, "do_connect")
+    def before_connect(*_: object) -> None:
+        check()
+
+    @event.listens_for(engine, "connect")
+    def remember(*_: object) -> None:
+        there = file_id(file)
+        if not known and there is not None:
+            known.append(there)
+
+    event.listen(engine, "begin", check)
+    # Before the word is given on which a move deletes its source.
+    event.listen(engine, "commit", check)
 
 
 def _file_url(url: URL, read_only: bool) -> URL:

@@ -24,7 +24,8 @@ from agent_memory.errors import (
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.tiers.arriving import Arrivals
 from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
-from agent_memory.tiers.spool import Spool, decoded
+from agent_memory.tiers.spool import Spool
+from agent_memory.tiers.waiting import decoded
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.forking import after_fork
 from agent_memory.values.status import SpoolStatus, StoreStatus

@@ -18,13 +18,15 @@ from agent_memory.errors import (
     CommandRefused,
     EncodingError,
     MemoryStoreError,
+    StoreReplaced,
     StoreUnavailable,
     WritesRefused,
 )
 from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.outcomes import Added
-from agent_memory.tiers.spool import Spool, Waiting, decoded
+from agent_memory.tiers.spool import Spool
+from agent_memory.tiers.waiting import Waiting, decoded
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 SLICE = 200
@@ -159,7 +161,8 @@ def is_outage(error: MemoryStoreError) -> bool:
     """Whether every entry would meet this error, and not this one alone."""
     if isinstance(error, CommandRefused):
         return isinstance(error, WritesRefused)
-    return isinstance(error, StoreUnavailable)
+    # What lost its folder has lost the spool in it too.
+    return isinstance(error, StoreUnavailable) and not isinstance(error, StoreReplaced)
 
 
 def _marks(key: EntryKey) -> list[EntryKey]:

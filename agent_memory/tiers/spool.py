@@ -14,19 +14,15 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgpack
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file, file_beside
-from agent_memory.errors import EncodingError, StoreUnavailable
-from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
+from agent_memory.errors import StoreReplaced, StoreUnavailable
 from agent_memory.tiers.spool_names import FormerNames, name_of
-from agent_memory.values.contents import pack, unpack
+from agent_memory.tiers.waiting import Waiting, coded, waiting_of
 from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.files import FileId, file_id
 from agent_memory.values.forking import ForkGate
-from agent_memory.values.sealing import sealed, unsealed
 from agent_memory.values.status import SpoolStatus
 
 BUSY_TIMEOUT = 10.0
@@ -50,20 +46,6 @@ _SCHEMA = (
     # Counting reads this instead of the entries.
     "CREATE INDEX IF NOT EXISTS waiting_by_store ON waiting (store, number)",
 )
-
-
-class Waiting(NamedTuple):
-    """An entry that waits.
-
-    Attributes:
-        number: Its place in the queue.
-        spooled_at: When it was acknowledged, in seconds since 1970.
-        coded: The entry; see ``decoded``.
-    """
-
-    number: int
-    spooled_at: float
-    coded: bytes
 
 
 class Spool:
@@ -95,6 +77,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._max_entry_bytes = max_entry_bytes
         self._connection: sqlite3.Connection | None = None
+        self._file_id: FileId | None = None
         self._lock = threading.RLock()
         # SQLite's locks do not survive a fork: see ``connections.sql.not_forking``.
         self._gate = ForkGate(self._close, self._renew)
@@ -133,7 +116,7 @@ class Spool:
                 " WHERE store = ? AND refused IS NULL ORDER BY number LIMIT ?",
                 (self._store, limit),
             )
-            return [_waiting(*row) for row in rows]
+            return [waiting_of(*row) for row in rows]
 
     def done(self, numbers: Iterable[int]) -> None:
         """Remove what has been stored, or was forgotten meanwhile."""
@@ -155,15 +138,15 @@ class Spool:
             if not rows:
                 return
             last = rows[-1][0]
-            yield from (_waiting(*row) for row in rows)
+            yield from (waiting_of(*row) for row in rows)
 
     def rewrite_file(self) -> None:
         """Have the file written anew without the bytes of what was removed from it."""
         with self._gate.passing(), self._lock, self._translated():
-            if self._connection is None:
-                self._connection = self._opened()
-            self._connection.execute("VACUUM")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection = self._opened_once()
+            self._check_file()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def refuse(self, number: int, reason: str) -> None:
         """Set an entry aside which the store will not take, so that the others go on."""
@@ -243,20 +226,35 @@ class Spool:
     def _working(self, spare_pages: int = _SPARE_PAGES) -> Iterator[sqlite3.Connection]:
         """A transaction, which waits its turn among processes; an error undoes it."""
         with self._gate.passing(), self._lock, self._translated():
-            if self._connection is None:
-                self._connection = self._opened()
-            connection = self._connection
+            connection = self._opened_once()
+            self._check_file()
             pages = max(self._max_bytes // _PAGE, 1) + spare_pages
             connection.execute(f"PRAGMA max_page_count={pages}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._check_file()
             except BaseException:
                 # A full disk ends the transaction by itself.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _opened_once(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._opened()
+            self._file_id = file_id(self.file)
+        return self._connection
+
+    def _check_file(self) -> None:
+        """See that what is written gets into the file that the next one to open finds."""
+        if file_id(self.file) != self._file_id:
+            self._close()
+            raise StoreReplaced(
+                f"the spool {self.file} was deleted, moved or replaced while it was open: what "
+                "waited in it is gone with it; put it back, if it is there, and call again"
+            )
 
     def _opened(self) -> sqlite3.Connection:
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -338,47 +336,6 @@ def spool_of(config: MemoryConfig, where: Deployment, identity: str | None) -> S
         config.max_entry_bytes,
         former=None if identity is None else names,
     )
-
-
-def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:
-    """The bytes of an entry, its contents and its vector exact.
-
-    Raises:
-        InvalidEntry: Its contents cannot be stored, or need more bytes than are allowed.
-    """
-    values = entry_to_values(entry, sealed(pack(entry.contents, max_bytes=max_bytes)))
-    # By name, so that a later version reads what an earlier one has left.
-    stored = {name: value for name, value in zip(FIELDS, values, strict=True) if value != ""}
-    packed: bytes = msgpack.packb(stored)
-    return packed
-
-
-def decoded(waiting: Waiting) -> MemoryEntry:
-    """The entry that waits.
-
-    Raises:
-        EncodingError: Its bytes are damaged.
-    """
-    try:
-        named: dict[str, Any] = msgpack.unpackb(waiting.coded)
-        stored = {
-            name.encode(): value if isinstance(value, bytes) else str(value).encode()
-            for name, value in named.items()
-            if value != b""
-        }
-        return hash_to_entry(stored, unpack(unsealed(stored[b"contents"])))
-    except (
-        *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
-        *(msgpack.UnpackException,),
-    ) as error:
-        raise EncodingError(
-            f"entry {waiting.number} of the spool cannot be read ({error!r})"
-        ) from error
-
-
-def _waiting(number: int, spooled_at: object, entry: bytes) -> Waiting:
-    # SQLite keeps a value of any type: one that is no time is before all clearings of its agent.
-    return Waiting(number, spooled_at if isinstance(spooled_at, float) else 0.0, entry)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

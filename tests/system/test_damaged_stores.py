@@ -18,7 +18,8 @@ from agent_memory.compression.levels import MOST_UNSQUEEZED, ContentsCodec
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.errors import ConfigError, EncodingError
 from agent_memory.testing import an_entry
-from agent_memory.tiers.spool import Spool, Waiting, coded, decoded
+from agent_memory.tiers.spool import Spool
+from agent_memory.tiers.waiting import Waiting, coded, decoded
 from tests.fuzzing import cases, count_case
 
 HOSTILE = (

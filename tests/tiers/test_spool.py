@@ -16,7 +16,8 @@ from agent_memory import EncodingError, InvalidEntry, MemoryConfig, StoreUnavail
 from agent_memory.connections.deployment import deployment
 from agent_memory.testing import HOSTILE_NAMES
 from agent_memory.testing.samples import a_memory_id, an_entry
-from agent_memory.tiers.spool import LEAST_BYTES, Spool, decoded, spool_of
+from agent_memory.tiers.spool import LEAST_BYTES, Spool, spool_of
+from agent_memory.tiers.waiting import decoded
 
 ROOT = Path(__file__).parents[2]
 ROOM = 64 * 1024 * 1024

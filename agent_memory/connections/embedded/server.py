@@ -41,7 +41,8 @@ from agent_memory.connections.embedded.manifest import (
     settled_manifest,
 )
 from agent_memory.connections.embedded.modules import Search
-from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.errors import ConfigError, StoreReplaced, StoreUnavailable
+from agent_memory.values.files import FileId, file_id
 
 __all__ = ["EmbeddedServer"]
 
@@ -81,6 +82,8 @@ class EmbeddedServer:
         self._always = always
         self._start_timeout = start_timeout
         self._socket_path = ""
+        self._appended = folder / keeper.SERVER_DIR / manifest.appended
+        self._files: FileId | None = None
 
     @classmethod
     def open(
@@ -179,6 +182,7 @@ class EmbeddedServer:
             launcher = self._launched(launcher)
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+        self._files = file_id(self._appended)
         if launcher:
             _log.info("started the embedded server of %s", self._folder)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -227,20 +231,30 @@ class EmbeddedServer:
         return self._ask("CONFIG SET appendfsync always") == b"+OK"
 
     def _ask(self, command: str) -> bytes:
-        self._require_lease()
+        self.check_folder()
         with contextlib.suppress(OSError):
             self._socket_path = socket_path(self._folder)
             return keeper.ask(self._socket_path, command)
         return b""
 
-    def _require_lease(self) -> None:
+    def check_folder(self) -> None:
+        """See that the folder and the server's files in it are those that were opened.
+
+        Raises:
+            StoreReplaced: they are not; what the server holds, another opening would not find.
+            StoreUnavailable: this lease was given back.
+        """
         if self._lease.closed:
             raise self._unavailable("was closed by this process: open it again")
-        with contextlib.suppress(OSError):
-            held, there = os.fstat(self._lease.fileno()), (self._folder / keeper.LEASE).stat()
-            if os.path.samestat(held, there):
-                return
-        raise self._unavailable("has lost its folder, which was moved, removed or replaced")
+        held = os.fstat(self._lease.fileno())
+        there = file_id(self._folder / keeper.LEASE)
+        replaced = self._files not in (None, file_id(self._appended))
+        if replaced or there != (held.st_dev, held.st_ino):
+            raise StoreReplaced(
+                f"the embedded server of {self._folder} has lost its folder, or its files in it, "
+                "which was moved, removed or replaced: close the memory, put the folder back, or "
+                "restore a backup, and open it again"
+            )
 
     def _launched(self, launcher: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes] | None:
         """Start a keeper unless there is one; one that another client started is as good."""

@@ -17,7 +17,8 @@ from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.system.checking.job import REPAIR, Job
 from agent_memory.system.checking.validation import Validator
 from agent_memory.tiers.intake import Intake
-from agent_memory.tiers.spool import Spool, decoded
+from agent_memory.tiers.spool import Spool
+from agent_memory.tiers.waiting import decoded
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import Tier
 

@@ -1,0 +1,69 @@
+"""Entries that wait in a spool, and their bytes there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgpack
+
+from agent_memory.errors import EncodingError
+from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
+from agent_memory.values.contents import pack, unpack
+from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.sealing import sealed, unsealed
+
+
+class Waiting(NamedTuple):
+    """An entry that waits.
+
+    Attributes:
+        number: Its place in the queue.
+        spooled_at: When it was acknowledged, in seconds since 1970.
+        coded: The entry; see ``decoded``.
+    """
+
+    number: int
+    spooled_at: float
+    coded: bytes
+
+
+def waiting_of(number: int, spooled_at: object, entry: bytes) -> Waiting:
+    """An entry that waits, as its row is read."""
+    # SQLite keeps a value of any type: one that is no time is before all clearings of its agent.
+    return Waiting(number, spooled_at if isinstance(spooled_at, float) else 0.0, entry)
+
+
+def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:
+    """The bytes of an entry, its contents and its vector exact.
+
+    Raises:
+        InvalidEntry: Its contents cannot be stored, or need more bytes than are allowed.
+    """
+    values = entry_to_values(entry, sealed(pack(entry.contents, max_bytes=max_bytes)))
+    # By name, so that a later version reads what an earlier one has left.
+    stored = {name: value for name, value in zip(FIELDS, values, strict=True) if value != ""}
+    packed: bytes = msgpack.packb(stored)
+    return packed
+
+
+def decoded(waiting: Waiting) -> MemoryEntry:
+    """The entry that waits.
+
+    Raises:
+        EncodingError: Its bytes are damaged.
+    """
+    try:
+        named: dict[str, Any] = msgpack.unpackb(waiting.coded)
+        stored = {
+            name.encode(): value if isinstance(value, bytes) else str(value).encode()
+            for name, value in named.items()
+            if value != b""
+        }
+        return hash_to_entry(stored, unpack(unsealed(stored[b"contents"])))
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
+        *(msgpack.UnpackException,),
+    ) as error:
+        raise EncodingError(
+            f"entry {waiting.number} of the spool cannot be read ({error!r})"
+        ) from error
