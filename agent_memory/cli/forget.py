@@ -58,6 +58,8 @@ def _asked(agent: str | None, run: str | None, memory: str | None, after: int | 
 def _lines(receipt: ForgettingReceipt) -> Iterator[str]:
     where = ", ".join(f"{copies:,} in {place}" for place, copies in receipt.removed.items())
     yield f"forgot {receipt.what}: {receipt.entries:,} memories ({where})"
+    if receipt.quarantined:
+        yield f"and {receipt.quarantined:,} damaged ones in quarantine"
     if receipt.encoder_versions:
         yield f"versions of the encoder that learned: {_numbers(receipt.encoder_versions)}"
     if receipt.unattributed_versions:

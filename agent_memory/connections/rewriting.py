@@ -6,8 +6,10 @@ keeps the command that stored an entry, until they are written anew.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.sql import (
@@ -21,8 +23,10 @@ from agent_memory.errors import CommandRefused
 PATIENCE = 600.0
 """How long a server may take to write its files anew, in seconds."""
 
+READERS_PATIENCE = 3.0
+"""How long to wait for others that write to a SQLite file, or read from it, in seconds."""
+
 _LOOK_EVERY = 0.05  # seconds
-_CHECKPOINTS = 20  # how often to try to empty the log while others read from it
 
 
 def rewrite_database(engine: SqlEngine) -> str | None:
@@ -35,25 +39,50 @@ def rewrite_database(engine: SqlEngine) -> str | None:
         None once it is done; else why it is not.
 
     Raises:
-        StoreUnavailable: The database does not answer, or another process keeps it locked.
+        StoreUnavailable: The database does not answer.
     """
     if engine.dialect.name != "sqlite":
         return "only its administrator can have its files written anew (VACUUM FULL)"
     with translating_sql_errors(place_of(engine)), not_forking(engine):
         opened = engine.raw_connection()
         try:
-            cursor = opened.cursor()
-            # Both outside of any transaction, which the engine's own connections begin.
-            cursor.execute("VACUUM")
-            for _ in range(_CHECKPOINTS):
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                [(others_read, _, _)] = cursor.fetchall()
-                if not others_read:
-                    return None
-                time.sleep(_LOOK_EVERY)
+            connection: Any = opened.driver_connection
+            return rewrite_sqlite(connection)
         finally:
             opened.close()
-    return "another process reads from it at this moment; its log is emptied with the next one"
+
+
+def rewrite_sqlite(connection: sqlite3.Connection) -> str | None:
+    """Have a SQLite file written anew, within a few seconds beside whoever reads from it.
+
+    Args:
+        connection: To the file, outside of any transaction.
+
+    Returns:
+        None once it is done; else why it is not, and what is left.
+
+    Raises:
+        sqlite3.Error: The file cannot be used.
+    """
+    [(before,)] = connection.execute("PRAGMA busy_timeout").fetchall()
+    connection.execute(f"PRAGMA busy_timeout={int(READERS_PATIENCE * 1000)}")
+    try:
+        connection.execute("VACUUM")
+        [(others_read, *_)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return "there is no room on the disk to write it once more; free some, and call again"
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        return "another process writes to it; the bytes of what was removed are left: call again"
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={before}")
+    if others_read:
+        return (
+            "another process reads from it, and is left what it sees: the bytes of what was "
+            "removed go when it has ended its transaction and this is called again"
+        )
+    return None
 
 
 def rewrite_server(

@@ -19,6 +19,8 @@ from agent_memory.tiers.forgetting import (
     note_clearing,
 )
 from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.quarantine import Quarantine
+from agent_memory.tiers.quarantined import Owners
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
@@ -45,7 +47,8 @@ class ForgettingReceipt:
         remaining: What was looked for in every tier after it was removed, and found: it was
             stored again meanwhile under the same id. Empty: verified.
         rewritten: The files that ``scrub`` rewrote.
-        not_rewritten: Those that were not, and why.
+        not_rewritten: Those that were not, or that may hold more of it, and why.
+        quarantined: How many damaged entries of it were removed from the quarantine.
 
     Examples:
         >>> receipt = memory.forget("nobody")
@@ -66,6 +69,7 @@ class ForgettingReceipt:
     remaining: tuple[EntryKey, ...] = ()
     rewritten: tuple[str, ...] = ()
     not_rewritten: Mapping[str, str] = field(default_factory=dict)
+    quarantined: int = 0
 
     untold_versions = OldName("unattributed_versions")
 
@@ -95,6 +99,7 @@ class Erasure:
         intake: Where entries wait for short-term memory.
         versions: The versions of the encoder, which may have learned from what is forgotten.
         clock: Gives the time in seconds since 1970.
+        quarantine: What was damaged and taken out of the tiers; None: there is no place for it.
     """
 
     def __init__(
@@ -104,8 +109,10 @@ class Erasure:
         intake: Intake,
         versions: EncoderVersions,
         clock: Callable[[], float],
+        quarantine: Quarantine | None,
     ) -> None:
         self._run_id = run_id
+        self._quarantine = quarantine
         self._tiers = tiers
         self._intake = intake
         self._versions = versions
@@ -123,7 +130,9 @@ class Erasure:
         spooled = self._drop(lambda _: True)
         agents = sorted({agent for tier in self._tiers for agent in tier.agents(self._run_id)})
         outcome = self._agents(agents, spooled)
-        return self._receipt(f"run {self._run_id!r}", begun, outcome, learned=self._learned())
+        gone = self._forget_quarantined(lambda owners: owners.include(self._run_id, None))
+        learned = self._learned()
+        return self._receipt(f"run {self._run_id!r}", begun, outcome, learned=learned, gone=gone)
 
     def after(self, step: int) -> ForgettingReceipt:
         """Forget what the run has stored of the steps after one.
@@ -162,8 +171,11 @@ class Erasure:
         note_clearing(self._tiers[2], self._run_id, [agent_id], self._clock)
         spooled = self._drop(lambda entry: entry.agent_id == agent_id)
         outcome = self._agents([agent_id], spooled)
+        whose = frozenset([agent_id])
+        gone = self._forget_quarantined(lambda owners: owners.include(self._run_id, whose))
         what = f"agent {agent_id!r} of run {self._run_id!r}"
-        return self._receipt(what, begun, outcome, learned=self._learned((agent_id,)))
+        learned = self._learned((agent_id,))
+        return self._receipt(what, begun, outcome, learned=learned, gone=gone)
 
     def memory(self, memory_id: str, agent_id: str | None) -> ForgettingReceipt:
         """Forget one entry; of no agent in particular: whoever's it is."""
@@ -172,8 +184,13 @@ class Erasure:
         keys = [EntryKey(self._run_id, agent, memory_id) for agent in agents]
         of_all = [] if agent_id is not None else [EntryKey(self._run_id, "", memory_id)]
         outcome = self._keys(keys, of_all)
+        whose = None if agent_id is None else frozenset([agent_id])
+        gone = self._forget_quarantined(
+            lambda owners: memory_id in owners.memory_ids and owners.include(self._run_id, whose)
+        )
         what = f"memory {memory_id} of run {self._run_id!r}"
-        return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
+        learned = self._learned(outcome.agents)
+        return self._receipt(what, begun, outcome, learned=learned, gone=gone)
 
     def answers(self, query: Query) -> ForgettingReceipt:
         """Forget what ``recall`` answers a query with, and what waits in the spool and would."""
@@ -182,8 +199,13 @@ class Erasure:
         spooled.add_many([entry for _, entry in self._spooled()])
         keys = [hit.entry.key for hit in recall((spooled, *self._tiers), query)]
         outcome = self._keys(keys)
+        ids, whose = {key.memory_id for key in keys}, frozenset([query.agent_id])
+        gone = self._forget_quarantined(
+            lambda owners: bool(ids & owners.memory_ids) and owners.include(self._run_id, whose)
+        )
         what = f"what {query} finds"
-        return self._receipt(what, begun, outcome, learned=self._learned(outcome.agents))
+        learned = self._learned(outcome.agents)
+        return self._receipt(what, begun, outcome, learned=learned, gone=gone)
 
     def _refuse_forks(self, forks: Sequence[str]) -> None:
         if forks:
@@ -212,6 +234,10 @@ class Erasure:
         numbers = [number for number, entry in self._spooled() if matches(entry)]
         self._intake.drop(numbers)
         return len(numbers)
+
+    def _forget_quarantined(self, doomed: Callable[[Owners], bool]) -> int:
+        """Remove what was quarantined of it, as of an entry or of a vector that was replaced."""
+        return 0 if self._quarantine is None else self._quarantine.forget(doomed)
 
     def _listed(self, agents: Sequence[str]) -> set[EntryKey]:
         run_id = self._run_id
@@ -277,7 +303,13 @@ class Erasure:
         return learned, unattributed
 
     def _receipt(
-        self, what: str, begun: float, outcome: _Outcome, learned: tuple[list[int], list[int]]
+        self,
+        what: str,
+        begun: float,
+        outcome: _Outcome,
+        *,
+        learned: tuple[list[int], list[int]],
+        gone: int,
     ) -> ForgettingReceipt:
         removed = outcome.removed
         return ForgettingReceipt(
@@ -295,4 +327,5 @@ class Erasure:
             encoder_versions=tuple(learned[0]),
             unattributed_versions=tuple(learned[1]),
             remaining=outcome.remaining,
+            quarantined=gone,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from agent_memory.connections.deployment import file_beside
+from agent_memory.connections.embedded.manifest import leftovers
 from agent_memory.connections.rewriting import rewrite_database, rewrite_server
 from agent_memory.connections.sql import place_of
 from agent_memory.errors import InvalidEntry
@@ -14,6 +16,7 @@ from agent_memory.system.beneath import Connections
 from agent_memory.system.erasure import Erasure, ForgettingReceipt
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.quarantine import Quarantine
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.query import Query, checked_query
 
@@ -45,6 +48,8 @@ class Forgetting:
         self._versions = versions
         self._connections = connections
         self._clock = clock
+        file = file_beside(connections.deployment, "aside")
+        self._quarantine = None if file is None else Quarantine(file)
 
     def forget(
         self, agent: object, run: object, memory_id: object, query: Query | None, *, scrub: bool
@@ -79,16 +84,43 @@ class Forgetting:
         return erasure.run() if whose is None else erasure.agent(whose)
 
     def _erasure(self, run_id: str) -> Erasure:
-        return Erasure(run_id, self._tiers, self._intake, self._versions, self._clock)
+        return Erasure(
+            *(run_id, self._tiers, self._intake, self._versions),
+            *(self._clock, self._quarantine),
+        )
 
     def _scrub(self) -> tuple[list[str], dict[str, str]]:
         """Have the files of all stores rewritten; gives which were, and why others were not."""
-        self._intake.rewrite_spool()
         sql_engine = self._connections.sql_engine
-        places = {place_of(sql_engine): rewrite_database(sql_engine)}
+        places = {
+            **self._intake.rewrite_spool(),
+            place_of(sql_engine): rewrite_database(sql_engine),
+            **self._rewrite_quarantine(),
+            **self._leftovers(),
+        }
         for channel in self._connections.channels:
             places[channel.where] = rewrite_server(channel)
         return (
             [place for place, problem in places.items() if problem is None],
             {place: problem for place, problem in places.items() if problem is not None},
         )
+
+    def _rewrite_quarantine(self) -> dict[str, str | None]:
+        quarantine = self._quarantine
+        if quarantine is None or not quarantine.file.is_file():
+            return {}
+        problem, unknown = quarantine.rewrite_file(), quarantine.unattributed()
+        if problem is None and unknown:
+            problem = (
+                f"it holds {unknown} damaged things of which nothing tells whose they are, and "
+                "which may be of what was forgotten: remove the file if nobody needs them"
+            )
+        return {str(quarantine.file): problem}
+
+    def _leftovers(self) -> dict[str, str | None]:
+        """What an interrupted conversion of the folder left behind, and cannot be removed."""
+        where = self._connections.deployment
+        if where.engine != "embedded":
+            return {}
+        why = "an interrupted conversion left it, and it cannot be removed now: remove it by hand"
+        return {str(left): why for left in leftovers(where.path)}

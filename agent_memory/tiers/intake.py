@@ -195,14 +195,25 @@ class Intake:
         if self._spool is not None and dropped:
             self._spool.done(dropped)
 
-    def rewrite_spool(self) -> None:
+    def rewrite_spool(self) -> dict[str, str | None]:
         """Have the spool's file written anew without what was taken out of it.
+
+        Returns:
+            Its name, where there is one, and why it was not written anew; None: it was.
 
         Raises:
             StoreUnavailable: The spool cannot be written.
         """
-        if self._spool is not None and self._spool.exists:
-            self._spool.rewrite_file()
+        if self._spool is None or not self._spool.exists:
+            return {}
+        problem = self._spool.rewrite_file()
+        unreadable = sum(1 for _ in self._spool.all_waiting()) - sum(1 for _ in self.spooled())
+        if problem is None and unreadable:
+            problem = (
+                f"{unreadable} entries that wait in it cannot be read, and may be of what was "
+                "forgotten: agent-memory check --repair quarantines them"
+            )
+        return {str(self._spool.file): problem}
 
     def status(self) -> tuple[StoreStatus, SpoolStatus | None]:
         """How the server was when it was last asked, and what waits for it.

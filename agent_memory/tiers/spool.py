@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file, file_beside
+from agent_memory.connections.rewriting import rewrite_sqlite
 from agent_memory.errors import StoreReplaced, StoreUnavailable
 from agent_memory.tiers.spool_names import FormerNames, name_of
 from agent_memory.tiers.waiting import Waiting, coded, waiting_of
@@ -140,13 +141,16 @@ class Spool:
             last = rows[-1][0]
             yield from (waiting_of(*row) for row in rows)
 
-    def rewrite_file(self) -> None:
-        """Have the file written anew without the bytes of what was removed from it."""
+    def rewrite_file(self) -> str | None:
+        """Have the file written anew without the bytes of what was removed from it.
+
+        Returns:
+            None once it is done; else why it is not.
+        """
         with self._gate.passing(), self._lock, self._translated():
             connection = self._opened_once()
             self._check_file()
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return rewrite_sqlite(connection)
 
     def refuse(self, number: int, reason: str) -> None:
         """Set an entry aside which the store will not take, so that the others go on."""

@@ -27,7 +27,7 @@ from agent_memory.repositories.sql.tables import LongTermTables
 from agent_memory.system.backups import file, restoring, saving
 from agent_memory.system.checking import cross_tier as cross_tier_checks
 from agent_memory.system.checking import long_term
-from agent_memory.system.checking.quarantine import Quarantine
+from agent_memory.tiers.quarantine import Quarantine
 
 POINTS: dict[str, list[tuple[Any, str]]] = {
     "backup": [(saving, "put_entries"), (file, "_seal"), (file, "_sync_folder")],

@@ -17,7 +17,7 @@ from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.system.beneath import inspections
-from agent_memory.system.checking.quarantine import Quarantine
+from agent_memory.tiers.quarantine import Quarantine
 from agent_memory.values.check_report import Kind
 from tests import engines
 from tests.memories import Opener

@@ -165,9 +165,22 @@ def clear_leftovers(folder: Path, manifest: Manifest) -> None:
     for draft in folder.glob(f"{keeper.MANIFEST}.*"):
         # Should another process be at it this moment, it finds the manifest made.
         draft.unlink(missing_ok=True)
+    for leftover in _leftovers(folder, manifest):
+        _remove(leftover)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Remove what a conversion left behind, and give what cannot be removed."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return []
+    clear_leftovers(folder, manifest)
+    return [left for left in _leftovers(folder, manifest) if left.exists()]
+
+
+def _leftovers(folder: Path, manifest: Manifest) -> list[Path]:
     (other,) = set(APPENDED) - {manifest.appended}
-    for leftover in (keeper.SCRATCH, f"{keeper.SERVER_DIR}/{other}"):
-        _remove(folder / leftover)
+    return [folder / keeper.SCRATCH, folder / keeper.SERVER_DIR / other]
 
 
 def convert_command(folder: Path, *, search: bool) -> str:

@@ -71,7 +71,7 @@ _HOMES = {
     "ordering": "values.ordering",
     "outages": "connections.outages",
     "passages": "tiers.demotion tiers.moving",
-    "quarantine": "system.checking.quarantine",
+    "quarantine": "tiers.quarantine",
     "quoting": "values.quoting",
     "reencoding": "system.learning.reencoding",
     "repositories.base": (

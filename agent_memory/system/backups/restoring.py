@@ -25,10 +25,10 @@ from agent_memory.repositories.sql.tables import LongTermTables, refuse_conflict
 from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, entry_of
 from agent_memory.system.backups.saving import PLACES
 from agent_memory.system.beneath import Connections, inspections
-from agent_memory.system.checking.quarantine import Quarantine, Quarantined
 from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.quarantine import Quarantine, Quarantined
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.progress import Progress
 from agent_memory.values.quoting import short_repr

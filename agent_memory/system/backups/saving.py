@@ -40,8 +40,8 @@ from agent_memory.system.backups.file import (
     put_entries,
 )
 from agent_memory.system.beneath import Connections, inspections
-from agent_memory.system.checking.quarantine import Quarantine
 from agent_memory.system.identity import recorded_identity
+from agent_memory.tiers.quarantine import Quarantine
 from agent_memory.tiers.spool import spool_of
 from agent_memory.tiers.waiting import decoded
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_memory.errors import StoreUnavailable
-from agent_memory.system.checking.quarantine import Quarantine, Quarantined
 from agent_memory.tiers.forgetting import Tiers
+from agent_memory.tiers.quarantine import Quarantine, Quarantined
 from agent_memory.values.check_report import MOST_FINDINGS, CheckReport, Finding, Kind
 from agent_memory.values.progress import Progress
 

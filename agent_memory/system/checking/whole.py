@@ -13,7 +13,6 @@ from agent_memory.system.beneath import Connections, inspections
 from agent_memory.system.checking.cross_tier import CrossTierChecks
 from agent_memory.system.checking.job import Job
 from agent_memory.system.checking.long_term import LongTermCheck
-from agent_memory.system.checking.quarantine import Quarantine
 from agent_memory.system.checking.surroundings import (
     check_folder_records,
     check_search,
@@ -27,6 +26,7 @@ from agent_memory.system.identity import recorded_identity
 from agent_memory.tiers.demotion import demotions
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.quarantine import Quarantine
 from agent_memory.tiers.spool import spool_of
 from agent_memory.values.check_report import CheckReport
 from agent_memory.values.entry import Tier

@@ -1,14 +1,15 @@
 """Keeps what cannot be read any more, with its bytes, out of the way of what can.
 
-A SQLite file beside long-term memory, made when the first thing is put in quarantine. Nothing is
-ever taken out of it: whoever knows how to read an entry all the same finds all that was stored of
-it. The file, its table and its columns have the names of earlier versions (``aside``).
+A SQLite file beside long-term memory, made when the first thing is put in quarantine. Nothing but
+forgetting takes anything out of it: whoever knows how to read an entry all the same finds all that
+was stored of it. The file, its table and its columns have the names of earlier versions
+(``aside``).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 
 import msgpack
 
+from agent_memory.connections.rewriting import rewrite_sqlite
 from agent_memory.errors import StoreUnavailable
+from agent_memory.tiers.quarantined import Owners, owners_of
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -89,6 +92,46 @@ class Quarantine:
             (count,) = connection.execute("SELECT COUNT(*) FROM aside").fetchone()
         return int(count)
 
+    def forget(self, doomed: Callable[[Owners], bool]) -> int:
+        """Remove what was quarantined of some agents or entries; gives how much that was.
+
+        Args:
+            doomed: Says of what something may have belonged to whether it goes.
+
+        Raises:
+            StoreUnavailable: The file cannot be written.
+        """
+        if not self.file.is_file():
+            return 0
+        with self._working() as connection, connection:
+            connection.execute("PRAGMA secure_delete=ON")
+            numbers = [
+                (number,)
+                for number, place, stored in connection.execute(
+                    "SELECT number, place, stored FROM aside"
+                ).fetchall()
+                if doomed(owners_of(place, _unpacked(stored)))
+            ]
+            connection.executemany("DELETE FROM aside WHERE number = ?", numbers)
+        return len(numbers)
+
+    def unattributed(self) -> int:
+        """How much there is of which nothing tells whose it is."""
+        if not self.file.is_file():
+            return 0
+        with self._working() as connection:
+            rows = connection.execute("SELECT place, stored FROM aside").fetchall()
+        return sum(owners_of(place, _unpacked(stored)).are_unknown for place, stored in rows)
+
+    def rewrite_file(self) -> str | None:
+        """Have the file written anew; None once it is done, else why it is not.
+
+        Raises:
+            StoreUnavailable: The file cannot be written.
+        """
+        with self._working() as connection:
+            return rewrite_sqlite(connection)
+
     @contextmanager
     def _working(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -102,3 +145,12 @@ class Quarantine:
                 f"the quarantine {self.file} cannot be used ({error}): check that its folder is "
                 "there and may be written to"
             ) from error
+
+
+def _unpacked(stored: bytes) -> Mapping[str, Any]:
+    """What was stored, by its names; nothing of what is damaged here too."""
+    try:
+        named = msgpack.unpackb(stored)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return {}
+    return named if isinstance(named, dict) else {}
