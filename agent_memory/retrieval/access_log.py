@@ -10,8 +10,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
+from agent_memory.errors import StoreUnavailable
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.moves import token_at
 from agent_memory.values.entry import EntryKey
@@ -67,7 +69,10 @@ class AccessLog:
             self._last = max(self._last, at)
             full = len(self._counts) >= _FLUSH_AT
         if full:
-            self.flush()
+            # What was asked is answered, also where a server is full and takes no counts: they
+            # are kept, and upkeep tells of it.
+            with suppress(StoreUnavailable):
+                self.flush()
 
     def flush(self) -> None:
         """Write the counts to wherever the entries are by now; those that are gone are dropped.

@@ -12,7 +12,7 @@ import logging
 import platform
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +112,8 @@ class MemoryIdentity:
             StoreUnavailable: The server does not answer.
         """
         if self._id is not None:
-            self._claim(self._id)
+            with suppress(WritesRefused):
+                self._claim(self._id)
 
     def bind(self) -> None:
         """Say that server and database belong together from now on, whatever is recorded.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from agent_memory.errors import WritesRefused
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.consolidation import Moves
@@ -28,7 +30,9 @@ class Maintenance:
         resources.identity.confirm()
         resources.intake.replay()
         resources.encoder.refresh()
-        self._access_log.flush()
+        with suppress(WritesRefused):
+            # What moves down makes room on a server that is too full to count retrievals.
+            self._access_log.flush()
         moved = consolidation.settle()
         self._run.merge_repeats()
         moved += consolidation.consolidate_all(resources.clock(), self._present_steps())

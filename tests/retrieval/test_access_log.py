@@ -101,3 +101,29 @@ def test_retrievals_of_a_long_outage_wait_in_a_bounded_number_of_batches() -> No
     tier.is_away = False
     log.flush()
     assert tier.get(entry.key).retrieval_count == 100
+
+
+@engines.usually_on("embedded", "tcp and postgresql")
+def test_a_server_too_full_to_count_retrievals_is_read_all_the_same(
+    open_memory: Opener,
+) -> None:
+    system = open_memory(**LIMITS)
+    store(system, "ant", *range(STEPS))
+    client = system._resources.connections.stm.client
+    try:
+        client.config_set("maxmemory", 1)
+    except redis.exceptions.ResponseError:
+        pytest.skip("fakeredis has no bound on its memory")
+    try:
+        query = Query(agent_id="ant")
+        before = system.recall(query)
+        system._services.access_log._counts.update(dict.fromkeys(_keys(300), 1))
+        assert len(system.recall(query)) == len(before) == STEPS
+    finally:
+        client.config_set("maxmemory", 0)
+    system.maintain()
+    assert system.recall(query)[0].entry.retrieval_count > 0
+
+
+def _keys(count: int) -> list[EntryKey]:
+    return [an_entry(memory_id=f"{number:032x}").key for number in range(count)]

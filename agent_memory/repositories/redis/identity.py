@@ -52,8 +52,11 @@ class NamespaceRecord:
         Raises:
             StoreUnavailable: The server does not answer, or takes no writes.
         """
-        self._channel.call("HSETNX", self.key, _ID, identity)
         held = self.read()
+        if _ID not in held:
+            # Written only then: a server that is full takes no writes, and is to be emptied.
+            self._channel.call("HSETNX", self.key, _ID, identity)
+            held = self.read()
         if held.get(_ID) == identity and any(held.get(name) != more[name] for name in more):
             self._put(more)
             return {**held, **more}
