@@ -15,6 +15,8 @@ from agent_memory.connections.embedded.modules import GET_SEARCH, search_install
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import describe, fake_server, open_redis
+from agent_memory.connections.redis.script import Script
+from agent_memory.errors import StoreUnavailable
 
 _DURABILITY: Final = {
     "everysec": "everysec: the death of any process loses nothing, that of the machine a second",
@@ -37,7 +39,7 @@ def look_at_server(config: MemoryConfig, where: Deployment) -> list[Finding]:
             found.append(Finding("query engine", "there"))
         else:
             found.append(_no_query_engine(config, where))
-        return found + _keeps(config, where, channel)
+        return [*found, _stores(config, channel), *_keeps(config, where, channel)]
 
 
 def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> RedisChannel:
@@ -55,6 +57,27 @@ def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> Redi
     opened.enter_context(server)
     client = open_redis(f"unix://{server.socket_path}", database)
     return RedisChannel(client, f"the embedded server in {folder}", kind="embedded")
+
+
+# Within one script, so that nothing is left and nobody sees it.
+_PROBE: Final = Script("redis.call('SET', KEYS[1], 'doctor') return redis.call('DEL', KEYS[1])")
+
+
+def _stores(config: MemoryConfig, channel: RedisChannel) -> Finding:
+    """Whether entries can be stored, which takes scripts that write."""
+    if channel.engine.is_cluster:
+        told = f"{channel.where} is a node of a cluster, which holds a part of the keys alone"
+        return Finding("stores", f"{told}: name a server that is none", State.BROKEN)
+    try:
+        channel.run(_PROBE, [([f"{config.stm_config.namespace}:doctor"], [])])
+    except StoreUnavailable as error:
+        told = (
+            f"{error}: entries cannot be stored. Name the primary server and no replica or "
+            "sentinel, a user that may run scripts (+eval +evalsha +script) and write (~* +@all), "
+            "and leave it room (maxmemory)"
+        )
+        return Finding("stores", told, State.BROKEN)
+    return Finding("stores", "scripts run, and write")
 
 
 def _no_query_engine(config: MemoryConfig, where: Deployment) -> Finding:

@@ -6,10 +6,12 @@ import json
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import redis
 from typer.testing import CliRunner, Result
 
 from agent_memory import AgentMemorySystem
@@ -201,3 +203,51 @@ def test_query_engine_that_a_configuration_asks_for_and_a_server_lacks_is_no_mer
     config = MemoryConfig(path=folder, engine="fake", search=True)
     states = {finding.subject: finding.state for finding in findings(config)}
     assert states["query engine"] is State.BROKEN
+
+
+def _may_not_run_scripts(client: redis.Redis) -> str:
+    client.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], categories=["+@all"],
+                       commands=["-eval", "-evalsha", "-script"])  # fmt: skip
+    return "reader:@"
+
+
+def _may_only_read(client: redis.Redis) -> str:
+    client.acl_setuser("reader", enabled=True, nopass=True, keys=["*"],
+                       categories=["+@read", "+@scripting", "+@connection", "+@admin"],
+                       commands=["+info", "+module"])  # fmt: skip
+    return "reader:@"
+
+
+def _is_a_replica(client: redis.Redis) -> str:
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    return f":{quote(engines.PASSWORD, safe='')}@"
+
+
+def _is_full(client: redis.Redis) -> str:
+    client.config_set("maxmemory", 1)
+    return f":{quote(engines.PASSWORD, safe='')}@"
+
+
+@pytest.mark.parametrize("spoil", [_may_not_run_scripts, _may_only_read, _is_a_replica, _is_full])
+def test_a_server_that_nothing_can_be_stored_to_is_no_usable_one(
+    spoil: Callable[[redis.Redis], str],
+    folder: Path,
+    tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = engines.tcp_client(tcp_port)
+    try:
+        user = spoil(client)
+        monkeypatch.setenv("AGENT_MEMORY_REDIS_URL", f"redis://{user}127.0.0.1:{tcp_port}")
+        result = doctor(folder)
+        assert result.exit_code == 2, result.stdout
+        assert "entries cannot be stored" in line(result, "stores")
+    finally:
+        client.config_set("maxmemory", 0)
+        client.execute_command("REPLICAOF", "NO", "ONE")
+        client.acl_deluser("reader")
+    password = quote(engines.PASSWORD, safe="")
+    monkeypatch.setenv("AGENT_MEMORY_REDIS_URL", f"redis://:{password}@127.0.0.1:{tcp_port}")
+    assert "ok" in line(doctor(folder), "stores")
+    assert client.keys("*doctor*") == []
+    client.close()
