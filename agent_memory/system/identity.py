@@ -3,7 +3,7 @@
 Two programs that use one server with two databases would each move a part of the entries into
 its own, and each would call its half sound. So the database of a memory and its namespaces on
 the server name each other by an id, whatever they are called and wherever they are moved; whoever
-opens a memory with another database, server, prefix, namespace or width is refused.
+opens a memory with another database, server, prefix or namespace is refused.
 """
 
 from __future__ import annotations
@@ -81,19 +81,20 @@ class MemoryIdentity:
             read_only: Whether nothing may be written.
 
         Raises:
-            ConfigError: They do not, or the memory was made with other names or widths.
+            ConfigError: They do not, or the memory was made with other names.
             StoreUnavailable: The server or the database does not answer.
         """
         if self._where.engine == "fake":
             return  # it serves this process alone
-        made = {} if self._passes else self._database.read()
+        recorded = {} if self._passes else self._database.read()
+        made = self._recovered(recorded)
         self._check(made)
         self._check_index(made.get(_ID))
         self._settings = made.get(_SETTINGS, "")
         if read_only or self._passes:
             self._id = made.get(_ID)
             return
-        self._record(made)
+        self._record(recorded, made.get(_ID))
 
     def record_settings(self, settings: str) -> None:
         """Record the present settings, which may change from one opening to the next.
@@ -145,6 +146,24 @@ class MemoryIdentity:
             if held:
                 self._check_copy(held)
 
+    def _recovered(self, made: dict[str, str]) -> dict[str, str]:
+        """What a database records, with the identity of the folder it was lost from and is new in.
+
+        The folder records where its database is, so that it can be no other's.
+        """
+        if self._where.engine != "embedded" or _ID in made or self._passes:
+            return made
+        held = {**self._namespaces[1].read(), **self._namespaces[0].read()}
+        if _ID not in held:
+            return made
+        _logger.warning(
+            "the long-term memory of %s is gone, and a new one begins in %s: what it held can be "
+            "restored from a backup",
+            self._where.path,
+            self._database.place,
+        )
+        return {**made, _ID: held[_ID]}
+
     def _torn(self, namespace: NamespaceRecord, held: Mapping[str, str]) -> ConfigError:
         other = held.get(_DATABASE, "another database")
         host = held.get(_HOST, "")
@@ -171,8 +190,8 @@ class MemoryIdentity:
             "namespace or server; if the copy shall take its place, remove the other"
         )
 
-    def _record(self, made: Mapping[str, str]) -> None:
-        wanted = {**self._names, _ID: made.get(_ID, uuid.uuid4().hex)}
+    def _record(self, made: Mapping[str, str], identity: str | None) -> None:
+        wanted = {**self._names, _ID: identity or uuid.uuid4().hex}
         if not wanted.items() <= made.items():
             try:
                 made = self._database.add(wanted)
@@ -290,15 +309,11 @@ def as_recorded(config: MemoryConfig, where: Deployment) -> MemoryConfig:
 
 def _names(config: MemoryConfig, stm_db: int, im_db: int) -> dict[str, str]:
     """What a memory is made with, and must be opened with."""
-    widths = config.autoencoder_config
     return {
         "stm_config.db": str(stm_db),
         "stm_config.namespace": config.stm_config.namespace,
         "im_config.db": str(im_db),
         "im_config.namespace": config.im_config.namespace,
-        "autoencoder_config.stm_dim": str(widths.stm_dim),
-        "autoencoder_config.im_dim": str(widths.im_dim),
-        "autoencoder_config.ltm_dim": str(widths.ltm_dim),
     }
 
 
