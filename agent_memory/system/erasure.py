@@ -162,8 +162,13 @@ class Erasure:
         self._intake.drop(waiting)
         whose = tuple(sorted({key.agent_id for key in found}))
         outcome = _Outcome(whose, len(found), removed, tuple(sorted(left)), len(waiting))
+        ids = {key.memory_id for key in found}
+        gone = self._forget_quarantined(
+            lambda owners: bool(ids & owners.memory_ids) and owners.include(self._run_id, None)
+        )
         what = f"what run {self._run_id!r} stored after step {step}"
-        return self._receipt(what, begun, outcome, learned=self._learned(whose))
+        learned = self._learned(whose)
+        return self._receipt(what, begun, outcome, learned=learned, gone=gone)
 
     def agent(self, agent_id: str) -> ForgettingReceipt:
         """Forget all memories of an agent of the run."""
