@@ -152,7 +152,7 @@ _DAMAGE = (
         "what cannot be read is kept with its bytes",
         (
             Edit(
-                "system/checking",
+                "tiers",
                 "stored = msgpack.packb(dict(kept.stored), use_bin_type=True)",
                 "stored = msgpack.packb(dict.fromkeys(kept.stored), use_bin_type=True)",
             ),

@@ -11,7 +11,13 @@ _CONTRACT = "repositories/test_repositories.py"
 _ACKNOWLEDGED = (
     Mutant(
         "what the spool acknowledges is on disk",
-        (Edit("tiers", "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
+        (
+            Edit(
+                "tiers",
+                'synchronous=FULL")\n        # Both before',
+                'synchronous=OFF")\n        # Both before',
+            ),
+        ),
         tests_in("tiers/test_spool.py", "test_what_is_put_is_on_disk_before_it_is_acknowledged"),
     ),
     Mutant(
@@ -520,7 +526,7 @@ _FORGETTING = (
     ),
     Mutant(
         "after a scrub no file holds what was forgotten",
-        (Edit("tiers", 'self._connection.execute("VACUUM")', "pass"),),
+        (Edit("connections", 'connection.execute("VACUUM")', "pass"),),
         tests_in("tiers/test_forgetting.py", "test_after_a_scrub_no_file_holds_what_was_forgotten"),
     ),
 )
