@@ -51,6 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize("options", SERVED)
 def test_a_memory_is_served_with_an_option(server: str, options: str, tmp_path: Path) -> None:
+    with closing(open_redis(server)) as client:
+        client.flushall()  # another test's folder is another memory
     config = MemoryConfig(redis_url=f"{server}?{options}", path=tmp_path, on_store_error="raise")
     with AgentMemorySystem(config) as memory:
         memory.store_agent_state("ant", {"food": "é"}, 0)
