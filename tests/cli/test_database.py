@@ -199,8 +199,8 @@ def test_tables_changed_by_hand_are_told(populated: Path) -> None:
         ),
         (("upgrade", "base", "--url", "{url}"), "agent-memory db downgrade base"),
         (("current", "--url", "{url}", "--path", "."), "give one of them"),
-        (("downgrade", "base", "--url", "{read_only}"), "may not be written"),
-        (("upgrade", "--url", "{read_only}", "--table-prefix", "new"), "may not be written"),
+        (("downgrade", "base", "--url", "{read_only}"), "nothing is written"),
+        (("upgrade", "--url", "{read_only}", "--table-prefix", "new"), "nothing is written"),
         (("current", "--url", "sqlite:///{project}/README.md"), "no SQLite database"),
     ],
 )
