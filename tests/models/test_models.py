@@ -388,7 +388,8 @@ class TestWriting:
             == 10
         )
         model.find().delete()
-        assert client.keys("agent_memory:stm*") == []
+        # What says whose memory it is stays.
+        assert client.keys("agent_memory:stm*") == [b"agent_memory:stm:memory"]
         with pytest.raises(InvalidEntry, match="say which entry"):
             model.delete()
 
