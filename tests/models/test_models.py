@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from redis_om import NotFoundError, QueryNotSupportedError
 from redis_om.model.model import model_registry
 
 from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory.connections.redis.clients import open_redis
 from agent_memory.errors import (
     EncodingError,
     EntryConflict,
@@ -59,6 +61,8 @@ def model(system: AgentMemorySystem) -> Model:
 
 @pytest.fixture
 def plain(plain_url: str, tmp_path: Path) -> Iterator[AgentMemorySystem]:
+    with closing(open_redis(plain_url)) as client:
+        client.flushall()  # another test's folder is another memory
     with AgentMemorySystem(_config(tmp_path, plain_url)) as system:
         yield system
 
@@ -483,7 +487,12 @@ class TestWithoutAQueryEngine:
         ):
             system.models.StmEntry.find()
 
-    def test_a_server_that_is_gone_is_told(self, tmp_path: Path, search_url: str) -> None:
+    def test_a_server_that_is_gone_is_told(
+        self,
+        tmp_path: Path,
+        search_url: str,
+        client: redis.Redis,
+    ) -> None:
         with AgentMemorySystem(_config(tmp_path, search_url)) as system:
             model = system.models.StmEntry
             model.find()

@@ -66,6 +66,7 @@ def test_server_is_asked_once(channel: RedisChannel, redis_client: redis.Redis) 
 class TestSystem:
     @pytest.fixture
     def redis_url(self, tcp_port: int) -> str:
+        engines.tcp_client(tcp_port).flushall()  # another test's folder is another memory
         return f"redis://:{quote(engines.PASSWORD, safe='')}@127.0.0.1:{tcp_port}"
 
     @pytest.mark.parametrize("search", [True, False])
