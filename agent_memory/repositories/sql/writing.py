@@ -14,7 +14,9 @@ from agent_memory.repositories.sql.names import KnownNames
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import UnitOfWork
 
-_ATTEMPTS = 3
+# Of writers that interfere one succeeds each time. Three attempts were too few for two that add and
+# clear the same entries on PostgreSQL: one of eight runs failed.
+_ATTEMPTS = 12
 
 T = TypeVar("T")
 
