@@ -24,7 +24,7 @@ Fields = Iterable[str] | Callable[[Any], Mapping[str, Any]] | None
 """What of an agent is remembered: the names of attributes, what a callable gives, or all."""
 
 _logger = logging.getLogger("agent_memory.mesa")
-_NOWHERE = object()
+_NOT_CHOSEN = object()
 
 
 class MemoryCollector:
@@ -88,7 +88,7 @@ class MemoryCollector:
         self.memory = memory.run(run_id_of(model, parameters) if run is None else run)
         # The agents of the last call by id, with their classes; None before the first.
         self._alive: dict[str, str] | None = None
-        self._left_out: set[tuple[str, str]] = set()
+        self._left_out: set[str] = set()
 
     def collect(self, model: Any = None) -> Stored:
         """Remember the agents as they are now.
@@ -109,7 +109,7 @@ class MemoryCollector:
         agents = {
             str(agent.unique_id): agent
             for agent in self._model.agents
-            if self._fields_of(agent) is not _NOWHERE
+            if self._fields_of(agent) is not _NOT_CHOSEN
         }
         self._remember_changes(step, agents)
         if step % self._every:
@@ -143,28 +143,23 @@ class MemoryCollector:
             ConfigError: Its class is not among those that are remembered.
         """
         fields = self._fields_of(agent)
-        if fields is _NOWHERE:
+        if fields is _NOT_CHOSEN:
             raise ConfigError(f"agents: {type(agent).__name__} is not among them")
-        return {
-            name: kept
-            for name, value in _read(agent, fields).items()
-            if (kept := self._storable(agent, name, value)) is not None or value is None
-        }
+        state: dict[str, Any] = storable(
+            dict(_read(agent, fields)), type(agent).__name__, self._leave_out
+        )
+        return state
 
     def _fields_of(self, agent: Any) -> Any:
         for owner in type(agent).__mro__:
             if owner in self._fields:
                 return self._fields[owner]
-        return _NOWHERE
+        return _NOT_CHOSEN
 
-    def _storable(self, agent: Any, name: str, value: Any) -> Any:
-        def skip(path: str, why: str) -> None:
-            place = type(agent).__name__, path
-            if place not in self._left_out:
-                self._left_out.add(place)
-                _logger.warning("%s.%s is not remembered: %s", *place, why)
-
-        return storable(value, name, skip)
+    def _leave_out(self, path: str, why: str) -> None:
+        if path not in self._left_out:
+            self._left_out.add(path)
+            _logger.warning("%s is not remembered: %s", path, why)
 
     def _remember_changes(self, step: int, agents: Mapping[str, Any]) -> None:
         present = {name: type(agent).__name__ for name, agent in agents.items()}

@@ -54,7 +54,6 @@ class _Agents:
         self.clock = Clock()
         self.episode = -1
         self.info = checked_info(info)
-        self.is_seeded = False
         self._agent_id = agent_id
         self._recorders: dict[Any, AgentRecorder] = {}
         self._episodes: dict[Any, Episode] = {}

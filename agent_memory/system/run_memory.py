@@ -46,15 +46,13 @@ class RunMemory:
 
     def stored(self, *entries: MemoryEntry) -> None:
         """Note that entries were stored."""
-        is_time = False
         for entry in entries:
             self.latest_step = max(self.latest_step, entry.step_number)
             self.resources.steps.stored(*entry.key[:2], entry.timestamp, entry.step_number)
-            is_time = next(self.resources.stores) % STORES_BETWEEN_LOOKS == 0 or is_time
         if self.resources.intake.arrivals.has_unsure:
             self.resources.upkeep.attempt_while_storing(self.merge_repeats)
-        if self.budget is not None and is_time:
-            # As with the limits of an agent: the entry is stored by now.
+        if self.budget is not None and self._is_time_to_look(len(entries)):
+            # As with the limits of an agent: the entries are stored by now.
             self.resources.upkeep.attempt_while_storing(self._keep_budget)
 
     def begin_again(self, run_id: str | None = None, latest_step: int = -1) -> None:
@@ -98,6 +96,11 @@ class RunMemory:
             latest = self.resources.intake.arrivals.latest(self.run_id)
             return max(float(self.latest_step), latest, 0.0)
         return self.resources.clock()
+
+    def _is_time_to_look(self, stored: int) -> bool:
+        """Count what was stored, and say whether the budget is to be looked at again."""
+        numbers = [next(self.resources.stores) for _ in range(stored)]
+        return any(number % STORES_BETWEEN_LOOKS == 0 for number in numbers)
 
     def _keep_budget(self) -> None:
         self.keep_budget(MOST_WHILE_STORING)

@@ -91,14 +91,8 @@ class Arrivals:
             InvalidEntry: It cannot be stored.
             StoreUnavailable: Short-term memory does not answer.
         """
-        trail = self._come_to(entry)
-        if trail.may_repeat:
-            if self._there([entry.key]):
-                return Added.PRESENT
-            trail.repeats = False
-        (arrival,) = self._stm.arrive([entry], [trail.latest])
-        self._note(entry, trail, arrival)
-        return arrival.added
+        (added,) = self.add_many([entry])
+        return added
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries, those of an agent in their order; see ``add``."""
