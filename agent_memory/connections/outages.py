@@ -50,14 +50,25 @@ class Outages:
         Raises:
             MemoryStoreError: There is an outage and ``on_store_error`` is "raise".
         """
+        try:
+            return self.watched(call, *args, **kwargs)
+        except self._kind:
+            if self._raises:
+                raise
+            return default
+
+    def watched(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call; an outage is counted and logged, and let through whatever is configured.
+
+        Raises:
+            MemoryStoreError: There is an outage.
+        """
         kind = getattr(call, "__qualname__", repr(call))
         try:
             result = call(*args, **kwargs)
         except self._kind as error:
             self._failed(kind, error)
-            if self._raises:
-                raise
-            return default
+            raise
         if kind in self._failing:
             self._mended(kind)
         return result

@@ -109,7 +109,7 @@ class BulkStoring:
             return
         sent = list(entries.values())
         try:
-            self._send(sent)
+            self._resources.outages.watched(self._resources.intake.store_many, sent)
         except MemoryStoreError as error:
             if not is_outage(error) and len(sent) > 1:
                 for name, entry in entries.items():
@@ -125,21 +125,6 @@ class BulkStoring:
         else:
             outcome.accepted += [entry.key for entry in sent]
             self._count(sent)
-
-    def _send(self, entries: Sequence[MemoryEntry]) -> None:
-        failures: list[MemoryStoreError] = []
-
-        def store_step() -> None:
-            try:
-                self._resources.intake.store_many(entries)
-            except MemoryStoreError as error:
-                failures.append(error)
-                raise
-
-        # Which logs and counts the outage, and answers a default where it is not to be raised.
-        self._resources.outages.guard(None, store_step)
-        for error in failures:
-            raise error
 
     def _raises(self, error: MemoryStoreError, outcome: _Outcome) -> bool:
         """Whether to raise an outage: not where it would hide what is stored already."""
