@@ -90,7 +90,7 @@ def array_of(kind: Kind, values: Sequence[Any]) -> Any:
         return pa.array([None if value is None else to_json(value) for value in values], type_)
     if kind.form is Form.WORD or (kind.form is Form.INT and pa.types.is_string(type_)):
         return pa.array([None if value is None else str(value) for value in values], type_)
-    if any(name.startswith("numpy.") for name in kind.types):
+    if _of_numpy(kind):
         values = [
             python_scalar(value) if isinstance(value, np.generic) else value for value in values
         ]
@@ -98,16 +98,26 @@ def array_of(kind: Kind, values: Sequence[Any]) -> Any:
     return pa.array(values, type_, from_pandas=False)
 
 
+_AS_THEY_ARE = {Form.NOTHING, Form.BOOL, Form.FLOAT, Form.TEXT, Form.BYTES}
+
+
+def _of_numpy(kind: Kind) -> bool:
+    return any(name.startswith("numpy.") for name in kind.types)
+
+
 def _python_value(value: Any) -> Any:
     return python_scalar(value) if isinstance(value, np.generic) else value
 
 
 def _lists(kind: Kind, type_: Any, values: Sequence[Any]) -> Any:
+    item = kind.item or NOTHING
+    if kind.types <= {"list", "tuple"} and item.form in _AS_THEY_ARE and not _of_numpy(item):
+        return pa.array(values, type_, from_pandas=False)
     lists = [items_of(value) for value in values]
     lengths = [0 if value is None else len(value) for value in lists]
     items = [*chain.from_iterable(value for value in lists if value is not None)]
     offsets = pa.array([*accumulate(lengths, initial=0)], pa.int32())
-    inner = array_of(kind.item or NOTHING, items)
+    inner = array_of(item, items)
     return pa.ListArray.from_arrays(offsets, inner, type=type_, mask=_mask(lists))
 
 

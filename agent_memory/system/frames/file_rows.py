@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError, StoreUnavailable
+from agent_memory.system.frames.chunk import EXACT, OWN
 from agent_memory.system.frames.exact import exact_entry
-from agent_memory.system.frames.layout import EXACT, OWN
 from agent_memory.values.entry import MemoryEntry, Tier
 
 _AT_ONCE = 1000

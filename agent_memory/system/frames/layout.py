@@ -6,7 +6,7 @@ An entry's own columns have names that no column of contents can take: those beg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,53 +14,10 @@ import pyarrow as pa
 
 from agent_memory.embeddings.features import key_path
 from agent_memory.system.frames.arrow import array_of, field_of
-from agent_memory.system.frames.exact import exact_bytes
+from agent_memory.system.frames.chunk import EMBEDDING, EXACT, LAST, OWN, Chunk, FrameOptions, Path
 from agent_memory.system.frames.kinds import NOTHING, Form, Kind, kind_of, merged
-from agent_memory.values.query import Hit
 
-EXACT = "exact"
-"""The column of whole entries as exact bytes, with a checksum."""
-EMBEDDING = "embedding"
-
-_CATEGORY = pa.dictionary(pa.int32(), pa.string())
-OWN: Mapping[str, Any] = {
-    "run_id": _CATEGORY,
-    "agent_id": _CATEGORY,
-    "step_number": pa.int64(),
-    "timestamp": pa.float64(),
-    "memory_type": _CATEGORY,
-    "tier": _CATEGORY,
-    "memory_id": pa.string(),
-    "importance_score": pa.float64(),
-    "pinned": pa.bool_(),
-    "compression_level": pa.int8(),
-    "retrieval_count": pa.int64(),
-    "revision": pa.int64(),
-    "creation_time": pa.float64(),
-    "last_access_time": pa.float64(),
-    "encoder_version": pa.int64(),
-}
-"""The columns of an entry's own fields, which every frame has."""
-_LAST = {EMBEDDING: pa.list_(pa.float32()), EXACT: pa.binary()}
 _BOUNDS = Kind(Form.FLOAT, frozenset({"float"}))
-
-Path = tuple[Any, ...]
-Columns = dict[Path, list[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameOptions:
-    """How a frame is laid out.
-
-    Attributes:
-        nested: Whether each value within nested dicts has a column, or ``contents`` is a struct.
-        embeddings: Whether there is a column of vectors.
-        exact: Whether there is a column of whole entries as exact bytes.
-    """
-
-    nested: str = "flat"
-    embeddings: bool = False
-    exact: bool = False
 
 
 @dataclass(slots=True)
@@ -77,13 +34,13 @@ class Layout:
     contents: dict[Path, Kind] = field(default_factory=dict)
     bounds: dict[str, None] = field(default_factory=dict)
 
-    def learn(self, hits: Sequence[Hit]) -> None:
+    def learn(self, chunk: Chunk) -> None:
         """Look at some rows."""
-        for path, values in self._columns(hits).items():
+        for path, values in chunk.contents.items():
             self.contents[path] = merged(self.contents.get(path, NOTHING), kind_of(values))
-        for hit in hits:
-            if hit.entry.error_bounds:
-                self.bounds.update(dict.fromkeys(hit.entry.error_bounds))
+        # Most bounds are those of a code, which all of its entries share.
+        for bounds in {id(bounds): bounds for bounds in chunk.bounds if bounds}.values():
+            self.bounds.update(dict.fromkeys(bounds or ()))
 
     @property
     def schema(self) -> Any:
@@ -98,45 +55,29 @@ class Layout:
                 for name, kind in zip(_names(self.contents), self.contents.values(), strict=True)
             ]
         wanted = {EMBEDDING: self.options.embeddings, EXACT: self.options.exact}
-        fields += [pa.field(name, type_) for name, type_ in _LAST.items() if wanted[name]]
+        fields += [pa.field(name, type_) for name, type_ in LAST.items() if wanted[name]]
         told = {b"agent_memory": self.options.nested.encode()}
         return pa.schema(fields, metadata=told)
 
-    def batch(self, hits: Sequence[Hit], schema: Any) -> Any:
+    def batch(self, chunk: Chunk, schema: Any) -> Any:
         """A record batch of some rows.
 
         Args:
-            hits: The rows, of those that were learned from.
+            chunk: The rows, of those that were learned from.
             schema: That of this layout.
         """
-        arrays = [*_own_arrays(hits), *self._bound_arrays(hits), *self._content_arrays(hits)]
-        entries = [hit.entry for hit in hits]
-        if self.options.embeddings:
-            vectors = [entry.embedding for entry in entries]
-            arrays.append(pa.array(vectors, _LAST[EMBEDDING]))
-        if self.options.exact:
-            arrays.append(pa.array([exact_bytes(entry) for entry in entries], _LAST[EXACT]))
+        nothing = [None] * chunk.rows
+        contents = [
+            array_of(kind, chunk.contents.get(path, nothing))
+            for path, kind in self.contents.items()
+        ]
+        if self.options.nested == "struct" and not contents:
+            contents = [pa.nulls(chunk.rows)]
+        arrays = [*chunk.own, *self._bound_arrays(chunk), *contents, *chunk.last]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    # -- contents and bounds ------------------------------------------------------------------
-
-    def _columns(self, hits: Sequence[Hit]) -> Columns:
-        if self.options.nested == "struct":
-            return {(): [dict(hit.entry.contents) for hit in hits]}
-        columns: Columns = {}
-        for place, hit in enumerate(hits):
-            _fill(columns, place, hit.entry.contents, ())
-        for values in columns.values():
-            values.extend([None] * (len(hits) - len(values)))
-        return columns
-
-    def _content_arrays(self, hits: Sequence[Hit]) -> list[Any]:
-        columns = self._columns(hits)
-        nothing = [None] * len(hits)
-        return [array_of(kind, columns.get(path, nothing)) for path, kind in self.contents.items()]
-
-    def _bound_arrays(self, hits: Sequence[Hit]) -> list[Any]:
-        bounds = [hit.entry.error_bounds or {} for hit in hits]
+    def _bound_arrays(self, chunk: Chunk) -> list[Any]:
+        bounds = [each or {} for each in chunk.bounds]
         columns = [
             pa.array([each.get(path) for each in bounds], pa.float64()) for path in self.bounds
         ]
@@ -144,7 +85,7 @@ class Layout:
             return columns
         whole = self._bounds_struct.type
         if not columns:
-            return [pa.nulls(len(hits), whole)]
+            return [pa.nulls(chunk.rows, whole)]
         return [pa.StructArray.from_arrays(columns, fields=list(whole))]
 
     @property
@@ -153,21 +94,6 @@ class Layout:
             return field_of("error_bounds", NOTHING)
         fields = dict.fromkeys(self.bounds, _BOUNDS)
         return field_of("error_bounds", Kind(Form.STRUCT, frozenset({"dict"}), fields=fields))
-
-
-def _fill(columns: Columns, place: int, contents: Mapping[Any, Any], parent: Path) -> None:
-    """Put the values of contents, and of dicts in them, into the columns of their paths."""
-    for key, value in contents.items():
-        path = (*parent, key)
-        if type(value) is dict and value:
-            _fill(columns, place, value, path)
-            continue
-        column = columns.get(path)
-        if column is None:
-            column = columns[path] = []
-        if len(column) < place:
-            column += [None] * (place - len(column))
-        column.append(value)
 
 
 def _names(paths: Mapping[Path, object]) -> Iterator[str]:
@@ -182,24 +108,3 @@ def _names(paths: Mapping[Path, object]) -> Iterator[str]:
             name += "~"
         taken.add(name)
         yield name
-
-
-def _own_arrays(hits: Sequence[Hit]) -> Iterator[Any]:
-    entries = [hit.entry for hit in hits]
-    for name, type_ in OWN.items():
-        value_of = _VALUES.get(name)
-        values = (
-            [getattr(entry, name) for entry in entries]
-            if value_of is None
-            else [value_of(hit) for hit in hits]
-        )
-        if type_ is _CATEGORY:
-            yield pa.array(values, pa.string()).dictionary_encode()
-        else:
-            yield pa.array(values, type_)
-
-
-_VALUES: Mapping[str, Callable[[Hit], Any]] = {
-    "memory_type": lambda hit: hit.entry.memory_type.value,
-    "tier": lambda hit: hit.tier.name,
-}

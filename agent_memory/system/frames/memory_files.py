@@ -58,7 +58,7 @@ class MemoryFiles(MemoryFrames):
         """
         need("pyarrow")
         from agent_memory.system.frames import exporting  # noqa: PLC0415  # needs pyarrow
-        from agent_memory.system.frames.layout import FrameOptions  # noqa: PLC0415  # as above
+        from agent_memory.system.frames.chunk import FrameOptions  # noqa: PLC0415  # as above
         from agent_memory.system.frames.stream import RowStream  # noqa: PLC0415  # as above
 
         file = checked_path(path).expanduser().absolute()

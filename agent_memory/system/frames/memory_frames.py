@@ -71,7 +71,7 @@ class MemoryFrames:
             (10, [0.0, 0.5, 1.0])
         """
         need("pyarrow")
-        from agent_memory.system.frames.layout import FrameOptions  # noqa: PLC0415  # needs pyarrow
+        from agent_memory.system.frames.chunk import FrameOptions  # noqa: PLC0415  # needs pyarrow
         from agent_memory.system.frames.stream import RowStream  # noqa: PLC0415  # as above
 
         options = FrameOptions(checked_nested(nested), embeddings=embeddings)

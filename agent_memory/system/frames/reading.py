@@ -63,7 +63,7 @@ def _pages(tiers: Sequence[TierReader], query: Query) -> Iterator[list[Hit]]:
     size = PAGE
     while True:
         found = recall(tiers, replace(query, limit=size))
-        page = [hit for hit in found if hit.entry.key not in seen]
+        page = [hit for hit in found if hit.entry.key not in seen] if seen else found
         if page:
             yield page
         if len(found) < size:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from agent_memory.system.frames.layout import FrameOptions, Layout
+from agent_memory.system.frames.chunk import FrameOptions, chunk_of
+from agent_memory.system.frames.layout import Layout
 from agent_memory.system.frames.spool import RowSpool
 from agent_memory.values.query import Hit
 
@@ -28,19 +30,18 @@ class RowStream:
     """
 
     def __init__(self, chunks: Iterable[Sequence[Hit]], options: FrameOptions) -> None:
-        self._spool = RowSpool(MOST_HELD)
+        self._spool = RowSpool(MOST_HELD, partial(chunk_of, options=options))
         self._layout = Layout(options)
         for hits in chunks:
-            self._layout.learn(hits)
-            self._spool.put(hits)
+            self._layout.learn(self._spool.put(hits))
         self.schema: Any = self._layout.schema
         self.rows = self._spool.rows
 
     def batches(self) -> Iterator[Any]:
         """The record batches, once."""
         try:
-            for hits in self._spool.take():
-                yield self._layout.batch(hits, self.schema)
+            for chunk in self._spool.take():
+                yield self._layout.batch(chunk, self.schema)
         finally:
             self._spool.close()
 

@@ -19,9 +19,9 @@ from agent_memory.values.contents import pack
 
 pa = pytest.importorskip("pyarrow")
 
+from agent_memory.system.frames.chunk import FrameOptions  # noqa: E402
 from agent_memory.system.frames.exact import exact_bytes, exact_entry  # noqa: E402
 from agent_memory.system.frames.json_text import from_json, to_json  # noqa: E402
-from agent_memory.system.frames.layout import FrameOptions  # noqa: E402
 from agent_memory.system.frames.stream import RowStream  # noqa: E402
 
 
