@@ -11,6 +11,7 @@ from benchmarks import (
     compression,
     encoding,
     episodes,
+    frames,
     moving,
     querying,
     similarity,
@@ -24,7 +25,10 @@ def main() -> int:
     """Run all benchmarks."""
     console = Console()
     figures: list[Figure] = []
-    subjects = (storing, episodes, moving, weight, encoding, compression, similarity, querying)
+    subjects = (
+        *(storing, episodes, moving, weight, encoding, compression, similarity, querying),
+        frames,
+    )
     for subject in subjects:
         with console.status(f"measuring {subject.__name__.rpartition('.')[2]} ..."):
             figures += subject.figures()

@@ -22,6 +22,12 @@ _LARGEST = {
     "encoder_version": 2**63 - 1,
 }
 
+_STORED_TYPES = (
+    *(("step_number", int), ("timestamp", float), ("importance_score", float)),
+    *(("compression_level", int), ("retrieval_count", int), ("revision", int), ("pinned", bool)),
+    *(("creation_time", float), ("last_access_time", float)),
+)
+
 
 def entry_to_row(
     entry: MemoryEntry, contents: bytes, attributes: Mapping[str, Any] | None = None
@@ -80,25 +86,29 @@ def row_to_entry(
     """
     bounds = row.error_bounds
     try:
-        return MemoryEntry(
-            memory_id=row.memory_id,
-            run_id=row.run_id,
-            agent_id=row.agent_id,
-            step_number=row.step_number,
-            timestamp=row.timestamp,
-            memory_type=MemoryType(row.memory_type),
-            contents=contents,
-            importance_score=row.importance_score,
-            compression_level=row.compression_level,
-            retrieval_count=row.retrieval_count,
-            creation_time=row.creation_time,
-            last_access_time=row.last_access_time,
-            embedding=vector_of(row) if vector is None else vector,
-            encoder_version=row.encoder_version,
-            revision=row.revision,
-            error_bounds=bounds_of(contents, None if bounds is None else unpack(bounds)),
-            pinned=row.pinned,
-        )
+        values = {
+            "memory_id": row.memory_id,
+            "run_id": row.run_id,
+            "agent_id": row.agent_id,
+            "step_number": row.step_number,
+            "timestamp": row.timestamp,
+            "memory_type": MemoryType(row.memory_type),
+            "contents": contents,
+            "importance_score": row.importance_score,
+            "compression_level": row.compression_level,
+            "retrieval_count": row.retrieval_count,
+            "creation_time": row.creation_time,
+            "last_access_time": row.last_access_time,
+            "embedding": vector_of(row) if vector is None else vector,
+            "encoder_version": row.encoder_version,
+            "revision": row.revision,
+            "error_bounds": bounds_of(contents, None if bounds is None else unpack(bounds)),
+            "pinned": row.pinned,
+        }
+        # What was stored was checked then; what has other types takes the way with all checks.
+        if all(type(values[name]) is type_ for name, type_ in _STORED_TYPES):
+            return MemoryEntry.restored(*values.values())
+        return MemoryEntry(**values)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         # SQLite keeps a value of any type in any column.
         raise EncodingError(

@@ -26,11 +26,10 @@ def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
         The entries in the query's order, each with the richest tier that holds it.
     """
     hits = _richest((repository, repository.find(query)) for repository in tiers)
-    stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
-    if stale:
+    if query.can_change_its_answer and _stale(tiers, query, hits):
         whole = replace(query, limit=None)  # others take their places
         hits = _richest((repository, repository.find(whole)) for repository in tiers)
-        stale = left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
+        stale = _stale(tiers, query, hits)
         hits = [hit for hit in hits if hit.entry.key not in stale]
     sort_key = SORT_KEYS[query.sorting]
     hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.sorting in DESCENDING)
@@ -51,6 +50,10 @@ def fetch(tiers: Sequence[TierReader], keys: Sequence[EntryKey]) -> list[Hit]:
             for entry in repository.get_many(missing):
                 found[entry.key] = Hit(entry, repository.tier)
     return [found[key] for key in keys if key in found]
+
+
+def _stale(tiers: Sequence[TierReader], query: Query, hits: Sequence[Hit]) -> set[EntryKey]:
+    return left_behind(tiers, query, {hit.entry.key: hit.tier for hit in hits})
 
 
 def left_behind(

@@ -234,6 +234,10 @@ class MemoryEntry:
         What most entries lack is left out: ``revision`` 0, ``encoder_version`` and
         ``error_bounds`` of None, ``pinned`` False.
 
+        All but the contents is what ``json.dumps`` takes. Contents are given as they are, and may
+        hold what JSON lacks: as JSON they would come back as others, a tuple as a list. For files
+        there is ``AgentMemorySystem.export``.
+
         Examples:
             >>> entry.to_dict()["metadata"]["memory_type"]
             'state'

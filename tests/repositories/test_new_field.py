@@ -91,7 +91,11 @@ EDITS = (
         '"importance_score": entry.importance_score,',
         '"importance_score": entry.importance_score,\n"valence": entry.valence,',
     ),
-    Edit("models/ltm_rows.py", "pinned=row.pinned,", "pinned=row.pinned,\nvalence=row.valence,"),
+    Edit(
+        "models/ltm_rows.py",
+        '"pinned": row.pinned,',
+        '"pinned": row.pinned,\n"valence": row.valence,',
+    ),
     Edit(
         "repositories/sql/schema.py",
         f'"{schema.HEAD}")',
