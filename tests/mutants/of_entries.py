@@ -166,7 +166,7 @@ _WHERE_AN_ENTRY_IS = (
         "a damaged entry keeps no other from moving",
         (Edit("repositories/upkeep.py", "log_unreadable(error)\nreturn []", "raise"),),
         tests_in(
-            "system/test_system.py",
+            "system/test_processes.py",
             "test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_moving",
         ),
     ),
@@ -313,7 +313,7 @@ _TIME = (
     ),
     Mutant(
         "an agent that is born late keeps what it has just stored",
-        (Edit("config.py", 'return self.on_expiry == "drop"', "return False"),),
+        (Edit("config", 'return self.on_expiry == "drop"', "return False"),),
         tests_in(
             "tiers/test_expiry.py",
             "test_agents_that_are_born_late_or_begin_anew_keep_their_fresh_memories[fakeredis]",
@@ -401,7 +401,7 @@ _AWAY = (
                 "spool.done(readable.keys())\nself._add(spool, fresh)",
             ),
         ),
-        tests_in("faults/test_outages.py", "test_killing_the_process_that_replays_loses_nothing"),
+        tests_in("faults/test_replays.py", "test_killing_the_process_that_replays_loses_nothing"),
     ),
     Mutant(
         "what waited and is in a tier already is left where it is",
@@ -413,7 +413,7 @@ _AWAY = (
             ),
         ),
         tests_in(
-            "faults/test_outages.py",
+            "faults/test_replays.py",
             "test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now",
         ),
     ),
@@ -439,7 +439,10 @@ _AWAY = (
     Mutant(
         "a server that takes no writes is as good as away",
         (Edit("connections/redis", "(OOM|MISCONF|READONLY|", "(OOM|READONLY|"),),
-        tests_in("faults/test_outages.py", "test_a_server_that_takes_no_writes_is_as_good_as_away"),
+        tests_in(
+            "faults/test_refused_writes.py",
+            "test_a_server_that_takes_no_writes_is_as_good_as_away[cannot_persist]",
+        ),
     ),
 )
 
@@ -499,7 +502,7 @@ _FORGETTING = (
             ),
         ),
         tests_in(
-            "faults/test_outages.py",
+            "faults/test_replays.py",
             "test_what_waited_when_its_agent_was_cleared_does_not_come_back",
         ),
     ),

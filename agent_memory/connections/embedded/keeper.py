@@ -3,7 +3,7 @@
 `agent_memory.connections.embedded.server` runs this file as ``python -I -S keeper.py BINARY FOLDER
 SOCKET MANIFEST APPENDED MODULE...``, so it imports the standard library alone. It outlives the
 process that started it, and leaves once nobody holds the folder's lease any more, or once its
-server has ended.
+server has ended. It uses no pathlib, which would add 2 MB to a process that holds 8.
 """
 
 from __future__ import annotations
@@ -158,11 +158,11 @@ class Keeper:
         return free
 
     def _is_as_told(self) -> bool:
-        with open(MANIFEST, "rb") as manifest:
+        with open(MANIFEST, "rb") as manifest:  # noqa: PTH123  # no pathlib
             return manifest.read() == os.fsencode(self._manifest)
 
     def _start_server(self) -> int:
-        policy = "always" if os.path.exists(ALWAYS_MARK) else "no"
+        policy = "always" if os.path.exists(ALWAYS_MARK) else "no"  # noqa: PTH110  # no pathlib
         settings = [
             *_SETTINGS.items(),
             ("unixsocket", self._socket_path),
@@ -182,7 +182,7 @@ class Keeper:
             if os.getppid() == keeper:
                 os.set_inheritable(self._server_lock, True)
                 os.chdir(SERVER_DIR)
-                os.execv(self._binary, [self._binary, *words])
+                os.execv(self._binary, [self._binary, *words])  # noqa: S606  # becomes the server
         except OSError as problem:
             _note(f"cannot run {self._binary}: {problem}")
         finally:
@@ -216,9 +216,9 @@ class Keeper:
         """Sync what was appended; say why the server cannot go on, or nothing."""
         try:
             self._sync()
-            if not os.path.samestat(os.fstat(self._lease), os.stat(f"{self._folder}/{LEASE}")):
+            if not os.path.samestat(os.fstat(self._lease), os.stat(f"{self._folder}/{LEASE}")):  # noqa: PTH116  # no pathlib
                 return "its folder was replaced by another one"
-            os.stat(self._socket_path)
+            os.stat(self._socket_path)  # noqa: PTH116  # no pathlib
         except OSError as problem:
             return str(problem)
         return ""
@@ -227,7 +227,7 @@ class Keeper:
         # `appendfsync everysec` puts off the write itself while an fsync is under way, and lost
         # acknowledged entries when killed then; `no` writes at once and leaves the fsync to us.
         for name in _incremental_files(f"{SERVER_DIR}/{self._appended}"):
-            with contextlib.suppress(FileNotFoundError), open(name, "rb") as appended:
+            with contextlib.suppress(FileNotFoundError), open(name, "rb") as appended:  # noqa: PTH123  # no pathlib
                 size = os.fstat(appended.fileno()).st_size
                 if self._synced.get(name) != size:
                     _sync_file(appended.fileno())
@@ -278,22 +278,22 @@ def _taken(lock: Callable[[int, int], object], file: int, patience: float) -> bo
 
 
 def _incremental_files(folder: str) -> list[str]:
-    if not os.path.isdir(folder):
+    if not os.path.isdir(folder):  # noqa: PTH112  # no pathlib
         return []
-    return [f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".incr.aof")]
+    return [f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".incr.aof")]  # noqa: PTH208  # no pathlib
 
 
 def _publish(socket_path: str) -> None:
     # Renamed into place, so that no client reads half a path.
     draft = f"{SOCKET_RECORD}.{os.getpid()}"
-    with open(draft, "wb") as record:
+    with open(draft, "wb") as record:  # noqa: PTH123  # no pathlib
         record.write(os.fsencode(socket_path))
-    os.replace(draft, SOCKET_RECORD)
+    os.replace(draft, SOCKET_RECORD)  # noqa: PTH105  # no pathlib
 
 
 def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        os.unlink(path)  # noqa: PTH108  # no pathlib
 
 
 def _bound_log() -> None:

@@ -26,6 +26,7 @@ from redis_om.model.model import ExpressionProxy, model_registry, validate_model
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
 from agent_memory.models.redis_om.backend import Backend, BackendClient, EntryStore
+from agent_memory.models.redis_om.deletion import Deletion, refuse_option
 from agent_memory.models.redis_om.doubles import ATTRIBUTE
 from agent_memory.models.redis_om.query import EntryQuery
 from agent_memory.models.redis_om.stored import key_of_pk, pk_of, read_field
@@ -45,21 +46,6 @@ _VECTOR = VectorFieldOptions.flat(
 
 class NoSuchEntry(EntryNotFound, NotFoundError):
     """No entry answers; caught as this package's error and as Redis-OM's."""
-
-
-class _Deletion:
-    """``delete`` of a model, which takes a key, and of an entry, which is its own."""
-
-    def __get__(self, entry: RedisEntry | None, model: type[RedisEntry]) -> Any:
-        def delete(pk: str | EntryKey | None = None, pipeline: object = None) -> int:
-            """Delete an entry through the repository; gives how many there were: 1 or 0."""
-            _refuse("pipeline", pipeline)
-            if pk is None and entry is None:
-                raise InvalidEntry(f"{model.__name__}.delete: say which entry, by its pk")
-            key = entry.entry_key if pk is None and entry is not None else model.key_of(pk)
-            return model.store().remove_many([key])
-
-        return delete
 
 
 class RedisEntry(HashModel):
@@ -274,9 +260,9 @@ class RedisEntry(HashModel):
             InvalidEntry: A field has no meaning, or an option is not supported.
             StoreReadOnly: The memory was opened read-only.
         """
-        _refuse("pipeline", pipeline)
+        refuse_option("pipeline", pipeline)
         for name, value in options.items():
-            _refuse(name, value)
+            refuse_option(name, value)
         if nx and xx:
             raise ValueError("save: nx and xx cannot both hold")
         self.backend().ensure()
@@ -303,12 +289,12 @@ class RedisEntry(HashModel):
             setattr(self, name, value)
         self.save()
 
-    delete: ClassVar[Any] = _Deletion()
+    delete: ClassVar[Any] = Deletion()
 
     @classmethod
     def add(cls, models: Sequence[Self], pipeline: object = None, **_: object) -> Sequence[Self]:
         """Save models."""
-        _refuse("pipeline", pipeline)
+        refuse_option("pipeline", pipeline)
         for model in models:
             model.save()
         return models
@@ -316,7 +302,7 @@ class RedisEntry(HashModel):
     @classmethod
     def delete_many(cls, models: Sequence[Self], pipeline: object = None) -> int:
         """Delete entries through the repository; gives how many there were."""
-        _refuse("pipeline", pipeline)
+        refuse_option("pipeline", pipeline)
         return cls.store().remove_many([model.entry_key for model in models])
 
     def expire(self, num_seconds: int, pipeline: object = None) -> None:
@@ -325,7 +311,7 @@ class RedisEntry(HashModel):
         Raises:
             InvalidEntry: Always.
         """
-        _refuse("expire", (num_seconds, pipeline))
+        refuse_option("expire", (num_seconds, pipeline))
 
     # -- what Redis-OM asks of a model --------------------------------------------------------
 
@@ -402,11 +388,3 @@ def entry_model(name: str, backend: Backend) -> type[RedisEntry]:
     # keep the system's connections for ever.
     model_registry.pop(f"{__name__}.{name}", None)
     return model
-
-
-def _refuse(option: str, given: object) -> None:
-    if given is not None:
-        raise InvalidEntry(
-            f"{option}: not supported for entries, whose indexes the repository keeps in the same "
-            "transaction; leave it out"
-        )
