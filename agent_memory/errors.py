@@ -17,7 +17,8 @@
     +-- StoreUnavailable                the server, file or folder does not answer
     |   +-- StoreReplaced               its folder or file was deleted, moved or replaced meanwhile
     |   +-- CommandRefused              the server answers a command with an error
-    |       +-- WritesRefused           the server takes no writes at present
+    |       +-- WritesRefused           the store takes no writes at present
+    |           +-- StoreFull           there is no room for them: on the disk, or in memory
     +-- QueryEngineMissing              the server has no query engine
     +-- SearchIndexError                an index of the query engine cannot be used
         +-- IndexConflict               something else stands under its name
@@ -118,6 +119,14 @@ class CommandRefused(StoreUnavailable):
 
 class WritesRefused(CommandRefused):
     """The server takes no writes at present: it is out of memory, cannot persist, is a replica."""
+
+
+class StoreFull(WritesRefused):
+    """There is no room for what was to be written: on the disk, or in the server's memory.
+
+    What was to be stored is not acknowledged. The message says which file system is full, how much
+    is free there, and how to mend it.
+    """
 
 
 class QueryEngineMissing(MemoryStoreError):

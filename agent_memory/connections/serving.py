@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Literal
+from typing import Literal
 
-from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.deployment import Deployment
+from agent_memory.connections.embedded.folder_channel import FolderChannel
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import RedisChannel, server_breaker
 from agent_memory.connections.redis.clients import RedisClient, describe, fake_server, open_redis
-from agent_memory.connections.redis.commands import Command
 
 Connector = Callable[[int], RedisChannel]
 """Opens a channel to a database of a server."""
@@ -53,32 +52,6 @@ def connector(
     return connect
 
 
-class _FolderChannel(RedisChannel):
-    """A channel to the server of a folder, which notices when that is no longer there.
-
-    The server would go on with deleted files, and acknowledge what nobody finds afterwards.
-    """
-
-    def __init__(
-        self,
-        client: RedisClient,
-        name: str,
-        heal: Callable[[], RedisClient],
-        server: EmbeddedServer,
-        breaker: CircuitBreaker,
-    ) -> None:
-        super().__init__(client, name, heal, kind="embedded", breaker=breaker)
-        self._server = server
-
-    def _exchange(
-        self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
-    ) -> list[Any]:
-        replies = super()._exchange(commands, repeatable, at_once=at_once)
-        # After the answer, so that what was acknowledged was in the folder by then.
-        self._server.check_folder()
-        return replies
-
-
 def _embedded_connector(opened: ExitStack, server: EmbeddedServer, name: str) -> Connector:
     breaker = server_breaker()
 
@@ -89,7 +62,7 @@ def _embedded_connector(opened: ExitStack, server: EmbeddedServer, name: str) ->
             return open_redis(f"unix://{server.socket_path}", db)
 
         client = open_redis(f"unix://{server.socket_path}", db)
-        channel = _FolderChannel(client, name, heal, server, breaker)
+        channel = FolderChannel(client, name, heal, server, breaker)
         opened.callback(channel.close)
         return channel
 

@@ -437,6 +437,15 @@ _AWAY = (
         ),
     ),
     Mutant(
+        "what is acknowledged while a disk fills is in the server's file",
+        (Edit("connections/embedded", "if script.writes:", "if not script.writes:"),),
+        tests_in(
+            "faults/test_full_disks.py",
+            "test_what_is_acknowledged_while_a_disk_fills_is_kept",
+            "test_what_is_acknowledged_within_a_limit_on_the_size_of_files_is_kept",
+        ),
+    ),
+    Mutant(
         "a server that takes no writes is as good as away",
         (Edit("connections/redis", "(OOM|MISCONF|READONLY|", "(OOM|READONLY|"),),
         tests_in(

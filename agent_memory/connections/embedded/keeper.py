@@ -303,7 +303,8 @@ def _bound_log() -> None:
 
 def _note(text: str) -> None:
     stamp = time.strftime("%d %b %Y %H:%M:%S")
-    os.write(1, f"{os.getpid()}:K {stamp} * {text}\n".encode(errors="replace"))
+    with contextlib.suppress(OSError):  # on a full disk, where all else must go on
+        os.write(1, f"{os.getpid()}:K {stamp} * {text}\n".encode(errors="replace"))
 
 
 def main(

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal
 
+from agent_memory.connections.disk_space import AMPLE, free_bytes, is_told_by_free_space
 from agent_memory.connections.embedded import keeper
 from agent_memory.connections.embedded.folder import (
     REDIS_INSTEAD,
@@ -84,6 +85,8 @@ class EmbeddedServer:
         self._socket_path = ""
         self._appended = folder / keeper.SERVER_DIR / manifest.appended
         self._files: FileId | None = None
+        # Whether free space says that the server can write; not before it was asked.
+        self._is_told_by_space = False
 
     @classmethod
     def open(
@@ -157,12 +160,22 @@ class EmbeddedServer:
             StoreUnavailable: it does not answer.
         """
         try:
-            found = re.search(rb"process_id:(\d+)", keeper.ask(self._socket_path, "INFO server"))
+            found = self._process()
         except OSError as problem:
             raise self._unavailable(f"does not answer ({problem})") from problem
-        if not found:
+        if found is None:
             raise self._unavailable("does not tell its process id: call ensure_running() first")
-        return int(found[1])
+        return found
+
+    def has_room(self) -> bool:
+        """Whether so much is free that the server has certainly written what it has answered.
+
+        Where a quota or a limit on the size of files may be reached before that, it is never sure.
+        """
+        try:
+            return self._is_told_by_space and free_bytes(self._appended) > AMPLE
+        except OSError:
+            return False
 
     def ensure_running(self) -> None:
         """Return once the server answers, having started it anew if it or its keeper has died.
@@ -177,12 +190,14 @@ class EmbeddedServer:
         while not self._serves(reply := self._ask("PING")):
             if reply.startswith(b"-LOADING"):
                 deadline = time.monotonic() + self._start_timeout
-            if reply.startswith(b"-MISCONF") or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise self._no_answer(reply)
             launcher = self._launched(launcher)
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         self._files = file_id(self._appended)
+        with usable(self._folder):
+            self._is_told_by_space = is_told_by_free_space(self._folder, self._process())
         if launcher:
             _log.info("started the embedded server of %s", self._folder)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -221,7 +236,9 @@ class EmbeddedServer:
 
     def _serves(self, reply: bytes) -> bool:
         """Whether the server takes commands, has a living keeper, and syncs as asked."""
-        if reply != b"+PONG" or not is_kept(self._folder):
+        # One that cannot write says so, and can be read.
+        answers = reply == b"+PONG" or reply.startswith(b"-MISCONF")
+        if not answers or not is_kept(self._folder):
             return False
         if not self._always:
             return True
@@ -229,6 +246,10 @@ class EmbeddedServer:
             # For the starts by other clients as well, while this lease lasts.
             (self._folder / keeper.ALWAYS_MARK).touch(mode=0o600)
         return self._ask("CONFIG SET appendfsync always") == b"+OK"
+
+    def _process(self) -> int | None:
+        found = re.search(rb"process_id:(\d+)", keeper.ask(self._socket_path, "INFO server"))
+        return int(found[1]) if found else None
 
     def _ask(self, command: str) -> bytes:
         self.check_folder()

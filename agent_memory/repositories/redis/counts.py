@@ -76,6 +76,7 @@ end
 return found
 """,
     answers=are_texts,
+    writes=False,
 )
 
 

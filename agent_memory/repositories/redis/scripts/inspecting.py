@@ -28,7 +28,8 @@ for _, id in ipairs(ARGV) do
   found[#found + 1] = {{redis.call('HGETALL', key), places, attributes}}
 end
 return found
-"""
+""",
+    writes=False,
 )
 """Looks at entries.
 
@@ -74,7 +75,8 @@ return strays
 """,
         head=("remove", "index"),
         each=("memory_id",),
-    )
+    ),
+    writes=False,
 )
 """Finds members of an index that do not belong there.
 
@@ -118,7 +120,8 @@ return faults
 """,
         head=("mend", "namespace", "run", "now"),
         each=("agent",),
-    )
+    ),
+    writes=False,
 )
 """Compares the lists of agents and runs with what there is.
 

@@ -1,0 +1,143 @@
+"""The channel to the server of a folder, which knows what that server does with its folder.
+
+The server answers before it knows what it can keep. Its append-only file is written after the
+commands of one turn of its loop and before their answers are sent; where that write fails, the
+answers are sent all the same, and only the next turn's commands are refused. What was answered is
+in the server's memory alone then, and gone with the server. So where room is scarce each change is
+followed by one more question: whether what was answered is in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.disk_space import advice_for
+from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.connections.redis.answers import name_of
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.clients import RedisClient
+from agent_memory.connections.redis.commands import Command
+from agent_memory.connections.redis.script import Script
+from agent_memory.errors import StoreFull, StoreUnavailable, WritesRefused
+
+_READS: Final = re.compile(
+    "CONFIG|DUMP|EXISTS|FT.INFO|FT.SEARCH|FT._LIST|GET|HGET|HGETALL|HLEN|HMGET|INFO|LLEN|LRANGE"
+    "|MEMORY|MODULE|PEXPIRETIME|PING|PTTL|SCAN|SCARD|SCRIPT|SMEMBERS|STRLEN|TYPE|XLEN|XRANGE"
+    "|XREVRANGE|ZCARD|ZRANGE|ZRANGEBYSCORE|ZREVRANGE|ZREVRANGEBYSCORE|ZSCAN|ZSCORE"
+)
+
+
+class FolderChannel(RedisChannel):
+    """A channel to the server of a folder.
+
+    It notices when the folder is no longer there: the server would go on with deleted files, and
+    acknowledge what nobody finds afterwards. And it answers for no change that is not in the
+    server's file.
+
+    Args:
+        client: A client of the server.
+        name: The server, as messages shall call it.
+        heal: Starts the server again if it has ended, and gives a client of it.
+        server: The server.
+        breaker: Of the server, shared by all its channels.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        name: str,
+        heal: Callable[[], RedisClient],
+        server: EmbeddedServer,
+        breaker: CircuitBreaker,
+    ) -> None:
+        super().__init__(client, name, heal, kind="embedded", breaker=breaker)
+        self._server = server
+
+    def call(self, *command: Any, repeatable: bool = True) -> Any:
+        """Send one command and return its answer; see ``RedisChannel.call``.
+
+        Raises:
+            StoreFull: There is no room for the change.
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        losses = self.losses
+        try:
+            answer = super().call(*command, repeatable=repeatable)
+        except WritesRefused as error:
+            raise self._told(error) from error
+        self._check_kept(losses, [command])
+        return answer
+
+    def call_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands and return their answers; see ``RedisChannel.call_all``.
+
+        Raises:
+            StoreFull: There is no room for the changes.
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        losses = self.losses
+        try:
+            answers = super().call_all(commands)
+        except WritesRefused as error:
+            raise self._told(error) from error
+        self._check_kept(losses, commands)
+        return answers
+
+    def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
+            repeatable: bool = True) -> list[Any]:  # fmt: skip
+        """Run a script once for each of the given arguments; see ``RedisChannel.run``.
+
+        Raises:
+            StoreFull: There is no room for the changes.
+            StoreUnavailable: The server does not answer, or cannot serve.
+        """
+        losses = self.losses
+        try:
+            answers = super().run(script, calls, repeatable=repeatable)
+        except WritesRefused as error:
+            raise self._told(error) from error
+        if script.writes:
+            self._check_kept(losses)
+        return answers
+
+    def _exchange(
+        self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
+    ) -> list[Any]:
+        replies = super()._exchange(commands, repeatable, at_once=at_once)
+        # After the answer, so that what was acknowledged was in the folder by then.
+        self._server.check_folder()
+        return replies
+
+    def _check_kept(self, losses: int, commands: Sequence[Command] = ()) -> None:
+        """See that what was changed is in the server's file.
+
+        Args:
+            losses: How often a connection had been lost when the change was sent.
+            commands: What was sent; none: a script that writes.
+
+        Raises:
+            StoreFull: It is not.
+            StoreUnavailable: The server has ended since, and may not have written it.
+        """
+        if self._server.has_room() or (
+            commands and all(_READS.fullmatch(name_of(command)) for command in commands)
+        ):
+            return
+        # A server that could not write what it has answered refuses this too.
+        try:
+            super().call("PING")
+        except WritesRefused as error:
+            raise self._told(error) from error
+        if losses != self.losses:
+            raise StoreUnavailable(
+                f"{self.where} has ended before it was seen to keep a change: call again"
+            )
+
+    def _told(self, error: WritesRefused) -> WritesRefused:
+        if "MISCONF" not in str(error):
+            return error
+        advice = advice_for(self._server.folder)
+        return StoreFull(f"{self.where} cannot write to its file ({error.__cause__}); {advice}")

@@ -1,0 +1,104 @@
+"""What becomes of entries on a disk that fills, and what is said of it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_memory import AgentMemorySystem
+from tests.faults.filling import Acknowledged, check, config_in, stored
+from tests.faults.processes import ROOT, killed, running
+
+pytestmark = pytest.mark.faults
+
+
+class SmallDisk:
+    """A file system of a few megabytes."""
+
+    def __init__(self, mount: Path) -> None:
+        self.mount = mount
+
+    def fill(self, left: int) -> None:
+        """Leave so many free bytes on it."""
+        free = os.statvfs(self.mount)
+        with (self.mount / "filler").open("ab") as filler:
+            filler.write(b"x" * (free.f_bavail * free.f_frsize - left))
+
+    def clear(self) -> None:
+        """Give back what was filled."""
+        (self.mount / "filler").unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(mount)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a small file system, and not everywhere")
+    try:
+        yield SmallDisk(mount)
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+def close(system: AgentMemorySystem) -> None:
+    system.close()
+
+
+def kill(system: AgentMemorySystem) -> None:
+    folder = system.config.path
+    assert folder is not None
+    killed(*running(folder))
+    system.close()
+
+
+@pytest.mark.parametrize("end", [close, kill])
+def test_what_is_acknowledged_while_a_disk_fills_is_kept(
+    disk: SmallDisk, end: Callable[[AgentMemorySystem], None]
+) -> None:
+    config = config_in(disk.mount)
+    with AgentMemorySystem(config) as system:
+        acknowledged = Acknowledged(system)
+        disk.fill(left=400_000)
+        acknowledged.of_threads()
+        end(system)
+    assert len(acknowledged.entries) > 20
+    disk.clear()
+    with AgentMemorySystem(config) as system:
+        check(acknowledged.entries, stored(system))
+        assert system.store_agent_state("ant 0", {}, 10_000)
+        assert system.check().sound
+
+
+STORING_WITHIN_A_LIMIT = """
+import resource, sys
+from pathlib import Path
+from agent_memory import AgentMemorySystem
+from tests.faults.filling import Acknowledged, config_in
+resource.setrlimit(resource.RLIMIT_FSIZE, (450_000, resource.RLIM_INFINITY))
+with AgentMemorySystem(config_in(Path(sys.argv[1]))) as system:
+    acknowledged = Acknowledged(system, size=10_000)
+    acknowledged.of_threads()
+    print(system.status.short_term.reason)
+    print(repr(acknowledged.entries))
+"""
+
+
+def test_what_is_acknowledged_within_a_limit_on_the_size_of_files_is_kept(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STORING_WITHIN_A_LIMIT, str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    reason, told = ended.stdout.splitlines()
+    assert "ulimit -f allows 450 kB" in reason
+    acknowledged = ast.literal_eval(told)
+    assert len(acknowledged) > 20
+    with AgentMemorySystem(config_in(tmp_path)) as system:
+        check(acknowledged, stored(system))
