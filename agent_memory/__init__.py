@@ -64,12 +64,13 @@ if TYPE_CHECKING:
     from agent_memory.tiers.consolidation import Moves
     from agent_memory.values.check_report import CheckReport, Finding
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
-    from agent_memory.values.query import Hit, Order, Query
+    from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.values.stored import Stored
     from agent_memory.values.vector import Vector
 
 _HOMES = {
+    "ALL_RUNS": "values.query",
     "AgentMemory": "interfaces.legacy.memory",
     "AgentMemoryAPI": "interfaces.api",
     "AgentMemoryManager": "interfaces.legacy.memory",
@@ -137,6 +138,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ALL_RUNS",
     "AgentMemory",
     "AgentMemoryAPI",
     "AgentMemoryManager",

@@ -200,7 +200,7 @@ def _episodes(memory: AgentMemorySystem, agent_id: str | int) -> Iterator[_Recor
 
 def _entries(memory: AgentMemorySystem, agent_id: str | int) -> Iterator[MemoryEntry]:
     """All entries of an agent by step, read some steps at once."""
-    newest = Query(agent_id=agent_id, order=Order.NEWEST, limit=1)  # type: ignore[arg-type]
+    newest = Query(agent_id=agent_id, order=Order.NEWEST, limit=1)
     last = max((hit.entry.step_number for hit in memory.recall(newest, touch=False)), default=-1)
     for begin in range(0, last + 1, _AT_ONCE):
         steps = (begin, begin + _AT_ONCE - 1)

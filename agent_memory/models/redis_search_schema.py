@@ -26,7 +26,7 @@ from agent_memory.models.redis_attributes import engine_names, number_field, val
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_run_id
-from agent_memory.values.query import CATEGORIES, RANGES, Query
+from agent_memory.values.query import CATEGORIES, RANGES, Query, agent_of, run_of
 from agent_memory.values.quoting import quoted
 
 TAGS = ("run_id", "agent_id", *CATEGORIES)
@@ -221,13 +221,11 @@ def condition(query: Query, encoder_version: int | None = None) -> tuple[str, li
         encoder_version: Only entries whose vector this version made; None for any.
 
     Raises:
-        InvalidEntry: The query names no run, or an id that is too long.
+        InvalidEntry: The query names not one run and one agent, or an id that is too long.
     """
-    if query.run_id is None:
-        raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
     tags = {
-        "run_id": id_tag("run_id", query.run_id),
-        "agent_id": id_tag("agent_id", query.agent_id),
+        "run_id": id_tag("run_id", run_of(query)),
+        "agent_id": id_tag("agent_id", agent_of(query)),
     }
     if query.memory_type is not None:
         tags["memory_type"] = type_tag(query.memory_type)

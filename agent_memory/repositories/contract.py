@@ -29,7 +29,7 @@ from agent_memory.repositories.former import FormerNames
 from agent_memory.repositories.moves import MoveNotes, NoMoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe, nearest_ids
 from agent_memory.repositories.outcomes import Added, Arrival, Gone, arrival_time, at_time
-from agent_memory.repositories.querying import after_step, run_of
+from agent_memory.repositories.querying import after_step, agent_of, run_of
 from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Order, Query
@@ -241,7 +241,9 @@ class MemoryRepository(FormerNames, ABC):
 
     @abstractmethod
     def find(self, query: Query) -> list[MemoryEntry]:
-        """Return the entries that answer a query, in its order. The query names its run.
+        """Return the entries that answer a query, in its order. The query names its runs.
+
+        What many agents are asked takes as many requests as what one is asked, about.
 
         Examples:
             >>> query = Query(run_id="default", agent_id="ant-1", steps=(2, 3))
@@ -266,7 +268,8 @@ class MemoryRepository(FormerNames, ABC):
         if query.limit == 0:
             return []
         found = nearest_ids(self.encodings.vectors(query), probe, query.limit)
-        keys = [EntryKey(run_of(query), query.agent_id, memory_id) for memory_id in found]
+        whose = run_of(query), agent_of(query)
+        keys = [EntryKey(*whose, memory_id) for memory_id in found]
         return [Neighbour(entry, found[entry.memory_id]) for entry in self.get_many(keys)]
 
     def changes(

@@ -14,7 +14,7 @@ from agent_memory.repositories.nearest import Vectors, grouped_vectors
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.values.coded import CodedContents
 from agent_memory.values.entry import EntryKey, MemoryEntry
-from agent_memory.values.query import Order, Query
+from agent_memory.values.query import Order, Query, agent_of
 
 
 class Encodings(ABC):
@@ -63,9 +63,13 @@ class Encodings(ABC):
     def vectors(self, query: Query) -> list[Vectors]:
         """The vectors of the entries that answer a query, whatever its order and limit.
 
+        Raises:
+            InvalidEntry: The query names not one agent.
+
         Returns:
             A group for each encoder version and width; entries without a vector have width 0.
         """
+        agent_of(query)
         return grouped_vectors(
             (entry.memory_id, entry.encoder_version, entry.embedding)
             for entry in self._reader.find(replace(query, limit=None))

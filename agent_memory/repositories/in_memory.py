@@ -27,7 +27,7 @@ from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.forking import after_fork
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
-from agent_memory.values.query import Query
+from agent_memory.values.query import Query, checked_query
 
 
 class InMemoryRepository(LongTermMemory):
@@ -193,11 +193,14 @@ class InMemoryRepository(LongTermMemory):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        if query.run_id is None:
-            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+        runs, agents = checked_query(query).runs, query.agents
         with self._shelf.lock:
             found = [
-                stored for stored in self._shelf.entries.values() if _answers(stored.fields, query)
+                stored
+                for key, stored in self._shelf.entries.items()
+                if (agents is None or key.agent_id in agents)
+                and (runs is None or key.run_id in runs)
+                and query.admits(stored.fields)
             ]
         sort_key = SORT_KEYS[query.sorting]
         found.sort(
@@ -356,7 +359,3 @@ def _conflict(stored: MemoryEntry, revision: int | None) -> EntryConflict:
         f"entry {stored.memory_id} of agent {stored.agent_id!r} has revision {stored.revision}, "
         f"not {revision}: read it again and redo the change"
     )
-
-
-def _answers(entry: MemoryEntry, query: Query) -> bool:
-    return (entry.run_id, entry.agent_id) == (query.run_id, query.agent_id) and query.admits(entry)

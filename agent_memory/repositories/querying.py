@@ -6,23 +6,12 @@ import sys
 from collections.abc import Iterable
 from itertools import islice
 
-from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import meets
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryEntry
-from agent_memory.values.query import Order, Query, checked_query
+from agent_memory.values.query import Order, Query, agent_of, run_of
 
-
-def run_of(query: Query) -> str:
-    """The run that a query names.
-
-    Raises:
-        InvalidEntry: It names none, or is no query.
-    """
-    run_id = checked_query(query).run_id
-    if run_id is None:
-        raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
-    return run_id
+__all__ = ["after_step", "agent_of", "answering", "run_of"]
 
 
 def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:

@@ -23,7 +23,7 @@ from agent_memory.embeddings.comparable import Comparable, comparable, comparabl
 from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.retrieval.agent_features import Candidate, FeatureCache
 from agent_memory.retrieval.recall import fetch, left_behind
 from agent_memory.tiers.expiry import TierReader
@@ -179,10 +179,10 @@ class SimilaritySearch:
             StoreUnavailable: A tier does not answer.
         """
         if isinstance(near, str):
-            key = EntryKey(run_of(query), query.agent_id, checked_memory_id(near))
+            key = EntryKey(run_of(query), agent_of(query), checked_memory_id(near))
             found = fetch(tiers, [key])
             if not found:
-                raise EntryNotFound(f"near: no tier holds entry {near} of {query.agent_id!r}")
+                raise EntryNotFound(f"near: no tier holds entry {near} of {agent_of(query)!r}")
             near = found[0].entry
         if isinstance(near, MemoryEntry):
             near = near.contents
@@ -199,7 +199,7 @@ class SimilaritySearch:
     ) -> list[Hit]:
         if query.limit == 0:
             return []
-        agent = self._features.of(run_of(query), query.agent_id)
+        agent = self._features.of(run_of(query), agent_of(query))
         chosen: list[Candidate] = []
         hits: list[Hit] | None = None
         for _ in range(_ATTEMPTS):
@@ -221,7 +221,7 @@ class SimilaritySearch:
     def _near_list(self, tiers: Sequence[TierReader], query: Query, near: Any) -> list[Hit]:
         """What is near an observation: a list of numbers that states hold under some path."""
         numbers = unpack(pack({"": near}, max_bytes=self._max_entry_bytes))[""]
-        agent = self._features.of(run_of(query), query.agent_id)
+        agent = self._features.of(run_of(query), agent_of(query))
         with agent.lock:
             agent.refresh(tiers)
             paths = agent.lists_of(int(np.size(numbers)))
@@ -297,8 +297,8 @@ def _read(
     tiers: Sequence[TierReader], query: Query, chosen: Sequence[Candidate]
 ) -> list[Hit] | None:
     """The entries of candidates with their scores; None where one has changed or gone since."""
-    run_id = run_of(query)
-    keys = [EntryKey(run_id, query.agent_id, one.stored.memory_id) for one in chosen]
+    owner = run_of(query), agent_of(query)
+    keys = [EntryKey(*owner, one.stored.memory_id) for one in chosen]
     by_tier: dict[Tier, list[EntryKey]] = {}
     for key, one in zip(keys, chosen, strict=True):
         by_tier.setdefault(one.tier, []).append(key)

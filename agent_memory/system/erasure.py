@@ -204,7 +204,7 @@ class Erasure:
         spooled.add_many([entry for _, entry in self._spooled()])
         keys = [hit.entry.key for hit in recall((spooled, *self._tiers), query)]
         outcome = self._keys(keys)
-        ids, whose = {key.memory_id for key in keys}, frozenset([query.agent_id])
+        ids, whose = {key.memory_id for key in keys}, frozenset(key.agent_id for key in keys)
         gone = self._forget_quarantined(
             lambda owners: bool(ids & owners.memory_ids) and owners.include(self._run_id, whose)
         )

@@ -40,7 +40,7 @@ from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.progress import Progress
-from agent_memory.values.query import Hit, Query, checked_query
+from agent_memory.values.query import Hit, Query, query_of
 
 
 class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
@@ -237,17 +237,25 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
 
     # -- finding and learning -----------------------------------------------------------------
 
-    def recall(self, query: Query, *, near: object = None, touch: bool = True) -> list[Hit]:
+    def recall(
+        self,
+        query: Query | None = None,
+        *,
+        near: object = None,
+        touch: bool = True,
+        **asked: Any,
+    ) -> list[Hit]:
         """Answer a query from all tiers: each entry once, from the richest tier that holds it.
 
         Args:
-            query: What is asked; of this system's run unless it names one.
+            query: What is asked; of this system's run unless it names others.
             near: Give the most similar first, with their scores; the query's order decides among
                 equals, which without one are newest first. Similar to a state (a dict, dataclass
                 or pydantic model), to a list or array of numbers that states hold under some
                 path, to a memory (an entry, or the id of one of the query's agent), or to a
                 ``Vector``.
             touch: Whether this counts as a retrieval of what is found.
+            asked: The fields of a ``Query``, in place of one.
 
         Raises:
             InvalidEntry: ``query`` is no query, or ``near`` is none of these.
@@ -259,9 +267,11 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
             >>> hits = memory.recall(Query(agent_id="ant-1", limit=1), near=now)
             >>> hits[0].entry.step_number
             4
+            >>> len(memory.recall(agent_id="ant-1", steps=(5, None)))
+            5
         """
-        asked = checked_query(query).within(self.config.run_id)
-        return self._services.retriever.recall(asked, near=near, touch=touch)
+        question = query_of(query, asked).within(self.config.run_id)
+        return self._services.retriever.recall(question, near=near, touch=touch)
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.

@@ -22,7 +22,17 @@ import pytest
 
 # Without this a failing assert of the contract would not show its values; it must come first.
 _PARTS = (
-    *("apart", "changing", "finding", "forgetting", "keeping", "many", "moving", "sharing"),
+    *(
+        "apart",
+        "asking",
+        "changing",
+        "finding",
+        "forgetting",
+        "keeping",
+        "many",
+        "moving",
+        "sharing",
+    ),
     "storing",
 )
 pytest.register_assert_rewrite(f"{__name__}.stateful", *(f"{__name__}.{part}" for part in _PARTS))

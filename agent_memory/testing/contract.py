@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent_memory.testing.apart import ApartContract
 from agent_memory.testing.arriving import ArrivingContract
+from agent_memory.testing.asking import AskingContract
 from agent_memory.testing.changing import ChangingContract
 from agent_memory.testing.finding import FindingContract
 from agent_memory.testing.forgetting import ForgettingContract
@@ -21,6 +22,7 @@ class RepositoryContract(
     ArrivingContract,
     ChangingContract,
     FindingContract,
+    AskingContract,
     KeepingContract,
     ApartContract,
     ManyContract,

@@ -33,6 +33,12 @@ _STEPS = st.sampled_from([0, 1, 2, MAX_STEP])
 _TIMES = st.sampled_from([-1e300, -1.0, 0.0, 5e-324, 0.3, 0.1 + 0.2, 1.0, 1e300])
 _SCORES = st.sampled_from([0.0, 0.3, 0.1 + 0.2, 1.0])
 _COUNTS = st.integers(0, 2)
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    return min(bounds), max(bounds)
+
+
 _WHERE = st.tuples(st.integers(0, 1), st.sampled_from(_NAMES), st.integers(0, 3))
 
 _PATHS = st.sampled_from(["a", "b", "c|d*"])
@@ -58,9 +64,9 @@ _AGES = st.fixed_dictionaries(
 )
 _QUERIES = st.fixed_dictionaries(
     {
-        "steps": st.none() | st.tuples(_STEPS, _STEPS),
-        "times": st.none() | st.tuples(_TIMES, _TIMES),
-        "importance": st.none() | st.tuples(_SCORES, _SCORES),
+        "steps": st.none() | st.tuples(_STEPS, _STEPS).map(_ordered),
+        "times": st.none() | st.tuples(_TIMES, _TIMES).map(_ordered),
+        "importance": st.none() | st.tuples(_SCORES, _SCORES).map(_ordered),
         "memory_type": st.none() | st.sampled_from(MemoryType),
         "attributes": st.just({}) | st.dictionaries(_PATHS, _CONDITIONS, max_size=2),
         "pinned": st.none() | st.booleans(),

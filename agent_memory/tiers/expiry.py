@@ -7,19 +7,19 @@ that are pinned stay, and are found.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
-from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+from agent_memory.values.ordering import in_order
 from agent_memory.values.query import Order, Query
 
 
@@ -49,6 +49,9 @@ class TierReader(Protocol):
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run."""
+
+    def runs(self) -> list[str]:
+        """The runs that have entries, sorted."""
 
     @property
     def moves(self) -> MoveNotes:
@@ -88,16 +91,22 @@ class ExpiryFilter:
         ]
 
     def find(self, query: Query) -> list[MemoryEntry]:
-        """Return the entries that answer a query, in its order. The query names its run."""
-        found = {
-            entry.key: entry
-            for asked in self.visible(query)
-            for entry in self.repository.find(asked)
-        }
-        ordered = sorted(
-            found.values(), key=SORT_KEYS[query.sorting], reverse=query.sorting in DESCENDING
-        )
-        return ordered[: query.limit]
+        """Return the entries that answer a query, in its order. The query names its runs."""
+        if query.is_about_one_agent:
+            answers = [self.repository.find(asked) for asked in self.visible(query)]
+        else:
+            answers = self.repository.find_each(
+                [asked for one in self._each_agent(query) for asked in self.visible(one)]
+            )
+        found = {entry.key: entry for entries in answers for entry in entries}
+        return in_order(found.values(), query)
+
+    def _each_agent(self, query: Query) -> Iterator[Query]:
+        """The query of each agent that it is about, since each has an age of its own."""
+        for run_id in self.repository.runs() if query.runs is None else query.runs:
+            agents = self.repository.agents(run_id) if query.agents is None else query.agents
+            for agent_id in agents:
+                yield query.of(run_id, agent_id)
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe.
@@ -121,6 +130,10 @@ class ExpiryFilter:
         ]
         return len({entry.key for each in self.repository.find_each(queries) for entry in each})
 
+    def runs(self) -> list[str]:
+        """The runs that have entries, whatever their age, sorted."""
+        return self.repository.runs()
+
     def changes(
         self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()
     ) -> Changes:
@@ -131,22 +144,25 @@ class ExpiryFilter:
         """What to ask the tier for a query: what is not over its age, and what is pinned."""
         if query.pinned:
             return [query]
-        narrowed = self._narrowed(query)
-        return [narrowed] if query.pinned is False else [narrowed, replace(query, pinned=True)]
+        fresh = self._narrowed(query)
+        return fresh if query.pinned is False else [*fresh, replace(query, pinned=True)]
 
     @property
     def moves(self) -> MoveNotes:
         """The notes of moves out of here."""
         return self.repository.moves
 
-    def _narrowed(self, query: Query) -> Query:
-        moment = self.moment(run_of(query), query.agent_id)
-        times, steps = query.times, query.steps
-        first_time, first_step = self.ages.first_time(moment), self.ages.first_step(moment)
-        if first_time > -math.inf:
-            least, greatest = times or (-math.inf, math.inf)
-            times = max(least, first_time), greatest
-        if first_step > 0:
-            first, last = steps or (0, MAX_STEP)
-            steps = max(first, first_step), last
-        return replace(query, times=times, steps=steps)
+    def _narrowed(self, query: Query) -> list[Query]:
+        """The query of what is not over its age; nothing where all that it asks for is."""
+        moment = self.moment(run_of(query), agent_of(query))
+        bounds: dict[str, Any] = {}
+        for name, first, last in (
+            ("times", self.ages.first_time(moment), math.inf),
+            ("steps", self.ages.first_step(moment), MAX_STEP),
+        ):
+            least, greatest = getattr(query, name) or (first, last)
+            if greatest < first:
+                return []
+            if first > (0 if name == "steps" else -math.inf):
+                bounds[name] = max(least, first), greatest
+        return [replace(query, **bounds)]

@@ -187,17 +187,29 @@ def checked_range(name: str, value: object) -> tuple[float, float] | None:
     """Return a pair of bounds, of ints where ``name`` is "steps"; None for no bounds.
 
     Raises:
-        InvalidEntry: It is no pair, or a bound is no number.
+        InvalidEntry: It is no pair, a bound is no number, or the first is beyond the last.
     """
     if value is None:
         return None
     if not is_a(value, (tuple, list)) or len(value) != 2:  # type: ignore[arg-type]  # asked first
-        raise InvalidEntry(f"{name}: a pair (first, last) is needed, not {quoted(value)}")
-    first, last = (_bound(name, bound) for bound in value)  # type: ignore[attr-defined]  # above
+        raise InvalidEntry(
+            f"{name}: a pair (first, last) is needed, None for an open end, not {quoted(value)}"
+        )
+    given: Any = value
+    if given[0] is None and given[1] is None:
+        return None
+    least, greatest = (0, MAX_STEP) if name == "steps" else (-math.inf, math.inf)
+    ends = [None if bound is None else _bound(name, bound) for bound in given]
+    first = min(least, ends[1] or least) if ends[0] is None else ends[0]
+    last = max(greatest, first) if ends[1] is None else ends[1]
+    if None not in given and given[0] > given[1]:
+        raise InvalidEntry(f"{name}: {quoted(given)} ends before it begins; write the least first")
     if name != "steps":
         # An int beyond 2^53 may lie between two doubles.
-        first = math.nextafter(first, math.inf) if first < value[0] else first  # type: ignore[index]  # above
-        last = math.nextafter(last, -math.inf) if last > value[1] else last  # type: ignore[index]  # above
+        first = math.nextafter(first, math.inf) if first < (given[0] or first) else first
+        last = math.nextafter(last, -math.inf) if last > (given[1] or last) else last
+        if first > last:  # two ints between the same doubles: no time is between them
+            return math.inf, math.inf
     return first, last
 
 

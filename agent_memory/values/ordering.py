@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from agent_memory.values.entry import MemoryEntry
-from agent_memory.values.query import Order
+from agent_memory.values.query import Order, Query
 
 ORDERED_BY: Mapping[Order, str] = {
     Order.OLDEST: "timestamp",
@@ -15,11 +15,20 @@ ORDERED_BY: Mapping[Order, str] = {
 }
 """The field of an entry that each order goes by."""
 
-SORT_KEYS: Mapping[Order, Callable[[MemoryEntry], tuple[float, str]]] = {
-    Order.OLDEST: lambda entry: (entry.timestamp, entry.memory_id),
-    Order.NEWEST: lambda entry: (entry.timestamp, entry.memory_id),
-    Order.STEP: lambda entry: (entry.step_number, entry.memory_id),
-    Order.IMPORTANCE: lambda entry: (entry.importance_score, entry.memory_id),
+_SortKey = tuple[float, str, str, str]
+
+# Two agents may have entries of one id; so that whose they are breaks the last ties.
+SORT_KEYS: Mapping[Order, Callable[[MemoryEntry], _SortKey]] = {
+    Order.OLDEST: lambda it: (it.timestamp, it.memory_id, it.run_id, it.agent_id),
+    Order.NEWEST: lambda it: (it.timestamp, it.memory_id, it.run_id, it.agent_id),
+    Order.STEP: lambda it: (it.step_number, it.memory_id, it.run_id, it.agent_id),
+    Order.IMPORTANCE: lambda it: (it.importance_score, it.memory_id, it.run_id, it.agent_id),
 }
 DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 """The orders in which the greatest come first."""
+
+
+def in_order(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:
+    """Entries in a query's order, up to its limit."""
+    chosen = sorted(entries, key=SORT_KEYS[query.sorting], reverse=query.sorting in DESCENDING)
+    return chosen if query.limit is None else chosen[: query.limit]

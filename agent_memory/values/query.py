@@ -1,10 +1,11 @@
-"""A question about the memories of one agent, and a hit that answers it."""
+"""A question about the memories of one agent, of several, or of all; and a hit that answers it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum, StrEnum
+from typing import Any, Final
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import Condition, checked_conditions
@@ -13,6 +14,7 @@ from agent_memory.values.checks import (
     checked_limit,
     checked_member,
     checked_range,
+    is_a,
 )
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 from agent_memory.values.identity import checked_agent_id, checked_run_id
@@ -38,6 +40,18 @@ class Order(StrEnum):
     """By importance, descending."""
 
 
+class AllRuns(Enum):
+    """The type of ``ALL_RUNS``."""
+
+    ALL_RUNS = "all runs"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ALL_RUNS: Final = AllRuns.ALL_RUNS
+"""As the ``run_id`` of a query: every run there is."""
+
 RANGES: Mapping[str, str] = {
     "steps": "step_number",
     "times": "timestamp",
@@ -60,11 +74,14 @@ _NEVER_CHANGE = {"steps", "times", "memory_type"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A question about the memories of one agent; what is left out does not filter.
+    """A question about memories; what is left out does not filter.
+
+    Either end of a range may be None, which leaves that side open.
 
     Attributes:
-        agent_id: Whose memories.
-        run_id: Of which run; None stands for the run the asked one is bound to.
+        agent_id: Whose memories: an agent, a list of agents, or None for all agents.
+        run_id: Of which run: one, a list of runs, or ``ALL_RUNS``; None stands for the run the
+            asked one is bound to.
         steps: First and last step, both included.
         times: First and last timestamp, both included.
         memory_type: Only this type.
@@ -84,14 +101,17 @@ class Query:
         >>> query = Query(agent_id="ant-1", steps=(2, 4), attributes={"food": (1.0, 1.5)})
         >>> [hit.entry.step_number for hit in memory.recall(query)]
         [2, 3]
+        >>> everyone = Query(steps=(3, 3))
+        >>> [hit.entry.agent_id for hit in memory.recall(everyone)]
+        ['ant-1']
     """
 
-    agent_id: str
-    run_id: str | None = None
-    steps: tuple[int, int] | None = None
-    times: tuple[float, float] | None = None
+    agent_id: str | int | Collection[str | int] | None = None
+    run_id: str | Collection[str] | AllRuns | None = None
+    steps: tuple[int | None, int | None] | None = None
+    times: tuple[float | None, float | None] | None = None
     memory_type: MemoryType | None = None
-    importance: tuple[float, float] | None = None
+    importance: tuple[float | None, float | None] | None = None
     attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
     pinned: bool | None = None
     order: Order | None = None
@@ -102,9 +122,9 @@ class Query:
     def __post_init__(self) -> None:
         """Check every field, and bring each to its own type."""
         put = object.__setattr__
-        put(self, "agent_id", checked_agent_id(self.agent_id))
-        if self.run_id is not None:
-            put(self, "run_id", checked_run_id(self.run_id))
+        put(self, "agent_id", _checked_names(self.agent_id, checked_agent_id))
+        if self.run_id is not ALL_RUNS:
+            put(self, "run_id", _checked_names(self.run_id, checked_run_id))
         for name in RANGES:
             put(self, name, checked_range(name, getattr(self, name)))
         if self.memory_type is not None:
@@ -137,8 +157,58 @@ class Query:
         """Whether an entry that answers it may stop to, or begin to, when it is changed."""
         return bool(self.attributes or self.filters - _NEVER_CHANGE)
 
+    @property
+    def agents(self) -> tuple[str, ...] | None:
+        """The agents that it names; None for all.
+
+        Examples:
+            >>> Query(agent_id=["bee", 7]).agents
+            ('7', 'bee')
+        """
+        return _as_names(self.agent_id)
+
+    @property
+    def runs(self) -> tuple[str, ...] | None:
+        """The runs that it names; None for all.
+
+        Raises:
+            InvalidEntry: It names none; see ``within``.
+
+        Examples:
+            >>> Query(run_id="episode-1").runs
+            ('episode-1',)
+        """
+        if self.run_id is None:
+            raise InvalidEntry("query: run_id is missing; bind it with query.within(run_id)")
+        return None if self.run_id is ALL_RUNS else _as_names(self.run_id)
+
+    @property
+    def is_about_one_agent(self) -> bool:
+        """Whether it asks for one agent of one run.
+
+        Examples:
+            >>> Query(agent_id="ant-1", run_id="episode-1").is_about_one_agent
+            True
+        """
+        return type(self.agent_id) is str and type(self.run_id) is str
+
+    def is_about(self, run_id: str, agent_id: str) -> bool:
+        """Whether it asks for the entries of an agent of a run."""
+        return (self.agents is None or agent_id in self.agents) and (
+            self.runs is None or run_id in self.runs
+        )
+
+    def of(self, run_id: str, agent_id: str) -> Query:
+        """The same question about one agent of one run."""
+        narrowed = object.__new__(Query)  # what it holds has been checked
+        for name in _FIELDS:
+            object.__setattr__(narrowed, name, getattr(self, name))
+        object.__setattr__(narrowed, "run_id", run_id)
+        object.__setattr__(narrowed, "agent_id", agent_id)
+        return narrowed
+
     def admits(self, entry: MemoryEntry) -> bool:
-        """Whether an entry of its agent answers it; contents are not looked at."""
+        """Whether an entry of its agents answers it; contents are not looked at."""
         ranges = ((getattr(self, name), getattr(entry, of)) for name, of in RANGES.items())
         return all(bounds is None or bounds[0] <= of <= bounds[1] for bounds, of in ranges) and all(
             getattr(self, name) in (None, getattr(entry, name)) for name in (*CATEGORIES, *FLAGS)
@@ -154,6 +224,9 @@ class Query:
         return self if self.run_id is not None else replace(self, run_id=run_id)
 
 
+_FIELDS = tuple(each.name for each in fields(Query))
+
+
 def checked_query(query: object) -> Query:
     """Give back a query.
 
@@ -166,6 +239,65 @@ def checked_query(query: object) -> Query:
             'Query(agent_id="ant-1", steps=(0, 10))'
         )
     return query
+
+
+def query_of(query: object, asked: Mapping[str, Any]) -> Query:
+    """The query that was given, or that of the fields that were given in its place.
+
+    Raises:
+        InvalidEntry: Neither, both, or no query was given; or a field has no meaning.
+    """
+    if not asked:
+        return checked_query(query)
+    if query is not None:
+        raise InvalidEntry(
+            f"query: a Query or its fields are needed, not both; write {', '.join(sorted(asked))} "
+            "into the Query"
+        )
+    unknown = sorted(asked.keys() - set(_FIELDS))
+    if unknown:
+        raise InvalidEntry(
+            f"query: no field is called {', '.join(unknown)}; there are {', '.join(_FIELDS)}"
+        )
+    return Query(**asked)
+
+
+def run_of(query: Query) -> str:
+    """The run that a query names, where one is needed.
+
+    Raises:
+        InvalidEntry: It names none, or several, or is no query.
+    """
+    runs = checked_query(query).runs
+    if runs is None or len(runs) != 1:
+        raise InvalidEntry("run_id: one run is needed here; ask for one after the other")
+    return runs[0]
+
+
+def agent_of(query: Query) -> str:
+    """The agent that a query names, where one is needed.
+
+    Raises:
+        InvalidEntry: It names none, or several, or is no query.
+    """
+    agents = checked_query(query).agents
+    if agents is None or len(agents) != 1:
+        raise InvalidEntry("agent_id: one agent is needed here; ask for one after the other")
+    return agents[0]
+
+
+def _checked_names(given: Any, checked: Callable[[Any], str]) -> str | tuple[str, ...] | None:
+    """A name, several of them, or None, each checked."""
+    if given is None or type(given) is str:
+        return None if given is None else checked(given)
+    if is_a(given, (str, bytes)) or not is_a(given, Iterable):
+        return checked(given)
+    names = tuple(sorted({checked(name) for name in given}))
+    return names[0] if len(names) == 1 else names
+
+
+def _as_names(names: Any) -> tuple[str, ...] | None:
+    return (names,) if isinstance(names, str) else names
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,14 @@ class DeclaredAttributes:
         }
         return [place for path, place in places.items() if path in told]
 
+    def lookups_of_all(self, conditions: Mapping[str, Condition]) -> list[Lookup]:
+        """Where the entries of all agents are that may meet conditions, without their prefixes."""
+        equal = {path: wanted for path, wanted in conditions.items() if type(wanted) is not tuple}
+        if not equal:
+            return []
+        told = self.complete(self._channel.call(*self.completeness))
+        return [lookup(path, wanted) for path, wanted in equal.items() if path in told]
+
     def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
         """Declare what this process wants, and index by every path that is declared.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.models.redis import agent_prefix, memory_id_of
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.redis.sorted_sets import chosen, in_the_way, lookups
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Order, Query
@@ -36,7 +36,7 @@ def keys_answering(
             replies[place] = told
     return [
         [
-            EntryKey(run_of(query), query.agent_id, memory_id_of(name))
+            EntryKey(run_of(query), agent_of(query), memory_id_of(name))
             for name in (chosen(told, query) if told else [])
         ]
         for query, told in zip(queries, replies, strict=True)
@@ -86,4 +86,4 @@ def all_keys(
 
 
 def _prefix(namespace: str, query: Query) -> str:
-    return agent_prefix(namespace, run_of(query), query.agent_id)
+    return agent_prefix(namespace, run_of(query), agent_of(query))

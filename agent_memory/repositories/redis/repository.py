@@ -24,7 +24,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.outcomes import Added, Arrival, Gone
-from agent_memory.repositories.querying import after_step, answering, run_of
+from agent_memory.repositories.querying import after_step, agent_of, answering, run_of
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import (
     AttributeIndexing,
@@ -36,6 +36,7 @@ from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, reading
 from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
+from agent_memory.repositories.redis.many_agents import ManyAgents
 from agent_memory.repositories.redis.notes import RedisMoveNotes
 from agent_memory.repositories.redis.queries import entries_answering, keys_answering
 from agent_memory.repositories.redis.retrievals import RetrievalCounts
@@ -82,6 +83,7 @@ class RedisRepository(MemoryRepository):
         self._vectors = VectorCache(channel, vector_cache_bytes)
         self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
         self._mapper = HashMapper(channel, codec, self._declared, self.tier)
+        self._many = ManyAgents(channel, self.key_space, self._mapper)
         self.encodings = RedisEncodings(self, channel, self.key_space, clock)
         self.upkeep = RedisUpkeep(
             self,
@@ -192,7 +194,7 @@ class RedisRepository(MemoryRepository):
 
     def remove_answering(self, queries: Sequence[Query]) -> int:
         """Remove the entries that answer any of some queries; two requests for all of them."""
-        if any(query.attributes for query in queries):
+        if any(query.attributes or not query.is_about_one_agent for query in queries):
             return super().remove_answering(queries)
         found = keys_answering(self.channel, self.key_space.namespace, queries)
         expected: dict[EntryKey, tuple[Value, Value]] = {}
@@ -247,7 +249,9 @@ class RedisRepository(MemoryRepository):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        if not checked_query(query).attributes:
+        if not checked_query(query).is_about_one_agent:
+            return self._many.find(query, self._declared.lookups_of_all(query.attributes))
+        if not query.attributes:
             prefix, names = self._answering(query)
             return self._mapper.load(prefix + name for name in names)
         prefix, names = self._answering(replace(query, limit=None))
@@ -261,13 +265,13 @@ class RedisRepository(MemoryRepository):
 
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries; two requests for all of them."""
-        if any(query.attributes for query in queries):
+        if any(query.attributes or not query.is_about_one_agent for query in queries):
             return super().find_each(queries)
         return entries_answering(self.channel, self.key_space.namespace, queries, self.get_many)
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
-        prefix = self.key_space.prefix(run_of(query), query.agent_id)
+        prefix = self.key_space.prefix(run_of(query), agent_of(query))
         if query.limit == 0:
             return []
         if query.attributes or query.pinned is not None:
@@ -296,7 +300,7 @@ class RedisRepository(MemoryRepository):
 
     def _answering(self, query: Query) -> tuple[str, list[str]]:
         """The agent's key prefix, and the ids of the entries that answer a query."""
-        prefix = self.key_space.prefix(run_of(query), query.agent_id)
+        prefix = self.key_space.prefix(run_of(query), agent_of(query))
         if query.limit == 0:
             return prefix, []
         if not query.attributes:

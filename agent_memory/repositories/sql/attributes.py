@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.work import UnitOfWork
@@ -225,7 +225,10 @@ def conditions(
         if complete.get(path)
         and _quotable(path)
         # Where an agent has no number, two numbers in a list may be asked for: contents tell.
-        and (not isinstance(condition, tuple) or _has_values(connection, models, query, path))
+        and (
+            not isinstance(condition, tuple)
+            or (query.is_about_one_agent and _has_values(connection, models, query, path))
+        )
     )
     told = [condition for condition in found if condition is not None]
     # The indexes leave out entries without attributes, and are used only by those who do as well.
@@ -253,7 +256,7 @@ def _has_values(connection: Connection, models: LtmModels, query: Query, path: s
     entry = models.LtmEntry
     statement = select(entry.id).where(
         entry.run_id == run_of(query),
-        entry.agent_id == query.agent_id,
+        entry.agent_id == agent_of(query),
         entry.attributes.is_not(None),
         _value(models, path).is_not(None),
     )

@@ -9,7 +9,6 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.nearest import Vectors
-from agent_memory.repositories.querying import run_of
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.repositories.sql.statements import (
     numbers_by_mark,
@@ -71,7 +70,7 @@ class LtmEncodings(Encodings):
         """The vectors of the entries that answer a query, whatever its order and limit."""
         if query.attributes:
             return super().vectors(query)
-        statement, asked = vectors_answering(self._models, run_of(query), query)
+        statement, asked = vectors_answering(self._models, query)
         with self._transactions.reading() as connection:
             rows = connection.execute(statement, asked).all()
         return vectors_of(rows)

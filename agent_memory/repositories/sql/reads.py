@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from sqlalchemy import Connection
+
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
 from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.following import Changes
-from agent_memory.repositories.querying import answering, run_of
+from agent_memory.repositories.querying import answering
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.statements import (
+    Asked,
     agents_with_entries,
     entries_answering,
     forks_of,
@@ -25,7 +28,8 @@ from agent_memory.repositories.sql.statements import (
 )
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
-from agent_memory.values.query import Query
+from agent_memory.values.ordering import in_order
+from agent_memory.values.query import Query, checked_query
 
 _ROWS_AT_ONCE = 500
 
@@ -53,16 +57,21 @@ class LtmReads(LongTermMemory):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order."""
-        statement, asked = entries_answering(self._models, run_of(query), query)
+        parts = [*entries_answering(self._models, checked_query(query))]
         with self._transactions.reading() as connection:
-            if not query.attributes:
-                return self._mapper.to_entries(connection.execute(statement, asked).all())
-            conditions = sql_attributes.conditions(connection, self._models, query)
-            # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
-            with connection.execute(
-                statement.where(*conditions), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
-            ) as rows:
-                return answering(map(self._mapper.to_entry, rows), query)
+            found = [entry for part in parts for entry in self._found(connection, part, query)]
+        return found if len(parts) == 1 else in_order(found, query)
+
+    def _found(self, connection: Connection, part: Asked, query: Query) -> list[MemoryEntry]:
+        statement, asked = part
+        if not query.attributes:
+            return self._mapper.to_entries(connection.execute(statement, asked).all())
+        conditions = sql_attributes.conditions(connection, self._models, query)
+        # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
+        with connection.execute(
+            statement.where(*conditions), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
+        ) as rows:
+            return answering(map(self._mapper.to_entry, rows), query)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

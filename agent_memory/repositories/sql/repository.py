@@ -14,7 +14,7 @@ from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.codec import Codec, is_kept
 from agent_memory.repositories.outcomes import Added, Gone
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.sql.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encodings import LtmEncodings
 from agent_memory.repositories.sql.entries import EntryRow, RowMapper
@@ -169,12 +169,15 @@ class LtmRepository(LtmReads):
     def remove_answering(self, queries: Sequence[Query]) -> int:
         """Remove the entries that answer any of some queries, in one transaction."""
         if any(
-            query.attributes or query.limit is not None or query.pinned is not None
+            query.attributes
+            or query.limit is not None
+            or query.pinned is not None
+            or not query.is_about_one_agent
             for query in queries
         ):
             return super().remove_answering(queries)
         keys = [
-            EntryKey(run_of(query), query.agent_id, memory_id)
+            EntryKey(run_of(query), agent_of(query), memory_id)
             for query in queries
             for group in self.encodings.vectors(query)
             for memory_id in group.memory_ids

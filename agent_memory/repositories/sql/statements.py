@@ -29,7 +29,16 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import Name
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
 from agent_memory.values.entry import EntryKey, MemoryEntry
-from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Order, Query
+from agent_memory.values.ordering import DESCENDING
+from agent_memory.values.query import (
+    CATEGORIES,
+    FLAGS,
+    RANGES,
+    Order,
+    Query,
+    agent_of,
+    run_of,
+)
 
 IN_LIST = 500
 """How many values one statement lists; SQLite's older builds take 999 of all sorts."""
@@ -58,23 +67,24 @@ class Asked(NamedTuple):
     parameters: dict[str, Any]
 
 
-def entries_answering(models: LtmModels, run_id: str, query: Query) -> Asked:
-    """The entries of a run that answer a query, in its order.
+def entries_answering(models: LtmModels, query: Query) -> Iterator[Asked]:
+    """The entries that answer a query, in its order; of very many named agents in several parts.
 
     Its conditions on attributes are left to the caller, and with them its limit.
     """
     limit = None if query.attributes else query.limit
-    parameters = _parameters(run_id, query)
-    if limit is not None:
-        parameters["at_most"] = min(limit, _LARGEST)
-    return Asked(
-        _entries_shaped(models, _shape(query), query.sorting, limit is not None), parameters
-    )
+    for named in _named(query):
+        parameters = named | _parameters(query)
+        if limit is not None:
+            parameters["at_most"] = min(limit, _LARGEST)
+        shape = _shape(query, named)
+        yield Asked(_entries_shaped(models, shape, query.sorting, limit is not None), parameters)
 
 
-def vectors_answering(models: LtmModels, run_id: str, query: Query) -> Asked:
-    """The vectors of all entries of a run that answer a query, NULL where there is none."""
-    return Asked(_vectors_shaped(models, _shape(query)), _parameters(run_id, query))
+def vectors_answering(models: LtmModels, query: Query) -> Asked:
+    """The vectors of all entries that answer a query, NULL where there is none."""
+    named = {"of_run": run_of(query), "of_agent": agent_of(query)}
+    return Asked(_vectors_shaped(models, _shape(query, named)), named | _parameters(query))
 
 
 class _Shape(NamedTuple):
@@ -83,18 +93,32 @@ class _Shape(NamedTuple):
     ranges: tuple[str, ...]
     categories: tuple[str, ...]
     flags: tuple[tuple[str, bool], ...]
+    owners: tuple[str, ...]
 
 
-def _shape(query: Query) -> _Shape:
+def _shape(query: Query, owners: Iterable[str]) -> _Shape:
     return _Shape(
         tuple(name for name in RANGES if getattr(query, name) is not None),
         tuple(name for name in CATEGORIES if getattr(query, name) is not None),
         tuple((name, flag) for name in FLAGS if (flag := getattr(query, name)) is not None),
+        tuple(owners),
     )
 
 
-def _parameters(run_id: str, query: Query) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"of_run": run_id, "of_agent": query.agent_id}
+def _named(query: Query) -> Iterator[dict[str, Any]]:
+    """Whose entries are asked for, as parameters; lists are short enough for one statement."""
+    runs, agents = query.runs, query.agents
+    if query.is_about_one_agent:
+        yield {"of_run": run_of(query), "of_agent": agent_of(query)}
+        return
+    for some_runs in [None] if runs is None else chunked(runs, IN_LIST // 2):
+        in_runs = {} if some_runs is None else {"of_runs": some_runs}
+        for some in [None] if agents is None else chunked(agents, IN_LIST // 2):
+            yield in_runs if some is None else in_runs | {"of_agents": some}
+
+
+def _parameters(query: Query) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
     for name in RANGES:
         bounds = getattr(query, name)
         if bounds is not None:
@@ -112,9 +136,23 @@ def _parameters(run_id: str, query: Query) -> dict[str, Any]:
 def _entries_shaped(
     models: LtmModels, shape: _Shape, order: Order, limited: bool
 ) -> Select[*tuple[Any, ...]]:
-    # Of one run and one agent, whose names need not be looked up for each row.
-    known = {"run_id": _text_of("of_run"), "agent_id": _text_of("of_agent")}
-    found = _answering(models, _entries(models, known), shape).order_by(*_ordered(models, order))
+    if "of_agent" in shape.owners:
+        # Of one run and one agent, whose names need not be looked up for each row.
+        known: dict[str, Any] = {"run_id": _text_of("of_run"), "agent_id": _text_of("of_agent")}
+        entries = _entries(models, known)
+        ordered = _ordered(models, order)
+    else:
+        entry, agent, run = models.LtmEntry, models.Agent, models.Run
+        names: dict[str, Any] = {"run_id": run.name, "agent_id": agent.name}
+        entries = (
+            _entries(models, names)
+            .join_from(agent, run, run.id == agent.run_id)
+            .join(entry, entry.agent_ref == agent.id)
+        )
+        down = order in DESCENDING
+        last = [name.desc() if down else name.asc() for name in (run.name, agent.name)]
+        ordered = (*_ordered(models, order), *last)
+    found = _answering(models, entries, shape).order_by(*ordered)
     return found.limit(bindparam("at_most", type_=BigInteger)) if limited else found
 
 
@@ -130,9 +168,14 @@ def _answering(
     models: LtmModels, entries: Select[*tuple[Any, ...]], shape: _Shape
 ) -> Select[*tuple[Any, ...]]:
     """Those of a selection that answer questions of a shape."""
-    entry = models.LtmEntry
-    agent_ref = agent_ref_of(models, _text_of("of_run"), _text_of("of_agent"))
-    found = entries.where(entry.agent_ref == agent_ref)
+    entry, found = models.LtmEntry, entries
+    if "of_agent" in shape.owners:
+        agent_ref = agent_ref_of(models, _text_of("of_run"), _text_of("of_agent"))
+        found = entries.where(entry.agent_ref == agent_ref)
+    if "of_runs" in shape.owners:
+        found = found.where(models.Run.name.in_(_texts_of("of_runs")))
+    if "of_agents" in shape.owners:
+        found = found.where(models.Agent.name.in_(_texts_of("of_agents")))
     for name in shape.ranges:
         column = getattr(entry, RANGES[name])
         least: BindParameter[Any] = bindparam(f"least_{name}")
@@ -148,6 +191,10 @@ def _answering(
 
 def _text_of(name: str) -> BindParameter[str]:
     return bindparam(name, type_=Name)
+
+
+def _texts_of(name: str) -> BindParameter[str]:
+    return bindparam(name, type_=Name, expanding=True)
 
 
 def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*tuple[Any, ...]]:

@@ -39,7 +39,7 @@ def chunks(tiers: Sequence[TierReader], queries: Iterable[Query]) -> Iterator[li
     """
     held: list[Hit] = []
     run_id: str | None = None
-    for query in queries:
+    for query in _by_run(tiers, queries):
         if held and (len(held) >= PAGE or run_of(query) != run_id):
             yield held
             held = []
@@ -51,6 +51,16 @@ def chunks(tiers: Sequence[TierReader], queries: Iterable[Query]) -> Iterator[li
             held = held + page if held else page
     if held:
         yield held
+
+
+def _by_run(tiers: Sequence[TierReader], queries: Iterable[Query]) -> Iterator[Query]:
+    """The queries, those of several runs run by run."""
+    for query in queries:
+        runs = query.runs
+        if runs is None:
+            runs = tuple(sorted({run_id for tier in tiers for run_id in tier.runs()}))
+        for run_id in runs:
+            yield replace(query, run_id=run_id)
 
 
 def _pages(tiers: Sequence[TierReader], query: Query) -> Iterator[list[Hit]]:

@@ -1,0 +1,94 @@
+"""Entries and questions at random, of which everything that can be asked takes part."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from agent_memory.testing.samples import a_memory_id, an_entry
+from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.query import ALL_RUNS, Order, Query
+
+_RUNS = ("run", "run 2", "{run}/3")
+_AGENTS = ("ant", "bee", "c:d", "7")
+_MOODS = ("calm", "alert", None, "")
+_STEPS = 8
+
+
+def random_entries(rng: random.Random, count: int = 60) -> list[MemoryEntry]:
+    """Make entries of several runs and agents, with ties in everything, ids among them.
+
+    Args:
+        rng: The source of chance.
+        count: How many.
+    """
+    entries = {
+        entry.key: entry
+        for entry in (
+            an_entry(
+                memory_id=a_memory_id(rng.randrange(count)),
+                run_id=rng.choice(_RUNS),
+                agent_id=rng.choice(_AGENTS),
+                step_number=rng.randrange(_STEPS),
+                timestamp=float(rng.randrange(_STEPS)),
+                importance_score=rng.choice((0.0, 0.25, 0.5, 1.0)),
+                memory_type=rng.choice([*MemoryType]),
+                pinned=rng.random() < 0.2,
+                contents=_contents(rng),
+            )
+            for _ in range(count)
+        )
+    }
+    return [*entries.values()]
+
+
+def _contents(rng: random.Random) -> dict[str, Any]:
+    contents: dict[str, Any] = {
+        "mood": rng.choice(_MOODS),
+        "food": rng.choice((0, 1, 2.5, 3, "3", True)),
+        "home": {"at": (rng.randrange(3), rng.randrange(3)), "doors": rng.randrange(4)},
+        "tags": rng.sample(["red", "green", "blue"], rng.randrange(4)),
+    }
+    for path in ("mood", "food", "tags"):
+        if rng.random() < 0.2:
+            del contents[path]
+    return contents
+
+
+def random_query(rng: random.Random) -> Query:
+    """Make a question out of all that can be asked, which names its runs."""
+    asked: dict[str, Any] = {
+        "agent_id": rng.choice((None, "ant", ("ant", "bee", "nobody"), _AGENTS)),
+        "run_id": rng.choice(("run", _RUNS[:2], ALL_RUNS, "nowhere")),
+        "order": rng.choice([None, *Order]),
+        "limit": rng.choice((None, None, 1, 3, 10**6)),
+    }
+    filters: dict[str, Any] = {
+        "steps": _range(rng),
+        "times": _range(rng),
+        "importance": rng.choice(((0.25, None), (None, 0.5), (0.5, 0.5))),
+        "memory_type": rng.choice([*MemoryType]),
+        "pinned": rng.random() < 0.5,
+        "attributes": dict([rng.choice(_CONDITIONS)]),
+    }
+    for name in rng.sample([*filters], rng.randrange(4)):
+        asked[name] = filters[name]
+    return Query(**asked)
+
+
+def _range(rng: random.Random) -> tuple[int | None, int | None]:
+    first, last = sorted((rng.randrange(_STEPS), rng.randrange(_STEPS)))
+    return rng.choice(((first, last), (first, first), (first, None), (None, last)))
+
+
+_CONDITIONS: tuple[tuple[str, Any], ...] = (
+    ("mood", "calm"),
+    ("mood", None),
+    ("food", (1, 3)),
+    ("food", 3),
+    ("food", "3"),
+    ("food", True),
+    ("home.doors", 2),
+    ("home.at[0]", 1),
+    ("nothing", 1),
+)
