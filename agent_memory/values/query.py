@@ -41,7 +41,13 @@ class Order(StrEnum):
 
 
 class AllRuns(Enum):
-    """The type of ``ALL_RUNS``."""
+    """The type of ``ALL_RUNS``: as the ``run_id`` of a query it stands for every run there is.
+
+    Examples:
+        >>> from agent_memory import ALL_RUNS, Query
+        >>> Query(agent_id="ant-1", run_id=ALL_RUNS).runs is None
+        True
+    """
 
     ALL_RUNS = "all runs"
 
@@ -193,13 +199,23 @@ class Query:
         return type(self.agent_id) is str and type(self.run_id) is str
 
     def is_about(self, run_id: str, agent_id: str) -> bool:
-        """Whether it asks for the entries of an agent of a run."""
+        """Whether it asks for the entries of an agent of a run.
+
+        Examples:
+            >>> Query(run_id="episode-1").is_about("episode-1", "ant-1")
+            True
+        """
         return (self.agents is None or agent_id in self.agents) and (
             self.runs is None or run_id in self.runs
         )
 
     def of(self, run_id: str, agent_id: str) -> Query:
-        """The same question about one agent of one run."""
+        """The same question about one agent of one run.
+
+        Examples:
+            >>> Query(limit=3).of("episode-1", "ant-1").agents
+            ('ant-1',)
+        """
         narrowed = object.__new__(Query)  # what it holds has been checked
         for name in _FIELDS:
             object.__setattr__(narrowed, name, getattr(self, name))

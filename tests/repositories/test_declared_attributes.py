@@ -155,7 +155,7 @@ class TestSql:
             connection.exec_driver_sql("ANALYZE")
             query = Query(run_id="run", agent_id="ant", attributes={"a": "v7"})
             models = ltm_models()
-            statement, asked = entries_answering(models, "run", query)
+            ((statement, asked),) = entries_answering(models, query)
             told = sql_attributes.conditions(connection, models, query)
             compiled = (
                 statement.where(*told)

@@ -315,8 +315,8 @@ def test_a_store_opened_read_only_reads_and_refuses_every_write(
 def test_every_question_is_answered_through_an_index(
     engine: Engine, repository: LtmRepository, asked: dict[str, Any], index: str
 ) -> None:
-    query = Query(agent_id="ant", **asked)
-    statement, parameters = entries_answering(repository._models, "run", query)
+    query = Query(run_id="run", agent_id="ant", **asked)
+    ((statement, parameters),) = entries_answering(repository._models, query)
     with engine.connect() as connection:
         literal = statement.params(**parameters).compile(
             engine, compile_kwargs={"literal_binds": True}

@@ -89,7 +89,7 @@ def test_a_question_may_be_made_of_its_fields(tmp_path: Path) -> None:
     config = MemoryConfig(engine="fake", path=tmp_path)
     with AgentMemorySystem(config) as memory:
         for step in range(6):
-            memory.store_agent_state(np.int64(7), {"food": step}, step)
+            memory.store_agent_state(7, {"food": step}, step)
             memory.run("other").store_agent_state(7, {"food": -step}, step)
 
         def foods(**asked: Any) -> list[int]:
