@@ -18,7 +18,7 @@ from agent_memory import AgentMemorySystem, MemoryConfig, Order, Query
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.models.redis_search_schema import VECTOR, condition
 from agent_memory.repositories.redis.tier_search import TierSearch
-from agent_memory.repositories.sql.statements import entries_answering
+from agent_memory.repositories.sql.questions import entries_answering
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Ratio, Work, compare, paired
 from benchmarks.plain_redis import ready_hash, store_grouped
@@ -175,8 +175,9 @@ def _ranged() -> Figure:
 
                 def ours() -> Any:
                     first = next(steps)
-                    query = Query(agent_id="a0", steps=(first, first + 99), order=Order.STEP)
-                    asked = entries_answering(memory.models, "default", query)
+                    within = first, first + 99
+                    query = Query(run_id="default", agent_id="a0", steps=within, order=Order.STEP)
+                    (asked,) = entries_answering(memory.models, query)
                     with memory.sql_engine.connect() as connection:
                         return connection.execute(*asked).all()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
 from typing import Any, Final
+
+import numpy as np
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.attributes import Condition, checked_conditions
@@ -302,11 +304,15 @@ def agent_of(query: Query) -> str:
     return agents[0]
 
 
+# Whatever has a length and an end; what is else iterable may have none.
+_LISTS = (list, tuple, set, frozenset, range, KeysView, ValuesView, np.ndarray)
+
+
 def _checked_names(given: Any, checked: Callable[[Any], str]) -> str | tuple[str, ...] | None:
     """A name, several of them, or None, each checked."""
     if given is None or type(given) is str:
         return None if given is None else checked(given)
-    if is_a(given, (str, bytes)) or not is_a(given, Iterable):
+    if not is_a(given, _LISTS) or (is_a(given, np.ndarray) and given.ndim != 1):
         return checked(given)
     names = tuple(sorted({checked(name) for name in given}))
     return names[0] if len(names) == 1 else names

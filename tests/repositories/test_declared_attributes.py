@@ -24,8 +24,9 @@ from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.sql import attributes as sql_attributes
+from agent_memory.repositories.sql.questions import entries_answering
 from agent_memory.repositories.sql.repository import LtmRepository
-from agent_memory.repositories.sql.statements import entries_answering, table_of
+from agent_memory.repositories.sql.statements import table_of
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.testing.stateful import OracleContract
 from agent_memory.tiers.moving import move

@@ -26,8 +26,8 @@ from agent_memory.errors import (
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.names import KnownNames
+from agent_memory.repositories.sql.questions import entries_answering
 from agent_memory.repositories.sql.repository import LtmRepository
-from agent_memory.repositories.sql.statements import entries_answering
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.identity import MemoryIds

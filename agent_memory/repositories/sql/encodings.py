@@ -10,11 +10,11 @@ from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.nearest import Vectors
 from agent_memory.repositories.reading import EntryReader
+from agent_memory.repositories.sql.questions import vectors_answering
 from agent_memory.repositories.sql.statements import (
     numbers_by_mark,
     numbers_by_version,
     outdated_memory_ids,
-    vectors_answering,
 )
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.vectors import vectors_of

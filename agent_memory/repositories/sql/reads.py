@@ -15,10 +15,9 @@ from agent_memory.repositories.querying import answering
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
+from agent_memory.repositories.sql.questions import Asked, entries_answering
 from agent_memory.repositories.sql.statements import (
-    Asked,
     agents_with_entries,
-    entries_answering,
     forks_of,
     ids_by_run,
     memory_ids_by_step,

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
-    BigInteger,
     BindParameter,
     ColumnElement,
     ScalarSelect,
     Select,
     Table,
     and_,
-    bindparam,
     case,
     exists,
     func,
@@ -26,25 +23,14 @@ from sqlalchemy import (
 )
 
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_types import Name
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
 from agent_memory.values.entry import EntryKey, MemoryEntry
-from agent_memory.values.ordering import DESCENDING
-from agent_memory.values.query import (
-    CATEGORIES,
-    FLAGS,
-    RANGES,
-    Order,
-    Query,
-    agent_of,
-    run_of,
-)
+from agent_memory.values.query import Order
 
 IN_LIST = 500
 """How many values one statement lists; SQLite's older builds take 999 of all sorts."""
 
 _READ = (*(field.name for field in fields(MemoryEntry)), "embedding_coding")
-_LARGEST = 2**63 - 1
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 T = TypeVar("T")
@@ -55,146 +41,9 @@ def entries_at(
 ) -> Select[*tuple[Any, ...]]:
     """The entries of a run with those ids."""
     entry = models.LtmEntry
-    return _entries(models).where(
+    return entries_selected(models).where(
         entry.memory_id.in_(memory_ids), entry.run_ref == run_ref_of(models, run_id)
     )
-
-
-class Asked(NamedTuple):
-    """A statement that is made once for all questions of its shape, and what one of them says."""
-
-    statement: Select[*tuple[Any, ...]]
-    parameters: dict[str, Any]
-
-
-def entries_answering(models: LtmModels, query: Query) -> Iterator[Asked]:
-    """The entries that answer a query, in its order; of very many named agents in several parts.
-
-    Its conditions on attributes are left to the caller, and with them its limit.
-    """
-    limit = None if query.attributes else query.limit
-    for named in _named(query):
-        parameters = named | _parameters(query)
-        if limit is not None:
-            parameters["at_most"] = min(limit, _LARGEST)
-        shape = _shape(query, named)
-        yield Asked(_entries_shaped(models, shape, query.sorting, limit is not None), parameters)
-
-
-def vectors_answering(models: LtmModels, query: Query) -> Asked:
-    """The vectors of all entries that answer a query, NULL where there is none."""
-    named = {"of_run": run_of(query), "of_agent": agent_of(query)}
-    return Asked(_vectors_shaped(models, _shape(query, named)), named | _parameters(query))
-
-
-class _Shape(NamedTuple):
-    """What a question filters by; of flags also which side."""
-
-    ranges: tuple[str, ...]
-    categories: tuple[str, ...]
-    flags: tuple[tuple[str, bool], ...]
-    owners: tuple[str, ...]
-
-
-def _shape(query: Query, owners: Iterable[str]) -> _Shape:
-    return _Shape(
-        tuple(name for name in RANGES if getattr(query, name) is not None),
-        tuple(name for name in CATEGORIES if getattr(query, name) is not None),
-        tuple((name, flag) for name in FLAGS if (flag := getattr(query, name)) is not None),
-        tuple(owners),
-    )
-
-
-def _named(query: Query) -> Iterator[dict[str, Any]]:
-    """Whose entries are asked for, as parameters; lists are short enough for one statement."""
-    runs, agents = query.runs, query.agents
-    if query.is_about_one_agent:
-        yield {"of_run": run_of(query), "of_agent": agent_of(query)}
-        return
-    for some_runs in [None] if runs is None else chunked(runs, IN_LIST // 2):
-        in_runs = {} if some_runs is None else {"of_runs": some_runs}
-        for some in [None] if agents is None else chunked(agents, IN_LIST // 2):
-            yield in_runs if some is None else in_runs | {"of_agents": some}
-
-
-def _parameters(query: Query) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    for name in RANGES:
-        bounds = getattr(query, name)
-        if bounds is not None:
-            least, greatest = map(_storable, bounds)
-            parameters |= {f"least_{name}": least, f"greatest_{name}": greatest}
-    for name in CATEGORIES:
-        value = getattr(query, name)
-        if value is not None:
-            parameters[f"of_{name}"] = value.value
-    return parameters
-
-
-# Making a statement and its cache key takes SQLAlchemy 0.4 ms, as long as SQLite takes to answer.
-@lru_cache(maxsize=512)
-def _entries_shaped(
-    models: LtmModels, shape: _Shape, order: Order, limited: bool
-) -> Select[*tuple[Any, ...]]:
-    if "of_agent" in shape.owners:
-        # Of one run and one agent, whose names need not be looked up for each row.
-        known: dict[str, Any] = {"run_id": _text_of("of_run"), "agent_id": _text_of("of_agent")}
-        entries = _entries(models, known)
-        ordered = _ordered(models, order)
-    else:
-        entry, agent, run = models.LtmEntry, models.Agent, models.Run
-        names: dict[str, Any] = {"run_id": run.name, "agent_id": agent.name}
-        entries = (
-            _entries(models, names)
-            .join_from(agent, run, run.id == agent.run_id)
-            .join(entry, entry.agent_ref == agent.id)
-        )
-        down = order in DESCENDING
-        last = [name.desc() if down else name.asc() for name in (run.name, agent.name)]
-        ordered = (*_ordered(models, order), *last)
-    found = _answering(models, entries, shape).order_by(*ordered)
-    return found.limit(bindparam("at_most", type_=BigInteger)) if limited else found
-
-
-@lru_cache(maxsize=64)
-def _vectors_shaped(models: LtmModels, shape: _Shape) -> Select[*tuple[Any, ...]]:
-    entry = models.LtmEntry
-    coding = entry.embedding_coding.label("embedding_coding")
-    columns = entry.memory_id, entry.embedding, coding, entry.encoder_version
-    return _answering(models, select(*columns), shape)
-
-
-def _answering(
-    models: LtmModels, entries: Select[*tuple[Any, ...]], shape: _Shape
-) -> Select[*tuple[Any, ...]]:
-    """Those of a selection that answer questions of a shape."""
-    entry, found = models.LtmEntry, entries
-    if "of_agent" in shape.owners:
-        agent_ref = agent_ref_of(models, _text_of("of_run"), _text_of("of_agent"))
-        found = entries.where(entry.agent_ref == agent_ref)
-    if "of_runs" in shape.owners:
-        found = found.where(models.Run.name.in_(_texts_of("of_runs")))
-    if "of_agents" in shape.owners:
-        found = found.where(models.Agent.name.in_(_texts_of("of_agents")))
-    for name in shape.ranges:
-        column = getattr(entry, RANGES[name])
-        least: BindParameter[Any] = bindparam(f"least_{name}")
-        greatest: BindParameter[Any] = bindparam(f"greatest_{name}")
-        found = found.where(column >= least, column <= greatest)
-    for name in shape.categories:
-        found = found.where(getattr(entry, name) == _text_of(f"of_{name}"))
-    for name, wanted in shape.flags:
-        flag = getattr(entry, name)
-        found = found.where(flag if wanted else ~flag)
-    return found
-
-
-def _text_of(name: str) -> BindParameter[str]:
-    return bindparam(name, type_=Name)
-
-
-def _texts_of(name: str) -> BindParameter[str]:
-    return bindparam(name, type_=Name, expanding=True)
 
 
 def locations(models: LtmModels, memory_ids: Sequence[str | bytes]) -> Select[*tuple[Any, ...]]:
@@ -335,7 +184,7 @@ def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[
     """The ids of an agent's entries, by step."""
     entry = models.LtmEntry
     ids = select(entry.memory_id).where(owned_by(models, run_id, agent_id))
-    return ids.order_by(*_ordered(models, Order.STEP))
+    return ids.order_by(*ordered_by(models, Order.STEP))
 
 
 def outdated_memory_ids(
@@ -382,14 +231,16 @@ def agent_ref_of(
     return references.where(run.name == run_id, agent.name == agent_id).scalar_subquery()
 
 
-def _entries(
+def entries_selected(
     models: LtmModels, known: Mapping[str, ColumnElement[str]] = MappingProxyType({})
 ) -> Select[*tuple[Any, ...]]:
+    """Whole entries; what is known of all of them need not be looked up for each."""
     columns = (known.get(name, getattr(models.LtmEntry, name)) for name in _READ)
     return select(*(column.label(name) for column, name in zip(columns, _READ, strict=True)))
 
 
-def _ordered(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:
+def ordered_by(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:
+    """By what entries come in an order."""
     entry = models.LtmEntry
     if order is Order.NEWEST:
         return entry.timestamp.desc(), entry.memory_id.desc()
@@ -397,11 +248,6 @@ def _ordered(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:
         return entry.importance_score.desc(), entry.memory_id.desc()
     first = entry.step_number if order is Order.STEP else entry.timestamp
     return first.asc(), entry.memory_id.asc()
-
-
-def _storable(bound: float) -> float:
-    """A bound that the driver takes; no integer is stored beyond it."""
-    return max(min(bound, _LARGEST), -_LARGEST) if isinstance(bound, int) else bound
 
 
 def ids_by_run(keys: Iterable[EntryKey]) -> Iterator[tuple[str, list[str]]]:
