@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from agent_memory.errors import StoreFull, StoreUnavailable
 
 if sys.platform != "win32":
     import resource
@@ -76,15 +79,59 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
+def unwritable(what: str, path: Path, error: Exception, otherwise: str) -> StoreUnavailable:
+    """What to raise of a file that could not be written.
+
+    Args:
+        what: What to call it.
+        path: The file.
+        error: What was raised.
+        otherwise: What to say unless there is no room for it.
+    """
+    told = f"{what} cannot be written ({error}); "
+    if (isinstance(error, OSError) and is_full(error)) or is_full_database(error, path):
+        return StoreFull(f"{told}{advice_for(path)}")
+    return StoreUnavailable(f"{told}{otherwise}")
+
+
+def full_database(error: BaseException | None, where: str, file: Path | None) -> StoreFull | None:
+    """What to raise where a database has no room; None: that is not what it complains about.
+
+    Args:
+        error: The driver's.
+        where: Its URL, without a password.
+        file: SQLite's; None: it is on a server.
+    """
+    if file is not None and is_full_database(error, file):
+        return StoreFull(f"{where}: {error}; {advice_for(file)}")
+    if "No space left on device" in str(error):  # as PostgreSQL says it
+        return StoreFull(f"{where}: {error}; free some space on the disk of that server")
+    return None
+
+
+def is_full_database(error: BaseException | None, file: Path) -> bool:
+    """Whether a statement failed since there is no room for a SQLite file.
+
+    SQLite says so itself of what it writes to the file and its log. Where it makes another file,
+    or a quota or a limit is reached, it tells of a fault of the disk instead.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_IOERR:
+        space = space_of(file)
+        return (space is not None and space.is_full) or _own_limit() is not None
+    return code == sqlite3.SQLITE_FULL
+
+
 def advice_for(path: Path) -> str:
     """Which file system has no room for a file, how much is free there, and how to mend it."""
     space = space_of(path)
     if space is None:
         return "free some space on its disk"
     room = f"{_readable(space.free)} of {_readable(space.size)} free"
-    if space.is_full:
+    if space.free < AMPLE:
+        full = "full" if space.is_full else "nearly full"
         return (
-            f"the file system at {space.mount} is full ({room}): delete or move files there, or "
+            f"the file system at {space.mount} is {full} ({room}): delete or move files there, or "
             "make it larger, and call again"
         )
     limit = _own_limit()

@@ -15,6 +15,7 @@ from typing import Any
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment
+from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import ConfigError, EncodingError
 from agent_memory.values.urls import without_password
 
@@ -154,7 +155,12 @@ def _write(folder: Path, record: dict[str, str]) -> None:
     # By renaming, so that nobody ever reads half of it; of two first openers the last wins, and
     # the other is told when it opens the folder again.
     draft = folder / f"{FILE_NAME}.{os.getpid()}"
-    draft.write_text(json.dumps(record, indent=2) + "\n")
+    try:
+        draft.write_text(json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        what, otherwise = f"the record {folder / FILE_NAME}", "check the folder's permissions"
+        raise unwritable(what, draft, error, otherwise) from error
     # Gone where another has recorded it meanwhile, and cleared what seemed left behind.
     with suppress(FileNotFoundError):
         draft.replace(folder / FILE_NAME)

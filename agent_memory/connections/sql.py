@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import Pool, QueuePool
 
+from agent_memory.connections.deployment import database_file
+from agent_memory.connections.disk_space import full_database
 from agent_memory.connections.sql_options import check_server, check_sqlite
 from agent_memory.errors import (
     ConfigError,
@@ -169,7 +171,7 @@ def watch(
     def tell_failure(context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         if isinstance(error, exc.DBAPIError) and not isinstance(error, exc.IntegrityError):
-            told = _translated(str(error.orig), place_of(engine))
+            told = _translated(error.orig, place_of(engine))
             if isinstance(told, StoreUnavailable):
                 failed(told)
 
@@ -207,6 +209,7 @@ def translating_sql_errors(where: str) -> Iterator[None]:
         EntryConflict: A constraint was violated.
         InvalidEntry: A text has no encoding, or is too long for an index.
         SchemaOutOfDate: A table or column is missing.
+        StoreFull: There is no room for what was to be written.
         StoreUnavailable: Anything else the database or its driver complains about.
     """
     try:
@@ -227,14 +230,13 @@ def translating_sql_errors(where: str) -> Iterator[None]:
                 f"{without_password(where)}: a name of some thousand bytes is too long for the "
                 "indexes of PostgreSQL; shorten the id of the run or agent, or the path"
             ) from error
-        raise _translated(str(error.orig), without_password(where)) from error
+        raise _translated(error.orig, without_password(where)) from error
     except UnicodeEncodeError as error:
         raise InvalidEntry(f"{error.object!r:.80} has a lone surrogate in it") from error
 
 
 _REMEDIES = (
     ("locked", "another process holds it for long: let it finish, or end it"),
-    ("is full", "the disk is full: free some space"),
     (
         "readonly",
         "it may not be written: check the permissions of the file and its folder (chmod u+w)",
@@ -255,7 +257,10 @@ _MISSING = re.compile(
 )
 
 
-def _translated(complaint: str, where: str) -> MemoryStoreError:
+def _translated(error: BaseException | None, where: str) -> MemoryStoreError:
+    complaint = str(error)
+    if full := full_database(error, where, database_file(where)[1]):
+        return full
     if _MISSING.search(complaint):
         return SchemaOutOfDate(
             f"{where}: {complaint}; its schema is not the one this version works with: open the "

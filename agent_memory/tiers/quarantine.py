@@ -17,8 +17,8 @@ from typing import Any
 
 import msgpack
 
+from agent_memory.connections.disk_space import unwritable
 from agent_memory.connections.rewriting import rewrite_sqlite
-from agent_memory.errors import StoreUnavailable
 from agent_memory.tiers.quarantined import Owners, owners_of
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
@@ -141,10 +141,9 @@ class Quarantine:
                 connection.execute(_SCHEMA)
                 yield connection
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"the quarantine {self.file} cannot be used ({error}): check that its folder is "
-                "there and may be written to"
-            ) from error
+            what = f"the quarantine {self.file}"
+            otherwise = "check that its folder is there and may be written to"
+            raise unwritable(what, self.file, error, otherwise) from error
 
 
 def _unpacked(stored: bytes) -> Mapping[str, Any]:

@@ -17,8 +17,15 @@ from pathlib import Path
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file, file_beside
+from agent_memory.connections.disk_space import (
+    AMPLE,
+    advice_for,
+    is_full,
+    is_full_database,
+    space_of,
+)
 from agent_memory.connections.rewriting import rewrite_sqlite
-from agent_memory.errors import StoreReplaced, StoreUnavailable
+from agent_memory.errors import StoreFull, StoreReplaced, StoreUnavailable
 from agent_memory.tiers.spool_names import FormerNames, name_of
 from agent_memory.tiers.waiting import Waiting, coded, waiting_of
 from agent_memory.values.entry import MemoryEntry
@@ -86,7 +93,11 @@ class Spool:
     @property
     def exists(self) -> bool:
         """Whether anything was ever put here."""
-        return self.file.is_file()
+        try:
+            # Empty where there was no room for as much as its tables.
+            return self.file.stat().st_size > 0
+        except OSError:
+            return False
 
     def put(self, entry: MemoryEntry, at: float) -> None:
         """Append an entry; see ``put_many``."""
@@ -299,18 +310,27 @@ class Spool:
                     "UPDATE waiting SET store = ? WHERE store = ?", (self._store, store)
                 )
 
+    def _no_room(self, error: Exception) -> str:
+        space = space_of(self.file)
+        # SQLite says the same of its own bound and of the disk.
+        bounded = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        if bounded and space is not None and space.free > AMPLE:
+            why = f"it has all of spool_max_bytes ({self._max_bytes}): raise that"
+        else:
+            why = f"{error}; {advice_for(self.file)}"
+        return f"the spool {self.file} is full: entries are refused until the store is back; {why}"
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise StoreUnavailable(
-                    f"the spool {self.file} is full: entries are refused until the store is back; "
-                    f"raise spool_max_bytes ({self._max_bytes}), or free space on the disk"
-                ) from error
+            if is_full_database(error, self.file):
+                raise StoreFull(self._no_room(error)) from error
             raise StoreUnavailable(_unusable(self.file, error)) from error
         except OSError as error:
+            if is_full(error):
+                raise StoreFull(self._no_room(error)) from error
             raise StoreUnavailable(_unusable(self.file, error)) from error
 
 

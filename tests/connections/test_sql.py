@@ -24,6 +24,7 @@ from agent_memory.errors import (
     EntryConflict,
     InvalidEntry,
     SchemaOutOfDate,
+    StoreFull,
     StoreUnavailable,
 )
 
@@ -187,7 +188,6 @@ def test_errors_name_the_place_without_its_password_and_keep_their_cause() -> No
     ("complaint", "remedy"),
     [
         ("database is locked", "let it finish"),
-        ("database or disk is full", "free some space"),
         ("attempt to write a readonly database", "permissions"),
         ("unable to open database file", "path"),
         ("database disk image is malformed", "backup"),
@@ -199,6 +199,22 @@ def test_what_the_driver_says_comes_with_how_to_mend_it(complaint: str, remedy: 
         translating_sql_errors("sqlite:///x.db"),
     ):
         raise OperationalError("SELECT 1", {}, sqlite3.OperationalError(complaint))
+
+
+def test_a_database_without_room_says_how_much_its_disk_has(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreFull, match=rf"{tmp_path}.*the file system at /.* free"),
+        translating_sql_errors(_url(tmp_path)),
+    ):
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise OperationalError("INSERT", {}, full)
+    said = Exception('could not extend file "base/5": No space left on device')
+    with (
+        pytest.raises(StoreFull, match="on the disk of that server"),
+        translating_sql_errors("postgresql://host/db"),
+    ):
+        raise OperationalError("INSERT", {}, said)
 
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:

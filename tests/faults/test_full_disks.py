@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory import AgentMemorySystem
+from agent_memory import AgentMemorySystem, Query, StoreFull
 from tests.faults.filling import Acknowledged, check, config_in, stored
 from tests.faults.processes import ROOT, killed, running
 
@@ -82,7 +82,7 @@ def test_what_is_acknowledged_while_a_disk_fills_is_kept(
 STORING_WITHIN_A_LIMIT = """
 import resource, sys
 from pathlib import Path
-from agent_memory import AgentMemorySystem
+from agent_memory import AgentMemorySystem, Query, StoreFull
 from tests.faults.filling import Acknowledged, config_in
 resource.setrlimit(resource.RLIMIT_FSIZE, (450_000, resource.RLIM_INFINITY))
 with AgentMemorySystem(config_in(Path(sys.argv[1]))) as system:
@@ -102,3 +102,57 @@ def test_what_is_acknowledged_within_a_limit_on_the_size_of_files_is_kept(tmp_pa
     assert len(acknowledged) > 20
     with AgentMemorySystem(config_in(tmp_path)) as system:
         check(acknowledged, stored(system))
+
+
+def store_until_refused(system: AgentMemorySystem) -> None:
+    for step in range(20, 1_000):
+        system.store_agent_state("ant 0", {"fill": os.urandom(4_000)}, step)
+
+
+@pytest.mark.parametrize(
+    "durability",
+    # Which starts the server again for each write that fails.
+    ["everysec", pytest.param("always", marks=pytest.mark.long)],
+)
+def test_on_a_full_disk_a_memory_is_read_and_what_it_cannot_do_says_where_and_why(
+    disk: SmallDisk, durability: str
+) -> None:
+    config = config_in(disk.mount).model_copy(
+        update={"durability": durability, "on_store_error": "raise"}
+    )
+    saved, exported = disk.mount / "saved", disk.mount / "exported.jsonl"
+    says = rf"(?s)the file system at {disk.mount} is full \(.* of 8.39 MB free\): delete or move"
+    everything = Query(agent_id="ant 0", limit=1_000)
+    with AgentMemorySystem(config) as system:
+        for step in range(20):
+            assert system.store_agent_state("ant 0", {"step": step}, step)
+        system.backup(saved)
+        system.export(exported)
+        as_they_were = saved.read_bytes(), exported.read_bytes()
+        disk.fill(left=0)
+        with pytest.raises(StoreFull, match=says):
+            store_until_refused(system)
+        disk.fill(left=0)
+        assert len(system.recall(everything)) >= 20
+        assert system.status.spool is not None
+        memory_id = system.recall(everything)[0].entry.memory_id
+        for call in (
+            lambda: system.set_importance("ant 0", memory_id, 0.5),
+            lambda: system.pin("ant 0", memory_id),
+            lambda: system.backup(saved),
+            lambda: system.export(exported, force=True),
+        ):
+            with pytest.raises(StoreFull, match=says):
+                call()
+        assert (saved.read_bytes(), exported.read_bytes()) == as_they_were
+    assert {file.name for file in disk.mount.iterdir()} == {
+        *("memory", "filler", "saved", "exported.jsonl")
+    }
+    disk.fill(left=0)
+    with pytest.raises(StoreFull, match=says):
+        AgentMemorySystem(config_in(disk.mount / "another"))
+    disk.clear()
+    with AgentMemorySystem(config) as system:
+        assert len(system.recall(everything)) >= 20
+        system.pin("ant 0", memory_id)
+        assert system.check().sound

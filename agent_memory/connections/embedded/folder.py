@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from agent_memory.connections.disk_space import advice_for, is_full
 from agent_memory.connections.embedded import keeper
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import StoreFull, StoreUnavailable
 
 if sys.platform != "win32":  # no server there, but the package can be imported
     import fcntl
@@ -35,6 +36,11 @@ def usable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
+        if is_full(problem):
+            raise StoreFull(
+                f"the embedded server cannot use the folder {folder}: {problem}; "
+                f"{advice_for(folder)}"
+            ) from problem
         raise StoreUnavailable(
             f"the embedded server cannot use the folder {folder}: {problem}. Choose a folder that "
             f"this user can make and write (path= or $AGENT_MEMORY_PATH), {REDIS_INSTEAD}"

@@ -21,7 +21,7 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import RedisClient
 from agent_memory.connections.redis.commands import Command
 from agent_memory.connections.redis.script import Script
-from agent_memory.errors import StoreFull, StoreUnavailable, WritesRefused
+from agent_memory.errors import StoreFull, StoreUnavailable
 
 _READS: Final = re.compile(
     "CONFIG|DUMP|EXISTS|FT.INFO|FT.SEARCH|FT._LIST|GET|HGET|HGETALL|HLEN|HMGET|INFO|LLEN|LRANGE"
@@ -66,9 +66,10 @@ class FolderChannel(RedisChannel):
         losses = self.losses
         try:
             answer = super().call(*command, repeatable=repeatable)
-        except WritesRefused as error:
+        except StoreUnavailable as error:
             raise self._told(error) from error
-        self._check_kept(losses, [command])
+        if not _reads(command):
+            self._check_kept(losses)
         return answer
 
     def call_all(self, commands: Sequence[Command]) -> list[Any]:
@@ -81,9 +82,10 @@ class FolderChannel(RedisChannel):
         losses = self.losses
         try:
             answers = super().call_all(commands)
-        except WritesRefused as error:
+        except StoreUnavailable as error:
             raise self._told(error) from error
-        self._check_kept(losses, commands)
+        if not all(map(_reads, commands)):
+            self._check_kept(losses)
         return answers
 
     def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
@@ -97,7 +99,7 @@ class FolderChannel(RedisChannel):
         losses = self.losses
         try:
             answers = super().run(script, calls, repeatable=repeatable)
-        except WritesRefused as error:
+        except StoreUnavailable as error:
             raise self._told(error) from error
         if script.writes:
             self._check_kept(losses)
@@ -111,33 +113,37 @@ class FolderChannel(RedisChannel):
         self._server.check_folder()
         return replies
 
-    def _check_kept(self, losses: int, commands: Sequence[Command] = ()) -> None:
+    def _check_kept(self, losses: int) -> None:
         """See that what was changed is in the server's file.
 
         Args:
             losses: How often a connection had been lost when the change was sent.
-            commands: What was sent; none: a script that writes.
 
         Raises:
             StoreFull: It is not.
             StoreUnavailable: The server has ended since, and may not have written it.
         """
-        if self._server.has_room() or (
-            commands and all(_READS.fullmatch(name_of(command)) for command in commands)
-        ):
+        if self._server.has_room():
             return
         # A server that could not write what it has answered refuses this too.
         try:
             super().call("PING")
-        except WritesRefused as error:
+        except StoreUnavailable as error:
             raise self._told(error) from error
         if losses != self.losses:
             raise StoreUnavailable(
                 f"{self.where} has ended before it was seen to keep a change: call again"
             )
 
-    def _told(self, error: WritesRefused) -> WritesRefused:
-        if "MISCONF" not in str(error):
+    def _told(self, error: StoreUnavailable) -> StoreUnavailable:
+        refused = "MISCONF" in str(error)
+        # With durability="always" it ends instead of answering for what it cannot write.
+        ended = type(error) is StoreUnavailable and self._server.is_out_of_room()
+        if not refused and not ended:
             return error
-        advice = advice_for(self._server.folder)
-        return StoreFull(f"{self.where} cannot write to its file ({error.__cause__}); {advice}")
+        advice, said = advice_for(self._server.folder), error.__cause__ or "it ended"
+        return StoreFull(f"{self.where} cannot write to its file ({said}); {advice}")
+
+
+def _reads(command: Command) -> bool:
+    return _READS.fullmatch(name_of(command)) is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -286,9 +287,16 @@ def _incremental_files(folder: str) -> list[str]:
 def _publish(socket_path: str) -> None:
     # Renamed into place, so that no client reads half a path.
     draft = f"{SOCKET_RECORD}.{os.getpid()}"
-    with open(draft, "wb") as record:  # noqa: PTH123  # no pathlib
-        record.write(os.fsencode(socket_path))
-    os.replace(draft, SOCKET_RECORD)  # noqa: PTH105  # no pathlib
+    try:
+        with open(draft, "wb") as record:  # noqa: PTH123  # no pathlib
+            record.write(os.fsencode(socket_path))
+        os.replace(draft, SOCKET_RECORD)  # noqa: PTH105  # no pathlib
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # The server can be read all the same: without a record clients find the usual place.
+        _remove(draft)
+        _remove(SOCKET_RECORD)
 
 
 def _remove(path: str) -> None:

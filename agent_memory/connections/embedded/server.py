@@ -21,7 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal
 
-from agent_memory.connections.disk_space import AMPLE, free_bytes, is_told_by_free_space
+from agent_memory.connections.disk_space import (
+    AMPLE,
+    advice_for,
+    free_bytes,
+    is_told_by_free_space,
+    space_of,
+)
 from agent_memory.connections.embedded import keeper
 from agent_memory.connections.embedded.folder import (
     REDIS_INSTEAD,
@@ -42,7 +48,7 @@ from agent_memory.connections.embedded.manifest import (
     settled_manifest,
 )
 from agent_memory.connections.embedded.modules import Search
-from agent_memory.errors import ConfigError, StoreReplaced, StoreUnavailable
+from agent_memory.errors import ConfigError, StoreFull, StoreReplaced, StoreUnavailable
 from agent_memory.values.files import FileId, file_id
 
 __all__ = ["EmbeddedServer"]
@@ -177,6 +183,11 @@ class EmbeddedServer:
         except OSError:
             return False
 
+    def is_out_of_room(self) -> bool:
+        """Whether the folder's disk is so full that the server can hardly write anything."""
+        space = space_of(self._folder)
+        return space is not None and space.is_full
+
     def ensure_running(self) -> None:
         """Return once the server answers, having started it anew if it or its keeper has died.
 
@@ -300,6 +311,10 @@ class EmbeddedServer:
 
     def _refused(self) -> StoreUnavailable:
         folder = self._folder / keeper.SERVER_DIR / self._manifest.appended
+        if self.is_out_of_room():
+            return StoreFull(
+                f"the embedded server of {self._folder} cannot start; {advice_for(folder)}"
+            )
         if _MODULE_TROUBLE.search(log_tail(self._folder)):
             return self._unavailable(
                 "cannot load its modules; the end of its log says why. A module that is too new "

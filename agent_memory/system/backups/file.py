@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import msgpack
 
+from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
 from agent_memory.models.ltm_vectors import code_vector, decode_vector
 from agent_memory.repositories.codec import Codec
@@ -164,6 +165,8 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
         ) from error
 
 
+_AS_BEFORE = "the backup {} (the file of that name is as it was before)"
+
 # -- writing ----------------------------------------------------------------------------------
 
 
@@ -196,10 +199,8 @@ def being_written(path: Path) -> Iterator[sqlite3.Connection]:
                 draft.unlink(missing_ok=True)
                 raise
     except (OSError, sqlite3.Error) as error:
-        raise StoreUnavailable(
-            f"the backup {path} cannot be written ({error}); the file of that name is "
-            "as it was before: check the folder, its permissions and the room on its disk"
-        ) from error
+        otherwise = "check the folder and its permissions"
+        raise unwritable(_AS_BEFORE.format(path), path, error, otherwise) from error
 
 
 def _lock(descriptor: int, path: Path) -> None:

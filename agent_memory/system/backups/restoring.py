@@ -16,7 +16,8 @@ import msgpack
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import file_beside
-from agent_memory.errors import MemoryNotEmpty, StoreUnavailable
+from agent_memory.connections.disk_space import unwritable
+from agent_memory.errors import MemoryNotEmpty
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
@@ -245,7 +246,8 @@ class _Note:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StoreUnavailable(f"{self._file} cannot be written ({error})") from error
+            otherwise = "check the folder and its permissions"
+            raise unwritable(str(self._file), self._file, error, otherwise) from error
 
     def remove(self) -> None:
         """Take the note back."""

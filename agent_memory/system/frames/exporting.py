@@ -6,12 +6,14 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 
-from agent_memory.errors import InvalidEntry, StoreUnavailable
+from agent_memory.connections.disk_space import space_of, unwritable
+from agent_memory.errors import InvalidEntry
 from agent_memory.system.frames.receipts import ExportReceipt
 from agent_memory.system.frames.stream import RowStream
 from agent_memory.system.frames.writers import WRITERS, Writer
@@ -81,12 +83,17 @@ def export(
             _remove(draft)
             raise
     except (OSError, pa.ArrowException) as error:
-        raise StoreUnavailable(
-            f"{path} cannot be written ({error}); what is of that name is as it was before: "
-            "check the folder, its permissions and the room on its disk"
-        ) from error
+        what, otherwise = f"{path} (as it was before)", "check the folder and its permissions"
+        raise unwritable(what, _place_of(path), error, otherwise) from error
     written = tuple(path / file.relative_to(draft) for file in files.paths)
     return ExportReceipt(path, written, stream.rows, size)
+
+
+def _place_of(path: Path) -> Path:
+    """The file that there is no room for: rows may wait in a temporary file before."""
+    scratch = Path(gettempdir())
+    space = space_of(scratch)
+    return scratch if space is not None and space.is_full else path
 
 
 def _write(stream: RowStream, files: _Files, progress: EntriesProgress | None) -> None:
