@@ -202,12 +202,12 @@ def test_what_the_driver_says_comes_with_how_to_mend_it(complaint: str, remedy: 
 
 
 def test_a_database_without_room_says_how_much_its_disk_has(tmp_path: Path) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
     with (
         pytest.raises(StoreFull, match=rf"{tmp_path}.*the file system at /.* free"),
         translating_sql_errors(_url(tmp_path)),
     ):
-        full = sqlite3.OperationalError("database or disk is full")
-        full.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise OperationalError("INSERT", {}, full)
     said = Exception('could not extend file "base/5": No space left on device')
     with (

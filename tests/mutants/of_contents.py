@@ -233,8 +233,8 @@ _HOSTILE_INPUT = (
         (
             Edit(
                 "connections",
-                "raise _translated(str(error.orig), without_password(where)) from error",
-                "raise _translated(str(error.orig), where) from error",
+                "raise _translated(error.orig, without_password(where)) from error",
+                "raise _translated(error.orig, where) from error",
             ),
         ),
         tests_in("system/test_secrets.py", "test_a_url_that_fails_shows_no_secret"),
