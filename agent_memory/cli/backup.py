@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
+from agent_memory.cli.output import AsJson, print_told
 from agent_memory.cli.progress import shown
 from agent_memory.config import MemoryConfig
+from agent_memory.system.backups.restoring import RestoreReceipt
+from agent_memory.system.backups.saving import BackupReceipt
 from agent_memory.system.memory_system import AgentMemorySystem
 
 
 def backup(
     file: Annotated[Path, typer.Argument(help="The file; one that is there is replaced.")],
     path: Folder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Save a whole memory in one file, beside a live run if need be."""
     with plain_errors(), opened(path, read_only=True) as system, shown() as progress:
         receipt = system.backup(file, progress=progress)
-    typer.echo(f"saved {_counted(receipt.entries)} in {receipt.file}")
-    if receipt.unreadable:
-        typer.echo(f"{receipt.unreadable:,} cannot be read; their bytes are in it: see check")
-    typer.echo(f"{receipt.stored_bytes:,} bytes, SHA-256 {receipt.digest}")
+    print_told(receipt, _saved(receipt), as_json=as_json)
 
 
 def restore(
@@ -34,21 +35,36 @@ def restore(
         bool,
         typer.Option("--into-existing", help="Add to what is there; the newer copy stays."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore a backup into an empty memory, on whatever engines; exit status 1 if it differs."""
     with plain_errors(), shown() as progress:
         receipt = AgentMemorySystem.restore(
             file, MemoryConfig(path=path), into_existing=into_existing, progress=progress
         )
-    typer.echo(f"restored {_counted(receipt.entries)} from {receipt.file}")
+    print_told(receipt, _restored(receipt), as_json=as_json)
+    if not receipt.verified:
+        raise typer.Exit(1)
+
+
+def _saved(receipt: BackupReceipt) -> Iterator[str]:
+    yield f"saved {_counted(receipt.entries)} in {receipt.file}"
     if receipt.unreadable:
-        typer.echo(f"{receipt.unreadable:,} could not be read when it was made, and are set aside")
+        yield f"{receipt.unreadable:,} cannot be read; their bytes are in it: see check"
+    yield f"{receipt.stored_bytes:,} bytes, SHA-256 {receipt.digest}"
+
+
+def _restored(receipt: RestoreReceipt) -> Iterator[str]:
+    yield f"restored {_counted(receipt.entries)} from {receipt.file}"
+    if receipt.unreadable:
+        yield f"{receipt.unreadable:,} could not be read when it was made; they are quarantined"
     if receipt.verified:
-        typer.echo("read again: all as it was saved")
-        return
-    typer.echo(f"read again: {len(receipt.differing):,} are not as they were saved, such as "
-               f"{receipt.differing[0].memory_id}")  # fmt: skip
-    raise typer.Exit(1)
+        yield "read again: all as it was saved"
+    else:
+        yield (
+            f"read again: {len(receipt.differing):,} are not as they were saved, such as "
+            f"{receipt.differing[0].memory_id}"
+        )
 
 
 def _counted(entries: Mapping[str, int]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
+from agent_memory.cli.output import AsJson, print_told
 from agent_memory.cli.progress import shown
 from agent_memory.values.check_report import CheckReport
 
@@ -17,6 +19,7 @@ def check(
         bool,
         typer.Option("--repair", help="Mend what can be mended; nothing is lost by it."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look through a whole memory, beside a live run if need be; exit status 1 if faults are left.
 
@@ -24,23 +27,23 @@ def check(
     """
     with plain_errors(), opened(path, read_only=not repair) as system, shown() as progress:
         report = system.check(repair=repair, progress=progress)
-    _tell(report)
+    print_told(report, _lines(report), as_json=as_json)
     if not report.sound:
         raise typer.Exit(1)
 
 
-def _tell(report: CheckReport) -> None:
+def _lines(report: CheckReport) -> Iterator[str]:
     for what, count in report.looked_at.items():
-        typer.echo(f"looked at {count:,} {what}")
+        yield f"looked at {count:,} {what}"
     for finding in report.findings:
-        typer.echo(" ".join(str(finding).split()))
+        yield str(finding)
     unlisted = sum(report.found.values()) - len(report.findings)
     if unlisted:
-        typer.echo(f"and {unlisted:,} more")
+        yield f"and {unlisted:,} more"
     for problem in report.unfinished:
-        typer.echo(f"not looked at: {' '.join(problem.split())}")
+        yield f"not looked at: {problem}"
     found = sum(report.found.values())
-    typer.echo(
+    yield (
         f"{found:,} findings, {found - report.left:,} mended, {report.left:,} left"
         if found
         else "sound: nothing is wrong"

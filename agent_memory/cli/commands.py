@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from agent_memory.cli import demo as sugarscape_demo
-from agent_memory.cli import status as standing
-from agent_memory.cli import tables
+from agent_memory.cli import files, looking, upkeep
 from agent_memory.cli.backup import backup, restore
 from agent_memory.cli.check import check
 from agent_memory.cli.convert import convert
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder_upkeep import app as encoder_app
+from agent_memory.cli.files import export
 from agent_memory.cli.forget import forget
+from agent_memory.cli.listing import agents, runs, stats
+from agent_memory.cli.looking import show, tail
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.cli.output import AsJson
 from agent_memory.cli.rebind import rebind
-from agent_memory.errors import StoreUnavailable
+from agent_memory.cli.status import status
 
-app = typer.Typer(
-    help="Memory for agents in long simulations.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 app.add_typer(database_app, name="db")
 app.add_typer(encoder_app, name="encoder")
-app.command()(backup)
-app.command()(check)
-app.command()(convert)
-app.command()(doctor)
-app.command()(forget)
-app.command()(rebind)
-app.command()(restore)
+
+_COMMANDS: Final[Mapping[Callable[..., None], str]] = {
+    agents: "agents --run sweep-1 --search ant",
+    backup: "backup ants.backup",
+    check: "check --repair",
+    convert: "convert --search",
+    doctor: "doctor --path memory",
+    export: "export ants.parquet --run sweep-1",
+    files.import_: "import ants.parquet --path elsewhere",
+    forget: "forget --run sweep-1 --agent ant-1",
+    looking.recall: "recall ant-1 --steps 5:10 --where food=2..4 --limit 5",
+    rebind: "rebind --yes",
+    restore: "restore ants.backup --path elsewhere",
+    runs: "runs --json",
+    show: "show ant-1 6f1c",
+    stats: "stats --run sweep-1",
+    status: "status --json",
+    tail: "tail --follow --agent ant-1",
+}
+"""The commands that have modules of their own, and an example of each."""
+
+for _command, _example in _COMMANDS.items():
+    app.command(_command.__name__.rstrip("_"), epilog=f"Example: agent-memory {_example}")(_command)
 
 
-@app.command()
+@app.command(epilog="Example: agent-memory demo --agents 50 --steps 20")
 def demo(
     path: Annotated[
         Path, typer.Option(help="Folder that remembers; a second demo reopens it.")
@@ -57,34 +71,41 @@ def demo(
         sugarscape_demo.run(path, traders=agents, steps=steps, seed=seed, console=console())
 
 
-@app.command()
-def status(path: Folder = None) -> None:
-    """Show which runs a folder remembers, and what waits, beside a live simulation if need be."""
-    with plain_errors():
-        try:
-            with opened(path, read_only=True) as system:
-                console().print(tables.runs(system))
-                _tell(standing.lines(system.status))
-        except StoreUnavailable:
-            # What waits lies on this machine, and can be told without the server.
-            _tell(standing.left_waiting(path))
-            raise
-
-
-def _tell(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(" ".join(line.split()))
-
-
-@app.command()
-def maintain(path: Folder = None) -> None:
+@app.command(epilog="Example: agent-memory maintain --watch --every 60")
+def maintain(
+    path: Folder = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until Ctrl-C or SIGTERM.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.05, help="Seconds between two rounds, with --watch.")
+    ] = 60.0,
+    as_json: AsJson = False,
+) -> None:
     """Move down what has to leave its tier, agents that are idle or gone included."""
     with plain_errors(), opened(path, upkeep=True) as system:
-        system.maintain()
-        typer.echo(f"moved {tables.moves(system.moves)}")
+        upkeep.maintain(system, every if watch else None, as_json=as_json)
 
 
-@app.command()
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(installed_version("agent-memory"))
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Memory for agents in long simulations."""
+
+
+@app.command(epilog="Example: agent-memory version")
 def version() -> None:
     """Print the version of agent-memory."""
     typer.echo(installed_version("agent-memory"))

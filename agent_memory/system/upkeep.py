@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import overload
 
 from agent_memory.system.backups.saving import BackupReceipt
 from agent_memory.system.erasure import ForgettingReceipt
+from agent_memory.system.grouping import By, GroupStatistics, grouped
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
 from agent_memory.system.statistics import TierStatistics, statistics
@@ -51,17 +53,31 @@ class MemoryUpkeep:
         """How many entries this object has moved so far; a closed one says it too."""
         return self._consolidation.moves
 
-    def statistics(self) -> dict[Tier, TierStatistics]:
-        """What each tier holds, of this run and in all.
+    @overload
+    def statistics(self, *, by: None = None) -> dict[Tier, TierStatistics]: ...
+    @overload
+    def statistics(self, *, by: By) -> dict[str, GroupStatistics]: ...
+    def statistics(
+        self, *, by: By | None = None
+    ) -> dict[Tier, TierStatistics] | dict[str, GroupStatistics]:
+        """What each tier holds, of this run and in all; or how many entries each group has.
+
+        Args:
+            by: "agent" for the agents of this run, "run" for every run of the memory, "type" for
+                the types of this run's entries, which reads all of them. None: by tier.
 
         Raises:
+            InvalidEntry: ``by`` is none of these.
             StoreUnavailable: A tier does not answer.
 
         Examples:
             >>> {tier.name: held.entries for tier, held in memory.statistics().items()}["LTM"]
             0
+            >>> {name: group.total for name, group in memory.statistics(by="type").items()}
+            {'state': 10}
         """
-        return statistics(self._resources.tiers, self._run.run_id)
+        tiers, run_id = self._resources.tiers, self._run.run_id
+        return statistics(tiers, run_id) if by is None else grouped(tiers, run_id, by)
 
     def maintain(self) -> Moves:
         """Heal moves that a crash cut short, and move down what has to leave, in every run.

@@ -1,0 +1,112 @@
+"""``agent-memory recall``, ``show`` and ``tail``: what agents remember."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.pretty import pprint
+
+from agent_memory.cli.asking import (
+    Agent,
+    Limit,
+    Near,
+    Newest,
+    OfType,
+    Steps,
+    Where,
+    query_of,
+    state_of,
+)
+from agent_memory.cli.latest import Latest
+from agent_memory.cli.opening import Folder, Run, console, of_run, opened, plain_errors
+from agent_memory.cli.output import AsJson, hit_line, hit_row, json_line, print_rows
+from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.query import Hit
+
+
+def recall(
+    agent: Agent,
+    path: Folder = None,
+    run: Run = None,
+    steps: Steps = "",
+    of_type: OfType = None,
+    where: Where = None,
+    near: Near = "",
+    newest: Newest = False,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Print what an agent remembers: by step, by condition, or the most similar first.
+
+    Nothing is counted as a retrieval.
+    """
+    with plain_errors(), opened(path, read_only=True) as system:
+        query = query_of(agent, steps, of_type, where or (), newest=newest, limit=limit)
+        hits = of_run(system, run).recall(query, near=state_of(near), touch=False)
+    _print(hits, as_json=as_json)
+
+
+def show(
+    agent: Agent,
+    memory: Annotated[str, typer.Argument(help="The id of a memory, or how it begins.")],
+    path: Folder = None,
+    run: Run = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one memory whole: contents, where it is, how exact and how important."""
+    with plain_errors(), opened(path, read_only=True) as system:
+        row = hit_row(_found(of_run(system, run), agent, memory))
+    if as_json:
+        typer.echo(json_line(row))
+        return
+    contents = row.pop("contents")
+    for name, value in {**row.pop("metadata"), **row}.items():
+        typer.echo(f"{name.replace('_', ' ')}: {value}")
+    pprint(contents, console=console(), expand_all=True)
+
+
+def tail(
+    path: Folder = None,
+    run: Run = None,
+    agent: Annotated[str | None, typer.Option(help="Of this agent; else of all.")] = None,
+    limit: Limit = 10,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on as entries are stored, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.05, help="Seconds between two looks, with --follow.")
+    ] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Print the latest entries, the earliest of them first; with -f also those that follow."""
+    with plain_errors(), opened(path, read_only=True) as system:
+        latest = Latest(of_run(system, run), agent)
+        _print(latest.more(limit), as_json=as_json)
+        while follow:
+            time.sleep(every)
+            _print(latest.more(), as_json=as_json)
+
+
+def _print(hits: Iterable[Hit], *, as_json: bool) -> None:
+    rows = map(hit_row if as_json else hit_line, hits)
+    print_rows(rows, as_json=as_json, names=7)
+
+
+def _found(system: AgentMemorySystem, agent: str, beginning: str) -> Hit:
+    run_id = system.config.run_id
+    tiers = (system.stm, system.im, system.ltm)
+    keys = {key for tier in tiers for key in tier.keys(run_id, agent)}
+    ids = sorted(key.memory_id for key in keys if key.memory_id.startswith(beginning.lower()))
+    if len(ids) > 1:
+        raise InvalidEntry(
+            f"memory {beginning!r}: {len(ids):,} memories of agent {agent!r} begin so, such as "
+            f"{ids[0]} and {ids[1]}; give more of the id"
+        )
+    hit = system.fetch(agent, ids[0], touch=False) if ids else None
+    if hit is None:
+        raise EntryNotFound(f"agent {agent!r} of run {run_id!r} has no memory {beginning!r}")
+    return hit

@@ -1,0 +1,105 @@
+"""How commands print rows: as a table for people, or as a JSON object a line for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import to_json
+from rich.table import Table
+
+from agent_memory.cli.opening import console
+from agent_memory.values.entry import Tier
+from agent_memory.values.query import Hit
+from agent_memory.values.quoting import abbreviated
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print a JSON object a line, for programs to read.")
+]
+
+Row = Mapping[str, Any]
+
+_ID_DIGITS = 16  # an id begins with its time, and `show` takes its beginning
+
+
+def print_rows(rows: Iterable[Row], *, as_json: bool, names: int = 1) -> None:
+    """Print rows of the same columns.
+
+    Args:
+        rows: The rows: values by the name of their column.
+        as_json: Whether each is a JSON object on a line of its own.
+        names: How many of the first columns are text, and aligned to the left.
+    """
+    if as_json:
+        for row in rows:
+            typer.echo(json_line(row))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for place, row in enumerate(rows):
+        if place == 0:
+            for column, name in enumerate(row):
+                table.add_column(name, justify="left" if column < names else "right")
+        table.add_row(*map(_cell, row.values()))
+    if table.row_count:
+        console().print(table)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print sentences, each on one line whatever is quoted in it."""
+    for line in lines:
+        typer.echo(" ".join(line.split()))
+
+
+def print_told(told: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print what a dataclass tells: its fields as JSON, or sentences for people."""
+    if as_json:
+        typer.echo(json_line(asdict(told)))
+    else:
+        print_lines(lines)
+
+
+def json_line(row: Row) -> str:
+    """A row as JSON: times as ISO 8601, bytes as base64, arrays and tuples as lists.
+
+    What is not a finite number is a string, as JSON has no other way. Values are written to be
+    read by other programs, not to be stored again: for that there is ``agent-memory export``.
+    """
+    return to_json(
+        row, bytes_mode="base64", inf_nan_mode="strings", fallback=_as_json_value
+    ).decode()
+
+
+def hit_row(hit: Hit) -> dict[str, Any]:
+    """What is said of a hit in JSON: all but its vector, which is of use to few."""
+    row = {**hit.entry.to_dict(), "tier": hit.tier.name}
+    del row["embeddings"]
+    return row if hit.score is None else {**row, "score": hit.score}
+
+
+def hit_line(hit: Hit) -> dict[str, Any]:
+    """What is said of a hit in a table."""
+    entry = hit.entry
+    line = {
+        "memory": entry.memory_id[:_ID_DIGITS],
+        "agent": entry.agent_id,
+        "step": str(entry.step_number),
+        "type": entry.memory_type.value,
+        "tier": hit.tier.name,
+        "contents": abbreviated(dict(entry.contents)),
+    }
+    return line if hit.score is None else {"score": f"{hit.score:.4f}", **line}
+
+
+def by_tier(entries: Mapping[Tier, int]) -> dict[str, int]:
+    """Counts by the name of the tier, of all tiers."""
+    return {tier.name: entries.get(tier, 0) for tier in Tier}
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def _as_json_value(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)

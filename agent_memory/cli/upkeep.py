@@ -1,0 +1,59 @@
+"""``agent-memory maintain``: upkeep once, or again and again beside simulations."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import typer
+
+from agent_memory.cli import tables
+from agent_memory.cli.output import json_line
+from agent_memory.errors import StoreUnavailable
+from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.tiers.consolidation import Moves
+
+
+def maintain(system: AgentMemorySystem, every: float | None, *, as_json: bool) -> None:
+    """Do upkeep, and print what moved.
+
+    Args:
+        system: The memory.
+        every: Seconds between two rounds, until a signal ends them; None: one round.
+        as_json: Whether a round is a JSON object on a line.
+
+    Raises:
+        StoreUnavailable: A store does not answer. Rounds after the first wait for it instead.
+    """
+    _print(system.maintain(), as_json=as_json)
+    if every is None:
+        return
+    with _ended_by_signal() as ended:
+        while not ended.wait(every):
+            try:
+                moved = system.maintain()
+            except StoreUnavailable as error:
+                typer.echo(f"agent-memory: {' '.join(str(error).split())}", err=True)
+                continue
+            if as_json or any(asdict(moved).values()):
+                _print(moved, as_json=as_json)
+
+
+def _print(moved: Moves, *, as_json: bool) -> None:
+    typer.echo(json_line(asdict(moved)) if as_json else f"moved {tables.moves(moved)}")
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that a round ends before the program does."""
+    ended = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    former = [signal.signal(each, lambda *_: ended.set()) for each in signals]
+    try:
+        yield ended
+    finally:
+        for each, handler in zip(signals, former, strict=True):
+            signal.signal(each, handler)
