@@ -191,8 +191,11 @@ def test_an_export_comes_back_in_another_folder(folder: Path, tmp_path: Path) ->
 def test_what_is_printed_for_programs_is_json(own: tuple[Path, Any], command: str) -> None:
     path, memory = own
     live(memory, "ant")
-    more = {"backup": [path.parent / "file"], "forget": ["--agent", "ant", "--yes"]}
-    assert all(type(row) is dict for row in rows(command, *more.get(command, ()), "--path", path))
+    more: dict[str, list[object]] = {
+        "backup": [path.parent / "file"],
+        "forget": ["--agent", "ant", "--yes"],
+    }
+    assert all(type(row) is dict for row in rows(command, *more.get(command, []), "--path", path))
 
 
 def test_every_command_shows_an_example_of_itself() -> None:
