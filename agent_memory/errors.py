@@ -4,6 +4,7 @@
     +-- ConfigError(ValueError)         a configuration that cannot be used
     +-- InvalidEntry(ValueError)        an entry or argument that cannot be stored
     +-- EncodingError(ValueError)       stored bytes that cannot be read back
+    |   +-- NewerFormat                 they were stored by a newer version of the package
     +-- EntryNotFound(KeyError)         no entry under that key
     +-- EncoderNotFound(KeyError)       no version of the encoder under that number
     +-- EntryConflict                   the entry was changed by someone else meanwhile
@@ -56,6 +57,14 @@ class InvalidEntry(MemoryStoreError, ValueError):
 
 class EncodingError(MemoryStoreError, ValueError):
     """Stored bytes that cannot be read back; the other entries stay readable."""
+
+
+class NewerFormat(EncodingError):
+    """A newer version of the package stored this; nothing is damaged, and it is left as it is.
+
+    The message names the number of its format, the newest that this version reads, and the
+    command that upgrades the package.
+    """
 
 
 class EntryNotFound(MemoryStoreError, KeyError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Double, inspect, text
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
@@ -71,6 +71,28 @@ def _keeping_entries(connection: Connection) -> AbstractContextManager[None]:
     return keeping_rows(connection, [f"{_prefix()}_{suffix}" for suffix in _IRREPLACEABLE])
 
 
+def _changes_revision() -> bool:
+    """Whether the database is brought to a revision, and not just looked at."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def _complete_first_revision(connection: Connection) -> None:
+    """Give tombstones the column that revision 0001 got a day after it had landed.
+
+    Databases of that day have revision 0001 without it, and later revisions copy it. The column
+    is none of a revision of its own, since those that come before would fail without it.
+    """
+    table, column = f"{_prefix()}_tombstones", "released_at"
+    known = inspect(connection)
+    if known.has_table(table) and column not in {one["name"] for one in known.get_columns(table)}:
+        kind = Double().compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
+
+
 def _migrate(connection: Connection) -> None:
     context.configure(connection=connection, **_options())
     with (
@@ -78,6 +100,8 @@ def _migrate(connection: Connection) -> None:
         _keeping_entries(connection),
         warnings.catch_warnings(),
     ):
+        if _changes_revision():
+            _complete_first_revision(connection)
         # Declared attributes have indexes on expressions, which are no part of a revision.
         warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based")
         try:

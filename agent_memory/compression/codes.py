@@ -21,9 +21,10 @@ from agent_memory.compression.fitted.numbers import Lattice
 from agent_memory.compression.fitted.structure import paths_named
 from agent_memory.compression.rows import MOST_VALUES, Row, Stored, Vector, VersionCode
 from agent_memory.embeddings.registry import UNTRAINED
-from agent_memory.errors import EncodingError
+from agent_memory.errors import EncodingError, NewerFormat
 from agent_memory.values.coded import CodedContents, unmarked
 from agent_memory.values.forking import after_fork
+from agent_memory.values.formats import at
 
 _ASK_AGAIN = 10.0  # seconds after which a code that was absent or damaged is looked for again
 
@@ -79,7 +80,7 @@ class Codes:
         self._exact = frozenset(paths_named([*exact]))
         self._clock = clock
         self._loaded: dict[int, VersionCode] = {}
-        self._missing: dict[int, tuple[float, str]] = {}  # when it was looked for, and why
+        self._missing: dict[int, tuple[float, EncodingError]] = {}  # when it was looked for
         self._current: int | None = None
         self._in_common: dict[tuple[int, int, bool], frozenset[str]] = {}
         self._unlock()
@@ -125,7 +126,7 @@ class Codes:
         try:
             code = self.code(version)
         except EncodingError as error:
-            if self._raw(version) is not None:
+            if isinstance(error, NewerFormat) or self._raw(version) is not None:
                 _logger.error("contents stay exact: %s", error)  # noqa: TRY400  # it says it all
             self._current = None
             return
@@ -275,12 +276,12 @@ class Codes:
     def _load(self, version: int) -> VersionCode:
         looked = self._missing.get(version)
         if looked is not None and self._clock() - looked[0] < _ASK_AGAIN:
-            raise EncodingError(looked[1])
+            raise type(looked[1])(*looked[1].args)
         try:
             raw = self._raw(version)
             code = _read(version, raw)
         except EncodingError as error:
-            self._missing[version] = self._clock(), str(error)
+            self._missing[version] = self._clock(), error
             raise
         self._missing.pop(version, None)
         used = VersionCode(version, code, zlib.crc32(raw or b""))
@@ -340,4 +341,4 @@ def _read(version: int, raw: bytes | None) -> ContentsCode:
     try:
         return from_bytes(raw)
     except EncodingError as error:
-        raise EncodingError(f"version {version} of the encoder: {error}") from error
+        raise at(f"version {version} of the encoder", error) from error

@@ -31,7 +31,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
-from agent_memory.values.coded import CodedContents, is_coded
+from agent_memory.values.coded import CodedContents, check_further, is_coded
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
@@ -99,12 +99,14 @@ class ContentsCodec:
             vector: The entry's vector, of shape (dim,); needed where it rests beside them.
 
         Raises:
-            EncodingError: The bytes are damaged, or were made by a newer version.
+            EncodingError: The bytes are damaged.
+            NewerFormat: They were stored by a newer version.
         """
         if encoded and encoded[0] >= _PACKED_FROM:
             return unpack(unsealed(encoded))
         if is_coded(encoded):
             return self._codes.decode(encoded, step, vector, self._most_read)
+        check_further(encoded)
         if encoded[:1] != bytes([_SQUEEZED]):
             raise EncodingError("stored contents cannot be read (unknown coding)")
         return unpack(unsqueeze(encoded[1:], self._most_read))

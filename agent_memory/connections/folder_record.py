@@ -17,6 +17,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import ConfigError, EncodingError
+from agent_memory.values.formats import FORMAT, MEMORY, check_record
 from agent_memory.values.urls import without_password
 
 FILE_NAME = "memory.json"
@@ -32,6 +33,7 @@ def check_folder(config: MemoryConfig, where: Deployment) -> None:
     Raises:
         ConfigError: It was made with another long-term database or with other names.
         EncodingError: The record is damaged.
+        NewerFormat: A newer version made the memory.
     """
     made = _read(where.path) or {}
     for name, value in _record(config, where).items():
@@ -50,9 +52,9 @@ def record_folder(config: MemoryConfig, where: Deployment) -> None:
     for writing are what upkeep by a command goes by.
     """
     made = _read(where.path)
-    settings = {_SETTINGS: settings_of(config)}
-    if made is None or made.get(_SETTINGS) != settings[_SETTINGS]:
-        _write(where.path, (_record(config, where) if made is None else made) | settings)
+    present = {FORMAT: str(MEMORY), _SETTINGS: settings_of(config)}
+    if made is None or not present.items() <= made.items():
+        _write(where.path, (_record(config, where) if made is None else made) | present)
     for draft in where.path.glob(f"{FILE_NAME}.*"):
         draft.unlink(missing_ok=True)  # of one that was killed
 
@@ -148,6 +150,7 @@ def _read(folder: Path) -> dict[str, str] | None:
         raise EncodingError(f"{folder / FILE_NAME} cannot be read ({error})") from error
     if not isinstance(made, dict) or not all(isinstance(value, str) for value in made.values()):
         raise EncodingError(f"{folder / FILE_NAME} is no record of a memory")
+    check_record(str(folder / FILE_NAME), made.get(FORMAT))
     return made
 
 

@@ -263,8 +263,8 @@ def _translated(error: BaseException | None, where: str) -> MemoryStoreError:
         return full
     if _MISSING.search(complaint):
         return SchemaOutOfDate(
-            f"{where}: {complaint}; its schema is not the one this version works with: open the "
-            "memory anew to be told the command that mends it"
+            f"{where}: {complaint}; its schema is not the one this version works with; see what "
+            "differs with: agent-memory db check, and mend it with: agent-memory db upgrade"
         )
     remedy = next((advice for mark, advice in _REMEDIES if mark in complaint), None)
     return StoreUnavailable(f"{where}: {complaint}" + (f"; {remedy}" if remedy else ""))

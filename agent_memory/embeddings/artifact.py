@@ -27,7 +27,8 @@ _FARTHEST = 1e30  # no number of a vector is beyond it, nor of a decoded row; fl
 _FAINTEST = 1e-12
 _MEMBERS = 1e6  # of a state that may meet in one bucket
 
-_MAGIC = b"AMENC\x00\x00\x01"
+MAGIC = b"AMENC\x00\x00\x01"
+"""What an artifact begins with; the last byte is the number of its format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +70,25 @@ def dump(parts: Parts) -> bytes:
         "errors": parts.errors,
     }
     body = b"".join(np.ascontiguousarray(matrix, "<f4").tobytes() for matrix in matrices)
-    return framed(_MAGIC, head, body)
+    return framed(MAGIC, head, body)
 
 
 def dump_untrained(widths: Widths, input_dim: int) -> bytes:
     """Write that an encoder of these widths has learned nothing."""
     head = {"widths": list(widths), "input_dim": input_dim, "untrained": True}
-    return framed(_MAGIC, head, b"")
+    return framed(MAGIC, head, b"")
 
 
 def load(raw: bytes) -> Parts | Untrained:
     """Read what ``dump`` or ``dump_untrained`` wrote.
 
     Raises:
-        EncodingError: The bytes are damaged, too many, or made by a newer version.
+        EncodingError: The bytes are damaged, or too many.
+        NewerFormat: They were made by a newer version.
     """
     if len(raw) > MAX_BYTES:
         raise EncodingError(f"encoder: {len(raw)} bytes; {MAX_BYTES} at most")
-    head, body = unframed(_MAGIC, raw, "encoder")
+    head, body = unframed(MAGIC, raw, "encoder")
     try:
         if head.get("untrained") is True:
             return Untrained(Widths(*head["widths"]), _whole(head["input_dim"], 1, 2**31))

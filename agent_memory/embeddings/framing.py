@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_memory.errors import ConfigError, EncodingError
+from agent_memory.values.formats import at, newer
 
 DAMAGES = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
            RecursionError)  # fmt: skip
@@ -38,17 +39,21 @@ def unframed(magic: bytes, raw: bytes, what: str) -> tuple[dict[str, Any], bytes
     """Take a file apart.
 
     Args:
-        magic: What it must begin with.
+        magic: What it must begin with; its last byte is the newest format that is read.
         raw: The file.
         what: What it is the file of, for messages.
 
     Raises:
-        EncodingError: It is another file, damaged, or made by a newer version.
+        EncodingError: It is another file, or damaged.
+        NewerFormat: It was made by a newer version.
     """
     if raw[: len(magic) - 1] != magic[:-1] or len(raw) < len(magic) + _LENGTH + _DIGEST:
         raise EncodingError(f"{what}: this is no file of one, or the beginning of one")
-    if raw[len(magic) - 1] != magic[-1]:
-        raise EncodingError(f"{what}: the file was made by a newer version of this package")
+    found, known = raw[len(magic) - 1], magic[-1]
+    if found > known:
+        raise newer(f"{what}: the file", found, known)
+    if found < known:
+        raise EncodingError(f"{what}: the file has format {found}, which there never was")
     content = memoryview(raw)[:-_DIGEST]
     if hashlib.sha256(content).digest() != raw[-_DIGEST:]:
         raise EncodingError(f"{what}: the file is damaged or incomplete (its checksum differs)")
@@ -69,7 +74,7 @@ def named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except EncodingError as error:
-        raise EncodingError(f"{path}: {error}") from error
+        raise at(str(path), error) from error
 
 
 def write(path: Path, raw: bytes) -> None:

@@ -66,7 +66,7 @@ class EncoderRegistry:
         untrained = VersionZero(widths)
         self._loaded: dict[int, Encoder] = {UNTRAINED: untrained}
         self._absent: dict[int, float] = {}  # when it was looked for
-        self._damaged: dict[int, tuple[float, str]] = {}  # when it was read, and what is wrong
+        self._damaged: dict[int, tuple[float, EncodingError]] = {}  # when it was read
         self._current = NumberedEncoder(UNTRAINED, untrained)
         self._unlock()
         after_fork(self._unlock)
@@ -138,24 +138,26 @@ class EncoderRegistry:
 
     def _load(self, version: int) -> Encoder:
         if self._known_damaged(version):
-            raise EncodingError(self._damaged[version][1])
-        artifact = None if self._known_absent(version) else self._artifact(version)
-        if artifact is None:
-            raise EncoderNotFound(
-                f"version {version} of the encoder is not registered; "
-                "see: agent-memory encoder list"
-            )
+            wrong = self._damaged[version][1]
+            raise type(wrong)(*wrong.args)
         try:
-            encoder = FittedEncoder.from_bytes(artifact)
+            artifact = None if self._known_absent(version) else self._artifact(version)
+            encoder = None if artifact is None else FittedEncoder.from_bytes(artifact)
         except EncodingError as error:
-            wrong = (
+            wrong = type(error)(
                 f"version {version} of the encoder cannot be read ({error}); its vectors are not "
-                "compared until its entries are encoded anew: agent-memory encoder reencode"
+                "compared until then, or until its entries are re-encoded: agent-memory encoder "
+                "reencode"
             )
             if version not in self._damaged:
                 _logger.error("%s", wrong)  # noqa: TRY400 - the traceback would add nothing
             self._damaged[version] = self._clock(), wrong
-            raise EncodingError(wrong) from error
+            raise wrong from error
+        if encoder is None:
+            raise EncoderNotFound(
+                f"version {version} of the encoder is not registered; "
+                "see: agent-memory encoder list"
+            )
         self._damaged.pop(version, None)
         self._loaded[version] = encoder
         return encoder

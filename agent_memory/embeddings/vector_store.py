@@ -18,7 +18,8 @@ from agent_memory.values.file_names import checked_path
 MAX_BYTES = 4 * 1024**3
 """The largest file that is loaded."""
 
-_MAGIC = b"AMVEC\x00\x00\x01"
+MAGIC = b"AMVEC\x00\x00\x01"
+"""What a file begins with; the last byte is the number of its format."""
 _FIRST_ROOM = 64  # rows
 
 
@@ -146,7 +147,7 @@ class VectorStore:
         """
         head = {"dim": self.dim, "ids": self._ids}
         body = self._units[: len(self)].astype("<f4", copy=False).tobytes()
-        write(checked_path(path), framed(_MAGIC, head, body))
+        write(checked_path(path), framed(MAGIC, head, body))
 
     def load(self, path: str | Path) -> Self:
         """Hold what a file holds, in place of what was here.
@@ -163,7 +164,7 @@ class VectorStore:
             >>> len(VectorStore(3).load("vectors.npz"))
             2
         """
-        head, body = unframed(_MAGIC, read(checked_path(path), MAX_BYTES), "vector store")
+        head, body = unframed(MAGIC, read(checked_path(path), MAX_BYTES), "vector store")
         if head.get("dim") != self.dim:
             raise ConfigError(f"{path}: vectors of {head.get('dim')!r:.20} numbers, not {self.dim}")
         loaded = VectorStore(self.dim)

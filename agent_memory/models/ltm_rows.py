@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import FLOAT32, code_vector, decode_vector
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.formats import at
 
 _LARGEST = {
     "compression_level": 2**15 - 1,
@@ -82,7 +83,8 @@ def row_to_entry(
         vector: Its vector of shape (dim,), if that was decoded already.
 
     Raises:
-        EncodingError: The row is damaged, or was made by a newer version.
+        EncodingError: The row is damaged.
+        NewerFormat: It was stored by a newer version.
     """
     bounds = row.error_bounds
     try:
@@ -109,6 +111,8 @@ def row_to_entry(
         if all(type(values[name]) is type_ for name, type_ in _STORED_TYPES):
             return MemoryEntry.restored(*values.values())
         return MemoryEntry(**values)
+    except NewerFormat as error:
+        raise at(f"entry {row.memory_id} of run {row.run_id!r}", error) from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         # SQLite keeps a value of any type in any column.
         raise EncodingError(

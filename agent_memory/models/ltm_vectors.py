@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.int8_grid import grid_scale
 from agent_memory.errors import EncodingError
+from agent_memory.values.formats import newer
 
 FLOAT32 = 0
 """The coding of a vector whose numbers are stored as they are, little-endian."""
@@ -26,6 +27,8 @@ BIASED_INT8 = 2
 eight bits of mantissa, as a float32 has them in the middle), a signed byte for each other."""
 FLOAT16 = 3
 """That of one whose numbers are all of half precision, two bytes each, little-endian."""
+NEWEST = FLOAT16
+"""The newest coding that is read."""
 
 _SCALE_BYTES = 4
 _BIASED_BYTES = 6
@@ -56,7 +59,8 @@ def decode_vector(coding: int, stored: bytes) -> NDArray[np.float32]:
     """Give back a vector, float32 of shape (dim,).
 
     Raises:
-        EncodingError: The coding was made by a newer version, or the bytes are damaged.
+        EncodingError: The bytes are damaged.
+        NewerFormat: The coding was made by a newer version.
     """
     vector: NDArray[np.float32] = decode_vectors(coding, [stored])[0]
     return vector
@@ -66,8 +70,11 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
     """Give back vectors of one coding and length, float32 of shape (n, dim).
 
     Raises:
-        EncodingError: The coding was made by a newer version, or the bytes are damaged.
+        EncodingError: The bytes are damaged.
+        NewerFormat: The coding was made by a newer version.
     """
+    if type(coding) is int and coding > NEWEST:
+        raise newer("embedding: its coding", coding, NEWEST)
     if not all(isinstance(one, bytes) for one in stored):
         raise EncodingError("embedding: of another type than was stored")
     length = len(stored[0])

@@ -26,6 +26,7 @@ from agent_memory.errors import ConfigError, MemoryStoreError, StoreUnavailable,
 from agent_memory.repositories.redis.identity import NamespaceRecord
 from agent_memory.repositories.sql.identity import DatabaseRecord
 from agent_memory.system.beneath import Connections
+from agent_memory.values.formats import FORMAT, MEMORY
 from agent_memory.values.urls import sqlite_url, without_database, without_password
 
 _ID = "id"
@@ -82,6 +83,7 @@ class MemoryIdentity:
 
         Raises:
             ConfigError: They do not, or the memory was made with other names.
+            NewerFormat: A newer version made one of them.
             StoreUnavailable: The server or the database does not answer.
         """
         if self._where.engine == "fake":
@@ -127,8 +129,9 @@ class MemoryIdentity:
             raise ConfigError("a server or a database within the process belongs to no memory")
         made = self._database.read()
         self._id = made.get(_ID) or uuid.uuid4().hex
-        self._database.put({**self._names, _ID: self._id})
+        self._database.put({**self._names, _ID: self._id, FORMAT: str(MEMORY)})
         for namespace in self._namespaces:
+            namespace.read()  # which refuses what a newer version made
             namespace.put(self._id, self._place())
 
     def _check(self, made: Mapping[str, str]) -> None:
@@ -201,6 +204,8 @@ class MemoryIdentity:
                 _logger.warning("the memory's identity cannot be recorded: %s", error)
                 return
             self._check(made)  # another process may have come first
+        if made.get(FORMAT) != str(MEMORY):
+            self._database.put({FORMAT: str(MEMORY)})
         self._id = made[_ID]
         try:
             self._claim(self._id)
@@ -267,7 +272,7 @@ class MemoryIdentity:
                 raise self._torn(namespace, held)
 
     def _place(self) -> dict[str, str]:
-        return {_DATABASE: self._database.place, _HOST: platform.node()}
+        return {_DATABASE: self._database.place, _HOST: platform.node(), FORMAT: str(MEMORY)}
 
 
 def recorded_identity(sql_engine: SqlEngine, table_prefix: str) -> str | None:

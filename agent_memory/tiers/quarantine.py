@@ -20,6 +20,7 @@ import msgpack
 from agent_memory.connections.disk_space import unwritable
 from agent_memory.connections.rewriting import rewrite_sqlite
 from agent_memory.tiers.quarantined import Owners, owners_of
+from agent_memory.values.formats import beyond
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -27,6 +28,9 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
     UNIQUE (place, stored)
 )"""
 _BUSY_TIMEOUT = 10.0  # seconds
+
+FORMAT = 1
+"""Of the file, in its ``user_version``; earlier versions left 0 there, and wrote the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +136,21 @@ class Quarantine:
         with self._working() as connection:
             return rewrite_sqlite(connection)
 
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > FORMAT:
+            raise StoreUnavailable(f"the quarantine {self.file} has {beyond(found, FORMAT)}")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(_SCHEMA)
+        if found < FORMAT:
+            connection.execute(f"PRAGMA user_version={FORMAT}")
+
     @contextmanager
     def _working(self) -> Iterator[sqlite3.Connection]:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT)) as connection:
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute(_SCHEMA)
+                self._settle(connection)
                 yield connection
         except (sqlite3.Error, OSError) as error:
             what = f"the quarantine {self.file}"

@@ -31,12 +31,14 @@ from agent_memory.tiers.waiting import Waiting, coded, waiting_of
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.files import FileId, file_id
 from agent_memory.values.forking import ForkGate
+from agent_memory.values.formats import beyond
 from agent_memory.values.status import SpoolStatus
 
 BUSY_TIMEOUT = 10.0
 """How long to wait for another process that writes to the file, in seconds."""
 
-_FORMAT = 1  # of the file, in its user_version
+FORMAT = 1
+"""Of the file, in its ``user_version``."""
 _PAGE = 4096  # bytes
 # Setting an entry aside makes its row longer, which must be possible in a file that is full.
 _SPARE_PAGES = 64
@@ -284,11 +286,9 @@ class Spool:
         return connection
 
     def _settle(self, connection: sqlite3.Connection) -> None:
-        if _pragma(connection, "user_version") > _FORMAT:
-            raise StoreUnavailable(
-                f"the spool {self.file} was made by a newer version of agent-memory: upgrade this "
-                "one, or let the newer one open the memory and replay it"
-            )
+        found = _pragma(connection, "user_version")
+        if found > FORMAT:
+            raise StoreUnavailable(f"the spool {self.file} has {beyond(found, FORMAT)}")
         connection.execute("PRAGMA synchronous=FULL")
         # Both before there is a table: the file then gives back what is taken out of it.
         connection.execute(f"PRAGMA page_size={_PAGE}")
@@ -299,7 +299,7 @@ class Spool:
             connection.execute(statement)
         if self._former is not None:
             self._adopt(connection, self._former)
-        connection.execute(f"PRAGMA user_version={_FORMAT}")
+        connection.execute(f"PRAGMA user_version={FORMAT}")
         connection.execute("COMMIT")
 
     def _adopt(self, connection: sqlite3.Connection, former: FormerNames) -> None:

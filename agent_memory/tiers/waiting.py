@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from agent_memory.errors import EncodingError
+from agent_memory.errors import EncodingError, NewerFormat
 from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.formats import at
 from agent_memory.values.sealing import sealed, unsealed
 
 
@@ -51,6 +52,7 @@ def decoded(waiting: Waiting) -> MemoryEntry:
 
     Raises:
         EncodingError: Its bytes are damaged.
+        NewerFormat: They were put there by a newer version.
     """
     try:
         named: dict[str, Any] = msgpack.unpackb(waiting.coded)
@@ -60,6 +62,8 @@ def decoded(waiting: Waiting) -> MemoryEntry:
             if value != b""
         }
         return hash_to_entry(stored, unpack(unsealed(stored[b"contents"])))
+    except NewerFormat as error:
+        raise at(f"entry {waiting.number} of the spool", error) from error
     except (
         *(ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError),
         *(msgpack.UnpackException,),

@@ -14,6 +14,8 @@ class Kind(StrEnum):
 
     UNREADABLE = "unreadable"
     """An entry whose stored bytes cannot be read."""
+    NEWER = "newer"
+    """What a newer version of the package has stored; it is left as it is."""
     VECTOR = "vector"
     """A vector that is damaged, of a wrong width, or not what its encoder makes."""
     VERSION = "version"

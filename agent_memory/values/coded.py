@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent_memory.errors import EncodingError
+from agent_memory.values.formats import newer
 from agent_memory.values.frozen import FrozenDict
 
 CODED_FROM, CODED_BELOW = 0x02, 0x80
@@ -21,6 +22,8 @@ FURTHER = 0x00
 """The first byte of contents in a format whose number follows, and then the version of a code."""
 WITH_VALUES = 1
 """The number of the format in which values that a code has no choice for lie beside its message."""
+NEWEST_FURTHER = WITH_VALUES
+"""The newest of these numbers that is read."""
 CODED_MARK = 2 + 9
 """How many bytes tell the format and the version of a code at most."""
 
@@ -87,6 +90,16 @@ def is_coded(stored: bytes) -> bool:
 def is_with_values(stored: bytes) -> bool:
     """Whether they are coded, with values beside the message of the code."""
     return stored[:2] == bytes([FURTHER, WITH_VALUES])
+
+
+def check_further(stored: bytes) -> None:
+    """See that stored contents are not in a further format that this version does not know.
+
+    Raises:
+        NewerFormat: They are.
+    """
+    if stored[:1] == bytes([FURTHER]) and stored[1:2] > bytes([NEWEST_FURTHER]):
+        raise newer("the coding of stored contents", stored[1], NEWEST_FURTHER)
 
 
 def marked(version: int, coded: bytes, *, with_values: bool = False) -> bytes:

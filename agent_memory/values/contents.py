@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfoNotFoundError
 import msgpack
 import numpy as np
 
-from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
 from agent_memory.values.extensions import (
     ARRAY,
     BIG_INT,
@@ -168,10 +168,13 @@ def unpack(packed: bytes) -> dict[str, Any]:
     """Decode what ``pack`` made.
 
     Raises:
-        EncodingError: The bytes are damaged or were made by a newer version of this package.
+        EncodingError: The bytes are damaged.
+        NewerFormat: They were stored by a newer version of this package.
     """
     try:
         contents = unpack_value(packed)
+    except NewerFormat:
+        raise
     except _DAMAGES as error:
         raise EncodingError(f"stored contents cannot be read ({error!r})") from error
     if not isinstance(contents, dict):

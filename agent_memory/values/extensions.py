@@ -15,10 +15,13 @@ from zoneinfo import ZoneInfo
 import msgpack
 import numpy as np
 
+from agent_memory.values.formats import newer
 from agent_memory.values.plain import type_name
 
 TUPLE, BIG_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA = 1, 2, 3, 4, 5, 6
 SCALAR, ARRAY, SET, FROZENSET, _COMPLEX, _DECIMAL, _UUID = 7, 8, 9, 10, 11, 12, 13
+NEWEST = _UUID
+"""The newest extension type that is read: the number of the format of exact contents."""
 
 # The commonest dtypes are named by their place in this list, in one byte. Append only.
 _DTYPES = tuple(
@@ -57,6 +60,8 @@ def _load_scalar(body: bytes) -> object:
         name, raw = msgpack.unpackb(body[1:])
         other = _known_dtype(name)
         return _load_text(raw, other) if other.kind in "SU" else np.frombuffer(raw, other)[0]
+    if code >= len(_DTYPES):
+        raise newer("a number in stored contents (by its dtype)", code, len(_DTYPES) - 1)
     dtype = _DTYPES[code]
     if dtype.kind in "iu":
         return dtype.type(msgpack.unpackb(body[1:]))
@@ -202,5 +207,7 @@ _LOADERS: Mapping[int, Callable[[bytes], Any]] = {
 def _load(code: int, body: bytes) -> Any:
     loader = _LOADERS.get(code)
     if loader is None:
-        raise ValueError(f"extension type {code}, made by a newer version")
+        if code > NEWEST:
+            raise newer("a value in stored contents (by its extension type)", code, NEWEST)
+        raise ValueError(f"extension type {code}, which there never was")
     return loader(body)

@@ -135,7 +135,6 @@ def test_folder_made_otherwise_than_asked_is_refused_with_the_command_that_conve
     [
         {"format": 1, "modules": ["search"]},
         {"format": 1, "modules": ["graph"]},
-        {"format": 2},
         {"format": 1, "modules": [], "appended": "../elsewhere"},
         [],
     ],

@@ -255,7 +255,7 @@ def test_a_violated_constraint_is_a_conflict_and_a_missing_table_an_old_schema()
     ):
         connection.execute(text("INSERT INTO t VALUES (1), (1)"))
     with (
-        pytest.raises(SchemaOutOfDate, match="open the memory anew"),
+        pytest.raises(SchemaOutOfDate, match="agent-memory db upgrade"),
         translating_sql_errors("here"),
         engine.connect() as connection,
     ):

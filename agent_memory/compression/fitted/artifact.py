@@ -19,7 +19,8 @@ from agent_memory.embeddings.framing import framed, unframed
 from agent_memory.errors import EncodingError
 from agent_memory.values.contents import pack, unpack
 
-_MAGIC = b"amcode\0\2"
+MAGIC = b"amcode\0\2"
+"""What a code begins with; the last byte is the number of its format."""
 _FIRST_MAGIC = b"amcode\0\1"  # lattices without a range, and no lists that stay whole
 _WHAT = "code of contents"
 _DEEPEST = 80
@@ -58,17 +59,18 @@ def to_bytes(code: ContentsCode) -> bytes:
         "prediction": prediction,
         "whole": code.whole,
     }
-    return framed(_MAGIC, {}, pack(body))
+    return framed(MAGIC, {}, pack(body))
 
 
 def from_bytes(raw: bytes) -> ContentsCode:
     """Read a code.
 
     Raises:
-        EncodingError: The bytes are damaged, hostile, or made by a newer version.
+        EncodingError: The bytes are damaged or hostile.
+        NewerFormat: They were made by a newer version.
     """
     earlier = raw[: len(_FIRST_MAGIC)] == _FIRST_MAGIC
-    _, body = unframed(_FIRST_MAGIC if earlier else _MAGIC, raw, _WHAT)
+    _, body = unframed(_FIRST_MAGIC if earlier else MAGIC, raw, _WHAT)
     told = unpack(body)
     try:
         columns = [_column(one) for one in _list(told["columns"])]

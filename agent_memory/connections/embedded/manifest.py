@@ -28,8 +28,10 @@ from agent_memory.connections.embedded.modules import (
     search_installed,
 )
 from agent_memory.errors import ConfigError
+from agent_memory.values.formats import newer
 
-_FORMAT: Final = 1
+FORMAT: Final = 1
+"""The number of the manifest."""
 _REMOVAL_PATIENCE: Final = 2.0  # seconds
 APPENDED: Final = ("appendonlydir", "appendonlydir.converted")
 """Names of the append-only directory: as made, and after an odd number of conversions."""
@@ -65,7 +67,7 @@ class Manifest:
 
     def text(self) -> str:
         """The manifest as it is written."""
-        told: dict[str, Any] = {"format": _FORMAT, "modules": list(self.modules)}
+        told: dict[str, Any] = {"format": FORMAT, "modules": list(self.modules)}
         if self.appended != APPENDED[0]:
             told["appended"] = self.appended
         return json.dumps(told) + "\n"
@@ -108,7 +110,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Return how a folder's server was made; None if there is no manifest.
 
     Raises:
-        ConfigError: it is damaged, or of a format or with modules that are not known here.
+        ConfigError: it is damaged, or with modules that are not known here.
+        NewerFormat: a newer version made it.
         OSError: it cannot be read.
     """
     path = folder / keeper.MANIFEST
@@ -119,6 +122,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     except (ValueError, RecursionError) as problem:
         raise ConfigError(f"{path} is not the record of an embedded server: {problem}") from problem
+    number = found.get("format") if isinstance(found, dict) else None
+    if type(number) is int and number > FORMAT:
+        raise newer(f"the embedded server in {folder}", number, FORMAT)
     for modules in ((), SEARCH_MODULES):
         for appended in APPENDED:
             manifest = Manifest(modules, appended, recorded)
@@ -126,7 +132,7 @@ def read_manifest(folder: Path) -> Manifest | None:
                 return manifest
     raise ConfigError(
         f"{path} says that its server was made with {found!r:.200}, and this installation "
-        f"serves format {_FORMAT} without modules or, with the `search` extra, with "
+        f"serves format {FORMAT} without modules or, with the `search` extra, with "
         f"{list(SEARCH_MODULES)}: "
         "upgrade the package with: pip install --upgrade 'agent-memory[search]'"
     )

@@ -20,6 +20,7 @@ from agent_memory.models.redis_attributes import spelled_attributes
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.values.entry import MemoryEntry, Tier
+from agent_memory.values.formats import at
 
 Values = Sequence[bytes | None]
 """The values of ``STORED`` in a hash, None for those that it lacks."""
@@ -113,7 +114,10 @@ class HashMapper:
 
     def _damage(self, values: Values, error: Exception) -> EncodingError:
         name = (values[0] or b"?").decode("ascii", "replace")
-        return EncodingError(f"entry {name} in {self._tier.name}: {error}")
+        place = f"entry {name} in {self._tier.name}"
+        if isinstance(error, EncodingError):
+            return at(place, error)
+        return EncodingError(f"{place}: {error}")
 
 
 def reading(prefix: str, names: Iterable[str]) -> list[Command]:

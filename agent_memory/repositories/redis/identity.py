@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.repositories.redis.keys import KeySpace
+from agent_memory.values.formats import FORMAT, check_record
 
 _ID = "id"
 
@@ -37,10 +38,13 @@ class NamespaceRecord:
         """What is recorded; nothing where no memory has recorded anything.
 
         Raises:
+            NewerFormat: A newer version made that memory.
             StoreUnavailable: The server does not answer.
         """
         told = self._channel.call("HGETALL", self.key)
-        return dict(zip(map(_text, told[::2]), map(_text, told[1::2]), strict=True))
+        held = dict(zip(map(_text, told[::2]), map(_text, told[1::2]), strict=True))
+        check_record(self.place, held.get(FORMAT))
+        return held
 
     def claim(self, identity: str, more: Mapping[str, str]) -> dict[str, str]:
         """Record an identity, unless there is one; gives what is recorded then.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from agent_memory.embeddings.registry import UNTRAINED
@@ -14,12 +14,14 @@ from agent_memory.errors import EncoderInUse, EncoderNotFound, EntryConflict
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.values.formats import newer
 
 ACTIVE = "active"
 REGISTERED = "registered"
 REMOVED = "removed"
 
-_FORMAT = 1
+FORMAT = 1
+"""The number of a version's row, kept in it; 0 is that of versions that are only named."""
 _ATTEMPTS = 3
 
 
@@ -71,18 +73,31 @@ class EncoderVersions:
         return UNTRAINED if found is None else int(found)
 
     def artifact(self, version: int) -> bytes | None:
-        """The bytes of a version; None if it is not registered."""
-        column = self._table.c
-        with self._transactions.reading() as connection:
-            stored = connection.scalar(select(column.weights).where(column.id == version))
-        return None if stored is None else bytes(stored)
+        """The bytes of a version; None if it is not registered.
+
+        Raises:
+            NewerFormat: A newer version of the package registered it.
+        """
+        return self._stored(version, self._table.c.weights)
 
     def code(self, version: int) -> bytes | None:
-        """The bytes of a version's code of contents; None if it has none."""
+        """The bytes of a version's code of contents; None if it has none.
+
+        Raises:
+            NewerFormat: A newer version of the package registered it.
+        """
+        return self._stored(version, self._table.c.dictionary)
+
+    def _stored(self, version: int, part: ColumnElement[Any]) -> bytes | None:
         column = self._table.c
         with self._transactions.reading() as connection:
-            stored = connection.scalar(select(column.dictionary).where(column.id == version))
-        return None if stored is None else bytes(stored)
+            asked = select(part, column.format).where(column.id == version)
+            row = connection.execute(asked).one_or_none()
+        if row is None or row[0] is None:
+            return None
+        if row.format > FORMAT:
+            raise newer(f"version {version} of the encoder", row.format, FORMAT)
+        return bytes(row[0])
 
     def records(self) -> list[EncoderRecord]:
         """All versions that are registered or named by entries of long-term memory, and 0."""
@@ -139,7 +154,7 @@ class EncoderVersions:
             "name": name,
             "kind": kind,
             "status": REGISTERED,
-            "format": _FORMAT,
+            "format": FORMAT,
             "created_at": at,
             "parent_id": parent,
             "metrics": None if metrics is None else dict(metrics),

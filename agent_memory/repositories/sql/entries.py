@@ -16,6 +16,7 @@ from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.formats import at
 
 T = TypeVar("T")
 
@@ -134,6 +135,5 @@ def _named(row: Any, read: Callable[[Any], T], given: Any) -> T:
     try:
         return read(given)
     except EncodingError as error:
-        raise EncodingError(
-            f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}: {error}"
-        ) from error
+        place = f"entry {row.memory_id} of agent {row.agent_id!r} in run {row.run_id!r}"
+        raise at(place, error) from error

@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateTable
 
 from agent_memory.connections.sql import SqlEngine
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.values.formats import FORMAT, check_record
 
 
 class DatabaseRecord:
@@ -41,6 +42,7 @@ class DatabaseRecord:
         """What is recorded; nothing where no memory has recorded anything.
 
         Raises:
+            NewerFormat: A newer version made that memory.
             StoreUnavailable: The database does not answer.
         """
         with self._transactions.reading() as connection:
@@ -87,7 +89,9 @@ class DatabaseRecord:
     def _read(self, connection: Connection) -> dict[str, str]:
         rows = connection.execute(select(self._table.c.name, self._table.c.value))
         # SQLite keeps a value of any type in any column.
-        return {str(name): str(value) for name, value in rows}
+        held = {str(name): str(value) for name, value in rows}
+        check_record(self.place, held.get(FORMAT))
+        return held
 
     def _is_there(self, connection: Connection) -> bool:
         return inspect(connection).has_table(self._table.name)

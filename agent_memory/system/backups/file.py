@@ -27,6 +27,7 @@ from agent_memory.models.ltm_vectors import code_vector, decode_vector
 from agent_memory.repositories.codec import Codec
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.formats import at, newer
 
 FORMAT = 2
 """Of the file, in its ``user_version``.
@@ -128,7 +129,8 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
     """The entry that was saved.
 
     Raises:
-        EncodingError: Its code is not there, or it was made by a newer version.
+        EncodingError: Its code is not there, or it is damaged.
+        NewerFormat: It was stored by a newer version.
     """
     try:
         saved_fields = msgpack.unpackb(saved.fields)
@@ -158,7 +160,7 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
             **(later[0] if later else {}),
         )
     except EncodingError as error:
-        raise EncodingError(f"entry {saved.memory_id} of the backup: {error}") from error
+        raise at(f"entry {saved.memory_id} of the backup", error) from error
     except (ValueError, TypeError, InvalidEntry) as error:
         raise EncodingError(
             f"entry {saved.memory_id} of the backup cannot be read ({error!r:.200})"
@@ -257,7 +259,8 @@ class Backup:
         path: The file.
 
     Raises:
-        EncodingError: It is no backup, is damaged or cut off, or was made by a newer version.
+        EncodingError: It is no backup, is damaged or cut off.
+        NewerFormat: It was made by a newer version.
         StoreUnavailable: It is not there, or cannot be read.
     """
 
@@ -274,9 +277,7 @@ class Backup:
             raise StoreUnavailable(f"the backup {path} cannot be read ({error})") from error
         if made_by > FORMAT:
             self.close()
-            raise EncodingError(
-                f"the backup {path} was made by a newer version of agent-memory: upgrade this one"
-            )
+            raise newer(f"the backup {path}", made_by, FORMAT)
 
     def entries(self, tier: int) -> Iterator[list[SavedEntry]]:
         """The entries of a tier, some at a time."""

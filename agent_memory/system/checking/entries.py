@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent_memory.errors import CommandRefused, EncodingError
+from agent_memory.errors import CommandRefused, EncodingError, NewerFormat
 from agent_memory.models.redis import hash_to_entry, index_places, step_of
 from agent_memory.models.redis_attributes import spelled_attributes
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
@@ -95,6 +95,8 @@ class EntryValidation:
     ) -> tuple[MemoryEntry | None, tuple[tuple[Kind, str], ...]]:
         try:
             entry = self._read(one.fields)
+        except NewerFormat as error:
+            return None, ((Kind.NEWER, str(error)),)
         except EncodingError as error:
             lacking = self._validator.lacks_code(one.fields.get(b"contents"))
             return None, () if lacking else ((Kind.UNREADABLE, str(error)),)

@@ -11,7 +11,7 @@ from agent_memory.repositories.redis.inspection import ORDERS, Examined, TierIns
 from agent_memory.repositories.redis.mending import TierMending
 from agent_memory.repositories.redis.scripts import ATTRIBUTES
 from agent_memory.system.checking.entries import EntryValidation, Validated
-from agent_memory.system.checking.job import REPAIR, Job
+from agent_memory.system.checking.job import REPAIR, UPGRADE, Job
 from agent_memory.system.checking.validation import Validator
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import MemoryEntry
@@ -45,6 +45,9 @@ class EntryRepair:
 
     def report(self, one: Validated, place: str) -> None:
         """Report the faults of an entry, and mend them if that is asked for."""
+        if one.faults[0][0] is Kind.NEWER:
+            self._job.findings.add(Kind.NEWER, place, one.faults[0][1], UPGRADE)
+            return
         if one.entry is None:
             self._report_unreadable(one.examined, place, one.faults[0][1])
             return

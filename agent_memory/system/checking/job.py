@@ -16,6 +16,8 @@ from agent_memory.values.progress import Progress
 
 REPAIR = "agent-memory check --repair"
 """The command that mends what can be mended."""
+UPGRADE = "pip install --upgrade agent-memory"
+"""The command after which what a newer version stored can be read."""
 
 
 class _LookedAt(dict[str, int]):

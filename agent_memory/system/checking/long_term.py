@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent_memory.connections.sql import SqlEngine, place_of
-from agent_memory.errors import EncodingError, SchemaOutOfDate
+from agent_memory.errors import EncodingError, NewerFormat, SchemaOutOfDate
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.attributes import column_values
 from agent_memory.repositories.sql.inspection import LongTermInspection, StoredRow
-from agent_memory.system.checking.job import REPAIR, Job
+from agent_memory.system.checking.job import REPAIR, UPGRADE, Job
 from agent_memory.system.checking.validation import Validator
 from agent_memory.values.check_report import Kind
 from agent_memory.values.entry import MemoryEntry
@@ -109,6 +109,9 @@ class LongTermCheck:
         for place, row in enumerate(rows):
             try:
                 entry = row.entry(self._validator.codec)
+            except NewerFormat as error:
+                faults[place].append((Kind.NEWER, str(error)))
+                continue
             except EncodingError as error:
                 if not self._validator.lacks_code(row.columns["contents"]):
                     faults[place].append((self._kind_of_damage(row), str(error)))
@@ -159,6 +162,8 @@ class LongTermCheck:
             return self._renew_vector, REPAIR
         if kind is Kind.ATTRIBUTES:
             return self._renew_attributes, REPAIR
+        if kind is Kind.NEWER:
+            return lambda *_: False, UPGRADE
         return lambda *_: False, "correct its run_ref or agent_ref by hand"
 
     def _quarantine(self, row: StoredRow, place: str, why: str) -> bool:

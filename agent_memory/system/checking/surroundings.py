@@ -11,10 +11,16 @@ from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.manifest import read_manifest
 from agent_memory.connections.folder_record import check_folder
 from agent_memory.embeddings.encoder import FittedEncoder
-from agent_memory.errors import EncodingError, MemoryStoreError, SearchIndexError, StoreUnavailable
+from agent_memory.errors import (
+    EncodingError,
+    MemoryStoreError,
+    NewerFormat,
+    SearchIndexError,
+    StoreUnavailable,
+)
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql.encoders import EncoderVersions
-from agent_memory.system.checking.job import REPAIR, Job
+from agent_memory.system.checking.job import REPAIR, UPGRADE, Job
 from agent_memory.system.checking.validation import Validator
 from agent_memory.tiers.intake import Intake
 from agent_memory.tiers.spool import Spool
@@ -51,7 +57,7 @@ def check_spool(job: Job, intake: Intake, spool: Spool | None) -> None:
             _check_waiting(job, spool)
         except StoreUnavailable as error:
             job.findings.add(
-                Kind.SPOOL, str(spool.file), str(error), "restore the file, or move it"
+                Kind.SPOOL, str(spool.file), str(error), "as the message says, or move the file"
             )
 
 
@@ -60,6 +66,9 @@ def _check_waiting(job: Job, spool: Spool) -> None:
         job.looked("entries in the spool", 1)
         try:
             decoded(waiting)
+        except NewerFormat as error:
+            place = f"{spool.file}, entry {waiting.number}"
+            job.findings.add(Kind.NEWER, place, str(error), UPGRADE)
         except EncodingError as error:
             place = f"{spool.file}, entry {waiting.number}"
             done = job.keep(place, str(error), {"entry": waiting.coded})
@@ -86,35 +95,54 @@ def check_versions(job: Job, validator: Validator, versions: EncoderVersions) ->
         job.looked("versions of the encoder", 1)
         with_vector = validator.without_encoder.pop(record.version, 0)
         coded = validator.without_code.pop(record.version, 0)
-        weights, code = versions.artifact(record.version), versions.code(record.version)
-        if weights is None and (with_vector or coded):
-            _report_version(job, record.version, "is not registered", with_vector, coded)
-            continue
-        try:
-            if weights is not None:
-                FittedEncoder.from_bytes(weights)
-            if code is not None:
-                from_bytes(code)
-        except EncodingError as error:
-            _report_version(job, record.version, f"is damaged ({error})", with_vector, coded)
-        else:
-            if coded:
-                _report_version(job, record.version, "has no code of contents", 0, coded)
+        used = with_vector + coded > 0
+        kind, why, by_hand = _version_fault(record.version, versions, used=used)
+        if why:
+            counts = with_vector, coded
+            _report_version(job, record.version, why, *counts, kind=kind, by_hand=by_hand)
+        elif coded:
+            _report_version(job, record.version, "has no code of contents", 0, coded)
     # Those that nobody has ever noted in long-term memory, or of a code that is not read.
     for version in sorted({*validator.without_encoder, *validator.without_code}):
         with_vector, coded = validator.without_encoder[version], validator.without_code[version]
         _report_version(job, version, "is not registered", with_vector, coded)
 
 
-def _report_version(job: Job, version: int, what: str, with_vector: int, coded: int) -> None:
+def _version_fault(version: int, versions: EncoderVersions, *, used: bool) -> tuple[Kind, str, str]:
+    """What is wrong with a version, and how to mend it if that is not by its row; else empty."""
+    try:
+        weights, code = versions.artifact(version), versions.code(version)
+        if weights is None and used:
+            return Kind.VERSION, "is not registered", ""
+        if weights is not None:
+            FittedEncoder.from_bytes(weights)
+        if code is not None:
+            from_bytes(code)
+    except NewerFormat as error:
+        return Kind.NEWER, str(error), UPGRADE
+    except EncodingError as error:
+        return Kind.VERSION, f"is damaged ({error})", ""
+    return Kind.VERSION, "", ""
+
+
+def _report_version(
+    job: Job,
+    version: int,
+    what: str,
+    with_vector: int,
+    coded: int,
+    *,
+    kind: Kind = Kind.VERSION,
+    by_hand: str = "",
+) -> None:
+    restored = "restore its row from a backup"
+    mended = restored if coded else f"{restored}, or: agent-memory encoder reencode"
     job.findings.add(
-        Kind.VERSION,
+        kind,
         f"version {version} of the encoder",
         f"{what}; the vectors of {with_vector} entries are not compared, and the contents of "
         f"{coded} cannot be read; they stay as they are",
-        "restore its row from a backup"
-        if coded
-        else "restore its row from a backup, or: agent-memory encoder reencode",
+        by_hand or mended,
     )
 
 

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError, StoreUnavailable
 from agent_memory.system.frames.chunk import EXACT, OWN
-from agent_memory.system.frames.exact import exact_entry
+from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY, exact_entry
 from agent_memory.values.entry import MemoryEntry, Tier
+from agent_memory.values.formats import at, newer
 
 _AT_ONCE = 1000
 _LONGEST_CELL = 2**31 - 1
@@ -79,7 +80,7 @@ def _checked(place: str, cells: Mapping[str, Any]) -> FileRow:
     try:
         return _row(place, cells)
     except EncodingError as error:
-        raise EncodingError(f"{place}: {error}") from error
+        raise at(place, error) from error
 
 
 def _row(place: str, cells: Mapping[str, Any]) -> FileRow:
@@ -143,9 +144,18 @@ _FIRST_BYTES = {b"PAR1": "parquet", b'{"ru': "jsonl", b'"run': "csv"}
 
 def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
     with pq.ParquetFile(file) as opened:
+        _check_format(file, opened.schema_arrow.metadata or {})
         wanted = [name for name in opened.schema_arrow.names if name in OWN or name == EXACT]
         for batch in opened.iter_batches(_AT_ONCE, columns=wanted):
             yield from batch.to_pylist()
+
+
+def _check_format(file: Path, metadata: Mapping[bytes, bytes]) -> None:
+    told = metadata.get(FORMAT_KEY, b"1")
+    if not told.isdigit() or int(told) < 1:
+        raise EncodingError(f"{file}: its format is {told!r:.80}, which is no number of one")
+    if int(told) > FORMAT:
+        raise newer(str(file), int(told), FORMAT)
 
 
 def _jsonl(file: Path) -> Iterator[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from agent_memory.embeddings.features import key_path
 from agent_memory.system.frames.arrow import array_of, field_of
 from agent_memory.system.frames.chunk import EMBEDDING, EXACT, LAST, OWN, Chunk, FrameOptions, Path
+from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY
 from agent_memory.system.frames.kinds import NOTHING, Form, Kind, kind_of, merged
 
 _BOUNDS = Kind(Form.FLOAT, frozenset({"float"}))
@@ -56,7 +57,7 @@ class Layout:
             ]
         wanted = {EMBEDDING: self.options.embeddings, EXACT: self.options.exact}
         fields += [pa.field(name, type_) for name, type_ in LAST.items() if wanted[name]]
-        told = {b"agent_memory": self.options.nested.encode()}
+        told = {b"agent_memory": self.options.nested.encode(), FORMAT_KEY: b"%d" % FORMAT}
         return pa.schema(fields, metadata=told)
 
     def batch(self, chunk: Chunk, schema: Any) -> Any:
