@@ -41,7 +41,8 @@ from agent_memory.tiers import quarantine, spool
 from agent_memory.tiers.waiting import decoded
 from agent_memory.values import coded, extensions, formats
 from agent_memory.values.check_report import Kind
-from agent_memory.values.contents import unpack
+from agent_memory.values.contents import pack, unpack
+from agent_memory.values.sealing import sealed, unsealed
 from tests.system.assets.make_files import QUARANTINED, STATES, VECTORS, entries
 
 ROOT = Path(__file__).parents[2]
@@ -231,8 +232,8 @@ def read_parquet(folder: Path) -> None:
 
 
 def read_exact_bytes(_: Path) -> None:
-    values = unpack(exact.unsealed(exact.exact_bytes(entries()[0])))
-    exact.exact_entry(exact.sealed(exact.pack({**values, "format": exact.FORMAT + 1})))
+    values = unpack(unsealed(exact.exact_bytes(entries()[0])))
+    exact.exact_entry(sealed(pack({**values, "format": exact.FORMAT + 1})))
 
 
 NEWER: dict[str, Callable[[Path], None]] = {
