@@ -388,7 +388,7 @@ class TestLongTerm:
     @pytest.mark.parametrize(
         "assignment",
         [
-            "embedding = x'00'", "embedding_coding = 7", "embedding = x'0000803f01'",
+            "embedding = x'00'", "embedding_coding = 2", "embedding = x'0000803f01'",
             "embedding = x'0000c07f' || substr(embedding, 5)",
             "embedding = CAST(x'0000c07f' || substr(embedding, 5) AS BLOB)",
             "embedding = CAST(substr(embedding, 1, 4) || zeroblob(31) || x'01' AS BLOB)",
