@@ -19,6 +19,7 @@ import msgpack
 
 from agent_memory.connections.disk_space import unwritable
 from agent_memory.connections.rewriting import rewrite_sqlite
+from agent_memory.errors import StoreUnavailable
 from agent_memory.tiers.quarantined import Owners, owners_of
 from agent_memory.values.formats import beyond
 
