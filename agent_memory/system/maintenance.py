@@ -25,17 +25,34 @@ class Maintenance:
 
     def maintain(self) -> Moves:
         """Do all upkeep; see ``AgentMemorySystem.maintain``."""
-        resources, consolidation = self._run.resources, self._run.consolidation
+        resources = self._run.resources
         resources.check_writable("upkeep is the writer's")
         resources.identity.confirm()
-        resources.intake.replay()
+        stored = self._store_waiting()
         resources.encoder.refresh()
         with suppress(WritesRefused):
             # What moves down makes room on a server that is too full to count retrievals.
             self._access_log.flush()
-        moved = consolidation.settle()
+        moved = self._run.consolidation.settle()
+        moved += self._move_down()
+        if not stored:
+            # For what waits too, if anything makes room for it.
+            resources.intake.replay()
+            moved += self._move_down()
+        return moved
+
+    def _store_waiting(self) -> bool:
+        """Store what waits; gives whether the server takes it, which one that is full does not."""
+        try:
+            self._run.resources.intake.replay()
+        except WritesRefused:
+            return False
+        return True
+
+    def _move_down(self) -> Moves:
+        resources, consolidation = self._run.resources, self._run.consolidation
         self._run.merge_repeats()
-        moved += consolidation.consolidate_all(resources.clock(), self._present_steps())
+        moved = consolidation.consolidate_all(resources.clock(), self._present_steps())
         return moved + self._run.keep_budget()
 
     def _present_steps(self) -> Callable[[str, str], int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from agent_memory import (
     AgentMemorySystem,
     MemoryConfig,
     Query,
+    StoreFull,
     Tier,
     WritesRefused,
 )
@@ -188,6 +190,31 @@ def test_a_full_server_gives_its_entries_to_long_term_memory_and_takes_more_then
     ticks.now += 60
     store(system, 41)
     assert steps_of(system) == [*range(42)]
+
+
+def test_upkeep_of_a_full_server_makes_room_first_and_then_stores_what_waits(
+    server: engines.StoppableServer, system: AgentMemorySystem
+) -> None:
+    small = {"stm_config": {"memory_limit": 4}, "im_config": {"memory_limit": 4}}
+    for step in range(40):
+        assert system.store_agent_state("ant", {"fill": os.urandom(50_000)}, step)
+    client = _admin(server)
+    used = int(client.info("memory")["used_memory"])
+    engines.call(client, "CONFIG", "SET", "maxmemory", str(used - 500_000))
+    store(system, 40, 41)
+    assert waiting(system) == 2
+    assert "maintain() moves down" in system.status.short_term.reason
+    with AgentMemorySystem(MemoryConfig(**{**dict(system.config), **small}), upkeep=False) as tidy:
+        assert tidy.maintain().im_to_ltm == 34
+        assert waiting(tidy) == 0
+        assert steps_of(tidy) == [*range(42)]
+        assert [tidy.statistics()[tier].entries for tier in Tier] == [4, 4, 34]
+    # Where nothing has to move down the server stays full, and upkeep says so.
+    engines.call(client, "CONFIG", "SET", "maxmemory", "1")
+    store(system, 42)
+    with pytest.raises(StoreFull, match="raise maxmemory"):
+        system.maintain()
+    assert waiting(system) == 1
 
 
 def test_vectors_that_are_kept_forget_what_a_full_server_removed(

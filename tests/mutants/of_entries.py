@@ -354,7 +354,11 @@ _TIME = (
     ),
     Mutant(
         "no question shows an entry that is due to be dropped",
-        (Edit("tiers", "if first_time > -math.inf:", "if first_time > math.inf:"),),
+        (
+            Edit(
+                "tiers", 'if first > (0 if name == "steps" else -math.inf):', "if first > math.inf:"
+            ),
+        ),
         tests_in(
             "tiers/test_expiry.py",
             "test_no_question_shows_an_entry_over_its_age_before_it_is_dropped",
@@ -443,6 +447,20 @@ _AWAY = (
             "faults/test_full_disks.py",
             "test_what_is_acknowledged_while_a_disk_fills_is_kept",
             "test_what_is_acknowledged_within_a_limit_on_the_size_of_files_is_kept",
+        ),
+    ),
+    Mutant(
+        "upkeep of a full server makes room before it stores what waits",
+        (
+            Edit(
+                "system/maintenance.py",
+                "except WritesRefused: return False",
+                "except WritesRefused:\n    raise",
+            ),
+        ),
+        tests_in(
+            "faults/test_refused_writes.py",
+            "test_upkeep_of_a_full_server_makes_room_first_and_then_stores_what_waits",
         ),
     ),
     Mutant(

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 
 import redis
 
-from agent_memory.errors import CommandRefused, StoreUnavailable, WritesRefused
+from agent_memory.errors import CommandRefused, StoreFull, StoreUnavailable, WritesRefused
 
 # What a server says that would take no entry at all, and may take them later. redis-py cuts off
 # the words it has classes for; older servers put a script's error into a sentence.
 _NO_WRITES = re.compile(r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|BUSY|LOADING) ")
+_FULL = re.compile(r"(^|[\s-])OOM ")
 _NO_WRITES_CLASSES = tuple(
     getattr(redis.exceptions, name)
     for name in ("OutOfMemoryError", "ReadOnlyError", "NoPermissionError", "MasterDownError",
@@ -57,6 +58,12 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
             "redis_url; without them the embedded server is used"
         )
     if isinstance(error, redis.exceptions.ResponseError):
+        if isinstance(error, redis.exceptions.OutOfMemoryError) or _FULL.search(str(error)):
+            return StoreFull(
+                f"{where} is full ({error}): maintain() moves down what is over its limits, and "
+                "so makes room; raise maxmemory there, lower the limits of the tiers, or set "
+                "redis_max_bytes below maxmemory"
+            )
         takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
         kind = WritesRefused if takes_none else CommandRefused
         return kind(f"{where} refuses: {error}")
