@@ -74,8 +74,8 @@ class MemoryConfig(ConfigPart):
             There is none with the engine "fake" or long-term memory in the process.
         similarity: Where vectors of the Redis tiers are compared: in the "process", from vectors
             that are kept. "server" is deprecated and does the same.
-        vector_cache_bytes: How many bytes of vectors a process keeps of each Redis tier: some
-            2,000 a vector of 384 numbers.
+        vector_cache_bytes: How many bytes of vectors a process keeps of each tier: some 2,000 a
+            vector of 384 numbers, 200 of one of 32.
 
     Examples:
         >>> from agent_memory import MemoryConfig

@@ -124,8 +124,9 @@ class AgentFeatures:
             seen = self._seen.pop(tier.tier, None)
             try:
                 changes = tier.changes(self._run_id, self._agent_id, seen, places.keys())
-                if not (changes.whole or changes.stored or changes.gone):
-                    self._seen[tier.tier] = seen
+                # An empty tier says each time that there is nothing, and that this is all.
+                if not (changes.stored or changes.gone or (changes.whole and places)):
+                    self._seen[tier.tier] = changes.seen
                     continue
                 self._scales = None
                 self._take(tier.tier, places, changes)

@@ -248,6 +248,7 @@ class _Opening:
             table_prefix=config.ltm_config.table_prefix,
             indexed_attributes=config.indexed_attributes,
             clock=self._clock,
+            vector_cache_bytes=config.vector_cache_bytes,
         )
         stm = StmRepository(
             connections.stm,

@@ -95,6 +95,19 @@ class RowMapper:
             for row, one, (_, _, vector) in zip(found, contents, stored, strict=True)
         ]
 
+    def contents_of_many(self, rows: Iterable[Any]) -> list[dict[str, Any] | EncodingError]:
+        """The contents of some rows; in place of those that are damaged their errors."""
+        found = [_or_error(_stored_in, row) for row in rows]
+        read = [one for one in found if not isinstance(one, EncodingError)]
+        decoded = iter(
+            self._codec.decode_many(
+                [one for one, _, _ in read],
+                [step for _, step, _ in read],
+                [vector for _, _, vector in read],
+            )
+        )
+        return [one if isinstance(one, EncodingError) else next(decoded) for one in found]
+
     def to_entry(self, row: Any) -> MemoryEntry:
         """The entry of a row.
 
@@ -122,6 +135,13 @@ def _stored_in(row: Any) -> tuple[bytes, int, NDArray[np.float32] | None]:
     if not isinstance(row.contents, bytes) or not isinstance(row.step_number, int):
         raise EncodingError("contents or step are of another type than was stored")
     return row.contents, row.step_number, vector_of(row) if is_coded(row.contents) else None
+
+
+def _or_error(read: Callable[[Any], T], row: Any) -> T | EncodingError:
+    try:
+        return read(row)
+    except EncodingError as error:
+        return error
 
 
 def _raised(contents: dict[str, Any] | EncodingError) -> dict[str, Any]:

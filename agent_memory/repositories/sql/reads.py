@@ -11,10 +11,12 @@ from agent_memory.models.ltm_types import agent_hash
 from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.following import Changes
+from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import answering
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
+from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.questions import Asked, entries_answering
 from agent_memory.repositories.sql.statements import (
     agents_with_entries,
@@ -28,7 +30,7 @@ from agent_memory.repositories.sql.statements import (
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import in_order
-from agent_memory.values.query import Query, checked_query
+from agent_memory.values.query import Query, agent_of, checked_query, run_of
 
 _ROWS_AT_ONCE = 500
 
@@ -40,14 +42,22 @@ class LtmReads(LongTermMemory):
         transactions: The database.
         models: The models of the tables.
         mapper: Turns rows into entries.
+        vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
     """
 
     tier = Tier.LTM
 
-    def __init__(self, transactions: Transactions, models: LtmModels, mapper: RowMapper) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        models: LtmModels,
+        mapper: RowMapper,
+        vector_cache_bytes: int = MAX_BYTES,
+    ) -> None:
         self._transactions = transactions
         self._models = models
         self._mapper = mapper
+        self._vectors = KeptVectors(models, vector_cache_bytes)
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
@@ -71,6 +81,20 @@ class LtmReads(LongTermMemory):
             statement.where(*conditions), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
         ) as rows:
             return answering(map(self._mapper.to_entry, rows), query)
+
+    def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
+        """The entries that answer a query and whose vectors are nearest to a probe."""
+        if query.attributes or query.limit == 0:
+            return super().nearest(query, probe)
+        run_id, agent_id = run_of(query), agent_of(query)
+        kept = self._vectors.of(run_id, agent_id)
+        with kept.lock, self._transactions.reading() as connection:
+            kept.refresh(connection, probe)
+            found = kept.nearest(query, probe)
+            keys = [EntryKey(run_id, agent_id, memory_id) for memory_id in found]
+            entries = self._mapper.read(connection, keys)
+        self._vectors.make_room()
+        return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
@@ -106,8 +130,9 @@ class LtmReads(LongTermMemory):
         """What has changed of an agent's entries since somebody asked last."""
         del known  # what was seen says it
         with self._transactions.reading() as connection:
-            rows = sql_following.rows(connection, self._models, run_id, agent_id)
-        return sql_following.changes(rows, self._mapper.contents_of, seen)
+            return sql_following.changes(
+                connection, self._models, (run_id, agent_id), self._mapper.contents_of_many, seen
+            )
 
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released."""

@@ -18,6 +18,7 @@ from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.sql.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encodings import LtmEncodings
 from agent_memory.repositories.sql.entries import EntryRow, RowMapper
+from agent_memory.repositories.sql.kept_vectors import MAX_BYTES
 from agent_memory.repositories.sql.reads import LtmReads
 from agent_memory.repositories.sql.statements import chunked, owned_by, table_of
 from agent_memory.repositories.sql.transactions import Transactions
@@ -45,6 +46,7 @@ class LtmRepository(LtmReads):
         max_entry_bytes: Refuse contents whose code needs more bytes.
         batch_size: How many entries one transaction of ``add_many`` stores at most.
         clock: Gives the time in seconds since 1970.
+        vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
 
     Examples:
         >>> memory.ltm.agents("default")
@@ -62,11 +64,12 @@ class LtmRepository(LtmReads):
         max_entry_bytes: int | None = None,
         batch_size: int = 1000,
         clock: Callable[[], float] = time.time,
+        vector_cache_bytes: int = MAX_BYTES,
     ) -> None:
         models = ltm_models(table_prefix)
         self._declared = DeclaredAttributes(models, indexed_attributes)
         mapper = RowMapper(models, codec, self._declared.of, max_entry_bytes)
-        super().__init__(Transactions(sql_engine), models, mapper)
+        super().__init__(Transactions(sql_engine), models, mapper, vector_cache_bytes)
         self._writer = Writer(self._transactions, models, clock)
         self._named: NamedWork[list[EntryKey]] = NamedWork(self._writer)
         self.encodings = LtmEncodings(self, self._transactions, models, codec, self._writer)

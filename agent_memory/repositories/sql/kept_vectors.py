@@ -1,0 +1,319 @@
+"""The vectors of agents in long-term memory, kept in the process and checked on every use.
+
+Reading a row takes some 2 us, comparing its vector a hundredth of that. So the vectors are kept
+as matrices, beside what a query can ask for, and the mark of the database (``marks``) tells
+whether anything was committed since; if so they are read again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_bias
+from agent_memory.errors import EncodingError
+from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_columns import PINNED
+from agent_memory.models.ltm_vectors import decode_vectors
+from agent_memory.repositories.nearest import Probe
+from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
+from agent_memory.repositories.sql.marks import Marks, mark_of
+from agent_memory.values.forking import after_fork
+from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
+
+MAX_BYTES = 256 * 1024**2
+"""How many bytes of vectors a process keeps of long-term memory."""
+
+_COLUMNS = (
+    *("memory_id", "embedding", "embedding_coding", "encoder_version"),
+    *("step_number", "timestamp", "importance_score", "type_ref"),
+)
+_KINDS: dict[str, type[np.generic]] = {
+    "step_number": np.int64,
+    "timestamp": np.float64,
+    "importance_score": np.float64,
+    "memory_type": np.int64,
+}
+_BARE = 2_000  # bytes that an agent without vectors takes
+_UNKNOWN = np.iinfo(np.int64).min  # the reference of a type that no entry has
+_NONE = -1  # the version of a vector that no encoder made, and the length of none
+_AT_ONCE = 50_000  # rows that are brought to length 1 together
+
+
+class KeptVectors:
+    """Keeps the vectors of the agents that were asked about last. Threads may share it.
+
+    Args:
+        models: The models of the tables.
+        max_bytes: How many bytes of vectors to keep; those of one agent are kept at any rate.
+    """
+
+    def __init__(self, models: LtmModels, max_bytes: int = MAX_BYTES) -> None:
+        self._models = models
+        self._max_bytes = max_bytes
+        self._renew()
+        after_fork(self._renew)
+
+    def of(self, run_id: str, agent_id: str) -> AgentVectors:
+        """The vectors of an agent in a run; to be used with their lock held."""
+        with self._lock:
+            agent = self._agents.get((run_id, agent_id))
+            if agent is None:
+                agent = AgentVectors(self._models, run_id, agent_id)
+                self._agents[run_id, agent_id] = agent
+            self._agents.move_to_end((run_id, agent_id))
+            return agent
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        with self._lock:
+            return sum(agent.size for agent in self._agents.values())
+
+    def make_room(self) -> None:
+        """Drop the vectors of those that were asked about longest ago, if there are too many."""
+        with self._lock:
+            kept = sum(agent.size for agent in self._agents.values())
+            while kept > self._max_bytes and len(self._agents) > 1:
+                _, dropped = self._agents.popitem(last=False)
+                kept -= dropped.size
+
+    def _renew(self) -> None:
+        # In a forked child too: another thread may have been in the middle of a change.
+        self._lock = threading.Lock()
+        self._agents: OrderedDict[tuple[str, str], AgentVectors] = OrderedDict()
+
+
+class AgentVectors:
+    """The vectors of one agent's rows, as of the marks under which they are true.
+
+    Args:
+        models: The models of the tables.
+        run_id: The run.
+        agent_id: The agent.
+    """
+
+    def __init__(self, models: LtmModels, run_id: str, agent_id: str) -> None:
+        self.lock = threading.Lock()
+        self.size = _BARE
+        self._models = models
+        self._run_id = run_id
+        self._agent_id = agent_id
+        self._marks = Marks()
+        self._groups: list[_Group] = []
+        self._types: dict[str, int] = {}
+
+    def refresh(self, connection: Connection, probe: Probe) -> None:
+        """Read the rows again, if anything was committed since.
+
+        Args:
+            connection: What to read on.
+            probe: What the vectors are going to be compared with.
+
+        Raises:
+            EncodingError: A vector is damaged; names its entry.
+        """
+        mark = mark_of(connection)
+        if self._marks.hold(mark) and all(group.fits(probe) for group in self._groups):
+            return
+        self._marks.renew(None)
+        types = self._models.Type
+        self._types = {row.name: row.id for row in connection.execute(select(types.name, types.id))}
+        parts: dict[tuple[int, int], list[_Part]] = {}
+        for rows in raw_rows(connection, self._models, _COLUMNS, self._run_id, self._agent_id):
+            for part in _parts(rows):
+                parts.setdefault((part.version, part.matrix.shape[1]), []).append(part)
+        self._groups = [_Group(some) for some in parts.values()]
+        self._measure()
+        self._marks.add(mark)
+
+    def nearest(self, query: Query, probe: Probe) -> dict[str, float | None]:
+        """The ids of the nearest of each version and width, and of all that do not compare.
+
+        Returns:
+            Cosines by memory id; see ``MemoryRepository.nearest``.
+        """
+        found: dict[str, float | None] = {}
+        for group in self._groups:
+            found |= group.nearest(query, probe, self._types)
+        self._measure()
+        return found
+
+    def _measure(self) -> None:
+        self.size = _BARE + sum(group.size for group in self._groups)
+
+
+class _Part:
+    """Some rows whose vectors have one version and width.
+
+    Attributes:
+        version: Of the encoder that made them; -1 for none.
+        matrix: Their vectors, float32 of shape (n, dim).
+        names: Their memory ids, of shape (n, 16).
+        fields: What queries filter by, each of shape (n,).
+    """
+
+    def __init__(
+        self,
+        version: int,
+        matrix: NDArray[np.float32],
+        names: NDArray[np.uint8],
+        fields: dict[str, NDArray[Any]],
+    ) -> None:
+        self.version = version
+        self.matrix = matrix
+        self.names = names
+        self.fields = fields
+
+
+def _parts(rows: Sequence[Sequence[Any]]) -> Iterator[_Part]:
+    """Take rows apart by the version, coding and length of their vectors."""
+    ids, vectors, codings, versions, *fields = zip(*rows, strict=True)
+    names, sound = names_of(ids)
+    coding = numbers_of(codings, np.int64)
+    columns = {
+        name: numbers_of(values, kind)
+        for (name, kind), values in zip(_KINDS.items(), fields, strict=True)
+    }
+    columns["pinned"] = coding >= PINNED
+    coding %= PINNED
+    version = numbers_of([_NONE if one is None else one for one in versions], np.int64)
+    length = np.array([_length(one, name) for one, name in zip(vectors, ids, strict=True)])
+    kinds = np.stack([version, coding, length])[:, sound]
+    for kind in np.unique(kinds, axis=1).T:
+        chosen = sound & (version == kind[0]) & (coding == kind[1]) & (length == kind[2])
+        places = np.flatnonzero(chosen)
+        yield _Part(
+            int(kind[0]),
+            _decoded(int(kind[1]), int(kind[2]), vectors, places, ids),
+            names[places],
+            {name: values[places] for name, values in columns.items()},
+        )
+
+
+def _length(vector: object, memory_id: Any) -> int:
+    """How many bytes a vector has; -1 without one."""
+    if vector is None:
+        return _NONE
+    if not isinstance(vector, bytes):
+        raise EncodingError(f"entry {_named(memory_id)}: the stored vector is damaged")
+    return len(vector)
+
+
+def _decoded(
+    coding: int,
+    length: int,
+    vectors: Sequence[Any],
+    places: NDArray[np.intp],
+    ids: Sequence[Any],
+) -> NDArray[np.float32]:
+    if length == _NONE:
+        return np.zeros((len(places), 0), np.float32)
+    try:
+        return decode_vectors(coding, [vectors[place] for place in places.tolist()])
+    except (EncodingError, TypeError, ValueError) as error:
+        raise EncodingError(f"entry {_named(ids[places[0]])}: {error}") from error
+
+
+def _named(memory_id: object) -> str:
+    return memory_id.hex() if isinstance(memory_id, bytes) else "whose id is damaged"
+
+
+class _Group:
+    """Vectors of one version and width, and what their entries can be asked by."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._version = None if parts[0].version == _NONE else parts[0].version
+        self._names = np.concatenate([part.names for part in parts])
+        self._fields = {
+            name: np.concatenate([part.fields[name] for part in parts]) for name in parts[0].fields
+        }
+        self._width = parts[0].matrix.shape[1]
+        self._matrix = np.concatenate([part.matrix for part in parts])
+        self._bias: float | None = None  # with which the matrix was brought to length 1
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        fields = sum(values.nbytes for values in self._fields.values())
+        return self._matrix.nbytes + self._names.nbytes + fields
+
+    def fits(self, probe: Probe) -> bool:
+        """Whether the vectors stand behind the bias of a probe, or behind none yet."""
+        return self._bias in (None, probe.bias(self._version, self._width))
+
+    def nearest(self, query: Query, probe: Probe, types: dict[str, int]) -> dict[str, float | None]:
+        """The nearest by memory id with their cosines; all, if they do not compare."""
+        among = self._answering(query, types)
+        asked = probe.at(self._version, self._width)
+        if asked is None:
+            places = range(len(self._names)) if among is None else among.tolist()
+            return dict.fromkeys(map(self._name, places))
+        bias = probe.bias(self._version, self._width)
+        unit = as_unit(with_bias(asked[None], bias)[0])
+        ranked = nearest(self._units(bias), unit, _Names(self._names), query.limit, among)
+        return {self._name(place): cosine for place, cosine in ranked}
+
+    def _name(self, place: int) -> str:
+        return self._names[place].tobytes().hex()
+
+    def _units(self, bias: float) -> NDArray[np.float32]:
+        """The vectors behind their bias, brought to length 1, of shape (n, dim) or (n, 1 + dim)."""
+        if self._bias is None:
+            parts = range(0, len(self._matrix), _AT_ONCE)
+            behind = [with_bias(self._matrix[first : first + _AT_ONCE], bias) for first in parts]
+            self._matrix = np.concatenate([as_units(part) for part in behind])
+            self._bias = bias
+        return self._matrix
+
+    def _answering(self, query: Query, types: dict[str, int]) -> NDArray[np.intp] | None:
+        """The rows that answer a query; None for all."""
+        chosen: NDArray[np.bool_] | None = None
+        for meets in self._conditions(query, types):
+            chosen = meets if chosen is None else chosen & meets
+        return None if chosen is None or chosen.all() else np.flatnonzero(chosen)
+
+    def _conditions(self, query: Query, types: dict[str, int]) -> Iterator[NDArray[np.bool_]]:
+        for name, field in RANGES.items():
+            bounds = getattr(query, name)
+            if bounds is not None:
+                values = self._fields[field]
+                least, greatest = (_bound(bound, values.dtype) for bound in bounds)
+                yield (values >= least) & (values <= greatest)
+        for name in CATEGORIES:
+            wanted = getattr(query, name)
+            if wanted is not None:
+                yield self._fields[name] == types.get(wanted.value, _UNKNOWN)
+        for name in FLAGS:
+            wanted = getattr(query, name)
+            if wanted is not None:
+                yield self._fields[name] == wanted
+
+
+class _Names(Sequence[str]):
+    """Memory ids by the places of rows, made into texts when they are asked for."""
+
+    def __init__(self, names: NDArray[np.uint8]) -> None:
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._names[place].tobytes().hex()
+
+
+def _bound(bound: float, kind: np.dtype[Any]) -> float:
+    """A bound that compares with the numbers of a column; none is beyond what the column holds."""
+    if kind == np.int64 and isinstance(bound, int):
+        return max(min(bound, 2**63 - 1), -(2**63))
+    try:
+        return float(bound)
+    except OverflowError:
+        return float("inf") if bound > 0 else float("-inf")
