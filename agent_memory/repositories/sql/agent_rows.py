@@ -60,7 +60,7 @@ def _statement(models: LtmModels, dialect: Dialect, columns: tuple[str, ...]) ->
         table.c.agent_ref == bindparam("of_agent")
     )
     compiled = asked.compile(dialect=dialect)
-    return compiled.string, bool(compiled.positional)  # type: ignore[attr-defined]  # of SQL compilers
+    return compiled.string, bool(compiled.positional)
 
 
 def names_of(ids: Sequence[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

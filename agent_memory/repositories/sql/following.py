@@ -60,7 +60,8 @@ class Seen:
         if not len(self.rows):
             return np.zeros(len(rows), bool)
         places = np.searchsorted(self.rows, rows).clip(max=len(self.rows) - 1)
-        return (self.rows[places] == rows) & (self.digests[places] == digests)
+        known: NDArray[np.bool_] = self.rows[places] == rows
+        return known & (self.digests[places] == digests)
 
 
 _NOTHING = Seen(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 16), np.uint8))

@@ -261,7 +261,8 @@ class _Group:
         return {self._name(place): cosine for place, cosine in ranked}
 
     def _name(self, place: int) -> str:
-        return self._names[place].tobytes().hex()
+        raw: bytes = self._names[place].tobytes()
+        return raw.hex()
 
     def _units(self, bias: float) -> NDArray[np.float32]:
         """The vectors behind their bias, brought to length 1, of shape (n, dim) or (n, 1 + dim)."""
