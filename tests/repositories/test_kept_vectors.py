@@ -80,9 +80,11 @@ def found(
     )
 
 
-def read_anew(repository: LtmRepository, *asked: Any) -> list[tuple[str, int, Any]]:
+def read_anew(
+    repository: LtmRepository, query: Query = ANT, probe: Beside | None = None
+) -> list[tuple[str, int, Any]]:
     """The same as the contract does it, from all rows."""
-    return found(repository, *asked, nearest=LongTermMemory.nearest)
+    return found(repository, query, probe, LongTermMemory.nearest)
 
 
 @contextmanager

@@ -60,8 +60,10 @@ class Seen:
         if not len(self.rows):
             return np.zeros(len(rows), bool)
         places = np.searchsorted(self.rows, rows).clip(max=len(self.rows) - 1)
-        known: NDArray[np.bool_] = self.rows[places] == rows
-        return known & (self.digests[places] == digests)
+        known: NDArray[np.bool_] = np.logical_and(
+            self.rows[places] == rows, self.digests[places] == digests
+        )
+        return known
 
 
 _NOTHING = Seen(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 16), np.uint8))
