@@ -199,7 +199,7 @@ def paired(ours: Work, plain: Work, times: int) -> Ratio:
         times: How often.
 
     Returns:
-        Ratios of tenths of the rounds, since one alone is too short to be told from noise.
+        Ratios of tenths of the rounds, since one alone is too short to tell from noise.
     """
     ours()
     plain()

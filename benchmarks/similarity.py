@@ -1,4 +1,4 @@
-"""How long it takes to find what is alike, on a server without a query engine."""
+"""How long it takes to find similar memories on a server without a query engine."""
 
 from __future__ import annotations
 

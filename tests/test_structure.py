@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,14 @@ MOST_ROOMS = 13
 
 # An exception of a whole file: of ruff, of flake8, or of mypy.
 _WHOLE_FILE = re.compile(r"^#\s*(ruff:\s*noqa|flake8:\s*noqa|mypy:|type:\s*ignore)", re.MULTILINE)
+
+# Words that docstrings and comments do not use: each has a plainer one. Names in backticks or
+# quotes are left out, such as those of columns and deprecated names.
+_UNUSUAL = re.compile(
+    r"\b(told|anew|lest|likeness|passage|census|soundness|unexpired|standing|aside|led|alike)\b",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"``[^`]*``|`[^`]*`|\"[^\"\n]*\"")
 
 
 def files(*folders: str) -> Iterator[tuple[str, str]]:
@@ -117,3 +127,25 @@ def test_every_room_has_its_floor_and_none_has_a_circle() -> None:
 def test_tests_mirror_the_rooms() -> None:
     folders = {entry.name for entry in (ROOT / "tests").iterdir() if any(entry.glob("test_*.py"))}
     assert folders - {"faults", "migrations", "mutants"} <= rooms()
+
+
+def prose(text: str) -> Iterator[str]:
+    """The docstrings and comments of a file."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield str(node.value.value)  # what stands below a constant or an attribute
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def test_docstrings_and_comments_use_the_plain_word() -> None:
+    found = {
+        (path, match[0])
+        for path, text in files("agent_memory", "migrations", "examples", "benchmarks")
+        for part in prose(text)
+        for match in _UNUSUAL.finditer(_NAMED.sub("", part))
+    }
+    assert not found

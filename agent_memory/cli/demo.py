@@ -1,4 +1,4 @@
-"""The demo: Mesa's Sugarscape, remembered through all three tiers, told to a person."""
+"""The demo: Mesa's Sugarscape, remembered through all three tiers, shown to a person."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run(folder: Path, *, traders: int, steps: int, seed: int | None, console: Co
     """Simulate one run that is remembered in a folder, and show what became of its memories.
 
     A folder that holds runs of the demo keeps them and gets one more. The simulation itself is
-    not saved, so it begins anew under a name and, unless told otherwise, with a seed of its own.
+    not saved, so it starts again under a name and, unless one is given, with a seed of its own.
 
     Args:
         folder: Where to remember.

@@ -1,4 +1,4 @@
-"""The demo's second half: the encoder learns from the run, is asked what is alike, and decodes."""
+"""The demo's second half: the encoder learns from the run, finds what is similar, and decodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_memory.cli import tables
-from agent_memory.cli.encoder import comparison, entries_told, epochs_told
+from agent_memory.cli.encoder import comparison, entry_bar, epoch_bar
 from agent_memory.embeddings.features import flatten
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
@@ -23,7 +23,7 @@ _EPOCHS = 20  # a third of the usual, for a demo that is over soon
 
 
 def learn(console: Console, memory: AgentMemorySystem) -> None:
-    """Train the encoder on the run, encode the run anew, and tell how good it is."""
+    """Train the encoder on the run, re-encode the run, and report how good it is."""
     console.print("The encoder learns from the memories of the traders.")
     network = find_spec("torch") is not None
     if not network:
@@ -32,11 +32,11 @@ def learn(console: Console, memory: AgentMemorySystem) -> None:
             "pip install 'agent-memory[train]'"
         )
     began = time.perf_counter()
-    with epochs_told(console) as progress:
+    with epoch_bar(console) as progress:
         trained = memory.train_encoder(network=network, epochs=_EPOCHS, progress=progress)
     trained_in = time.perf_counter() - began
-    with entries_told(console) as told:
-        encoded = memory.encoders.reencode(runs=[memory.config.run_id], progress=told)
+    with entry_bar(console) as progress:
+        encoded = memory.encoders.reencode(runs=[memory.config.run_id], progress=progress)
     encoded_in = time.perf_counter() - began - trained_in
     report = trained.report
     console.print(comparison(report))
@@ -45,9 +45,7 @@ def learn(console: Console, memory: AgentMemorySystem) -> None:
         f"{report.fitted:,} entries learned from, {report.held_out:,} later ones measured on",
         soft_wrap=True,
     )
-    console.print(
-        f"{trained_in:.1f} s; {encoded.done:,} entries encoded anew in {encoded_in:.1f} s"
-    )
+    console.print(f"{trained_in:.1f} s; {encoded.done:,} entries re-encoded in {encoded_in:.1f} s")
 
 
 def ask(console: Console, memory: AgentMemorySystem, agent_id: int) -> None:
@@ -80,8 +78,8 @@ def _most_widely_remembered(
     tried = states[:: -(-len(states) // _TRIED) or 1]
 
     def tiers(hit: Hit) -> int:
-        alike = memory.recall(_limited(query), near=hit.entry, touch=False)
-        return len({one.tier for one in alike})
+        similar = memory.recall(_limited(query), near=hit.entry, touch=False)
+        return len({one.tier for one in similar})
 
     return max(tried, key=tiers).entry if tried else None
 
@@ -101,7 +99,7 @@ def _alike(hits: Sequence[Hit]) -> Table:
 
 
 def _decode(console: Console, memory: AgentMemorySystem, entry: MemoryEntry) -> None:
-    """Set a memory beside what can be told from its vector alone."""
+    """Show a memory beside what its vector alone gives."""
     if entry.embedding is None:
         return
     rebuilt = memory.reconstruct(entry)

@@ -90,8 +90,8 @@ def _look_at_extra(extra: str, brings: tuple[str, str]) -> Finding:
     version = _installed(package)
     if version:
         return Finding(f"extra {extra}", f"{package} {version}, for {purpose}")
-    told = f"not installed; for {purpose}: pip install 'agent-memory[{extra}]'"
-    return Finding(f"extra {extra}", told, State.OPTIONAL)
+    text = f"not installed; for {purpose}: pip install 'agent-memory[{extra}]'"
+    return Finding(f"extra {extra}", text, State.OPTIONAL)
 
 
 def _installed(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The commands of the encoder: its versions, training, activation, encoding anew."""
+"""The commands of the encoder: its versions, training, activation, re-encoding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train(
     """Fit a version to what is remembered, of every run unless some are named."""
     screen = console()
     with plain_errors(), opened(path) as system:
-        with epochs_told(screen) as progress:
+        with epoch_bar(screen) as progress:
             trained = system.train_encoder(
                 runs=run or tables.runs_of(system),
                 network=network,
@@ -84,9 +84,9 @@ def reencode(
     """Give stored entries vectors of a version; may be stopped at any moment and begun again."""
     screen = console()
     with plain_errors(), opened(path) as system:
-        with entries_told(screen) as progress:
+        with entry_bar(screen) as progress:
             done = system.encoders.reencode(version, runs=run, progress=progress)
-        screen.print(f"encoded anew: {done.done:,} entries")
+        screen.print(f"re-encoded: {done.done:,} entries")
         if done.unreadable:
             screen.print(f"unreadable, and left as they are: {done.unreadable:,}")
         if done.left:
@@ -123,8 +123,8 @@ def _compared(level: Any) -> list[tuple[str, Any]]:
 
 
 @contextmanager
-def epochs_told(screen: Console) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A bar of a training's epochs while the block lasts; gives what is to be told of each."""
+def epoch_bar(screen: Console) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A bar of a training's epochs while the block lasts; gives what to call after each."""
     with _bar(screen, "epoch", "loss {task.fields[loss]:.4f}") as progress:
         task = progress.add_task("", total=None, loss=float("nan"))
 
@@ -135,8 +135,8 @@ def epochs_told(screen: Console) -> Iterator[Callable[[int, int, dict[str, float
 
 
 @contextmanager
-def entries_told(screen: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar of entries while the block lasts; gives what is to be told of each batch."""
+def entry_bar(screen: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar of entries while the block lasts; gives what to call after each batch."""
     with _bar(screen, "entry", "") as progress:
         task = progress.add_task("", total=None)
 

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from agent_memory.cli import tables
-from agent_memory.cli.encoder import app, entries_told
+from agent_memory.cli.encoder import app, entry_bar
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 from agent_memory.system.learning.fidelity import Fidelity, PathFidelity
 
@@ -30,7 +30,7 @@ def report(
 ) -> None:
     """Show what a version makes of memories that are still exact, and whether it drifts.
 
-    Exit status 1 if training anew is advised.
+    Exit status 1 if another training is advised.
     """
     screen = console()
     with plain_errors(), opened(path, read_only=True) as system:
@@ -55,9 +55,9 @@ def recode(path: Folder = None, run: _Runs = None) -> None:
     """Code contents of long-term memory with the active version; may be stopped at any moment."""
     screen = console()
     with plain_errors(), opened(path) as system:
-        with entries_told(screen) as progress:
+        with entry_bar(screen) as progress:
             done = system.encoders.recode(runs=run, progress=progress)
-        screen.print(f"coded anew: {done.done:,} entries")
+        screen.print(f"recoded: {done.done:,} entries")
         if done.left:
             screen.print(f"changed meanwhile or unreadable, and left: {done.left:,}")
 

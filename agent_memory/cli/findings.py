@@ -23,17 +23,17 @@ class Finding:
 
     Attributes:
         subject: What it is.
-        told: How it is, and what to do if something is missing.
+        text: How it is, and what to do if something is missing.
         state: Whether that is fine, or keeps the memory from being used.
     """
 
     subject: str
-    told: str
+    text: str
     state: State = State.FINE
 
     def __str__(self) -> str:
         # What servers and drivers say may come in several lines.
-        return f"{self.state.value:4}  {self.subject}: {' '.join(self.told.split())}"
+        return f"{self.state.value:4}  {self.subject}: {' '.join(self.text.split())}"
 
 
 def looked(subject: str, look: Callable[[], list[Finding]]) -> list[Finding]:

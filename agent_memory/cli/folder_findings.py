@@ -26,11 +26,11 @@ def look_at_folder(config: MemoryConfig, where: Deployment) -> list[Finding]:
         return [Finding("folder", f"{path}, without a server of its own (engine {where.engine!r})")]
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        told = (
+        text = (
             f"{there} is no directory that this user may write: choose another folder with --path "
             "or $AGENT_MEMORY_PATH, or change its permissions"
         )
-        return [Finding("folder", told, State.BROKEN)]
+        return [Finding("folder", text, State.BROKEN)]
     if there != path:
         return [Finding("folder", f"{path} is not there yet, and is made on first use")]
     check_folder(config, where)

@@ -26,7 +26,7 @@ def forget(
     ] = None,
     scrub: Annotated[
         bool,
-        typer.Option(help="Write the files anew, which keep the bytes of what was removed."),
+        typer.Option(help="Rewrite the files, which keep the bytes of what was removed."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
     as_json: AsJson = False,
@@ -66,13 +66,13 @@ def _lines(receipt: ForgettingReceipt) -> Iterator[str]:
     if receipt.unattributed_versions:
         yield f"versions that may have learned: {_numbers(receipt.unattributed_versions)}"
     for file in receipt.rewritten:
-        yield f"written anew: {file}"
+        yield f"rewritten: {file}"
     for file, problem in receipt.not_rewritten.items():
-        yield f"not written anew: {file}: {problem}"
+        yield f"not rewritten: {file}: {problem}"
     if receipt.verified:
         yield "looked again: nothing of it is left"
     else:
-        yield f"looked again: {len(receipt.remaining):,} were stored anew meanwhile"
+        yield f"looked again: {len(receipt.remaining):,} were stored again meanwhile"
 
 
 def _numbers(versions: tuple[int, ...]) -> str:

@@ -66,17 +66,17 @@ _PROBE: Final = Script("redis.call('SET', KEYS[1], 'doctor') return redis.call('
 def _stores(config: MemoryConfig, channel: RedisChannel) -> Finding:
     """Whether entries can be stored, which takes scripts that write."""
     if channel.engine.is_cluster:
-        told = f"{channel.where} is a node of a cluster, which holds a part of the keys alone"
-        return Finding("stores", f"{told}: name a server that is none", State.BROKEN)
+        reason = f"{channel.where} is a node of a cluster, which holds a part of the keys alone"
+        return Finding("stores", f"{reason}: name a server that is none", State.BROKEN)
     try:
         channel.run(_PROBE, [([f"{config.stm_config.namespace}:doctor"], [])])
     except StoreUnavailable as error:
-        told = (
+        reason = (
             f"{error}: entries cannot be stored. Name the primary server and no replica or "
             "sentinel, a user that may run scripts (+eval +evalsha +script) and write (~* +@all), "
             "and leave it room (maxmemory)"
         )
-        return Finding("stores", told, State.BROKEN)
+        return Finding("stores", reason, State.BROKEN)
     return Finding("stores", "scripts run, and write")
 
 
@@ -99,8 +99,8 @@ def _way_to_one(config: MemoryConfig, where: Deployment) -> str:
 def _keeps(config: MemoryConfig, where: Deployment, channel: RedisChannel) -> list[Finding]:
     """What becomes of entries when the server, or its machine, dies or is full."""
     if where.engine == "fake":
-        told = "none: what it holds ends with the process, so use it for tests"
-        return [Finding("durability", told, State.OPTIONAL)]
+        text = "none: what it holds ends with the process, so use it for tests"
+        return [Finding("durability", text, State.OPTIONAL)]
     if where.engine == "embedded":
         return [Finding("durability", _DURABILITY[config.durability])]
     facts = dict(

@@ -1,8 +1,8 @@
 """The message of a code, and beside it the values that the code has no choice for.
 
-A frame, a mask, a long text: told byte by byte within the message they would take more room than
-without a code, and a thousand times as long. So they lie behind it, as ``contents.pack`` makes
-them, through zstd where that is smaller:
+A frame, a mask, a long text: coded byte by byte within the message they would take more room than
+without a code, and a thousand times as long. So they follow it as ``contents.pack`` makes them,
+compressed by zstd where that is smaller:
 
     length of the message, LEB128 | message | values
 

@@ -53,7 +53,7 @@ class ContentsCodec:
         most_read: How many bytes contents that are read may have, if that is more than
             ``MOST_UNSQUEEZED``.
         beside_vectors: Whether an entry's vector rests unchanged beside its contents as long as
-            those do, and is there when they are read: then what it tells is not told again.
+            those do, and is there when they are read: what it predicts is then not stored again.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class CompressionEngine:
 
         Args:
             entry: A ``MemoryEntry``, or the dict of one.
-            level: 0, 1 or 2. Below the entry's own, its vector is made anew from its contents.
+            level: 0, 1 or 2. Below the entry's own, its vector is encoded again from its contents.
 
         Returns:
             The same kind of thing as was given.
@@ -257,7 +257,7 @@ class CompressionEngine:
 
         Args:
             entry: The entry.
-            level: 0, 1 or 2. Below the entry's own, its vector is made anew from its contents.
+            level: 0, 1 or 2. Below the entry's own, its vector is encoded again from its contents.
         """
         return replace(entry, compression_level=level, embedding=self._vector(entry, level))
 
@@ -298,7 +298,7 @@ class CompressionEngine:
         """Give entries vectors of a version of the encoder, as wide as their levels.
 
         Args:
-            entries: Their contents are encoded anew.
+            entries: The entries, whose contents are encoded again.
             version: The version.
 
         Raises:

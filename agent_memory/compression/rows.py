@@ -95,7 +95,7 @@ class VersionCode:
             step: The entry's step.
             level: 1 or 2.
             vector: The vector that they are coded beside, of shape (dim,); None: beside none.
-            unmoved: Whether numbers that the code would give back otherwise are told exactly.
+            unmoved: Whether numbers that the code would change are stored exactly.
 
         Returns:
             The row; None if the code does not know their shape.
@@ -268,21 +268,21 @@ class VersionCode:
     ) -> Row:
         coded = joined(message, packed_values(values), level) if values else message
         width = _CHECKSUM_BYTES_BESIDE if values else _CHECKSUM_BYTES
-        told = self._checksum(coded, step, vector)[:width]
-        return Row(marked(self.version, coded + told, with_values=bool(values)), place)
+        checksum = self._checksum(coded, step, vector)[:width]
+        return Row(marked(self.version, coded + checksum, with_values=bool(values)), place)
 
     def _is_whole(self, parts: _Parts, stored: Stored, *, is_beside_vector: bool) -> bool:
         vector = stored.vector if is_beside_vector else None
         if is_beside_vector and (vector is None or vector.shape != (self.code.vector_dim,)):
             return False
-        told = self._checksum(parts.coded, stored.step, vector)
-        return parts.checksum == told[: len(parts.checksum)]
+        expected = self._checksum(parts.coded, stored.step, vector)
+        return parts.checksum == expected[: len(parts.checksum)]
 
     def _checksum(self, coded: bytes, step: int, vector: Vector | None) -> bytes:
-        told = zlib.crc32(b"%d" % step, zlib.crc32(coded, self.digest))
+        crc = zlib.crc32(b"%d" % step, zlib.crc32(coded, self.digest))
         if vector is not None:
-            told = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), told)
-        return told.to_bytes(_CHECKSUM_BYTES_BESIDE, "little")
+            crc = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), crc)
+        return crc.to_bytes(_CHECKSUM_BYTES_BESIDE, "little")
 
 
 def _parts_of(stored: bytes) -> _Parts:

@@ -42,7 +42,7 @@ class MemoryConfig(ConfigPart):
         redis_url: ``redis://``, ``rediss://`` or ``unix://`` URL; else $AGENT_MEMORY_REDIS_URL.
         ltm_url: SQLAlchemy URL of long-term memory; else $AGENT_MEMORY_LTM_URL, else
             ``ltm_config.db_path`` in the folder.
-        run_id: The simulation run that entries belong to unless told otherwise.
+        run_id: The simulation run that entries belong to unless a call names another.
         durability: "everysec": the death of any process loses nothing acknowledged, the death
             of the machine at most about the last second. "always": nothing either way.
             Embedded engine only.
@@ -55,7 +55,7 @@ class MemoryConfig(ConfigPart):
         on_expiry: What becomes of entries over their tier's age (``ttl``, ``max_age_steps``).
             "demote": they move down. "drop": they are removed, and no question finds them.
         step_clock: By whose newest step ``max_age_steps`` is counted. "agent": the agent's own, for
-            agents that are born later, or whose episodes begin anew. "run": that of the run's
+            agents that are born later, or whose episodes start again. "run": that of the run's
             newest entry, whoever stored it, so that entries of agents that are gone age too. None:
             the agent's where entries are dropped, the run's where they move down.
         redis_max_bytes: How many bytes the Redis server may hold: past that, the oldest entries of

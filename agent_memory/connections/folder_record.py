@@ -145,7 +145,7 @@ def _read(folder: Path) -> dict[str, str] | None:
     try:
         made = json.loads((folder / FILE_NAME).read_text())
     except (FileNotFoundError, NotADirectoryError):
-        return None  # what is wrong with the folder is told by those who open it
+        return None  # whoever opens the folder reports what is wrong with it
     except (OSError, ValueError, RecursionError) as error:
         raise EncodingError(f"{folder / FILE_NAME} cannot be read ({error})") from error
     if not isinstance(made, dict) or not all(isinstance(value, str) for value in made.values()):
@@ -155,8 +155,8 @@ def _read(folder: Path) -> dict[str, str] | None:
 
 
 def _write(folder: Path, record: dict[str, str]) -> None:
-    # By renaming, so that nobody ever reads half of it; of two first openers the last wins, and
-    # the other is told when it opens the folder again.
+    # By renaming, so that nobody ever reads half of it. Of two first openers the last wins, and the
+    # other finds out when it opens the folder again.
     draft = folder / f"{FILE_NAME}.{os.getpid()}"
     try:
         draft.write_text(json.dumps(record, indent=2) + "\n")

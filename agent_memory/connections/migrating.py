@@ -131,7 +131,8 @@ def _remembering_ids(connection: Connection) -> Iterator[None]:
 def _keeping_ids_unique(connection: Connection) -> Iterator[None]:
     """Refuse to leave the block when a table has lost what keeps SQLite from giving an id twice.
 
-    Alembic's copy of a table lacks it unless it is told, and nothing else would tell.
+    Alembic's copy of a table lacks it unless the migration asks for it, and nothing else would
+    notice.
     """
     before = _tables_of_unique_ids(connection)
     yield

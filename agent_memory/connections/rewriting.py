@@ -1,7 +1,7 @@
-"""Has stores write their files anew, without the bytes of what was removed from them.
+"""Has stores rewrite their files, without the bytes of what was removed from them.
 
 A database keeps the bytes of a removed row in pages that it will use again, and a server's log
-keeps the command that stored an entry, until they are written anew.
+keeps the command that stored an entry, until they are rewritten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent_memory.connections.sql import (
 from agent_memory.errors import CommandRefused
 
 PATIENCE = 600.0
-"""How long a server may take to write its files anew, in seconds."""
+"""How long a server may take to rewrite its files, in seconds."""
 
 READERS_PATIENCE = 3.0
 """How long to wait for others that write to a SQLite file, or read from it, in seconds."""
@@ -30,7 +30,7 @@ _LOOK_EVERY = 0.05  # seconds
 
 
 def rewrite_database(engine: SqlEngine) -> str | None:
-    """Have a SQLite file written anew.
+    """Rewrite a SQLite file.
 
     Args:
         engine: Its engine, from ``open_engine``.
@@ -42,7 +42,7 @@ def rewrite_database(engine: SqlEngine) -> str | None:
         StoreUnavailable: The database does not answer.
     """
     if engine.dialect.name != "sqlite":
-        return "only its administrator can have its files written anew (VACUUM FULL)"
+        return "only its administrator can rewrite its files (VACUUM FULL)"
     with translating_sql_errors(place_of(engine)), not_forking(engine):
         opened = engine.raw_connection()
         try:
@@ -53,7 +53,7 @@ def rewrite_database(engine: SqlEngine) -> str | None:
 
 
 def rewrite_sqlite(connection: sqlite3.Connection) -> str | None:
-    """Have a SQLite file written anew, within a few seconds beside whoever reads from it.
+    """Rewrite a SQLite file, within a few seconds if others are reading from it.
 
     Args:
         connection: To the file, outside of any transaction.
@@ -88,7 +88,7 @@ def rewrite_sqlite(connection: sqlite3.Connection) -> str | None:
 def rewrite_server(
     channel: RedisChannel, ticks: Callable[[], float] = time.monotonic
 ) -> str | None:
-    """Have a server write its log and its snapshot anew, those that it keeps, and wait for it.
+    """Have a server rewrite its log and its snapshot, if it keeps them, and wait for it.
 
     Args:
         channel: The server.
@@ -138,10 +138,10 @@ def _finished(
 ) -> str | None:
     while _is_writing(found := _persistence(channel)):
         if ticks() > until:
-            return f"{channel.where} is still writing its files anew ({job})"
+            return f"{channel.where} is still rewriting its files ({job})"
         time.sleep(_LOOK_EVERY)
     if found.get(outcome) != "ok":
-        return f"{channel.where} could not write its files anew ({job}): see its log"
+        return f"{channel.where} could not rewrite its files ({job}): see its log"
     return None
 
 
@@ -156,6 +156,6 @@ def _keeps_snapshots(channel: RedisChannel) -> bool:
 
 
 def _persistence(channel: RedisChannel) -> dict[str, str]:
-    told = channel.call("INFO", "persistence")
-    text = told.decode() if isinstance(told, bytes) else str(told)
+    reply = channel.call("INFO", "persistence")
+    text = reply.decode() if isinstance(reply, bytes) else str(reply)
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

@@ -159,7 +159,7 @@ _abandoned: list[Pool] = []
 def watch(
     engine: Engine, failed: Callable[[MemoryStoreError], object], worked: Callable[[], object]
 ) -> None:
-    """Have it told when the database does not answer, and when a transaction is committed.
+    """Report when the database does not answer, and when a transaction is committed.
 
     Args:
         engine: Its engine.
@@ -171,9 +171,9 @@ def watch(
     def tell_failure(context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         if isinstance(error, exc.DBAPIError) and not isinstance(error, exc.IntegrityError):
-            told = _translated(error.orig, place_of(engine))
-            if isinstance(told, StoreUnavailable):
-                failed(told)
+            failure = _translated(error.orig, place_of(engine))
+            if isinstance(failure, StoreUnavailable):
+                failed(failure)
 
     @event.listens_for(engine, "commit")
     def tell_success(_connection: Connection) -> None:

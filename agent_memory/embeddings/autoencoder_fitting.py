@@ -52,7 +52,7 @@ def fit_autoencoder(
         rows: Centred, in the order of time, of shape (n, d); n and d at least 1.
         start: The weights of PCA.
         plan: How to train; where its ``input_dim`` is above d, zeros follow each row.
-        progress: Told of each epoch.
+        progress: Called after each epoch.
 
     Returns:
         The weights of the best epoch, and one number an epoch of "loss", "stm_loss", "im_loss"

@@ -303,9 +303,9 @@ def _name(member: object) -> str:
         return member if len(member) <= _LONGEST_KEY else _digest(member)
     inner = Comparable({}, {})
     _add(inner, "", member, 0)
-    told = inner.values.get("")
-    if len(inner.values) == 1 and isinstance(told, (float, str)):
-        return f"={told}"
+    scalar = inner.values.get("")
+    if len(inner.values) == 1 and isinstance(scalar, (float, str)):
+        return f"={scalar}"
     return _digest(member)
 
 

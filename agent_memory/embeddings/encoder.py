@@ -54,7 +54,7 @@ class Encoder(Protocol):
         """Bring vectors of shape (n, from) or (from,) to a lower tier's width."""
 
     def similarity(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
-        """How alike a state and others are, from -1 to 1, of shape (n,)."""
+        """How similar a state and others are, from -1 to 1, of shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class FittedEncoder:
         return narrow
 
     def similarity(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
-        """How alike a state and others are: the cosine of their scaled rows, exactly.
+        """How similar a state and others are: the cosine of their scaled rows, exactly.
 
         Returns:
             Numbers of shape (n,) from -1 to 1; 1 for the same features.

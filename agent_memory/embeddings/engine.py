@@ -122,7 +122,7 @@ class AutoencoderEmbeddingEngine:
             epochs: Passes over the states.
             batch_size: States a step.
             learning_rate: Peak of the optimiser's one-cycle schedule.
-            progress: Told of each epoch: its number from 1, how many there are, its losses.
+            progress: Called after each epoch: its number from 1, how many there are, its losses.
 
         Returns:
             The network's "loss", "stm_loss", "im_loss" and "ltm_loss", one number an epoch.

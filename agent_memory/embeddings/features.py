@@ -96,7 +96,7 @@ def key_path(parent: str, key: object) -> str:
 
 @lru_cache(maxsize=65_536)
 def _escaped(key: str) -> str:
-    # An empty key needs a name, lest {"": {"a": 1}} and {"a": 1} share a path.
+    # An empty key needs a name: {"": {"a": 1}} and {"a": 1} would else share a path.
     return key.translate(_SPECIAL) if key else "#"
 
 
@@ -149,7 +149,7 @@ def _add_other(flat: dict[str, Value], path: str, value: Any, level: int) -> Non
         for key, inner in as_contents(value).items():
             _add(flat, key_path(path, key), inner, level + 1)
     else:
-        # What is left (bytes, ids, time zones) can be told apart by how it is shown. One with a
+        # What is left (bytes, ids, time zones) is distinguished by how it is shown. One with a
         # default repr would show its address, another in every process.
         shown = "" if getattr(type(value), "__repr__", None) is _ADDRESS else quoted(value, 200)
         flat[path] = f"{type(value).__name__} {shown}"[:MAX_CATEGORY_LENGTH]
@@ -172,7 +172,7 @@ def _add_elements(flat: dict[str, Value], path: str, values: Any, level: int) ->
         measure(values, _MOST_BELOW, MAX_DEPTH)  # of what contains itself there is no end
         return
     if len(flat) > _MOST_FEATURES:
-        raise TooMuch("more features than can be told apart")
+        raise TooMuch("more features than can be distinguished")
     length = len(values)
     flat[f"{path}[]"] = float(length)
     if length > MAX_ELEMENTS:

@@ -70,7 +70,7 @@ def unframed(magic: bytes, raw: bytes, what: str) -> tuple[dict[str, Any], bytes
 
 @contextmanager
 def named(path: str | Path) -> Iterator[None]:
-    """Let what is wrong with a file be told by its name."""
+    """Name the file in what is raised within the block."""
     try:
         yield
     except EncodingError as error:

@@ -32,9 +32,9 @@ def within_list(path: str) -> bool:
 def unflatten(flat: Mapping[str, Any]) -> dict[Any, Any]:
     """Build the state that has these values at these paths.
 
-    Lists, tuples and arrays become lists, dataclasses and models dicts. A list has the length
-    that is told at its ``[]``, elements without a value are None, and of a long list each
-    stretch is its mean. Dicts and lists that were empty of values are absent.
+    Lists, tuples and arrays become lists, dataclasses and models dicts. The value at ``[]`` is the
+    length of a list. Elements without a value are None, and each stretch of a long list is its
+    mean. Dicts and lists without any value are missing.
     """
     root: dict[Any, Any] = {}
     for path, value in flat.items():
@@ -84,8 +84,8 @@ def _is(key: object, kind: str) -> bool:
     return isinstance(key, tuple) and key[0] == kind
 
 
-def _list(items: dict[int, Any], told: Any) -> list[Any]:
-    length = min(max(round(float(told)), 0), _MAX_REBUILT)
+def _list(items: dict[int, Any], given: Any) -> list[Any]:
+    length = min(max(round(float(given)), 0), _MAX_REBUILT)
     built = [_built(items.get(place)) for place in range(min(length, MAX_ELEMENTS))]
     if length <= MAX_ELEMENTS:
         return built

@@ -41,7 +41,7 @@ def as_units(rows: NDArray[Any]) -> NDArray[np.float32]:
         Float32 of shape (n, dim).
     """
     wide = np.asarray(rows, np.float64)
-    # By the largest number first, lest the squares of very large or small ones be lost.
+    # By the largest number first: the squares of very large or small ones would be lost.
     wide = wide / _not_zero(np.abs(wide).max(axis=1, initial=0.0, keepdims=True))
     return (wide / _not_zero(np.linalg.norm(wide, axis=1, keepdims=True))).astype(np.float32)
 

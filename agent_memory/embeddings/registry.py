@@ -87,9 +87,9 @@ class EncoderRegistry:
         self._current = NumberedEncoder(version, self.sought(version))
 
     def refresh(self) -> None:
-        """Encode with the version that is active by now, be it that another process activated it.
+        """Encode with the version that is active now, also if another process activated it.
 
-        One that is damaged is told in the log, and version 0 serves.
+        A damaged one is logged, and version 0 is used.
 
         Raises:
             StoreUnavailable: The place where versions are registered does not answer.

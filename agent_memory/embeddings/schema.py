@@ -17,7 +17,7 @@ OTHER = "(other)"
 """What a category decodes to that is none of those the schema knows."""
 
 EXTREME = 1e150
-"""Numbers beyond this, infinite ones too, count as this, lest their differences overflow."""
+"""Numbers beyond this, infinite ones too, count as this, so that no difference overflows."""
 
 NumberKind = Literal["float", "integer", "truth"]
 
@@ -35,7 +35,7 @@ class Number:
         compressed: Whether outliers are drawn in: the scaled number is its inverse hyperbolic
             sine.
         spread: Standard deviation of the scaled numbers, which are divided by it.
-        low: The least scaled number that is told from lower ones.
+        low: The least scaled number; lower ones count as it.
         high: The greatest.
         optional: Whether it was missing in some states, so that a column tells if it is there.
         weight: What the scaled number is multiplied with at last.
@@ -80,8 +80,8 @@ class FeatureSchema:
         numbers: Paths of numbers.
         categories: Paths of texts.
         buckets: How many columns the rarest paths share; 0 where each has its own.
-        means: Of each column over the fitted states, float64 of shape (width,); rows are told
-            from there.
+        means: Of each column over the fitted states, float64 of shape (width,); rows are
+            relative to them.
     """
 
     numbers: tuple[Number, ...]
@@ -138,7 +138,7 @@ class FeatureSchema:
         return columns
 
     def states(self, rows: NDArray[np.floating[Any]]) -> list[dict[Any, Any]]:
-        """Build the states that rows of shape (n, width) stand for, as well as can be told.
+        """Build the states that rows of shape (n, width) stand for, as well as they can be rebuilt.
 
         Integers and truths are rounded to such, texts are the likeliest, and what is missing is
         absent. For what becomes of lists see ``paths.unflatten``.

@@ -109,7 +109,7 @@ def train(
     Args:
         states: In the order of time; of more than 50,000 as many are taken, evenly spaced.
         plan: How to train.
-        progress: Told of each epoch: its number from 1, how many there are, and its losses.
+        progress: Called after each epoch: its number from 1, how many there are, and its losses.
 
     Raises:
         InvalidEntry: There are no states, or one is none.

@@ -96,7 +96,7 @@ class VersionZero:
         return 0.0
 
     def similarity(self, state: object, others: Sequence[object]) -> NDArray[np.float32]:
-        """How alike a state and others are: the cosine of their scaled features, exactly.
+        """How similar a state and others are: the cosine of their scaled features, exactly.
 
         Returns:
             Numbers of shape (n,) from -1 to 1; 1 for the same features, 0 for none in common.
@@ -154,8 +154,8 @@ class _Codes(dict[str, bytes]):
         signs = 1.0 - 2.0 * (drawn >> np.uint64(63)).astype(np.float64)
         low = drawn & np.uint64(2**63 - 1)
         code = np.zeros((), _CODE)
-        # Two different coordinates of each axis: with one, two features that meet there would
-        # be told apart by nothing else (recall@10 from .93 to 1.00 by luck, with two .93 to .99).
+        # Two different coordinates of each axis: with one, nothing else would distinguish two
+        # features that meet there (recall@10 from .93 to 1.00 by luck, with two .93 to .99).
         first = low[:, 0] % np.uint64(self._width)
         apart = low[:, 1] % np.uint64(max(self._width - 1, 1)) + np.uint64(1)
         code["columns"] = np.stack([first, (first + apart) % np.uint64(self._width)], axis=1)
@@ -202,7 +202,7 @@ def _bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weight(key: str) -> float:
-    """Less for the far elements of a list, lest long lists drown the rest."""
+    """Less for the far elements of a list, so that long lists do not drown the rest."""
     place = None if key.startswith("\0") else element_place(key)
     if place is None:
         return 1.0

@@ -104,7 +104,7 @@ class AgentRecorder:
         self._memory = memory
         self._agent = memory.get_memory_agent(agent_id)
         self._raises = memory.config.on_store_error == "raise"
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self.info = info
         self.clock = clock
         self._go_on()
@@ -137,9 +137,9 @@ class AgentRecorder:
 
     def _left_out(self, path: str, why: str) -> None:
         place = _INDEX.sub("[]", _NUMBER.sub("n", path))
-        if place not in self._told:
-            self._told.add(place)
-            _logger.error("%s: left out %s: %s (told once)", self.agent_id, path, why)
+        if place not in self._logged:
+            self._logged.add(place)
+            _logger.error("%s: left out %s: %s (logged once)", self.agent_id, path, why)
 
     def _go_on(self) -> None:
         for looked_back in (1, _LOOKED_BACK, None):

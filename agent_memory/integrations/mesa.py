@@ -203,10 +203,10 @@ def run_id_of(model: Any, parameters: Mapping[str, Any] | None = None) -> str:
         began = [uuid4().hex]
     name = type(model).__name__
     try:
-        told = pack({"parameters": sorted((parameters or {}).items()), "began": repr(began)})
+        named = pack({"parameters": sorted((parameters or {}).items()), "began": repr(began)})
     except (InvalidEntry, TypeError, AttributeError) as error:
         raise ConfigError(f"parameters: they cannot name a run ({error}); give run=") from error
-    return f"{name}-{hashlib.blake2b(told, digest_size=8).hexdigest()}"
+    return f"{name}-{hashlib.blake2b(named, digest_size=8).hexdigest()}"
 
 
 def step_of(model: Any) -> int:

@@ -80,7 +80,7 @@ def to_minari(
     bound = run_of(memory, run)
     ids = [agent_id] if isinstance(agent_id, str | int) else list(agent_id)
     spaces = _Spaces.of(env, observation_space, action_space)
-    told = {"env": env, "jpeg_encoding": False, **settings} | spaces.as_settings()
+    arguments = {"env": env, "jpeg_encoding": False, **settings} | spaces.as_settings()
     buffers = _buffers(bound, ids, spaces, skip_incomplete)
     with _new_dataset(dataset_id), _without_advice():
         # The first is read before anything is written: there may be none.
@@ -88,7 +88,9 @@ def to_minari(
         if first is None:
             raise ConfigError(f"no episode of {', '.join(map(repr, ids))} is stored in the run")
         try:
-            return minari.create_dataset_from_buffers(dataset_id, _chain(first, buffers), **told)
+            return minari.create_dataset_from_buffers(
+                dataset_id, _chain(first, buffers), **arguments
+            )
         except ImportError as missing:  # Minari imports what a format needs when it writes it
             raise explained(missing, "minari", "minari") from missing
 

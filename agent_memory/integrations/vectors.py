@@ -1,4 +1,4 @@
-"""What one environment of a vector sees, does and is told, out of what the vector gathers."""
+"""What one environment of a vector sees, does and receives, out of what the vector gathers."""
 
 from __future__ import annotations
 

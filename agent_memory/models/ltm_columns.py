@@ -179,8 +179,8 @@ class TombstoneColumns(Prefixed):
         memory_id: 32 hexadecimal digits.
         agent_hash: Its agent; see ``ltm_types.agent_hash``. 0: every agent of the run.
         forgotten_at: When, in seconds since 1970.
-        released_at: Since when, in seconds since 1970, entries may be stored under it anew that
-            were not read from the tier above before; NULL: never.
+        released_at: Since when, in seconds since 1970, new entries may be stored under it, unless
+            they were read from the tier above before; NULL: never.
     """
 
     __table_suffix__ = "tombstones"

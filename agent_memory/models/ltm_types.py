@@ -126,7 +126,7 @@ class AttributeNumber(RealNumber):
         """Give a number of Python's as a double."""
         if isinstance(value, int) and abs(value) > _EXACT:
             raise NoSuchValue(
-                f"as_float: integers beyond 2^53, such as {quoted(value)}, are not told apart; "
+                f"as_float: integers beyond 2^53, such as {quoted(value)}, are not distinguished; "
                 "compare as_integer()"
             )
         return super().exactly(value)

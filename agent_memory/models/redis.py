@@ -317,7 +317,7 @@ def values_to_entry(
         EncodingError: A field is missing or cannot be read.
     """
     # Field by field, not by the table: that would take 1 us more of 3, for every entry read.
-    stored: Any = values  # whatever lacks is told below
+    stored: Any = values  # whatever lacks is reported below
     name, run, agent, step, at, kind, importance, level, count, created, accessed, *rest = stored
     revision, _, vector, version, bounds, pinned = rest
     try:

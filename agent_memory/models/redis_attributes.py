@@ -7,8 +7,8 @@ its path and value by the timestamp:
     <prefix>value:<path>:<value>     sorted  memory ids by timestamp
 
 Paths and values are spelled with letters, digits and ``_`` alone, as ids are. A long text, or one
-beyond ASCII, is told apart by its digest, and a number beyond 2^53 by the nearest double: what an
-index gives is looked at again by contents.
+beyond ASCII, is indexed by its digest, and a number beyond 2^53 by the nearest double, so what an
+index gives is compared with the contents again.
 """
 
 from __future__ import annotations

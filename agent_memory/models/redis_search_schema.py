@@ -38,8 +38,8 @@ VECTOR = "embedding"
 NO_TAG = "_0"
 """A tag that no entry has: an id is never spelled with one digit behind ``_``."""
 
-# The engine keeps this many bytes of a tag and drops the rest, so that longer ones are not told
-# apart; the longest spelling of an id has 12,288.
+# The engine keeps this many bytes of a tag and drops the rest, so that longer ones may be equal
+# to it; the longest spelling of an id has 12,288.
 _TAG_BYTES = 4096
 
 
@@ -50,7 +50,7 @@ class IndexDefinition:
     Attributes:
         namespace: What the keys of the entries begin with.
         purpose: What the index is for; tells those of a namespace apart.
-        width: How many numbers a vector has; None leaves vectors, and their width, aside.
+        width: How many numbers a vector has; None: vectors are not indexed.
         attributes: Paths of declared attributes, each of which can be asked for.
     """
 

@@ -70,7 +70,7 @@ class MemoryRepository(FormerNames, ABC):
     def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
         """Store entries, each as the latest of its agent, for runs whose timestamps are steps.
 
-        Steps may be counted anew, and come late; time goes on all the same. An entry whose
+        Steps may start again, or come late; time goes on all the same. An entry whose
         timestamp is later than that of the latest one is stored as it is. Else it gets the latest
         timestamp if both are of one step, and one more if not.
 

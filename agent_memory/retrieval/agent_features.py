@@ -132,7 +132,7 @@ class AgentFeatures:
                 self._take(tier.tier, places, changes)
                 self._seen[tier.tier] = changes.seen
             except BaseException:
-                # What was half taken in is not right; the next question begins anew.
+                # What was half read is not right; the next question reads all of it again.
                 self._table, self._stored = FeatureTable(), []
                 self._seen, self._places = {}, {}
                 raise

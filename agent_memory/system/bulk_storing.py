@@ -35,7 +35,7 @@ class _Outcome:
     accepted: list[EntryKey] = field(default_factory=list)
     refused: dict[Name, MemoryStoreError] = field(default_factory=dict)
 
-    def told(self) -> Stored:
+    def as_stored(self) -> Stored:
         return Stored(tuple(self.accepted), self.refused)
 
 
@@ -75,7 +75,7 @@ class BulkStoring:
             )
             outcome.refused.update(refused)
             self._store(entries, outcome)
-        return outcome.told()
+        return outcome.as_stored()
 
     def store_many(self, entries: Iterable[MemoryEntry | Mapping[str, object]]) -> Stored:
         """Store entries as they are; see ``AgentDirectory.store_many``."""
@@ -89,7 +89,7 @@ class BulkStoring:
                 except InvalidEntry as error:
                     outcome.refused[place] = error
             self._store(made, outcome)
-        return outcome.told()
+        return outcome.as_stored()
 
     def _entry_of(self, given: MemoryEntry | Mapping[str, object]) -> MemoryEntry:
         run_id = self._run.run_id

@@ -182,7 +182,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
             self._resources.upkeep.attempt(self.maintain)
         self._finalizer()
         _instance.drop(self)
-        # Whoever goes on with it, or with one of its agents, is told.
+        # Whoever goes on with it, or with one of its agents, gets an error that says so.
         self._run.resources = self._run = self._resources = self._services = CLOSED
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,9 +12,9 @@ Both come with the ``dev`` extra. A repository of your own is held to the contra
 A long-term one, which also remembers what was forgotten, takes ``LongTermContract``; one
 that entries leave when they come of age takes ``ShortLivedContract``.
 
-To test with faults: ``IoPoints`` tells of each point between two I/O steps, so that a process or a
-server can be killed there; ``Acknowledgements`` notes what a process was told, and outlives it;
-``Memories.whole`` and ``orphans`` compare all that stands in the tiers with it; the plugin
+To test with faults: ``IoPoints`` reports each point between two I/O steps, so that a process or a
+server can be killed there; ``Acknowledgements`` logs what was acknowledged to a process, and
+outlives it; ``Memories.whole`` and ``orphans`` compare all entries of the tiers with it; the plugin
 ``agent_memory.testing.tally`` counts what was done and what was met.
 """
 

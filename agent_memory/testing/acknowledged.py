@@ -1,4 +1,4 @@
-"""A log of what processes were told about their entries, which outlives them."""
+"""A log of what was acknowledged to processes about their entries, which outlives them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Expected:
 
     Attributes:
         certain: Acknowledged, and nobody began to forget them.
-        possible: Somebody began to store them, and nobody was told that they are forgotten.
-        forgotten: Somebody was told so: they must not be there.
+        possible: Somebody began to store them, and no forgetting of them was acknowledged.
+        forgotten: Their forgetting was acknowledged: they must not be there.
         changes: How often an entry was changed, at least and at most.
     """
 
@@ -79,7 +79,7 @@ class Acknowledgements:
             what: The name of the method that noted it.
         """
         found: Counter[Place] = Counter()
-        # A line without an end is that of a machine that died: nobody was told by then.
+        # A line without an end is that of a machine that died: it acknowledged nothing.
         for line in self._file.read_text().splitlines():
             noted, places = json.loads(line)
             if noted == what:

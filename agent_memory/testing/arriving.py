@@ -33,7 +33,7 @@ class ArrivingContract:
         ("steps", "times"),
         [
             ((0, 1, 5, 5, 7), (0, 1, 5, 5, 7)),
-            # Counted anew, told late, and ahead again.
+            # Steps that start again, one that comes late, and ahead again.
             ((8, 9, 0, 0, 1, 2, 40), (8, 9, 10, 10, 11, 12, 40)),
             ((3, 1, 3, 1), (3, 4, 5, 6)),
             ((20, 4, 21, 22, 23), (20, 21, 22, 23, 24)),

@@ -223,7 +223,7 @@ class ChangingContract:
             an_entry(embedding=vector, encoder_version=version)
             for vector, version in zip(vectors, versions, strict=True)
         ]
-        # Stored anew under the same ids since then, but for the first and the fourth.
+        # Stored again under the same ids since then, but for the first and the fourth.
         stored = [
             read[0],
             replace(read[1], embedding=_vector(2.0, 1.0)),

@@ -38,8 +38,8 @@ def _bits(number: float) -> bytes:
 
 
 def _same_numpy(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
-    alike = one.dtype == other.dtype and one.shape == other.shape
-    return alike and one.tobytes() == other.tobytes()
+    comparable = one.dtype == other.dtype and one.shape == other.shape
+    return comparable and one.tobytes() == other.tobytes()
 
 
 def _time_parts(moment: dt.datetime | dt.time) -> tuple[object, ...]:

@@ -83,10 +83,10 @@ class PinningContract:
         repository.touch({entry.key: 1}, at=2.0)
         # One that is on the grid of whole numbers, which long-term memory codes in another way.
         vector = np.array([127.0, -1.0], np.float32)
-        anew = [replace(one, embedding=vector, encoder_version=1) for one in (entry, free)]
-        assert repository.encodings.reembed(anew) == [True, True]
-        assert repository.encodings.reembed(anew, read=anew) == [True, True]
-        assert repository.encodings.reembed(anew, read=[entry, free]) == [False, False]
+        again = [replace(one, embedding=vector, encoder_version=1) for one in (entry, free)]
+        assert repository.encodings.reembed(again) == [True, True]
+        assert repository.encodings.reembed(again, read=again) == [True, True]
+        assert repository.encodings.reembed(again, read=[entry, free]) == [False, False]
         assert [repository.get(one.key).pinned for one in (entry, free)] == [True, False]
         assert repository.get(entry.key).embedding is not None
         assert len(everything(repository)) == 2
@@ -136,15 +136,15 @@ class PinningContract:
     def test_counts_per_agent_tells_how_many_are_pinned_and_the_first_that_are_not(
         self, repository: MemoryRepository
     ) -> None:
-        def told(*pinned: int) -> AgentCounts:
+        def counts_with(*pinned: int) -> AgentCounts:
             repository.clear_run("run")
             repository.add_many(_twelve(*pinned))
             return repository.upkeep.agent_counts("run")["ant"]
 
-        assert told() == AgentCounts(12, 0.0, 11.0, 0, 11)
-        assert told(0, 1, 2, 7) == AgentCounts(12, 3.0, 11.0, 3, 11, pinned=4)
-        assert told(11) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=1)
-        assert told(*range(12)) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=12)
+        assert counts_with() == AgentCounts(12, 0.0, 11.0, 0, 11)
+        assert counts_with(0, 1, 2, 7) == AgentCounts(12, 3.0, 11.0, 3, 11, pinned=4)
+        assert counts_with(11) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=1)
+        assert counts_with(*range(12)) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=12)
 
     def test_counts_per_agent_goes_past_hundreds_that_are_pinned(
         self, repository: MemoryRepository

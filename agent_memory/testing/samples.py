@@ -101,7 +101,7 @@ HOSTILE_PAIRS: tuple[tuple[str, str], ...] = tuple(
         )
     )
 )
-"""Pairs of run and agent, all different, that read alike once they are joined carelessly."""
+"""Pairs of run and agent, all different, that read the same once they are joined carelessly."""
 
 _MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 _EASTERN = dt.timezone(dt.timedelta(hours=5, minutes=45))

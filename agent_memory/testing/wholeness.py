@@ -1,4 +1,4 @@
-"""Looks at a whole memory, and tells what is not as processes were told that it is."""
+"""Compares a whole memory with what was acknowledged to processes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.testing.acknowledged import Expected, Place
 from agent_memory.testing.storing import everything
 from agent_memory.testing.tally import count
+from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import MemoryEntry
 
 _VECTOR_TOLERANCE = 0.01  # of the largest number; a step of the int8 grid is 1/127
@@ -53,7 +54,9 @@ class Findings:
         """What was found, by the names that ``tally`` counts under."""
         return {name: getattr(self, name) for name in self.__slots__}
 
-    def told(self, when: str = "") -> None:
+    told = OldName("assert_none")
+
+    def assert_none(self, when: str = "") -> None:
         """Count what was found, and fail if that is anything.
 
         Args:
@@ -85,7 +88,7 @@ class Memories:
     vector_of: Callable[[MemoryEntry], NDArray[np.float32] | None] | None = None
 
     def whole(self, tiers: Sequence[MemoryRepository], expected: Expected) -> Findings:
-        """Compare all that settled tiers hold with what processes were told.
+        """Compare all that settled tiers hold with what was acknowledged.
 
         Args:
             tiers: The repositories; nobody else is at work, and upkeep was done.
@@ -106,13 +109,13 @@ class Memories:
         try:
             return everything(tier, self.run_id), Findings()
         except AssertionError as disagreement:
-            told = f"{tier.tier.name} counts, lists and indexes disagree: {disagreement}"
+            complaint = f"{tier.tier.name} counts, lists and indexes disagree: {disagreement}"
             found = [
                 entry
                 for agent_id in tier.agents(self.run_id)
                 for entry in tier.get_many(tier.keys(self.run_id, agent_id))
             ]
-            return found, Findings(ghosts=(told[:500],))
+            return found, Findings(ghosts=(complaint[:500],))
 
     def _as_stored(self, entry: MemoryEntry, tier: MemoryRepository) -> Findings:
         """Whether an entry's contents and vector are whole, and its own."""
@@ -126,7 +129,7 @@ class Memories:
 
 
 def compared(found: Mapping[Place, int], expected: Expected) -> Findings:
-    """Compare the places of what was found, and how often, with what processes were told."""
+    """Compare the places of what was found, and how often, with what was acknowledged."""
     there = found.keys()
     return Findings(
         losses=_words(expected.certain - there),
@@ -139,10 +142,10 @@ def compared(found: Mapping[Place, int], expected: Expected) -> Findings:
 def _changes(entry: MemoryEntry, expected: Expected) -> Findings:
     place = entry.agent_id, entry.step_number
     least, most = expected.changes.get(place, (0, 0))
-    told = f"{place}: {entry.revision} changes, and {least} to {most} were made"
+    text = f"{place}: {entry.revision} changes, and {least} to {most} were made"
     if entry.revision < least:
-        return Findings(losses=(told,))
-    return Findings(doubles=(told,)) if entry.revision > most else Findings()
+        return Findings(losses=(text,))
+    return Findings(doubles=(text,)) if entry.revision > most else Findings()
 
 
 def _words(places: set[Place] | frozenset[Place]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Moments:
 class PresentSteps:
     """The step at which each run, or each agent, is: that of its newest entry known here.
 
-    Not the highest there ever was, because a simulation that begins anew counts its steps anew.
+    Not the highest there ever was, because a simulation that starts again counts its steps from 0.
     Threads may share it.
 
     Args:
@@ -140,7 +140,7 @@ class Ages:
         return None if self.seconds is None else now + self.seconds
 
     def overdue(
-        self, run_id: str, agent_id: str, told: AgentCounts, moment: Moment
+        self, run_id: str, agent_id: str, counts: AgentCounts, moment: Moment
     ) -> Iterator[Query]:
         """Queries for an agent's entries that are too old, some of them perhaps in several.
 
@@ -149,21 +149,21 @@ class Ages:
         Args:
             run_id: The run.
             agent_id: The agent.
-            told: What the agent has, its note of what is ahead included.
+            counts: What the agent has, its note of what is ahead included.
             moment: When they are compared.
         """
-        if told.pinned == told.entries:
+        if counts.pinned == counts.entries:
             return
         asked = Query(run_id=run_id, agent_id=agent_id, pinned=False)
         first = self.first_time(moment)
-        if told.oldest < first:
+        if counts.oldest < first:
             before = math.nextafter(first, -math.inf)
             yield replace(asked, times=(-math.inf, before))
-        ahead, horizon = told.ahead, self.horizon(moment.now)
+        ahead, horizon = counts.ahead, self.horizon(moment.now)
         if ahead is not None and horizon is not None and ahead.since < moment.now:
             # They were beyond it an age ago, and so they have been here for an age at least.
             after = math.nextafter(horizon, math.inf)
             yield replace(asked, times=(after, ahead.until))
         first_step = self.first_step(moment)
-        if told.first_step < first_step:
+        if counts.first_step < first_step:
             yield replace(asked, steps=(0, first_step - 1), order=Order.STEP)

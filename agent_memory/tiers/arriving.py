@@ -1,6 +1,6 @@
 """Stores new entries whose timestamps are steps, each as the latest of its agent.
 
-Where steps are counted anew, a second process goes on, or a memory comes late, short-term memory
+Where steps start again, a second process goes on, or a memory comes late, short-term memory
 decides on the timestamp in the script that stores (``MemoryRepository.arrive``). What it cannot
 know is in the tiers below: how late their latest entries are, where it holds none of an agent's,
 and whether the very entry has moved there. That is looked for at once where a run may be run again,

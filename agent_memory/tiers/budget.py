@@ -15,7 +15,7 @@ STORES_BETWEEN_LOOKS = 100
 """How many entries a process stores before it asks the server again how much it holds."""
 
 MOST_WHILE_STORING = 1_000
-"""How many entries one store moves about at most, lest its caller wait for seconds."""
+"""About how many entries one store moves at most, so that its caller does not wait for seconds."""
 
 _GOAL = 0.9  # of the bound: how far it goes down, so that not every look finds it passed again
 _PORTION = 500  # entries of a tier that move before the server is asked again
@@ -121,12 +121,12 @@ class Budget:
         """The newest timestamp of each agent, who it is, and what it has in either tier."""
         above, below = (way.source.upkeep.counts_of() for way in self.ways)
         for agent in above.keys() | below.keys():
-            told = [found.get(agent) for found in (above, below)]
-            newest = max(agent_counts.newest for agent_counts in told if agent_counts is not None)
+            either = [found.get(agent) for found in (above, below)]
+            newest = max(agent_counts.newest for agent_counts in either if agent_counts is not None)
             # What is pinned stays.
             first, second = (
                 0 if agent_counts is None else agent_counts.entries - agent_counts.pinned
-                for agent_counts in told
+                for agent_counts in either
             )
             yield newest, agent, first, second
 

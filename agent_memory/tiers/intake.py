@@ -182,7 +182,7 @@ class Intake:
             try:
                 yield waiting.number, decoded(waiting)
             except EncodingError:
-                # It is told of, and set aside, when it is its turn to be stored.
+                # It is reported and refused when it is its turn to be stored.
                 continue
 
     def drop(self, numbers: Iterable[int]) -> None:
@@ -196,10 +196,10 @@ class Intake:
             self._spool.done(dropped)
 
     def rewrite_spool(self) -> dict[str, str | None]:
-        """Have the spool's file written anew without what was taken out of it.
+        """Rewrite the spool's file without what was taken out of it.
 
         Returns:
-            Its name, where there is one, and why it was not written anew; None: it was.
+            Its name, where there is one, and why it was not rewritten; None: it was.
 
         Raises:
             StoreUnavailable: The spool cannot be written.

@@ -129,7 +129,7 @@ class Quarantine:
         return sum(owners_of(place, _unpacked(stored)).are_unknown for place, stored in rows)
 
     def rewrite_file(self) -> str | None:
-        """Have the file written anew; None once it is done, else why it is not.
+        """Rewrite the file; None once it is done, else why it is not.
 
         Raises:
             StoreUnavailable: The file cannot be written.

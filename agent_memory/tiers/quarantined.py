@@ -49,17 +49,17 @@ def owners_of(place: str, stored: Mapping[str, Any]) -> Owners:
         place: Where it was.
         stored: What was stored of it.
     """
-    told = [*_told(stored), *_placed(place)]
+    named = [*_named(stored), *_placed(place)]
     return Owners(
-        frozenset((run, agent) for run, agent, _ in told if run is not None and agent is not None),
-        frozenset(memory_id for _, _, memory_id in told if memory_id is not None),
+        frozenset((run, agent) for run, agent, _ in named if run is not None and agent is not None),
+        frozenset(memory_id for _, _, memory_id in named if memory_id is not None),
     )
 
 
-_Told = tuple[str | None, str | None, str | None]
+_Named = tuple[str | None, str | None, str | None]
 
 
-def _told(stored: Mapping[str, Any]) -> Iterator[_Told]:
+def _named(stored: Mapping[str, Any]) -> Iterator[_Named]:
     fields = stored
     if isinstance(waiting := stored.get("entry"), bytes):
         try:
@@ -71,7 +71,7 @@ def _told(stored: Mapping[str, Any]) -> Iterator[_Told]:
     yield run, agent, memory
 
 
-def _placed(place: str) -> Iterator[_Told]:
+def _placed(place: str) -> Iterator[_Named]:
     entry = _ENTRY.search(place)
     memory_id = entry and entry[1]
     found = _OF_AN_AGENT.search(place)

@@ -40,7 +40,7 @@ BUSY_TIMEOUT = 10.0
 FORMAT = 1
 """Of the file, in its ``user_version``."""
 _PAGE = 4096  # bytes
-# Setting an entry aside makes its row longer, which must be possible in a file that is full.
+# Refusing an entry makes its row longer, which must be possible in a file that is full.
 _SPARE_PAGES = 64
 _READ_AT_ONCE = 200  # entries
 # A bound below this leaves no room for the tables themselves.
@@ -155,7 +155,7 @@ class Spool:
             yield from (waiting_of(*row) for row in rows)
 
     def rewrite_file(self) -> str | None:
-        """Have the file written anew without the bytes of what was removed from it.
+        """Rewrite the file without the bytes of what was removed from it.
 
         Returns:
             None once it is done; else why it is not.
@@ -166,12 +166,12 @@ class Spool:
             return rewrite_sqlite(connection)
 
     def refuse(self, number: int, reason: str) -> None:
-        """Set an entry aside which the store will not take, so that the others go on."""
+        """Mark an entry that the store will not take, so that the others go on."""
         with self._working() as connection:
             connection.execute("UPDATE waiting SET refused = ? WHERE number = ?", (reason, number))
 
     def retry(self) -> None:
-        """Let what was set aside be tried once more."""
+        """Let what was refused be tried again."""
         with self._working() as connection:
             connection.execute(
                 "UPDATE waiting SET refused = NULL WHERE store = ? AND refused IS NOT NULL",
@@ -342,8 +342,9 @@ def spool_of(config: MemoryConfig, where: Deployment, identity: str | None) -> S
     Args:
         config: The configuration.
         where: Where that says the memory lives.
-        identity: The memory's, by which its entries are told from those of others in the same
-            file, however its server is called; None: by the names of its server and database.
+        identity: The memory's, by which its entries are distinguished from those of others in
+            the same file, however its server is called; None: the names of its server and database
+            are.
 
     Returns:
         None where there is none: it is switched off, or what it would outlast is in a process.

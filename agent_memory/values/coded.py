@@ -1,4 +1,4 @@
-"""Contents that a fitted code has coded: how they are told apart, and the bounds they bring.
+"""Contents that a fitted code has coded: how they are recognised, and the bounds they bring.
 
 Stored contents begin with the version of their code, or with 0x00, the number of a further format
 and then the version; what ``contents.pack`` made begins with 0x80 or more.
@@ -16,7 +16,7 @@ from agent_memory.values.frozen import FrozenDict
 CODED_FROM, CODED_BELOW = 0x02, 0x80
 """The first byte of contents that a fitted code has coded; ``pack`` begins with 0x80 or more."""
 
-_SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this are told in the first byte
+_SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this fit in the first byte
 _LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
 FURTHER = 0x00
 """The first byte of contents in a format whose number follows, and then the version of a code."""
@@ -46,8 +46,8 @@ class CodedContents(dict[str, Any]):
         version: Whose code it was.
         level: The level they were coded at: 1 or 2.
         bounds: By path, how far a number may be from the original; others are exact.
-        beside_vector: Whether the vector that rests beside them told a part, and so is of the same
-            version.
+        beside_vector: Whether a part was coded relative to the vector that rests beside them, which
+            therefore is of the same version.
     """
 
     __slots__ = ("beside_vector", "bounds", "level", "version")

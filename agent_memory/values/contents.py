@@ -153,9 +153,9 @@ def packed_once(contents: Mapping[str, Any]) -> bytes:
 
 
 def _too_much(size: int | None, most: int) -> InvalidEntry:
-    told = "more bytes than allowed" if size is None else f"{size} bytes"
+    needed = "more bytes than allowed" if size is None else f"{size} bytes"
     return InvalidEntry(
-        f"contents: {told} exceed max_entry_bytes={most}; "
+        f"contents: {needed} exceed max_entry_bytes={most}; "
         "store less, or raise the limit in MemoryConfig"
     )
 
@@ -212,7 +212,7 @@ class _Packer:
         self.changed = False
 
     def pack(self, value: object) -> bytes:
-        # A packer allocates its buffer up front, a megabyte unless told: 4 KiB fit a usual state.
+        # A packer allocates its buffer up front, a megabyte by default: 4 KiB fit a usual state.
         packer = msgpack.Packer(
             default=self._extend,
             strict_types=True,
@@ -293,7 +293,7 @@ def _complaint(contents: object) -> str:
         if not isinstance(contents, Mapping):
             return f"contents: a dict is needed, not {type_name(contents)}"
         found = next(_unstorable(contents, "contents", 0, 0), None)
-    except Exception as error:  # noqa: BLE001  # is told, in place of the path
+    except Exception as error:  # noqa: BLE001  # reported in place of the path
         return _own_fault(error)
     return found or "contents: cannot be stored"
 

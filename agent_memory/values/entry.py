@@ -78,7 +78,7 @@ class EntryKey(NamedTuple):
 
 _MEMORY_ID = re.compile(r"[0-9a-f]{32}")
 
-# Stands for the entry's own timestamp; told apart by identity, and refused as a time.
+# Stands for the entry's own timestamp; compared by identity, and refused as a time.
 _AS_TIMESTAMP = math.nan
 
 _EMBEDDING_NAMES = ("full_vector", "compressed_vector", "abstract_vector")

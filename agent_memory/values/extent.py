@@ -1,4 +1,4 @@
-"""How much contents would need, and whether they are plain, told before any of it is copied.
+"""How much contents would need, and whether they are plain, before any of it is copied.
 
 What looks small may be endless: a list within itself, lists that share their parts (forty levels of
 two are a billion), an array that repeats one number along an axis. Encoding such would take the

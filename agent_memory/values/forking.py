@@ -82,7 +82,7 @@ class ForkGate:
             self._changed.notify_all()
 
     def renew(self) -> None:
-        """Begin anew in a child, which the parent's other threads did not come to."""
+        """Start again in a child, which has none of the parent's other threads."""
         # A new one, because another thread may have held it when the process was forked.
         self._changed = threading.Condition()
         self._passing = 0

@@ -100,7 +100,7 @@ def _parts_of(value: Any) -> list[Any] | None:
 
 
 def _put_together(value: Any, made: list[Any]) -> Any:
-    """A dict, list or set of new parts; the old one where those cannot be told apart."""
+    """A dict, list or set of new parts; the old one where those are equal."""
     count = len(value)
     try:
         if type(value) is dict:

@@ -46,7 +46,7 @@ def short_repr(*first: str) -> Callable[[Any], str]:
         parts, left = [], _MOST - len(type(it).__name__)
         for field in _ordered(it, first):
             value = getattr(it, field.name)
-            if _is_told(value, _default(field)):
+            if _is_shown(value, _default(field)):
                 parts.append(f"{field.name}={abbreviated(value)}")
                 left -= len(parts[-1]) + 2
             if left < 0:
@@ -63,7 +63,7 @@ def _ordered(it: Any, first: tuple[str, ...]) -> Iterator[dataclasses.Field[Any]
     yield from fields.values()
 
 
-def _is_told(value: object, default: object) -> bool:
+def _is_shown(value: object, default: object) -> bool:
     if value is None or default is None or default is dataclasses.MISSING:
         return value is not None
     return bool(value != default)

@@ -1,9 +1,9 @@
-"""Stored contents with a checksum: a flipped bit is told and not taken for another number.
+"""Stored contents with a checksum: a flipped bit is reported and not read as another number.
 
 MessagePack has no redundancy: a bit that flips within a number is another number. So four bytes
-follow what ``contents.pack`` made, its CRC-32. That they are there is told by the first byte, at
-no cost: contents are a map, and where they are sealed they bear the first byte of an array of the
-same size, which contents never are. What was stored before there were seals stays readable.
+follow what ``contents.pack`` made, its CRC-32. The first byte says that they are there, at no cost:
+contents are a map, and sealed contents bear the first byte of an array of the same size, which
+contents never are. What was stored before there were seals stays readable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A vector to be near to, told apart from a state that is a list of numbers."""
+"""A vector to search near, as opposed to a state that is a list of numbers."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ class TestEncoder:
         assert re.search(r"long-term +32 +[01]\.\d{3} +[01]\.\d{3}", trained.output)
         assert "kept: pca" in trained.output
         done = invoke("encoder", "reencode", "--path", folder)
-        assert "encoded anew: 150 entries" in done.output
+        assert "re-encoded: 150 entries" in done.output
         listed = invoke("encoder", "list", "--path", folder)
         assert re.search(r"^0 +0 .*registered +untrained", listed.output, re.MULTILINE)
         assert re.search(r"^1 +150 .*active +pca +ants", listed.output, re.MULTILINE)

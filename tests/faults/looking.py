@@ -45,11 +45,11 @@ def look(
     noted.close()
     config = MemoryConfig(path=folder, engine="embedded", search=False, **LIMITS)
     with AgentMemorySystem(config, upkeep=False, clock=clock) as system:
-        as_it_lies(system, expected).told(f"as it lay after {when}")
+        as_it_lies(system, expected).assert_none(f"as it lay after {when}")
         system.maintain()
-        whole(system, expected).told(f"after {when} and upkeep")
+        whole(system, expected).assert_none(f"after {when} and upkeep")
         _check_places(system, when, full=in_place and not expected.forgotten)
-    left_behind(folder).told(f"closed after {when}")
+    left_behind(folder).assert_none(f"closed after {when}")
 
 
 def as_it_lies(system: AgentMemorySystem, expected: Expected) -> Findings:

@@ -82,6 +82,6 @@ def test_a_program_that_is_killed_while_it_makes_room_loses_and_doubles_nothing(
                 for hit in system.recall(Query(agent_id=agent), touch=False)
             )
             told = frozenset(acknowledged_in(log))
-            compared(found, Expected(told, frozenset(found), frozenset(), {})).told()
+            compared(found, Expected(told, frozenset(found), frozenset(), {})).assert_none()
             assert len(found) <= len(acknowledged_in(log)) + kill + 1
     assert moved > 0

@@ -80,7 +80,7 @@ def test_a_program_that_is_killed_while_it_moves_to_postgresql_loses_and_doubles
         count("kills")
         with AgentMemorySystem(MemoryConfig(**LIMITS, **where), upkeep=False) as system:
             system.maintain()
-            whole(system, noted.expected()).told(f"after kill {kill}")
+            whole(system, noted.expected()).assert_none(f"after kill {kill}")
             assert system.ltm.count("default") > 60 * kill
             # The note of a broken move may have come of age since it was last looked at.
             assert {found.kind for found in system.check().findings} <= {Kind.MOVE}

@@ -99,9 +99,9 @@ def test_programs_that_do_everything_at_once_lose_double_and_resurrect_nothing(
         raced(tmp_path / "race", where, "everything", number * RACERS)
         expected = expectations(tmp_path / "race")
         with opened(where) as system:
-            as_it_lies(system, expected).told("as it lay after a race")
+            as_it_lies(system, expected).assert_none("as it lay after a race")
             system.maintain()
-            whole(system, expected).told("after a race and upkeep")
+            whole(system, expected).assert_none("after a race and upkeep")
             there = {
                 (hit.entry.agent_id, hit.entry.step_number)
                 for agent in AGENTS
@@ -125,12 +125,12 @@ def test_entries_that_several_programs_move_at_once_move_once(
         moved = raced(tmp_path / "race", where, "moves", number * RACERS)
         with opened(where) as system:
             settled = system.maintain()
-            whole(system, expectations(tmp_path / "race")).told("after a race to move")
+            whole(system, expectations(tmp_path / "race")).assert_none("after a race to move")
             after = below(system)
         went = tuple(now - then for now, then in zip(after, before, strict=True))
         counted = moved[0] + settled.stm_to_im, moved[1] + settled.im_to_ltm
         twice = [f"{more} moves" for more in (counted[0] - went[0], counted[1] - went[1]) if more]
-        Findings(doubles=tuple(twice)).told(f"{went} went down, and {counted} were counted")
+        Findings(doubles=tuple(twice)).assert_none(f"{went} went down, and {counted} were counted")
 
 
 def below(system: AgentMemorySystem) -> tuple[int, int]:

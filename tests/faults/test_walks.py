@@ -247,7 +247,7 @@ class Walk(RuleBasedStateMachine):
         found = orphans(self.system._resources.connections.stm.client, names)
         self.system.close()
         shutil.rmtree(self.ground.folder, ignore_errors=True)
-        found.told("after a walk")
+        found.assert_none("after a walk")
 
     @property
     def _tiers(self) -> tuple[Any, ...]:

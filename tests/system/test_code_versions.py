@@ -375,7 +375,7 @@ def test_versions_are_looked_after_on_the_command_line(
     runner = CliRunner()
     told = runner.invoke(app, ["encoder", "recode", *where])
     assert told.exit_code == 0, told.output
-    assert "coded anew: 140 entries" in told.output
+    assert "recoded: 140 entries" in told.output
     told = runner.invoke(app, ["encoder", "remove", str(first), *where])
     assert told.exit_code != 0
     assert "activate another first" in " ".join(told.output.split())

@@ -162,7 +162,7 @@ def test_what_is_counted_is_kept_in_the_file_that_processes_share(
     count("kills")
     count("kills", 2)
     with pytest.raises(AssertionError, match="losses: ant 1"):
-        Findings(losses=("ant 1",)).told("a kill")
+        Findings(losses=("ant 1",)).assert_none("a kill")
     assert counted(file) == {"kills": 3, "losses": 1}
     with pytest.raises(ValueError, match="none of"):
         count("wins")

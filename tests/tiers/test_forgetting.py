@@ -468,7 +468,7 @@ def test_the_command_asks_and_prints_the_receipt(folder: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "12 memories (0 in spool, 4 in stm, 4 in im, 4 in ltm)" in done.output
     assert "nothing of it is left" in done.output
-    assert done.output.count("written anew:") == 2
+    assert done.output.count("rewritten:") == 2
     with AgentMemorySystem.open(folder, read_only=True) as system:
         assert steps_of(system) == []
         assert steps_of(system, "bee") == [*range(ALL)]

@@ -33,12 +33,12 @@ _DTYPES = frozenset(
 def to_bytes(code: ContentsCode) -> bytes:
     """Give a code's bytes; see ``from_bytes``."""
     places: dict[int, int] = {}
-    told: list[Any] = []
+    columns: list[Any] = []
 
     def place_of(column: Column) -> int:
         if id(column) not in places:
-            places[id(column)] = len(told)
-            told.append(_told(column))
+            places[id(column)] = len(columns)
+            columns.append(_as_list(column))
         return places[id(column)]
 
     shapes = [[shape.signature, [*map(place_of, shape.fitted)]] for shape in code.shapes]
@@ -53,7 +53,7 @@ def to_bytes(code: ContentsCode) -> bytes:
             "places": [places_.tolist() for places_ in code.prediction.places],
         }
     body = {
-        "columns": told,
+        "columns": columns,
         "shapes": shapes,
         "widths": list(code.widths),
         "prediction": prediction,
@@ -71,13 +71,13 @@ def from_bytes(raw: bytes) -> ContentsCode:
     """
     earlier = raw[: len(_FIRST_MAGIC)] == _FIRST_MAGIC
     _, body = unframed(_FIRST_MAGIC if earlier else MAGIC, raw, _WHAT)
-    told = unpack(body)
+    fields = unpack(body)
     try:
-        columns = [_column(one) for one in _list(told["columns"])]
-        shapes = [_shape(one, columns) for one in _list(told["shapes"])]
-        widths = _widths(told["widths"], len(shapes)) if shapes else ()
-        prediction = _prediction(told.get("prediction"), shapes, columns)
-        whole = _whole(told.get("whole", {}), 0)
+        columns = [_column(one) for one in _list(fields["columns"])]
+        shapes = [_shape(one, columns) for one in _list(fields["shapes"])]
+        widths = _widths(fields["widths"], len(shapes)) if shapes else ()
+        prediction = _prediction(fields.get("prediction"), shapes, columns)
+        whole = _whole(fields.get("whole", {}), 0)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise EncodingError(f"{_WHAT}: it cannot be read ({error!r:.200})") from error
     if len(shapes) > MOST_SHAPES:
@@ -85,7 +85,7 @@ def from_bytes(raw: bytes) -> ContentsCode:
     return ContentsCode(tuple(shapes), widths, prediction, whole)
 
 
-def _told(column: Column) -> list[Any]:
+def _as_list(column: Column) -> list[Any]:
     numbers: list[Any] | None = None
     if isinstance(column.numbers, Lattice):
         one = column.numbers
@@ -97,8 +97,8 @@ def _told(column: Column) -> list[Any]:
             list(column.widths)]  # fmt: skip
 
 
-def _column(told: Any) -> Column:
-    path, values, kind, numbers, first, bits, widths = _list(told)
+def _column(given: Any) -> Column:
+    path, values, kind, numbers, first, bits, widths = _list(given)
     _check(isinstance(path, str) and isinstance(values, list), "a column")
     _check(type(first) is int and abs(first) < 2**53, "where buckets begin")
     _check(type(bits) is int and 0 <= bits <= 40, "the size of buckets")
@@ -108,13 +108,13 @@ def _column(told: Any) -> Column:
     return Column(path, tuple(values), kind, lie, first, bits, _widths(widths, len(widths)))
 
 
-def _numbers(kind: Any, told: list[Any]) -> Lattice | Integers:
+def _numbers(kind: Any, given: list[Any]) -> Lattice | Integers:
     _check(isinstance(kind, str) and kind in TYPES, "the type of numbers")
     if kind in INTEGERS:
-        base, with_step = told
+        base, with_step = given
         _check(type(base) is int and type(with_step) is bool, "integers")
         return Integers(base, with_step)
-    origin, fine, ratio, bound_1, bound_2, single, *ends = told
+    origin, fine, ratio, bound_1, bound_2, single, *ends = given
     floats = (origin, fine, bound_1, bound_2)
     _check(all(type(one) is float and math.isfinite(one) for one in floats), "a lattice")
     _check(fine > 0.0 and type(ratio) is int and 0 < ratio < TOTAL and ratio % 2, "a lattice")
@@ -124,8 +124,8 @@ def _numbers(kind: Any, told: list[Any]) -> Lattice | Integers:
     return Lattice(origin, fine, ratio, bound_1, bound_2, single, low, high)
 
 
-def _shape(told: Any, columns: list[Column]) -> Shape:
-    signature, places = _list(told)
+def _shape(given: Any, columns: list[Column]) -> Shape:
+    signature, places = _list(given)
     _check_signature(signature, 0)
     _check(len(_list(places)) <= 2 * MAX_LEAVES, "a shape")
     _check(sum(1 for _ in _bounded(signature)) == len(places), "the leaves of a shape")
@@ -133,15 +133,15 @@ def _shape(told: Any, columns: list[Column]) -> Shape:
     return Shape(signature, tuple(columns[place] for place in places))
 
 
-def _prediction(told: Any, shapes: list[Shape], columns: list[Column]) -> Prediction | None:
-    if told is None:
+def _prediction(given: Any, shapes: list[Shape], columns: list[Column]) -> Prediction | None:
+    if given is None:
         return None
-    weights, offsets = told["weights"], told["offsets"]
+    weights, offsets = given["weights"], given["offsets"]
     arrays = type(weights) is np.ndarray and type(offsets) is np.ndarray
     _check(arrays and (weights.dtype, offsets.dtype) == (np.int32, np.int64), "a prediction")
     weights, offsets = weights.astype(np.float64), offsets.astype(np.float64)
-    _check(is_sound(told["scale"], weights, offsets), "a prediction")
-    own, places = _list(told["shapes"]), _list(told["places"])
+    _check(is_sound(given["scale"], weights, offsets), "a prediction")
+    own, places = _list(given["shapes"]), _list(given["places"])
     _check(len(own) == len(places) == len(shapes), "the shapes of a prediction")
     predicted = []
     for shape, theirs, their_places in zip(shapes, own, places, strict=True):
@@ -151,16 +151,16 @@ def _prediction(told: Any, shapes: list[Shape], columns: list[Column]) -> Predic
         _check(all(type(one) is int and -1 <= one < most for one in their_places), "a prediction")
         predicted.append(Shape(shape.signature, tuple(columns[one] for one in theirs)))
     return Prediction(
-        Predictor(told["scale"], weights, offsets),
+        Predictor(given["scale"], weights, offsets),
         tuple(predicted),
         tuple(np.array(one, np.intp) for one in places),
     )
 
 
-def _whole(told: Any, depth: int) -> Whole:
-    _check(depth <= _DEEPEST and type(told) is dict, "where lists are whole")
-    _check(all(type(key) is str for key in told), "where lists are whole")
-    return {key: True if part is True else _whole(part, depth + 1) for key, part in told.items()}
+def _whole(given: Any, depth: int) -> Whole:
+    _check(depth <= _DEEPEST and type(given) is dict, "where lists are whole")
+    _check(all(type(key) is str for key in given), "where lists are whole")
+    return {key: True if part is True else _whole(part, depth + 1) for key, part in given.items()}
 
 
 def _bounded(signature: Any) -> Any:
@@ -201,17 +201,17 @@ def _is_array(what: Any, parts: Any) -> bool:
 _SIGNATURES = {"d": _is_dict, "l": _is_list, "t": _is_list, "a": _is_array}
 
 
-def _widths(told: Any, count: int) -> tuple[int, ...]:
-    widths = _list(told)
+def _widths(given: Any, count: int) -> tuple[int, ...]:
+    widths = _list(given)
     _check(all(type(width) is int and width > 0 for width in widths), "shares")
     _check(sum(widths) == TOTAL and len(widths) == count <= MOST_CHOICES, "shares")
     return tuple(widths)
 
 
-def _list(told: Any) -> list[Any]:
-    if type(told) is not list:
+def _list(given: Any) -> list[Any]:
+    if type(given) is not list:
         raise TypeError("a list is missing")
-    return told
+    return given
 
 
 def _check(sound: object, what: str) -> None:

@@ -25,7 +25,7 @@ MOST_SHAPES = 64
 """How many shapes of contents a code knows; others stay as they are."""
 
 PREDICTED = 3
-"""The mode of contents at level 2 whose numbers are told beside what their vector predicts."""
+"""The mode of contents at level 2 whose numbers are coded relative to their vector's prediction."""
 
 Modes = Mapping[int, Share]
 """The share of each mode: 1 and 2 for the level, 3 for ``PREDICTED``."""
@@ -137,12 +137,12 @@ class ContentsCode:
 
         Args:
             contents: The contents.
-            step: The entry's step, which decoding is to be told too.
+            step: The entry's step, which decoding needs too.
             level: 1 or 2.
-            vector: The entry's vector as it will rest, of shape (dim,), which decoding is to be
-                told too; None: nothing is predicted.
-            own: Where the values go that no column has a choice for, which decoding is to be told
-                too, unless they are short; None: they all come with their own bytes.
+            vector: The entry's vector as it will rest, of shape (dim,), which decoding needs too;
+                None: nothing is predicted.
+            own: Where the values go that no column has a choice for, unless they are short;
+                decoding needs them too. None: they all come with their own bytes.
 
         Returns:
             Their bytes; None if they have no shape that the code knows.
@@ -177,7 +177,7 @@ class ContentsCode:
             level: 1 or 2.
             predicted: The cells that are predicted; see ``predicted``.
             own: Where values without a choice go; None: with their own bytes.
-            exact: The places of leaves that are told by their own bytes, choice or not.
+            exact: The places of leaves that are coded by their own bytes, choice or not.
         """
         mode = level if predicted is None else PREDICTED
         shape = self.shape_at(place, predicted=predicted is not None)
@@ -215,7 +215,7 @@ class ContentsCode:
             coded: Their bytes.
             step: The entry's step.
             vector: The entry's vector; needed where ``encode`` had one.
-            own: The values that ``encode`` put aside.
+            own: The values that ``encode`` kept apart.
 
         Raises:
             EncodingError: The bytes are damaged, or not of this code.

@@ -30,7 +30,7 @@ _CHUNK = 12  # bits that are coded at once within a bucket
 _BYTE: tuple[Share, ...] = tuple((byte, 1, 8) for byte in range(256))
 _SHORT = 32  # bytes
 _NINE_BYTES = frozenset({int, float, bool, type(None)})  # or fewer, but of huge integers
-_LONG = 255  # a length of so many bytes or more is told in four further bytes
+_LONG = 255  # a length of so many bytes or more takes four further bytes
 _AS_THEY_SEEM = frozenset({int, str, bool, bytes, type(None)})  # equal is the same
 _PREFIX = pack({"": None})[:-1]  # of a map around its one value
 _BEFORE = len(_PREFIX)
@@ -119,7 +119,7 @@ class Column:
             predicted: The coarse cell that is predicted.
 
         Returns:
-            The value if it has no choice of its own, so that it has to be told elsewhere; else
+            The value if it has no choice of its own, so that it has to be stored elsewhere; else
             ``UNTOLD``.
         """
         known = self.known(value)
@@ -197,8 +197,8 @@ class Column:
         reader.take(part * width, width)
         return TYPES[self.kind](numbers.value(coarse * numbers.ratio + part - numbers.ratio // 2))
 
-    def told(self, choice: int, level: int) -> Any:
-        """What a choice tells without a prediction or anything further; ``UNTOLD`` if it does not.
+    def value_of(self, choice: int, level: int) -> Any:
+        """The value of a choice; ``UNTOLD`` if that takes a prediction or anything further.
 
         Args:
             choice: The choice.

@@ -39,7 +39,7 @@ def decode_many(
         coded: What it gave.
         steps: The step of each.
         vectors: Those of the entries, of shape (n, dim); None: there are none.
-        own: The values that ``encode_many`` put aside of each; None: there are none.
+        own: The values that ``encode_many`` kept apart, of each entry; None: there are none.
 
     Returns:
         For each what ``decode`` gives, or the error it would raise.
@@ -97,10 +97,10 @@ def _decode_batch(
         predicted = code.predicted(place, beside, level)
         if mode == PREDICTED and predicted is None:
             continue  # each tells so by itself
-        told = np.array([steps[lane] for lane in lanes.tolist()], np.int64)
+        their_steps = np.array([steps[lane] for lane in lanes.tolist()], np.int64)
         shape = code.shape_at(place, predicted=predicted is not None)
         theirs = [own[lane] for lane in lanes.tolist()]
-        done = _decode_alike(shape, reader.only(lanes), told, level, predicted, theirs)
+        done = _decode_alike(shape, reader.only(lanes), their_steps, level, predicted, theirs)
         for lane, contents in zip(lanes.tolist(), done, strict=True):
             found[lane] = None if contents is None else (contents, place, level)
     return [by_itself(lane) if one is None else one for lane, one in enumerate(found)]
@@ -159,8 +159,8 @@ def _gets(
             cells += np.where(numeric, part << shift, 0)
         if predicted is not None:
             cells += np.where(numeric, predicted, 0)
-        told = _numbers(column, numbers, cells, reader, steps, level, numeric, alone)
-        found = _mixed(column, told, choices, numeric)
+        values = _numbers(column, numbers, cells, reader, steps, level, numeric, alone)
+        found = _mixed(column, values, choices, numeric)
     for lane in np.flatnonzero(choices == column.other).tolist():
         theirs = own[lane]
         value = UNTOLD if theirs is None else next(theirs, UNTOLD)
@@ -181,9 +181,9 @@ def _numbers(
 ) -> list[Any]:
     """The numbers of coarse cells."""
     if not isinstance(numbers, Lattice):
-        base, told = numbers.base, steps.tolist() if numbers.with_step else repeat(0)
+        base, offsets = numbers.base, steps.tolist() if numbers.with_step else repeat(0)
         # In Python's own integers, as they are coded.
-        integers = [base + cell + step for cell, step in zip(cells.tolist(), told)]  # noqa: B905  # repeat has no end
+        integers = [base + cell + step for cell, step in zip(cells.tolist(), offsets)]  # noqa: B905  # repeat has no end
         try:
             return _typed(column, integers)
         except OverflowError:  # those that are damaged say so by themselves

@@ -64,21 +64,21 @@ def encode_with_shapes(
 ) -> list[tuple[int, bytes] | None]:
     """The same, with the place of the shape of each; see ``encode_many``."""
     coded: list[tuple[int, bytes] | None] = [None] * len(contents)
-    alike: defaultdict[int, list[int]] = defaultdict(list)
+    by_shape: defaultdict[int, list[int]] = defaultdict(list)
     leaves: list[list[Any]] = [[]] * len(contents)
     for place, one in enumerate(contents):
         apart = code.take_apart(one)
         if apart is not None:
-            alike[apart[0]].append(place)
+            by_shape[apart[0]].append(place)
             leaves[place] = apart[1]
-    for shape, places in alike.items():
+    for shape, places in by_shape.items():
         for first in range(0, len(places), AT_ONCE):
             batch = places[first : first + AT_ONCE]
             rows = [leaves[place] for place in batch]
-            told = [steps[place] for place in batch]
+            their_steps = [steps[place] for place in batch]
             predicted = code.predicted(shape, None if vectors is None else vectors[batch], level)
             theirs = None if own is None else [own[place] for place in batch]
-            done = _encode_alike(code, shape, rows, told, level, predicted, theirs)
+            done = _encode_alike(code, shape, rows, their_steps, level, predicted, theirs)
             for place, message in zip(batch, done, strict=True):
                 coded[place] = shape, message
     return coded
@@ -110,10 +110,10 @@ def _encode_alike(
     ]
     for at in shape.fixed:
         alone |= _differs(shape.columns[at], by_leaf[at])
-    told = np.array(steps, np.int64)
+    at_steps = np.array(steps, np.int64)
     for at in shape.varying:
         beyond = None if predicted is None else predicted[:, at]
-        puts += _puts(shape.columns[at], by_leaf[at], told, level, alone, beyond, own)
+        puts += _puts(shape.columns[at], by_leaf[at], at_steps, level, alone, beyond, own)
     writer = LanesWriter(count, len(puts))
     for put in reversed(puts):
         writer.put(*put)
@@ -132,8 +132,13 @@ def _differs(column: Column, values: Sequence[Any]) -> Marks:
     usual = column.values[0]
     if type(usual) is float and set(map(type, values)) == {float}:
         return ~_are(np.array(values), usual)
-    alike = usual and not isinstance(usual, np.generic)  # which may be equal and not the same
-    if alike and values.count(usual) == len(values) and set(map(type, values)) == {type(usual)}:
+    # NumPy's scalars may be equal and not the same.
+    comparable = usual and not isinstance(usual, np.generic)
+    if (
+        comparable
+        and values.count(usual) == len(values)
+        and set(map(type, values)) == {type(usual)}
+    ):
         return np.zeros(len(values), np.bool_)
     return np.array([column.known(value) is None for value in values], np.bool_)
 
@@ -153,7 +158,7 @@ def _puts(
     predicted: Cells | None,
     own: Sequence[list[Any]] | None,
 ) -> list[Put]:
-    """The choices that the values at a path are; marks those that cannot be told by lanes."""
+    """The choices that the values at a path are; marks those that lanes cannot code."""
     choices = _known(column, values)
     numeric = choices < 0
     cells, sound = _cells(column, values, steps, numeric, level)

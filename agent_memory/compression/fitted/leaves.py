@@ -20,7 +20,7 @@ class Reading(NamedTuple):
         widths: How wide it is.
         bits: Which power of two their whole is.
         mask: The whole less one.
-        told: What each choice tells by itself; ``UNTOLD`` where it does not.
+        values: The value of each choice; ``UNTOLD`` where a choice alone does not give it.
         line: Origin, ratio, fine step, range and first cell of floats that lie beyond a
             prediction, and the choice that is none; None where the column has to be asked.
         column: The column.
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
     widths: tuple[int, ...]
     bits: int
     mask: int
-    told: list[Any]
+    values: list[Any]
     line: tuple[float, int, float, float, float, int, int] | None
     column: Column
 
@@ -46,16 +46,16 @@ def reading(place: int, column: Column, level: int, *, predicted: bool = False) 
         predicted: Whether its numbers lie beyond a prediction.
     """
     known, lattice, line = len(column.values), column.numbers, None
-    told = [column.told(choice, level) for choice in range(len(column.widths))]
+    values = [column.value_of(choice, level) for choice in range(len(column.widths))]
     if predicted:
-        told[known:] = [UNTOLD] * (len(told) - known)
+        values[known:] = [UNTOLD] * (len(values) - known)
         # With no fine cells to choose from, and no rounding.
         if level == 2 and column.kind == "f" and isinstance(lattice, Lattice) and not column.bits:
             line = None if lattice.single else (
                 lattice.origin, lattice.ratio, lattice.fine, lattice.low, lattice.high,
                 column.first - known, column.other)  # fmt: skip
     bits = column.total_bits
-    return Reading(place, column.begins, column.widths, bits, (1 << bits) - 1, told, line, column)
+    return Reading(place, column.begins, column.widths, bits, (1 << bits) - 1, values, line, column)
 
 
 def read_leaves(
@@ -83,14 +83,14 @@ def read_leaves(
     """
     coded, state, at = reader.coded, reader.state, reader.at
     size = len(coded)
-    for place, begins, widths, bits, mask, told, line, column in readings:
+    for place, begins, widths, bits, mask, values, line, column in readings:
         peeked = state & mask
         choice = bisect_right(begins, peeked) - 1
         state = widths[choice] * (state >> bits) + peeked - begins[choice]
         while state < LOW and at < size:
             state = state << 8 | coded[at]
             at += 1
-        value = told[choice]
+        value = values[choice]
         if value is UNTOLD and line is not None and choice != line[-1]:
             origin, ratio, fine, low, high, first, _ = line
             number = origin + (first + choice + offsets[place]) * ratio * fine

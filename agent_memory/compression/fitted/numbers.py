@@ -26,7 +26,7 @@ class Lattice:
     A cosine of 1.0 does not come back as 1.0066: that is within its bound, and outside every space
     that a simulator takes it for. The outermost cells reach beyond the range by half a step, and
     give its end, which is nearer to all within it. A number that lies farther out keeps its fine
-    cell at level 2 too: so the one towards the range can be told without leaving the bound.
+    cell at level 2 too, so the value that is nearer to the range can be given within the bound.
 
     Attributes:
         origin: The value of cell 0.
@@ -69,7 +69,7 @@ class Lattice:
         return self.bottom <= coarse <= self.top
 
     def has_rest(self, coarse: int, level: int) -> bool:
-        """Whether it is told which of the fine cells in a coarse one is meant."""
+        """Whether the message says which of the fine cells of a coarse one is meant."""
         return level == 1 or not self.is_inside(coarse)
 
     def value(self, cell: int) -> float:

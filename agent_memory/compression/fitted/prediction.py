@@ -80,19 +80,19 @@ def fit_predictor(vectors: NDArray[np.float32], wanted: Sequence[Cells]) -> Pred
     """
     largest = float(np.abs(vectors).max(initial=0.0)) or 1.0
     scale = _LARGEST / largest
-    told = _whole(vectors, scale)
+    scaled = _whole(vectors, scale)
     weights = np.zeros((vectors.shape[1], len(wanted)))
     offsets = np.zeros(len(wanted))
     for place, cells in enumerate(wanted):
         there = cells != NO_CELL
-        weights[:, place], offsets[place] = _fitted(told[there], cells[there])
+        weights[:, place], offsets[place] = _fitted(scaled[there], cells[there])
     return Predictor(scale, weights, offsets)
 
 
-def _fitted(told: NDArray[np.float64], cells: Cells) -> tuple[NDArray[np.float64], float]:
+def _fitted(scaled: NDArray[np.float64], cells: Cells) -> tuple[NDArray[np.float64], float]:
     """Weights of shape (dim,) and the offset of one column, as whole numbers."""
-    middle, mean = told.mean(axis=0), float(cells.mean())
-    centred = told - middle
+    middle, mean = scaled.mean(axis=0), float(cells.mean())
+    centred = scaled - middle
     covariance = centred.T @ centred
     covariance[np.diag_indices_from(covariance)] += _RIDGE * (np.trace(covariance) + 1.0)
     slopes = np.linalg.solve(covariance, centred.T @ (cells - mean))

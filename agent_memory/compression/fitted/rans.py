@@ -1,8 +1,8 @@
 """Entropy coding by range asymmetric numeral systems (rANS), of an entry by itself.
 
-A message is a row of choices; each has a share of a whole, told by where it begins and how wide
-it is; wholes are powers of two. Coding is in integers alone, so that every machine gives and reads
-the same bytes. (J. Duda, *Asymmetric numeral systems*, 2013; renormalised by bytes.)
+A message is a row of choices. Each has a share of a whole, given by where it begins and how wide it
+is; wholes are powers of two. Coding uses integers alone, so that every machine writes and reads the
+same bytes. (J. Duda, *Asymmetric numeral systems*, 2013; renormalised by bytes.)
 
 The state begins at 1 and gives bytes away once it has six, so that a short message is the state
 alone, in as few bytes as it has: no length and no terminator are stored.

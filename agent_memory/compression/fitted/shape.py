@@ -195,8 +195,8 @@ def _gain(column: Column) -> int:
 
     Both sides work it out for themselves, and logarithms differ in the last place.
     """
-    told = sum(width * (TOTAL_BITS + 1 - width.bit_length()) for width in column.widths)
-    return told - narrowed(column.widths)[0] * TOTAL
+    weighted = sum(width * (TOTAL_BITS + 1 - width.bit_length()) for width in column.widths)
+    return weighted - narrowed(column.widths)[0] * TOTAL
 
 
 def _is_fixed(column: Column) -> bool:

@@ -41,7 +41,7 @@ class WideFloats:
         self._first = np.array([one.first for one in chosen], np.int64)
         self._buckets = np.array([one.buckets for one in chosen], np.uint64)
         self._offset = np.cumsum([0, *(len(one.widths) for one in chosen[:-1])])
-        # Made once: making them anew takes longer than all that finds them.
+        # Made once: making them for each entry takes longer than all that finds them.
         self._shares: list[tuple[Share, ...]] = [
             ((begin, width, one.total_bits),)
             for one in chosen

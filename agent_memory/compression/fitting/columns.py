@@ -21,7 +21,7 @@ _MOST_BUCKETS = 256
 _MOST_CELLS = 2**40  # of numbers at one path
 _MOST_RATIO = 4095  # fine cells in a coarse one
 _FINER_BY = 4.0  # a lattice that is finer by more than this is left, as it costs two bits a number
-_FEW_FLOATS = 16  # so many different ones are told apart exactly
+_FEW_FLOATS = 16  # so many different ones are kept exactly
 _FEW_INTEGERS = 64
 _LONGEST_VALUE = 256  # characters or bytes of a text with a choice of its own
 # The step of the lattice is that much smaller than what the tolerance allows, so that rounding in

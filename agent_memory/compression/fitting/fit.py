@@ -62,7 +62,7 @@ def fit_code(
         vectors: The vector of each at level 2, of shape (n, dim), to predict from; None: nothing
             is predicted.
         parent: A code whose lattices are taken over where they are fine enough and not much finer:
-            what it has coded may then be coded anew without a further loss.
+            what it has coded may then be recoded without a further loss.
 
     Raises:
         InvalidEntry: There are no contents.
@@ -70,10 +70,10 @@ def fit_code(
     given = list(contents)
     if not given:
         raise InvalidEntry("there are no contents to fit a code to")
-    told = list(range(len(given))) if steps is None else list(steps)
-    whole = find_whole(given, told, tolerances or {}, default)
+    known_steps = list(range(len(given))) if steps is None else list(steps)
+    whole = find_whole(given, known_steps, tolerances or {}, default)
     by_signature: defaultdict[Signature, list[tuple[list[Any], int, int]]] = defaultdict(list)
-    for row, (one, step) in enumerate(zip(given, told, strict=True)):
+    for row, (one, step) in enumerate(zip(given, known_steps, strict=True)):
         apart = take_apart(one, whole)
         if apart is not None:
             by_signature[apart[0]].append((apart[1], step, row))
@@ -178,7 +178,7 @@ def _cells_by_row(column: Column, seen: _Seen, count: int) -> Cells:
 
 
 def _worth_it(vectors: NDArray[np.float32], cells: Mapping[_Key, Cells]) -> list[_Key]:
-    """The columns whose latest cells are told shorter beside a prediction from the earlier ones."""
+    """The columns whose latest cells are shorter relative to a prediction from the earlier ones."""
     first = int(len(vectors) * (1 - _CHECKED))
     early = {key: found[:first] for key, found in cells.items()}
     keys = [key for key, found in early.items() if (found != NO_CELL).any()]

@@ -59,9 +59,9 @@ def find_whole(
         default: The same for all other paths.
     """
     every = -(-len(contents) // _MOST_SAMPLED)
-    sample, told = contents[::every], steps[::every]
+    sample, at_steps = contents[::every], steps[::every]
     seen: defaultdict[_Path, list[tuple[Any, int]]] = defaultdict(list)
-    for one, step in zip(sample, told, strict=True):
+    for one, step in zip(sample, at_steps, strict=True):
         for path, value in _parts(one, (), 0):
             seen[path].append((value, step))
     chosen = {

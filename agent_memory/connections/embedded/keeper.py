@@ -127,7 +127,7 @@ class Keeper:
             return
         try:
             # Whoever started this may have been killed since, and the folder been converted.
-            if not self._is_as_told():
+            if not self._is_as_expected():
                 _note("the folder was converted since its server was asked for")
                 self._tell(ENDED)
                 return
@@ -158,7 +158,7 @@ class Keeper:
             _note("an earlier server still holds this folder and does not end")
         return free
 
-    def _is_as_told(self) -> bool:
+    def _is_as_expected(self) -> bool:
         with open(MANIFEST, "rb") as manifest:  # noqa: PTH123  # no pathlib
             return manifest.read() == os.fsencode(self._manifest)
 

@@ -67,10 +67,10 @@ class Manifest:
 
     def text(self) -> str:
         """The manifest as it is written."""
-        told: dict[str, Any] = {"format": FORMAT, "modules": list(self.modules)}
+        manifest: dict[str, Any] = {"format": FORMAT, "modules": list(self.modules)}
         if self.appended != APPENDED[0]:
-            told["appended"] = self.appended
-        return json.dumps(told) + "\n"
+            manifest["appended"] = self.appended
+        return json.dumps(manifest) + "\n"
 
 
 def settled_manifest(folder: Path, search: Search) -> Manifest:
@@ -214,7 +214,7 @@ def _make(folder: Path, manifest: Manifest) -> None:
         path.hardlink_to(draft)
     except (FileExistsError, FileNotFoundError):
         pass
-    except OSError:  # a file system without links: the last decides, which is told to the others
+    except OSError:  # a file system without links: the last decides, and the others find out
         with suppress(FileNotFoundError):
             draft.replace(path)
         return

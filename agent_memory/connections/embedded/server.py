@@ -189,7 +189,7 @@ class EmbeddedServer:
         return space is not None and space.is_full
 
     def ensure_running(self) -> None:
-        """Return once the server answers, having started it anew if it or its keeper has died.
+        """Return once the server answers; it is restarted if it or its keeper has died.
 
         Raises:
             StoreUnavailable: it does not answer within ``start_timeout`` seconds, it refuses to

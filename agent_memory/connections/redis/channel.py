@@ -159,7 +159,7 @@ class RedisChannel:
                 if isinstance(reply, redis.exceptions.NoScriptError)
             ]
             if refused:
-                # In one go, lest a server that dies in between have no scripts once more.
+                # In one go, since a server that dies in between would have no scripts again.
                 load = ("SCRIPT", "LOAD", script.source)
                 again = self._exchange([load, *(commands[place] for place in refused)], repeatable)
                 _answer(again[0])
@@ -248,9 +248,9 @@ class RedisChannel:
         lost = isinstance(error, redis.exceptions.ConnectionError)
         # What was lost is started by the next request: there is nothing to wait for.
         kept_waiting = 0.0 if lost and self._heal is not None else took
-        # Why a server cannot be started is told in this package's words already.
-        told = error if isinstance(error, StoreUnavailable) else translated(error, self.where)
-        self.breaker.failed(told, kept_waiting)
+        # Why a server cannot be started is an error of this package already.
+        failure = error if isinstance(error, StoreUnavailable) else translated(error, self.where)
+        self.breaker.failed(failure, kept_waiting)
 
     def _check_patience(self) -> None:
         """Keep no caller waiting for a server that has just kept another waiting.

@@ -114,8 +114,8 @@ def _name_and_version(kind: EngineKind, about: Mapping[str, str]) -> tuple[str, 
 
 
 def _module(fields: Sequence[Any]) -> ServerModule:
-    told = dict(zip(fields[::2], fields[1::2], strict=False))
-    return ServerModule(told[b"name"].decode(), _dotted(int(told[b"ver"])))
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    return ServerModule(named[b"name"].decode(), _dotted(int(named[b"ver"])))
 
 
 def _dotted(number: int) -> str:

@@ -1,7 +1,7 @@
 """Reads answers of a Redis server within bounds, whatever it sends.
 
-hiredis takes in an answer for as long as there is more of it, and a socket's timeout begins anew
-with each byte. So both are bounded here: how large one answer may be, and how slowly it may come.
+hiredis reads an answer for as long as there is more of it, and a socket's timeout starts again with
+each byte. So both are bounded here: how large one answer may be, and how slowly it may arrive.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import redis
-from redis._parsers.hiredis import NOT_ENOUGH_DATA  # told apart by identity, and given nowhere else
+from redis._parsers.hiredis import NOT_ENOUGH_DATA  # compared by identity, and given nowhere else
 from redis.connection import DefaultParser
 
 LARGEST_ANSWER = 544 * 1024 * 1024

@@ -133,19 +133,19 @@ def action_of(agent: object, result: object, source: Source | None = None) -> di
         under ``action_params["result"]``.
     """
     if source is not None:
-        return _action_told(read(agent, source))
+        return _action_of(read(agent, source))
     if result is not None:
-        return _action_told(result)
-    told = _action_told(_attribute(agent, ("last_action", "action_type")))
+        return _action_of(result)
+    action = _action_of(_attribute(agent, ("last_action", "action_type")))
     params = _attribute(agent, ("last_action_params",))
-    if params is not None and not told["action_params"]:
-        told["action_params"] = params
-    if told["reward"] is None:
-        told["reward"] = _attribute(agent, ("reward", "last_reward"))
-    return told
+    if params is not None and not action["action_params"]:
+        action["action_params"] = params
+    if action["reward"] is None:
+        action["reward"] = _attribute(agent, ("reward", "last_reward"))
+    return action
 
 
-def _action_told(result: object) -> dict[str, Any]:
+def _action_of(result: object) -> dict[str, Any]:
     if result is None or isinstance(result, (str, Enum)):
         return _action(_action_name(result), None, None)
     fields = _fields(result)

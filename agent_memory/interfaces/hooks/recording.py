@@ -222,7 +222,7 @@ def _unnoticed(
     except StoreUnavailable:
         pass  # the memory itself has logged the outage and counted the call
     except MemoryStoreError as error:
-        # "contents.a[3]: why": each place is told once, not each of its values.
+        # "contents.a[3]: why": each place is logged once, not each of its values.
         place = _INDEX.sub("[]", str(error).partition(": ")[0])
         _report(agent, place, f"not recorded: {error}")
     except Exception as error:  # noqa: BLE001  # whatever the memory does; logged with traceback
@@ -233,20 +233,20 @@ def _unnoticed(
 def _report(agent: object, place: str, message: str, error: Exception | None = None) -> None:
     if _reports.is_first(type(agent), place):
         name = type(agent).__qualname__
-        _logger.error("%s: %s (told once)", name, message, exc_info=error)
+        _logger.error("%s: %s (logged once)", name, message, exc_info=error)
 
 
 class _Reports:
     """Remembers what was logged of a class."""
 
     def __init__(self) -> None:
-        self._told: weakref.WeakKeyDictionary[type, set[str]] = weakref.WeakKeyDictionary()
+        self._logged: weakref.WeakKeyDictionary[type, set[str]] = weakref.WeakKeyDictionary()
 
     def is_first(self, agent_class: type, place: str) -> bool:
-        told = self._told.setdefault(agent_class, set())
-        if place in told:
+        logged = self._logged.setdefault(agent_class, set())
+        if place in logged:
             return False
-        told.add(place)
+        logged.add(place)
         return True
 
 

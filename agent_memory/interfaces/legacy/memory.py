@@ -117,17 +117,17 @@ class AgentMemory:
             "perception": None if perception is None else as_contents(perception),
             "metadata": None if metadata is None else as_contents(metadata),
         }
-        told: dict[str, Any] = {
+        record: dict[str, Any] = {
             "timestamp": time.time(),
             "step": checked_step(step),
             "state": as_contents(state),
             "priority": checked_importance(priority),
             **{name: value for name, value in further.items() if value is not None},
         }
-        packed = sealed(pack(told, max_bytes=_MOST_BYTES))
+        packed = sealed(pack(record, max_bytes=_MOST_BYTES))
         store, guard = self._store, self._store.outages.guard
         kept = self._ttl(ttl)
-        count = guard(0, store.put, self._agent, told["step"], told["priority"], packed, kept)
+        count = guard(0, store.put, self._agent, record["step"], record["priority"], packed, kept)
         if not count:
             return False
         interval = self.config.cleanup_interval
@@ -369,7 +369,7 @@ def _point(position: object) -> tuple[float, float]:
 
 def _number(name: str, value: object) -> float:
     try:
-        number = float(value)  # type: ignore[arg-type]  # told below
+        number = float(value)  # type: ignore[arg-type]  # refused below
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidEntry(f"{name}: a number is needed, not {quoted(value)}") from error
     if math.isnan(number):

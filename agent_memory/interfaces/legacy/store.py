@@ -44,8 +44,8 @@ return redis.call('ZCARD', KEYS[2])
 )
 
 # KEYS: the agent's steps, the agents. ARGV: what its keys begin with, agent, then steps, each with
-# the token of the state that may go ('gone': of none, 'any': of any), since it may be stored anew
-# at this moment.
+# the token of the state that may go ('gone': of none, 'any': of any), since another may be stored
+# under it at this moment.
 _DROP = Script(
     """
 for i = 3, #ARGV, 2 do
@@ -177,8 +177,8 @@ class StepStore:
 def _worth(priority: bytes, later: int, config: RedisMemoryConfig) -> float:
     """How much a state is worth keeping, as a logarithm: priorities fade with later states."""
     try:
-        told = float(priority)
+        worth = float(priority)
     except ValueError:  # damaged
-        told = 0.0
+        worth = 0.0
     faded = later / config.cleanup_interval * math.log(config.memory_priority_decay)
-    return faded + (math.log(told) if told > 0.0 else -math.inf)
+    return faded + (math.log(worth) if worth > 0.0 else -math.inf)

@@ -99,10 +99,10 @@ class DeclaredAttributes:
             [self.completeness, *(("EXISTS", key) for key in pairs.values())]
         )
         # Where an agent has no number, two numbers in a list may be asked for: contents tell.
-        told = self.complete(reply) - {
+        indexed = self.complete(reply) - {
             path for path, there in zip(pairs, numbers, strict=True) if not there
         }
-        return [place for path, place in places.items() if path in told]
+        return [place for path, place in places.items() if path in indexed]
 
     def lookups_of_all(self, conditions: Mapping[str, Condition]) -> list[Lookup]:
         """Where the entries of all agents are that may meet conditions, without their prefixes."""

@@ -50,7 +50,7 @@ class ChangeLog:
     def changed(
         self, seen: Record | None, records: Sequence[Record], known: Collection[str]
     ) -> list[bytes] | None:
-        """The ids of the entries to be read anew.
+        """The ids of the entries to be read again.
 
         Args:
             seen: The last record that was heeded.
@@ -62,14 +62,14 @@ class ChangeLog:
         """
         if not (seen and records and records[0] == seen):
             # The log does not reach back to what is kept: there was none, it was cut, or it was
-            # begun anew.
+            # started again.
             return None
-        told = {record for _, (_, record) in records[1:]}
+        logged = {record for _, (_, record) in records[1:]}
         # Of those that went and came again while nobody asked, the ids alone would tell nothing.
-        if _ANY_MAY_HAVE_CHANGED in told or {_MANY_CAME, _MANY_WENT} <= told:
+        if _ANY_MAY_HAVE_CHANGED in logged or {_MANY_CAME, _MANY_WENT} <= logged:
             return None
-        names = {name for record in told - _MARKS for name in record.split()}
-        if told & _MARKS:
+        names = {name for record in logged - _MARKS for name in record.split()}
+        if logged & _MARKS:
             names |= set(self.ids()) ^ {name.encode() for name in known}
         return sorted(names)
 

@@ -52,13 +52,13 @@ def changes(
 
 
 def _stored(memory_id: str, values: Sequence[bytes | None], codec: Codec) -> Stored:
-    told = dict(zip(_FIELDS, values, strict=True))
-    fields: dict[str, Any] = {name: _number(told[name], float, _NAN) for name in RANGES.values()}
-    fields["step_number"] = step = _number(told["step_number"], int, -1)
-    fields |= {name: (told[name] or b"").decode("ascii", "replace") for name in CATEGORIES}
-    fields |= {name: told[name] == _TRUE for name in FLAGS}
-    contents = _contents(codec, told["contents"], step)
-    return Stored(memory_id, _number(told["revision"], int, -1), fields, contents)
+    read = dict(zip(_FIELDS, values, strict=True))
+    fields: dict[str, Any] = {name: _number(read[name], float, _NAN) for name in RANGES.values()}
+    fields["step_number"] = step = _number(read["step_number"], int, -1)
+    fields |= {name: (read[name] or b"").decode("ascii", "replace") for name in CATEGORIES}
+    fields |= {name: read[name] == _TRUE for name in FLAGS}
+    contents = _contents(codec, read["contents"], step)
+    return Stored(memory_id, _number(read["revision"], int, -1), fields, contents)
 
 
 def _contents(codec: Codec, coded: bytes | None, step: int) -> Mapping[str, Any] | None:

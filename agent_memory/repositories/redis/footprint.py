@@ -47,14 +47,14 @@ def server_bytes(channel: RedisChannel) -> int | None:
     """
     if not channel.measures_memory:
         return None
-    told = dict(
+    memory = dict(
         line.split(":", 1)
         for line in channel.call("INFO", "memory").decode(errors="replace").splitlines()
         if ":" in line
     )
     # What replicas and the append-only file are still to be sent is not counted either.
     try:
-        return int(told["used_memory"]) - int(told.get("mem_not_counted_for_evict", 0))
+        return int(memory["used_memory"]) - int(memory.get("mem_not_counted_for_evict", 0))
     except (KeyError, ValueError) as error:
         raise channel.not_redis("INFO") from error
 

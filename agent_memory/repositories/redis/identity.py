@@ -41,8 +41,8 @@ class NamespaceRecord:
             NewerFormat: A newer version made that memory.
             StoreUnavailable: The server does not answer.
         """
-        told = self._channel.call("HGETALL", self.key)
-        held = dict(zip(map(_text, told[::2]), map(_text, told[1::2]), strict=True))
+        fields = self._channel.call("HGETALL", self.key)
+        held = dict(zip(map(_text, fields[::2]), map(_text, fields[1::2]), strict=True))
         check_record(self.place, held.get(FORMAT))
         return held
 

@@ -209,8 +209,8 @@ class TierInspection:
         for first in range(0, max(len(agents), 1), _SCANNED):
             some = agents[first : first + _SCANNED]
             arguments = ["1" if mend else "0", self.namespace, run, repr(now), *some]
-            (told,) = self.channel.run(REGISTRY, [(keys, arguments)])
-            names = [_text(one) for one in told]
+            (reply,) = self.channel.run(REGISTRY, [(keys, arguments)])
+            names = [_text(one) for one in reply]
             faults += zip(names[::2], names[1::2], strict=True)
         return list(dict.fromkeys(faults))
 
@@ -218,8 +218,8 @@ class TierInspection:
         """The agents of each run as they are listed, all spelled."""
         runs = [_text(run) for run in self.channel.call("SMEMBERS", f"{self.namespace}:runs")]
         asked = [("ZRANGE", f"{self.namespace}:agents:{run}", 0, -1) for run in runs]
-        told = self.channel.call_all(asked)
-        return {run: [*map(_text, names)] for run, names in zip(runs, told, strict=True)}
+        replies = self.channel.call_all(asked)
+        return {run: [*map(_text, names)] for run, names in zip(runs, replies, strict=True)}
 
     def notes_of_moves(self) -> dict[str, bytes]:
         """The notes of moves out of here that were begun and not finished, by their tokens."""
@@ -250,8 +250,8 @@ def _age(revision: bytes | None, count: bytes | None) -> tuple[int, int] | None:
 
 
 def _examined(owner: Owner, memory_id: str, reply: Sequence[Any]) -> Examined:
-    flat, scores, told = reply
-    texts = [_text(one) for one in told]
+    flat, scores, places = reply
+    texts = [_text(one) for one in places]
     return Examined(
         owner,
         memory_id,

@@ -23,7 +23,7 @@ def keys_answering(
         queries: What is asked, without conditions on attributes.
     """
     replies = _ask(channel, namespace, queries, [0] * len(queries))
-    more = [in_the_way(told, query) for told, query in zip(replies, queries, strict=True)]
+    more = [in_the_way(reply, query) for reply, query in zip(replies, queries, strict=True)]
     if any(more):
         short = [place for place, number in enumerate(more) if number]
         again = _ask(
@@ -32,14 +32,14 @@ def keys_answering(
             [queries[place] for place in short],
             [more[place] for place in short],
         )
-        for place, told in zip(short, again, strict=True):
-            replies[place] = told
+        for place, reply in zip(short, again, strict=True):
+            replies[place] = reply
     return [
         [
             EntryKey(run_of(query), agent_of(query), memory_id_of(name))
-            for name in (chosen(told, query) if told else [])
+            for name in (chosen(reply, query) if reply else [])
         ]
-        for query, told in zip(queries, replies, strict=True)
+        for query, reply in zip(queries, replies, strict=True)
     ]
 
 

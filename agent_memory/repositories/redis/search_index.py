@@ -124,7 +124,7 @@ class SearchIndex:
         """
         with self._lock:
             self._refuse_if_read_only("dropped")
-            self._standing()
+            self._current()
             self._ready = False
             for name in self._call("FT._LIST"):
                 if name.decode().startswith(f"{self.alias}:"):
@@ -157,27 +157,27 @@ class SearchIndex:
     # -- making and changing ------------------------------------------------------------------
 
     def _make_current(self) -> None:
-        standing = self._standing()
-        if standing is not None and standing.name in self.definition.names:
-            self._await(standing.name)
+        current = self._current()
+        if current is not None and current.name in self.definition.names:
+            self._await(current.name)
             return
         self._refuse_if_read_only("made")
-        self._put_in_place(self.definition.names[0], standing)
+        self._put_in_place(self.definition.names[0], current)
 
     def _replace(self) -> None:
-        standing = self._standing()
+        current = self._current()
         first, second = self.definition.names
-        name = second if standing is not None and standing.name == first else first
+        name = second if current is not None and current.name == first else first
         # What an interrupted rebuild left behind may be what is to be mended.
         self._drop(name)
-        self._put_in_place(name, standing)
+        self._put_in_place(name, current)
 
-    def _put_in_place(self, name: str, standing: IndexState | None) -> None:
+    def _put_in_place(self, name: str, current: IndexState | None) -> None:
         self._create(name)
         self._await(name)
         self._call("FT.ALIASUPDATE", self.alias, name)
-        if standing is not None and standing.name != name:
-            self._drop(standing.name)
+        if current is not None and current.name != name:
+            self._drop(current.name)
 
     def _create(self, name: str) -> None:
         try:
@@ -215,7 +215,7 @@ class SearchIndex:
             self._sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _standing(self) -> IndexState | None:
+    def _current(self) -> IndexState | None:
         """The index that the alias leads to, which must be one of ours."""
         state = self._state(self.alias)
         if state is None or state.name.startswith(f"{self.alias}:"):

@@ -76,7 +76,7 @@ class RedisUpkeep(TierUpkeep):
         """What each of some agents has here, of any runs; one request for all of them."""
         owners = self.all_agents() if agents is None else list(dict.fromkeys(agents))
         found = agent_counts(self._channel, self._prefixes(owners), horizon)
-        return {owner: told for owner, told in zip(owners, found, strict=True) if told is not None}
+        return {owner: has for owner, has in zip(owners, found, strict=True) if has is not None}
 
     def all_agents(self) -> list[Agent]:
         """The agents of every run that have entries here; two requests for all of them."""
@@ -118,8 +118,8 @@ class RedisUpkeep(TierUpkeep):
                 ]
             )
         )
-        told = zip(owners, replies, replies, replies, strict=True)
-        return {owner: self._importances(owner, *of_it) for owner, *of_it in told}
+        grouped = zip(owners, replies, replies, replies, strict=True)
+        return {owner: self._importances(owner, *of_it) for owner, *of_it in grouped}
 
     def _importances(
         self, owner: Agent, newest: list[bytes], scored: list[bytes], pinned: list[bytes]

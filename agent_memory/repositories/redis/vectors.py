@@ -2,7 +2,7 @@
 
 Reading an agent's vectors takes a server 10 us each, ranking them here a tenth of a microsecond.
 So they are kept, by what a query can ask for, and the log of changes that every write extends
-(``redis_scripts``) tells which have to be read anew. The log is asked for in the same round trip
+(``change_log``) tells which have to be read again. The log is asked for in the same round trip
 that reads the entries found, so that where nothing has changed one trip answers.
 """
 

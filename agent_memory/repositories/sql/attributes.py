@@ -134,7 +134,7 @@ def column_values(contents: Mapping[str, Any], paths: Iterable[str]) -> dict[str
     """The scalars at some paths of contents, as the column ``attributes`` holds them.
 
     An integer that JSON's readers may not take for its many digits is there as the largest float
-    of its sign: no condition on it is told by the column alone.
+    of its sign: the column alone answers no condition on it.
     """
     found: dict[str, Any] = declared_attributes(contents, paths)
     for path, value in found.items():
@@ -230,9 +230,9 @@ def conditions(
             or (query.is_about_one_agent and _has_values(connection, models, query, path))
         )
     )
-    told = [condition for condition in found if condition is not None]
+    answered = [condition for condition in found if condition is not None]
     # The indexes leave out entries without attributes, and are used only by those who do as well.
-    return [models.LtmEntry.attributes.is_not(None), *told] if told else []
+    return [models.LtmEntry.attributes.is_not(None), *answered] if answered else []
 
 
 def _condition(models: LtmModels, path: str, condition: Condition) -> ColumnElement[bool] | None:

@@ -151,7 +151,7 @@ def _raised(contents: dict[str, Any] | EncodingError) -> dict[str, Any]:
 
 
 def _named(row: Any, read: Callable[[Any], T], given: Any) -> T:
-    """Read something of a row; what is damaged is told with the name of its entry."""
+    """Read something of a row; the error about what is damaged names its entry."""
     try:
         return read(given)
     except EncodingError as error:

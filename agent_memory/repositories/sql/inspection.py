@@ -28,7 +28,7 @@ from agent_memory.values.entry import MemoryEntry
 AT_ONCE = 500
 """How many rows are read at once."""
 
-_MOST_TOLD = 100  # complaints of SQLite about its file
+_MOST_LINES = 100  # complaints of SQLite about its file
 _IN_INDEX = ("missing from index", "entries in index", "non-unique entry")
 # What values of a wrong type raise, which SQLite lets stand in any column.
 _DAMAGES = (ValueError, TypeError, AttributeError, OverflowError)
@@ -68,8 +68,8 @@ class StoredRow:
             ValueError: They are no JSON.
         """
         stored = self.columns["attributes"]
-        told = json.loads(stored) if isinstance(stored, (str, bytes)) else stored
-        return told or {}
+        attributes = json.loads(stored) if isinstance(stored, (str, bytes)) else stored
+        return attributes or {}
 
     def entry(self, codec: Codec, *, with_vector: bool = True) -> MemoryEntry:
         """The entry.
@@ -151,8 +151,8 @@ class LongTermInspection:
         if self._sql_engine.dialect.name != "sqlite":
             return []
         with self.transactions.reading() as connection:
-            told = connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST_TOLD})").scalars()
-            return [str(line) for line in told if line != "ok"]
+            lines = connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST_LINES})").scalars()
+            return [str(line) for line in lines if line != "ok"]
 
     def dangling(self) -> list[tuple[str, int | None, str]]:
         """Rows that refer to what is not there: table, row, and the table they refer to."""

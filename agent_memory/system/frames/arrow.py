@@ -44,13 +44,13 @@ _PLAIN = {
 
 def field_of(name: str, kind: Kind) -> Any:
     """The field of a column: its Arrow type, and in its metadata what its values were."""
-    told: dict[str, Any] = {"types": sorted(kind.types)}
+    metadata: dict[str, Any] = {"types": sorted(kind.types)}
     type_ = arrow_type(kind)
     if kind.form is Form.WORD or (kind.form is Form.INT and pa.types.is_string(type_)):
-        told["as"] = "text"
+        metadata["as"] = "text"
     if kind.form is Form.JSON or (kind.form is Form.STRUCT and not kind.fields):
-        told["as"] = "json"
-    return pa.field(name, type_, metadata={METADATA: json.dumps(told)})
+        metadata["as"] = "json"
+    return pa.field(name, type_, metadata={METADATA: json.dumps(metadata)})
 
 
 def arrow_type(kind: Kind) -> Any:

@@ -116,7 +116,7 @@ def _spread(columns: Columns, dicts: Sequence[Mapping[Any, Any] | None], parent:
             columns[path] = values
             continue
         inner = [value if type(value) is dict and value else None for value in values]
-        # A dict without keys would else not be told from one that is not there.
+        # A dict without keys would else look like one that is not there.
         others = [None if value else other for value, other in zip(inner, values, strict=True)]
         if others.count(None) < len(others):
             columns[path] = others

@@ -57,8 +57,8 @@ class Layout:
             ]
         wanted = {EMBEDDING: self.options.embeddings, EXACT: self.options.exact}
         fields += [pa.field(name, type_) for name, type_ in LAST.items() if wanted[name]]
-        told = {b"agent_memory": self.options.nested.encode(), FORMAT_KEY: b"%d" % FORMAT}
-        return pa.schema(fields, metadata=told)
+        metadata = {b"agent_memory": self.options.nested.encode(), FORMAT_KEY: b"%d" % FORMAT}
+        return pa.schema(fields, metadata=metadata)
 
     def batch(self, chunk: Chunk, schema: Any) -> Any:
         """A record batch of some rows.

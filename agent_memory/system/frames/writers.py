@@ -39,8 +39,8 @@ class JsonLines:
     def write_batch(self, batch: Any) -> None:
         """Write the rows of a batch."""
         for row in batch.to_pylist():
-            told = {name: _json_value(value) for name, value in row.items() if value is not None}
-            self._file.write(json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n")
+            values = {name: _json_value(value) for name, value in row.items() if value is not None}
+            self._file.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Write what is held back, and close."""

@@ -112,7 +112,7 @@ where the caller knows another.
 
 _ARRIVE_HEAD = (*_ADD_HEAD, "after")
 
-# Time goes on for an agent though its steps are counted anew; see ``outcomes.arrival_time``.
+# Time goes on for an agent though its steps start again; see ``outcomes.arrival_time``.
 _ARRIVING = """
 local last = redis.call('ZREVRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
 local newest, same = tonumber($after), nil
