@@ -186,42 +186,6 @@ def test_whatever_happened_between_two_questions_the_answer_is_of_now(
         assert found(reader) == found(reference)
 
 
-def near_a_plane(count: int, seed: int) -> list[MemoryEntry]:
-    """Entries whose vectors are wide, and near to a subspace of few dimensions."""
-    axes = np.random.default_rng(0).standard_normal((6, 128))
-    random = np.random.default_rng(seed + 1)
-    return [
-        replace(entry, embedding=(random.standard_normal(6) @ axes).astype(np.float32))
-        for entry in entries_of(count, seed)
-    ]
-
-
-@engines.redis_usually("embedded")
-@pytest.mark.parametrize("seed", range(3))
-def test_bounds_of_cosines_are_kept_up_with_what_others_change(
-    reader: StmRepository, writer: StmRepository, seed: int
-) -> None:
-    reference = InMemoryRepository()
-    chance = random.Random(seed)
-    pool = near_a_plane(500, seed)
-    changes: list[Callable[[Any, list[MemoryEntry]], object]] = [
-        lambda tier, some: tier.add_many(some),
-        lambda tier, some: tier.remove_many([entry.key for entry in some]),
-        lambda tier, some: tier.encodings.reembed([turned(entry) for entry in some]),
-        lambda tier, _: tier.add_many(pool[300:]),
-    ]
-    for tier in (writer, reference):
-        tier.add_many(pool[:300])
-    queries = [QUERY, replace(QUERY, limit=3), replace(QUERY, steps=(100, 400), limit=20)]
-    for _ in range(12):
-        for query in queries:
-            assert found(reader, query) == found(reference, query)
-        assert reader._vectors.of(PREFIX)._groups[0, 128]._bounds is not None
-        change, some = chance.choice(changes), chance.sample(pool, 7)
-        for tier in (writer, reference):
-            change(tier, some)
-
-
 class Biased(Directions):
     """Directions whose vectors have a bias when they are compared."""
 
@@ -229,25 +193,13 @@ class Biased(Directions):
         return 2.0
 
 
-def test_vectors_that_are_to_be_led_do_not_compare_here(
+def test_vectors_that_get_a_bias_do_not_compare_here(
     reader: StmRepository, writer: StmRepository
 ) -> None:
-    writer.add_many(stored := near_a_plane(300, 0))
+    writer.add_many(stored := entries_of(300))
     hits = reader.nearest(QUERY, Biased())
     assert {hit.entry.key for hit in hits} == {entry.key for entry in stored}
     assert {hit.cosine for hit in hits} == {None}
-
-
-def test_bounds_count_among_the_bytes_that_are_kept(
-    reader: StmRepository, writer: StmRepository
-) -> None:
-    writer.add_many(near_a_plane(300, 0))
-    sizes = []
-    for _ in range(3):
-        found(reader)
-        sizes.append(reader._vectors.of(PREFIX).size)
-    assert sizes[0] < sizes[1] + 1
-    assert sizes[2] >= sizes[0] + 300 * 48 * 4
 
 
 def test_an_interrupted_refreshing_is_done_again(

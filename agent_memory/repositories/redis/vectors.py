@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command
-from agent_memory.embeddings.bounding import FEWEST, NARROWEST, WIDEST, CosineBounds
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.models.redis import SORTED_SETS, memory_id_of
 from agent_memory.repositories.nearest import Probe
@@ -198,14 +197,10 @@ class _Group:
         self._places: dict[str, int] = {}
         self._units = np.empty((_FIRST_ROOM, width), np.float32)
         self._attributes = np.empty((_FIRST_ROOM, len(_COLUMNS)))
-        self._bounds: CosineBounds | None = None
-        self._bounded = 0  # rows when bounds were last looked for
-        self._was_asked = False
 
     @property
     def size(self) -> int:
-        bounds = 0 if self._bounds is None else self._bounds.size
-        return self._units.nbytes + self._attributes.nbytes + bounds
+        return self._units.nbytes + self._attributes.nbytes
 
     def add(self, rows: Sequence[tuple[str, NDArray[np.float32], list[float]]]) -> None:
         """Add rows whose names are not here."""
@@ -216,8 +211,6 @@ class _Group:
             self._attributes = _grown(self._attributes, room, first)
         self._units[first:count] = as_units(np.stack([vector for _, vector, _ in rows]))
         self._attributes[first:count] = [attributes for _, _, attributes in rows]
-        if self._bounds is not None:
-            self._bounds.put(first, self._units[first:count])
         for place, (name, _, _) in enumerate(rows, first):
             self.names.append(name)
             self._places[name] = place
@@ -230,29 +223,15 @@ class _Group:
             self.names[place] = last
             self._places[last] = place
             self._units[place], self._attributes[place] = self._units[end], self._attributes[end]
-            if self._bounds is not None:
-                self._bounds.move(end, place)
 
     def nearest(self, query: Query, asked: NDArray[np.float32] | None) -> dict[str, float | None]:
         among = self._answering(query)
         if asked is None:
             places = range(len(self.names)) if among is None else among
             return dict.fromkeys(self.names[place] for place in places)
-        units, unit = self._units[: len(self.names)], as_unit(asked)
-        if query.limit is not None and (bounds := self._usable_bounds()) is not None:
-            among = bounds.candidates(unit, query.limit, len(units), among)
-        ranked = nearest(units, unit, self.names, query.limit, among)
+        units = self._units[: len(self.names)]
+        ranked = nearest(units, as_unit(asked), self.names, query.limit, among)
         return {self.names[place]: cosine for place, cosine in ranked}
-
-    def _usable_bounds(self) -> CosineBounds | None:
-        """Bounds of the cosines of all rows; none of few, nor for who asks but once."""
-        count, width = len(self.names), self._units.shape[1]
-        due = self._was_asked and count >= max(FEWEST, 2 * self._bounded)
-        if due and NARROWEST <= width <= WIDEST:
-            bounds = CosineBounds(self._units[:count])
-            self._bounds, self._bounded = bounds if bounds.is_tight else None, count
-        self._was_asked = True
-        return self._bounds
 
     def _answering(self, query: Query) -> NDArray[np.intp] | None:
         """The rows that answer a query; None for all."""
