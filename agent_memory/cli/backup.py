@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
-from agent_memory.cli.output import AsJson, print_told
+from agent_memory.cli.output import AsJson, print_report
 from agent_memory.cli.progress import shown
 from agent_memory.config import MemoryConfig
 from agent_memory.system.backups.restoring import RestoreReceipt
@@ -25,7 +25,7 @@ def backup(
     """Save a whole memory in one file, beside a live run if need be."""
     with plain_errors(), opened(path, read_only=True) as system, shown() as progress:
         receipt = system.backup(file, progress=progress)
-    print_told(receipt, _saved(receipt), as_json=as_json)
+    print_report(receipt, _saved(receipt), as_json=as_json)
 
 
 def restore(
@@ -42,7 +42,7 @@ def restore(
         receipt = AgentMemorySystem.restore(
             file, MemoryConfig(path=path), into_existing=into_existing, progress=progress
         )
-    print_told(receipt, _restored(receipt), as_json=as_json)
+    print_report(receipt, _restored(receipt), as_json=as_json)
     if not receipt.verified:
         raise typer.Exit(1)
 

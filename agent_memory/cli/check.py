@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
-from agent_memory.cli.output import AsJson, print_told
+from agent_memory.cli.output import AsJson, print_report
 from agent_memory.cli.progress import shown
 from agent_memory.values.check_report import CheckReport
 
@@ -27,7 +27,7 @@ def check(
     """
     with plain_errors(), opened(path, read_only=not repair) as system, shown() as progress:
         report = system.check(repair=repair, progress=progress)
-    print_told(report, _lines(report), as_json=as_json)
+    print_report(report, _lines(report), as_json=as_json)
     if not report.sound:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
-from agent_memory.cli.output import AsJson, print_told
+from agent_memory.cli.output import AsJson, print_report
 from agent_memory.system.erasure import ForgettingReceipt
 
 
@@ -42,7 +42,7 @@ def forget(
             receipt = system.forget(agent, run=run, memory_id=memory, scrub=scrub)
         else:
             receipt = (system if run is None else system.run(run)).forget_after(after)
-        print_told(receipt, _lines(receipt), as_json=as_json)
+        print_report(receipt, _lines(receipt), as_json=as_json)
     if not receipt.verified:
         raise typer.Exit(1)
 

@@ -52,10 +52,10 @@ def print_lines(lines: Iterable[str]) -> None:
         typer.echo(" ".join(line.split()))
 
 
-def print_told(told: Any, lines: Iterable[str], *, as_json: bool) -> None:
+def print_report(report: Any, lines: Iterable[str], *, as_json: bool) -> None:
     """Print what a dataclass tells: its fields as JSON, or sentences for people."""
     if as_json:
-        typer.echo(json_line(asdict(told)))
+        typer.echo(json_line(asdict(report)))
     else:
         print_lines(lines)
 

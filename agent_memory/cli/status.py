@@ -32,7 +32,7 @@ def status(path: Folder = None, as_json: AsJson = False) -> None:
                 console().print(tables.runs(system))
                 print_lines(lines(system.status))
         except StoreUnavailable:
-            # What waits lies on this machine, and can be told without the server.
+            # What waits lies on this machine, and is known without the server.
             print_lines(left_waiting(path))
             raise
 

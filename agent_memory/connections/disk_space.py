@@ -88,10 +88,10 @@ def unwritable(what: str, path: Path, error: Exception, otherwise: str) -> Store
         error: What was raised.
         otherwise: What to say unless there is no room for it.
     """
-    told = f"{what} cannot be written ({error}); "
+    problem = f"{what} cannot be written ({error}); "
     if (isinstance(error, OSError) and is_full(error)) or is_full_database(error, path):
-        return StoreFull(f"{told}{advice_for(path)}")
-    return StoreUnavailable(f"{told}{otherwise}")
+        return StoreFull(f"{problem}{advice_for(path)}")
+    return StoreUnavailable(f"{problem}{otherwise}")
 
 
 def full_database(error: BaseException | None, where: str, file: Path | None) -> StoreFull | None:

@@ -58,7 +58,7 @@ def grouped(tiers: Tiers, run_id: str, by: By) -> dict[str, GroupStatistics]:
 
     Args:
         tiers: The tiers.
-        run_id: Whose agents and types; runs are told of whatever run this is.
+        run_id: Whose agents and types; counts of runs do not depend on it.
         by: What makes a group.
 
     Returns:

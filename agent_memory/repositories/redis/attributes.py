@@ -109,8 +109,8 @@ class DeclaredAttributes:
         equal = {path: wanted for path, wanted in conditions.items() if type(wanted) is not tuple}
         if not equal:
             return []
-        told = self.complete(self._channel.call(*self.completeness))
-        return [lookup(path, wanted) for path, wanted in equal.items() if path in told]
+        complete = self.complete(self._channel.call(*self.completeness))
+        return [lookup(path, wanted) for path, wanted in equal.items() if path in complete]
 
     def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
         """Declare what this process wants, and index by every path that is declared.
