@@ -151,11 +151,11 @@ def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _check_format(file: Path, metadata: Mapping[bytes, bytes]) -> None:
-    told = metadata.get(FORMAT_KEY, b"1")
-    if not told.isdigit() or int(told) < 1:
-        raise EncodingError(f"{file}: its format is {told!r:.80}, which is no number of one")
-    if int(told) > FORMAT:
-        raise newer(str(file), int(told), FORMAT)
+    number = metadata.get(FORMAT_KEY, b"1")
+    if not number.isdigit() or int(number) < 1:
+        raise EncodingError(f"{file}: its format is {number!r:.80}, which is no number of one")
+    if int(number) > FORMAT:
+        raise newer(str(file), int(number), FORMAT)
 
 
 def _jsonl(file: Path) -> Iterator[Mapping[str, Any]]:
