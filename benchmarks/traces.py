@@ -69,7 +69,7 @@ def sugarscape(steps: int) -> Trace:
     from mesa.examples import SugarscapeG1mt  # noqa: PLC0415  # half a second
 
     contents: list[dict[str, Any]] = []
-    told: list[int] = []
+    stored_at: list[int] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model: Any = SugarscapeG1mt(initial_population=200, seed=1)
@@ -80,8 +80,8 @@ def sugarscape(steps: int) -> Trace:
             for trader in model.agents:
                 if trader.cell is not None:
                     contents.append(_trader(trader))
-                    told.append(step)
-    return Trace("Sugarscape traders", contents, told)
+                    stored_at.append(step)
+    return Trace("Sugarscape traders", contents, stored_at)
 
 
 def _trader(trader: Any) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def boids(steps: int) -> Trace:
     from mesa.examples import BoidFlockers  # noqa: PLC0415  # half a second
 
     contents: list[dict[str, Any]] = []
-    told: list[int] = []
+    stored_at: list[int] = []
     model: Any = BoidFlockers(population_size=100, seed=1)
     for step in range(steps // 100):
         model.step()
@@ -113,5 +113,5 @@ def boids(steps: int) -> Trace:
                     "speed": boid.speed,
                 }
             )
-            told.append(step)
-    return Trace("BoidFlockers", contents, told)
+            stored_at.append(step)
+    return Trace("BoidFlockers", contents, stored_at)

@@ -73,6 +73,6 @@ class Marks:
             self._states[mark.source] = mark.state
 
     def renew(self, mark: Mark | None) -> None:
-        """Note that it was read anew, after a mark was taken."""
+        """Note that it was read again, after a mark was taken."""
         self._states.clear()
         self.add(mark)
