@@ -265,8 +265,19 @@ class Intake:
     def _has_returned(self) -> bool:
         """Look whether the server is back and nothing waits any more, if it is time to."""
         spool = self._spool
-        if spool is None or not self.pause.is_over or not self._looking.acquire(blocking=False):
+        if spool is None or not self.pause.is_over or self._is_looking:
             return not self._is_spooling
+        # No attempt at a lock, which whoever is interrupted right after it would keep for ever.
+        with self._looking:
+            if not (self._is_spooling and self.pause.is_over):
+                return not self._is_spooling
+            try:
+                self._is_looking = True
+                return self._looked(spool)
+            finally:
+                self._is_looking = False
+
+    def _looked(self, spool: Spool) -> bool:
         begun = self.pause.ticks()
         try:
             self._server.look()
@@ -275,8 +286,6 @@ class Intake:
             # Whatever it is: what waits is safe where it is.
             self._leave(error, self.pause.ticks() - begun)
             return False
-        finally:
-            self._looking.release()
 
     def _settled(self) -> bool:
         """Let entries go straight to the server, unless one was spooled this very moment."""
@@ -297,3 +306,4 @@ class Intake:
     def _unlock(self) -> None:
         self._turn = threading.RLock()
         self._looking = threading.RLock()
+        self._is_looking: bool = False

@@ -32,6 +32,7 @@ def _call_back() -> None:
 
 PATIENCE = 10.0
 """How long a fork waits for work under way, in seconds; then it happens all the same."""
+_LOOK_EVERY = 0.001  # seconds
 
 
 class ForkGate:
@@ -49,43 +50,53 @@ class ForkGate:
     ) -> None:
         self._before = before
         self._after_in_child = after_in_child
-        self._changed = threading.Condition()
-        self._passing = 0
+        self._passing: dict[object, int] = {}
         self._shut = False
         _gates.add(self)
 
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Work within this block is not torn apart by a fork, and waits for one under way."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._shut, PATIENCE)
-            self._passing += 1
+        # No lock, which whoever is interrupted with it in hand would keep for ever: each step here
+        # is one that Python does whole. Whoever is seen neither here nor waiting is interrupted.
+        me = object()
         try:
+            self._enter(me)
             yield
         finally:
-            with self._changed:
-                self._passing -= 1
-                self._changed.notify_all()
+            self._passing.pop(me, None)
+
+    def _enter(self, me: object) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self._passing[me] = threading.get_ident()
+            # Either a fork that begins now sees that this one passes, or this one sees the fork.
+            if not self._shut:
+                return
+            if time.monotonic() > deadline:
+                self._shut = False  # by a fork that was interrupted
+                return
+            del self._passing[me]
+            time.sleep(_LOOK_EVERY)
 
     def shut(self, deadline: float) -> None:
         """Let no more work begin, and wait for what is under way until a monotonic time."""
-        with self._changed:
-            self._shut = True
-            left = max(deadline - time.monotonic(), 0)
-            self._changed.wait_for(lambda: not self._passing, left)
+        self._shut = True
+        # Nobody waits for what this thread itself has left unfinished.
+        me = threading.get_ident()
+        while any(thread != me for thread in [*self._passing.values()]):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_LOOK_EVERY)
         self._before()
 
     def open(self) -> None:
         """Let work go on."""
-        with self._changed:
-            self._shut = False
-            self._changed.notify_all()
+        self._shut = False
 
     def renew(self) -> None:
         """Start again in a child, which has none of the parent's other threads."""
-        # A new one, because another thread may have held it when the process was forked.
-        self._changed = threading.Condition()
-        self._passing = 0
+        self._passing = {}
         self._after_in_child()
         self._shut = False
 

@@ -152,7 +152,7 @@ def test_an_unreachable_server_is_said_plainly_and_without_its_password(tmp_path
 def stop_server(system: AgentMemorySystem) -> None:
     """Cut the system off from its server for good, as a network would."""
     channel = system._resources.connections.stm
-    channel._give_back()
+    channel._disconnect_idle()
     channel.client.connection_pool.connection_kwargs["port"] = free_port()
     channel.client.connection_pool.reset()
 

@@ -9,6 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from agent_memory.connections.redis.commands import SafePacker
 from agent_memory.connections.redis.reading import BoundedParser
 from agent_memory.connections.redis.url_options import check_options
 from agent_memory.errors import ConfigError
@@ -90,6 +91,31 @@ def fake_server() -> Callable[[int], redis.Redis]:
 def client_like(kind: Any, options: Mapping[str, Any]) -> redis.Redis:
     """A client with a pool of its own, of connections of a class."""
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+
+
+def new_connection(client: redis.Redis, **options: Any) -> Any:
+    """A connection to a client's server, which is not open yet and not one of its pool.
+
+    Args:
+        client: The client.
+        options: What to take in place of the client's options.
+    """
+    pool = client.connection_pool
+    return pool.connection_class(
+        **{**pool.connection_kwargs, "command_packer": SafePacker(), **options}
+    )
+
+
+def connected(client: redis.Redis) -> Any:
+    """An open connection to a client's server."""
+    connection = new_connection(client)
+    try:
+        connection.connect()
+    except BaseException:
+        # An exception that is not its own leaves it open in the middle of the handshake.
+        connection.disconnect()
+        raise
+    return connection
 
 
 def describe(url: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hiredis
+from redis.connection import HiredisRespSerializer
 
 
 class PackedCommand:
@@ -33,9 +34,34 @@ def packed_command(command: Command) -> bytes:
     """The bytes of a command."""
     if type(command) is PackedCommand:
         return command.packed
-    words: Any = command  # the stub asks for tuples of one word
-    packed: bytes = hiredis.pack_command(words)
+    plain: Any = tuple(_plain(command))  # the stub asks for tuples of one word
+    packed: bytes = hiredis.pack_command(plain)
     return packed
+
+
+class SafePacker(HiredisRespSerializer):  # type: ignore[misc]  # redis-py comes without types
+    """redis-py's packer, for what a connection sends by itself."""
+
+    def pack(self, *words: Any) -> Any:
+        """Pack a command, which may have several words in its first."""
+        return super().pack(*_plain(words))
+
+
+def _plain(words: Any) -> list[Any]:
+    """The words of a command as bytes and text.
+
+    Of a number hiredis asks the interpreter for its text. The interpreter looks for signals then,
+    and what a handler raises leaves hiredis with a null pointer, which it reads: the process ends
+    with a segmentation fault. Bytes and text it reads by itself.
+    """
+    return [word if (kind := type(word)) is str or kind is bytes else _text(word) for word in words]
+
+
+def _text(word: Any) -> Any:
+    if type(word) is int:
+        return b"%d" % word
+    # Those of NumPy write their type too.
+    return float.__repr__(word) if isinstance(word, float) else word
 
 
 class KeyedCommand:

@@ -109,7 +109,7 @@ def read_answers(connection: Any, count: int) -> list[Any]:
         count: How many commands the request has.
 
     Raises:
-        redis.exceptions.RedisError: They cannot be read.
+        redis.exceptions.RedisError: They cannot be read, or there are more of them.
         OSError: The same.
     """
     parser = connection._parser  # noqa: SLF001  # the library reads one at a time
@@ -118,6 +118,9 @@ def read_answers(connection: Any, count: int) -> list[Any]:
         answers.append(_answer(connection))
         if isinstance(parser, BoundedParser):
             answers += parser.ready(count - len(answers))
+    if getattr(parser, "has_more", False):
+        # It would be taken for the answer to the next request.
+        raise redis.exceptions.InvalidResponse("more answers than commands")
     return answers
 
 
