@@ -86,5 +86,7 @@ class Places:
         if self._passed == self._last:
             sys.setprofile(None)
             name = getattr(what, "__name__", "")
-            self.where = f"{event} {name} in {code.co_qualname} ({code.co_filename}:{frame.f_lineno})"
+            self.where = (
+                f"{event} {name} in {code.co_qualname} ({code.co_filename}:{frame.f_lineno})"
+            )
             raise Interrupted(self.where)
