@@ -91,6 +91,7 @@ class Intake:
         self.pause = Pause(0.0 if server.is_started_here else LOOK_EVERY, LONGEST_PAUSE, ticks)
         # Whether entries go to the spool: something waits there, or the server took nothing.
         self._is_spooling = False
+        self._is_looking = False
         self._unlock()
         after_fork(self._unlock)
 
@@ -306,4 +307,4 @@ class Intake:
     def _unlock(self) -> None:
         self._turn = threading.RLock()
         self._looking = threading.RLock()
-        self._is_looking: bool = False
+        self._is_looking = False

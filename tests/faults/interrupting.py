@@ -63,8 +63,9 @@ class Places:
         Whoever keeps the exception keeps everything that its traceback has in hand.
         """
         self._passed, self._last, self.where = 0, number, ""
+        profiler = self._pass  # kept, as the interpreter does not while it is called
         try:
-            sys.setprofile(self._pass)
+            sys.setprofile(profiler)
             try:
                 self._work()
             finally:
@@ -83,8 +84,7 @@ class Places:
         if self._ours is not None and not self._ours(code):
             return
         self._passed += 1
-        if self._passed == self._last:
-            sys.setprofile(None)
+        if self._passed == self._last:  # after which the interpreter calls this no more
             name = getattr(what, "__name__", "")
             self.where = (
                 f"{event} {name} in {code.co_qualname} ({code.co_filename}:{frame.f_lineno})"
