@@ -64,6 +64,14 @@ if TYPE_CHECKING:
     from agent_memory.system.memory_system import AgentMemorySystem
     from agent_memory.tiers.consolidation import Moves
     from agent_memory.values.check_report import CheckReport, Finding
+    from agent_memory.values.conditions import (
+        between,
+        contains,
+        exists,
+        matches,
+        near_point,
+        one_of,
+    )
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
@@ -135,7 +143,13 @@ _HOMES = {
     "Vector": "values.vector",
     "VectorStore": "embeddings.vector_store",
     "WritesRefused": "errors",
+    "between": "values.conditions",
+    "contains": "values.conditions",
+    "exists": "values.conditions",
     "install_memory_hooks": "interfaces.hooks",
+    "matches": "values.conditions",
+    "near_point": "values.conditions",
+    "one_of": "values.conditions",
     "with_memory": "interfaces.hooks",
 }
 
@@ -204,7 +218,13 @@ __all__ = [
     "Vector",
     "VectorStore",
     "WritesRefused",
+    "between",
+    "contains",
+    "exists",
     "install_memory_hooks",
+    "matches",
+    "near_point",
+    "one_of",
     "with_memory",
 ]
 

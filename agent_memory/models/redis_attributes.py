@@ -19,6 +19,7 @@ from typing import Any
 
 from agent_memory.models.redis import encode_id
 from agent_memory.values.attributes import Condition, Scalar, declared_attributes
+from agent_memory.values.conditions import Between, ContentCondition
 
 _LONGEST = 100  # bytes of a text that is spelled as it is
 
@@ -38,8 +39,12 @@ def spelled_attributes(contents: Mapping[str, Any], paths: Iterable[str]) -> str
     )
 
 
-def lookup(path: str, condition: Condition) -> Lookup:
-    """Where the entries are that meet a condition on a declared path."""
+def lookup(path: str, condition: Condition) -> Lookup | None:
+    """Where the entries are that meet a condition on a declared path; None: no index tells."""
+    if isinstance(condition, Between):
+        return number_field(path), _double(condition.least), _double(condition.greatest)
+    if isinstance(condition, ContentCondition):
+        return None
     if isinstance(condition, tuple):
         least, greatest = condition
         return number_field(path), _double(least), _double(greatest)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from agent_memory.retrieval.access_log import AccessLog
+from agent_memory.retrieval.doubts import Doubts
 from agent_memory.retrieval.recall import fetch, recall
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.tiers.expiry import TierReader
@@ -39,6 +40,7 @@ class Retriever:
         self._similarity = similarity
         self._access_log = access_log
         self._now = now
+        self._doubts = Doubts(tiers)
 
     def recall(self, query: Query, *, near: object = None, touch: bool = True) -> list[Hit]:
         """Answer a query; see ``AgentMemorySystem.recall``.
@@ -57,6 +59,8 @@ class Retriever:
             hits = recall(self._tiers, query)
         else:
             hits = self._similarity.recall(self._tiers, query, near)
+        if query.attributes:
+            self._doubts.tell(query, hits)
         return self._counted(hits, touch)
 
     def fetch(self, key: EntryKey, *, touch: bool = True) -> Hit | None:

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 from agent_memory.testing.samples import a_memory_id, an_entry
+from agent_memory.values.conditions import between, contains, exists, near_point, one_of
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import ALL_RUNS, Order, Query
 
@@ -81,7 +82,7 @@ def _range(rng: random.Random) -> tuple[int | None, int | None]:
     return rng.choice(((first, last), (first, first), (first, None), (None, last)))
 
 
-_CONDITIONS: tuple[tuple[str, Any], ...] = (
+_CONDITIONS: tuple[tuple[Any, Any], ...] = (
     ("mood", "calm"),
     ("mood", None),
     ("food", (1, 3)),
@@ -91,4 +92,21 @@ _CONDITIONS: tuple[tuple[str, Any], ...] = (
     ("home.doors", 2),
     ("home.at[0]", 1),
     ("nothing", 1),
+    ("food", between(1, 3)),
+    ("food", between(None, 2.5)),
+    ("mood", between(0, 9)),
+    ("mood", one_of("calm", None)),
+    ("food", one_of(0, "3")),
+    ("home.at", (1, 2)),
+    ("home.at", one_of((0, 0), (2, 1))),
+    ("home.at", [1, 2, 3]),
+    ("tags", []),
+    ("tags", ["red", "blue"]),
+    ("tags", contains("red")),
+    ("mood", contains("al")),
+    ("mood", exists()),
+    ("tags", exists(False)),
+    ("home.at[5]", exists(False)),
+    ("home.at", near_point((1, 1), 1)),
+    (("home.at[0]", "home.doors"), near_point((1, 1), 1.5)),
 )

@@ -1,29 +1,28 @@
 r"""Values in contents that can be asked for: the scalars at paths such as ``home.food``.
 
-A value is text, a truth, None or a finite number; members of enums and NumPy scalars count as
-their value. A condition on a path (``values.paths``) is one of these, which the value must equal,
-or a pair of numbers that it must lie between, both included. A tuple, list or array of two numbers
-meets the pair of the same ones. Numbers are compared as numbers (3 is 3.0), and a truth is no
-number. None is a value: what is absent, or no scalar, meets no other condition.
+A value is a scalar (``values.scalars``). A condition on a path (``values.paths``) is a scalar or a
+sequence, which the value must equal, or one that has a name (``values.conditions``). A pair of
+numbers is both: a number must lie between them, both included, and of a tuple, list or array they
+must be the elements. None is a value: what is absent meets no condition but ``exists(False)``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from enum import Enum
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from agent_memory.errors import InvalidEntry
+from agent_memory.values.conditions import ContentCondition, Exactly, NearPoint, elements_of
 from agent_memory.values.frozen import FrozenDict
 from agent_memory.values.paths import check_syntax, value_at
-from agent_memory.values.plain import made_plain, python_scalar
+from agent_memory.values.plain import made_plain
 from agent_memory.values.quoting import quoted
+from agent_memory.values.scalars import Scalar, is_number, is_scalar, plain, same
 
-Scalar = str | int | float | bool | None
-Condition = Scalar | tuple[float, float]
+__all__ = ["Condition", "Scalar", "checked_conditions", "declared_attributes", "is_scalar", "plain"]
+
+Condition = Scalar | tuple[float, float] | ContentCondition
 
 MAX_PATH_BYTES = 256
 """The longest path that can be declared or asked for."""
@@ -47,9 +46,7 @@ def declared_attributes(contents: Mapping[Any, Any], paths: Iterable[str]) -> di
 
 def meets(contents: Mapping[Any, Any], conditions: Mapping[str, Condition]) -> bool:
     """Whether contents meet every condition."""
-    return all(
-        _meets(plain(value_at(contents, path)), wanted) for path, wanted in conditions.items()
-    )
+    return all(_meets(contents, path, wanted) for path, wanted in conditions.items())
 
 
 def checked_path(path: object) -> str:
@@ -84,7 +81,10 @@ def checked_conditions(conditions: object) -> FrozenDict[str, Condition]:
     try:
         if isinstance(conditions, Mapping):
             return FrozenDict(
-                {checked_path(path): _checked(path, value) for path, value in conditions.items()}
+                _checked_place(path, value)
+                if isinstance(path, tuple)
+                else (checked_path(path), _checked(path, value))
+                for path, value in conditions.items()
             )
     except InvalidEntry:
         raise
@@ -96,62 +96,35 @@ def checked_conditions(conditions: object) -> FrozenDict[str, Condition]:
 
 
 def _checked(path: str, condition: object) -> Condition:
-    if isinstance(condition, (tuple, list)):
-        bounds = [plain(bound) for bound in condition]
-        if len(bounds) != 2 or not all(_is_number(bound) and bound == bound for bound in bounds):  # noqa: PLR0124 - NaN
-            raise InvalidEntry(
-                f"attributes: {path}: a pair of numbers (least, greatest) is needed, "
-                f"not {quoted(condition)}; of a longer list ask for elements, such as {path}[0]"
-            )
-        return bounds[0], bounds[1]
-    value = plain(condition)
-    if not is_scalar(value):
+    if isinstance(condition, ContentCondition):
+        return condition
+    wanted = elements_of(path, condition)
+    if isinstance(wanted, tuple) and not _is_pair(wanted):
+        return Exactly(wanted)
+    pair_or_scalar: Condition = wanted
+    return pair_or_scalar
+
+
+def _is_pair(condition: object) -> bool:
+    """Whether a condition is a pair of numbers, which is a range and a place."""
+    return isinstance(condition, tuple) and len(condition) == 2 and all(map(is_number, condition))
+
+
+def _checked_place(paths: tuple[Any, ...], condition: object) -> tuple[str, Condition]:
+    """A condition on several paths, and the name under which it is kept."""
+    if not isinstance(condition, NearPoint) or len(condition.point) != len(paths):
         raise InvalidEntry(
-            f"attributes: {path}: text, a finite number, a bool, None or a pair of numbers is "
-            f"needed, not {quoted(condition)}"
+            f"attributes: {quoted(paths)}: several paths take a near_point of as many coordinates, "
+            f"not {quoted(condition)}"
         )
-    scalar: Scalar = value
-    return scalar
+    each = tuple(map(checked_path, paths))
+    return ", ".join(each), replace(condition, paths=each)
 
 
-def plain(value: Any) -> Any:
-    """A member of an enum or a NumPy scalar as its value; anything else as it is."""
-    if isinstance(value, Enum):
-        return plain(value.value)
-    # A time in nanoseconds has an int for an item, which would pass for a number.
-    if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
-        return python_scalar(value)
-    return value
-
-
-def is_scalar(value: object) -> bool:
-    """Whether a plain value is text, a finite number, a truth or None."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, (str, int))
-
-
-def _meets(value: Any, wanted: Condition) -> bool:
-    if isinstance(wanted, tuple):
-        if _is_number(value):
-            return is_scalar(value) and wanted[0] <= value <= wanted[1]
-        return _is_pair(value) and tuple(map(plain, value)) == wanted
-    if not is_scalar(value):
-        return False
-    if isinstance(wanted, bool) or isinstance(value, bool):
-        return value is wanted
-    return bool(value == wanted)
-
-
-def _is_pair(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.shape == (2,) and value.dtype.kind in "iuf"
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and all(_is_number(plain(item)) for item in value)
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _meets(contents: Mapping[Any, Any], path: str, wanted: Condition) -> bool:
+    if isinstance(wanted, ContentCondition):
+        return wanted.holds_in(contents, path)
+    value = plain(value_at(contents, path))
+    if isinstance(wanted, tuple) and is_number(value):
+        return is_scalar(value) and wanted[0] <= value <= wanted[1]
+    return same(value, wanted)

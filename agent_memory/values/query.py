@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from agent_memory.errors import InvalidEntry
-from agent_memory.values.attributes import Condition, checked_conditions
+from agent_memory.values.attributes import checked_conditions
 from agent_memory.values.checks import (
     checked_flag,
     checked_limit,
@@ -94,8 +94,9 @@ class Query:
         times: First and last timestamp, both included.
         memory_type: Only this type.
         importance: Least and greatest importance, both included.
-        attributes: Conditions on contents by path, all of which must hold; see ``attributes``:
-            ``{"mood": "calm", "home.food": (3, 10)}``.
+        attributes: Conditions on contents by path, all of which must hold: a value or sequence to
+            equal, or ``between``, ``one_of``, ``exists``, ``contains``, ``matches``,
+            ``near_point``: ``{"mood": "calm", "home.food": between(3, 10), "pos": (8, 12)}``.
         pinned: Only those that are pinned (True), or that are not (False).
         order: In which order, and so which entries a limit keeps; None: oldest first. Where
             similarity is asked for it decides among equals; None: newest first.
@@ -120,7 +121,7 @@ class Query:
     times: tuple[float | None, float | None] | None = None
     memory_type: MemoryType | None = None
     importance: tuple[float | None, float | None] | None = None
-    attributes: Mapping[str, Condition] = field(default_factory=dict, hash=False)
+    attributes: Mapping[Any, Any] = field(default_factory=dict, hash=False)
     pinned: bool | None = None
     order: Order | None = None
     limit: int | None = None

@@ -93,8 +93,6 @@ def test_what_cannot_be_asked_for_is_refused_by_name(path: str, tmp_path: Path) 
         Query(agent_id="ant", attributes={path: 1})
     with pytest.raises(ValueError, match="attributes"):
         MemoryConfig(path=tmp_path, indexed_attributes=(path,))
-    with pytest.raises(InvalidEntry, match=r"pos\[0\]"):
-        Query(agent_id="ant", attributes={"pos": (1, 2, 3)})  # type: ignore[dict-item]
 
 
 def test_paths_of_keys_and_of_flat_contents_lead_back() -> None:

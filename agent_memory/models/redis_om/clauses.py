@@ -11,8 +11,8 @@ from redis_om.model.model import Operators
 from agent_memory.errors import InvalidEntry
 from agent_memory.models.redis_attributes import engine_names, spelled_value
 from agent_memory.models.redis_search_schema import NO_TAG, TAGS, id_tag, number, type_tag
-from agent_memory.values.attributes import is_scalar, plain
 from agent_memory.values.quoting import quoted
+from agent_memory.values.scalars import is_scalar, plain
 
 NEGATED = (Operators.NE, Operators.NOT_IN)
 MEMBERSHIP = (Operators.IN, Operators.NOT_IN)

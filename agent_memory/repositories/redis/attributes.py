@@ -88,7 +88,7 @@ class DeclaredAttributes:
             prefix: What all keys of the agent begin with.
             conditions: By path.
         """
-        places = {path: lookup(path, wanted) for path, wanted in conditions.items()}
+        places = _lookups(conditions)
         pairs = {
             path: f"{prefix}{place[0]}"
             for path, place in places.items()
@@ -106,11 +106,12 @@ class DeclaredAttributes:
 
     def lookups_of_all(self, conditions: Mapping[str, Condition]) -> list[Lookup]:
         """Where the entries of all agents are that may meet conditions, without their prefixes."""
-        equal = {path: wanted for path, wanted in conditions.items() if type(wanted) is not tuple}
-        if not equal:
+        # A pair may be a list's elements as well, which no index holds.
+        places = _lookups({path: it for path, it in conditions.items() if type(it) is not tuple})
+        if not places:
             return []
         complete = self.complete(self._channel.call(*self.completeness))
-        return [lookup(path, wanted) for path, wanted in equal.items() if path in complete]
+        return [place for path, place in places.items() if path in complete]
 
     def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
         """Declare what this process wants, and index by every path that is declared.
@@ -167,6 +168,12 @@ class DeclaredAttributes:
         lines = [f" {encode_id(path)} " for path in self._wanted]
         (declared,) = self._channel.run(_DECLARE, [([self.key], lines)])
         self._know(_text(declared))
+
+
+def _lookups(conditions: Mapping[str, Condition]) -> dict[str, Lookup]:
+    """Where an index tells who meets conditions, by path."""
+    found = {path: lookup(path, wanted) for path, wanted in conditions.items()}
+    return {path: place for path, place in found.items() if place is not None}
 
 
 def _text(reply: bytes | None) -> str:

@@ -36,6 +36,7 @@ from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.repositories.sql.writing import Writer
 from agent_memory.values.attributes import Condition, declared_attributes
+from agent_memory.values.conditions import Between, ContentCondition
 from agent_memory.values.query import Query
 
 BATCH = 1_000
@@ -239,7 +240,9 @@ def _condition(models: LtmModels, path: str, condition: Condition) -> ColumnElem
     value = _value(models, path)
     if isinstance(condition, str):
         return value == condition if condition.isprintable() else None
-    if condition is None:
+    if isinstance(condition, Between):
+        condition = condition.least, condition.greatest
+    if condition is None or isinstance(condition, ContentCondition):
         return None
     least, greatest = condition if isinstance(condition, tuple) else (condition, condition)
     # Whatever is left out here is left to a look at contents.

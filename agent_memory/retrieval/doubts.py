@@ -1,0 +1,104 @@
+"""Tells callers of conditions on contents that may not say what they mean.
+
+A misspelled path would be answered with silence, and a pair of numbers is a range of numbers and a
+place of two: both are told by a ``UserWarning``, and the answer is given all the same.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from agent_memory.retrieval.recall import recall
+from agent_memory.tiers.expiry import TierReader
+from agent_memory.values.attributes import Condition
+from agent_memory.values.conditions import Exists, NearPoint
+from agent_memory.values.paths import ABSENT, flattened, value_at
+from agent_memory.values.query import Hit, Order, Query
+from agent_memory.values.scalars import is_number, is_sequence, plain
+
+LOOKED_AT = 500
+"""How many of the newest entries are looked at for a path that nothing was found by."""
+
+_MOST_PATHS = 10_000
+_UP = 5  # from here to whoever has called ``recall``
+
+
+class Doubts:
+    """Tells of conditions by which nothing is found, or two kinds are. Threads may share it.
+
+    Args:
+        tiers: The tiers as questions see them.
+    """
+
+    def __init__(self, tiers: Sequence[TierReader]) -> None:
+        self._tiers = tiers
+        self._had: set[str] = set()  # paths that some entry has had
+
+    def tell(self, query: Query, hits: Sequence[Hit]) -> None:
+        """Warn of what is doubtful in a query that was answered."""
+        if any(isinstance(wanted, tuple) for wanted in query.attributes.values()):
+            _tell_of_pairs(query, hits)
+        wanted = {*_paths(query.attributes)}
+        if hits and not any(isinstance(it, Exists) for it in query.attributes.values()):
+            self._note(wanted)
+        elif query.limit != 0 and not wanted <= self._had:
+            self._look(query, wanted - self._had)
+
+    def _look(self, query: Query, wanted: set[str]) -> None:
+        anything: dict[str, Any] = dict.fromkeys(
+            ("steps", "times", "memory_type", "importance", "pinned")
+        )
+        wider = replace(query, attributes={}, order=Order.NEWEST, limit=LOOKED_AT, **anything)
+        entries = [hit.entry.contents for hit in recall(self._tiers, wider)]
+        had = {
+            path
+            for path in wanted
+            if any(value_at(contents, path) is not ABSENT for contents in entries)
+        }
+        self._note(had)
+        unknown = sorted(wanted - had)
+        if entries and unknown:
+            known = {path for contents in entries for path, _ in flattened(contents)}
+            for path in unknown:
+                _tell_of_path(path, known, len(entries))
+
+    def _note(self, paths: set[str]) -> None:
+        if len(self._had) < _MOST_PATHS:
+            self._had |= paths
+
+
+def _paths(conditions: Mapping[str, Condition]) -> Iterable[str]:
+    for path, wanted in conditions.items():
+        if isinstance(wanted, NearPoint) and wanted.paths:
+            yield from wanted.paths
+        else:
+            yield path
+
+
+def _tell_of_path(path: str, known: Iterable[str], looked_at: int) -> None:
+    near = get_close_matches(path, sorted(known), n=3, cutoff=0.3) or sorted(known)[:3]
+    warnings.warn(
+        f"attributes: no entry has the path {path!r} (the newest {looked_at} were looked at); the "
+        f"nearest there are: {', '.join(near) or 'none'}",
+        UserWarning,
+        stacklevel=_UP + 1,
+    )
+
+
+def _tell_of_pairs(query: Query, hits: Sequence[Hit]) -> None:
+    for path, wanted in query.attributes.items():
+        if isinstance(wanted, tuple):
+            values = [plain(value_at(hit.entry.contents, path)) for hit in hits]
+            if any(map(is_number, values)) and any(map(is_sequence, values)):
+                least, greatest = wanted
+                warnings.warn(
+                    f"attributes: {path}: ({least}, {greatest}) was met by numbers between the two "
+                    f"and by sequences of just these; write between({least}, {greatest}) or "
+                    f"one_of(({least}, {greatest}))",
+                    UserWarning,
+                    stacklevel=_UP - 1,
+                )
