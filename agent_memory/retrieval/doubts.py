@@ -6,10 +6,12 @@ place of two: both are told by a ``UserWarning``, and the answer is given all th
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from agent_memory.retrieval.recall import recall
@@ -24,7 +26,7 @@ LOOKED_AT = 500
 """How many of the newest entries are looked at for a path that nothing was found by."""
 
 _MOST_PATHS = 10_000
-_UP = 5  # from here to whoever has called ``recall``
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class Doubts:
@@ -85,7 +87,7 @@ def _tell_of_path(path: str, known: Iterable[str], looked_at: int) -> None:
         f"attributes: no entry has the path {path!r} (the newest {looked_at} were looked at); the "
         f"nearest there are: {', '.join(near) or 'none'}",
         UserWarning,
-        stacklevel=_UP + 1,
+        stacklevel=_caller(),
     )
 
 
@@ -100,5 +102,13 @@ def _tell_of_pairs(query: Query, hits: Sequence[Hit]) -> None:
                     f"and by sequences of just these; write between({least}, {greatest}) or "
                     f"one_of(({least}, {greatest}))",
                     UserWarning,
-                    stacklevel=_UP - 1,
+                    stacklevel=_caller(),
                 )
+
+
+def _caller() -> int:
+    """How many calls it is from here to whoever has asked the package."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level - 1

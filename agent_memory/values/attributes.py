@@ -72,7 +72,7 @@ def checked_path(path: object) -> str:
     return path
 
 
-def checked_conditions(conditions: object) -> FrozenDict[str, Condition]:
+def checked_conditions(conditions: object) -> FrozenDict[Any, Condition]:
     """Return conditions by path, each of its own type.
 
     Raises:
@@ -110,15 +110,15 @@ def _is_pair(condition: object) -> bool:
     return isinstance(condition, tuple) and len(condition) == 2 and all(map(is_number, condition))
 
 
-def _checked_place(paths: tuple[Any, ...], condition: object) -> tuple[str, Condition]:
-    """A condition on several paths, and the name under which it is kept."""
+def _checked_place(paths: tuple[Any, ...], condition: object) -> tuple[Any, Condition]:
+    """Several paths, and the condition on all of them."""
     if not isinstance(condition, NearPoint) or len(condition.point) != len(paths):
         raise InvalidEntry(
             f"attributes: {quoted(paths)}: several paths take a near_point of as many coordinates, "
             f"not {quoted(condition)}"
         )
     each = tuple(map(checked_path, paths))
-    return ", ".join(each), replace(condition, paths=each)
+    return each, replace(condition, paths=each)
 
 
 def _meets(contents: Mapping[Any, Any], path: str, wanted: Condition) -> bool:

@@ -225,6 +225,11 @@ def matches(pattern: str) -> Matches:
     Raises:
         ConfigError: google-re2 is not installed; the message names the extra.
         InvalidEntry: It is no such expression, or longer than ``MAX_PATTERN``.
+
+    Examples:
+        >>> from agent_memory import matches
+        >>> memory.recall(attributes={"note": matches("^food (at|near) home$")})  # doctest: +SKIP
+        [...]
     """
     given: Any = pattern
     if not isinstance(given, str) or len(given) > MAX_PATTERN:
