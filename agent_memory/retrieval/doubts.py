@@ -1,7 +1,7 @@
 """Tells callers of conditions on contents that may not say what they mean.
 
 A misspelled path would be answered with silence, and a pair of numbers is a range of numbers and a
-place of two: both are told by a ``UserWarning``, and the answer is given all the same.
+place of two: of both a ``UserWarning`` is given, beside the answer.
 """
 
 from __future__ import annotations
