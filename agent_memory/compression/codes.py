@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from agent_memory.compression.earlier import EarlierRows, Rows
 from agent_memory.compression.fitted.artifact import from_bytes
 from agent_memory.compression.fitted.code import ContentsCode
 from agent_memory.compression.fitted.numbers import Lattice
@@ -82,6 +83,7 @@ class Codes:
         self._loaded: dict[int, VersionCode] = {}
         self._missing: dict[int, tuple[float, EncodingError]] = {}  # when it was looked for
         self._current: int | None = None
+        self._earlier = EarlierRows()
         self._in_common: dict[tuple[int, int, bool], frozenset[str]] = {}
         self._unlock()
         after_fork(self._unlock)
@@ -89,6 +91,10 @@ class Codes:
     def also_from(self, source: CodeSource) -> None:
         """Look for codes there too, where those before have none."""
         self._sources.append(source)
+
+    def look_in(self, rows: Rows) -> None:
+        """Look at rows there, to see whether a version has some in an earlier layout."""
+        self._earlier.look_in(rows)
 
     @property
     def current(self) -> int | None:
@@ -207,8 +213,11 @@ class Codes:
             EncodingError: The bytes are damaged, or their code is not there.
             StoreUnavailable: The place where it is registered does not answer.
         """
-        version, _ = unmarked(stored)
-        return self._used(version).decode(Stored(stored, step, vector), most)
+        used, row = self._used(unmarked(stored)[0]), Stored(stored, step, vector)
+        try:
+            return used.decode(row, most)
+        except EncodingError as error:
+            return self._read_earlier(used, row, error)
 
     def decode_many(
         self, stored: Sequence[Stored], most: int = MOST_VALUES
@@ -231,6 +240,14 @@ class Codes:
             done = used.decode_many([stored[place] for place in places], most)
             for place, one_of_them in zip(places, done, strict=True):
                 found[place] = one_of_them
+                if isinstance(one_of_them, EncodingError):
+                    found[place] = self._earlier.read(used, stored[place]) or one_of_them
+        return found
+
+    def _read_earlier(self, used: VersionCode, row: Stored, error: EncodingError) -> CodedContents:
+        found = self._earlier.read(used, row)
+        if found is None:
+            raise error
         return found
 
     def _version_for(self, asked: Uncoded) -> int | None:

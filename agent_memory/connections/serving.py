@@ -10,6 +10,7 @@ from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.folder_channel import FolderChannel
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.connections.embedded.snapshot import can_be_served, copied_folder
 from agent_memory.connections.redis.channel import RedisChannel, server_breaker
 from agent_memory.connections.redis.clients import RedisClient, describe, fake_server, open_redis
 
@@ -23,6 +24,7 @@ def connector(
     durability: Literal["everysec", "always"] = "everysec",
     *,
     search: Search = "auto",
+    read_only: bool = False,
 ) -> Connector:
     """Give what opens channels to a deployment's server, and start that if it is embedded.
 
@@ -31,6 +33,8 @@ def connector(
         where: The deployment.
         durability: When the embedded server syncs.
         search: Whether the embedded server shall have a query engine.
+        read_only: Whether nothing will be written: then a folder that may not be written is read
+            from a copy.
 
     Raises:
         StoreUnavailable: The embedded server cannot be started.
@@ -39,7 +43,10 @@ def connector(
     if where.engine == "fake":
         return _fake_connector(opened)
     if where.engine == "embedded":
-        server = EmbeddedServer.open(where.path, durability, search=search)
+        folder = where.path
+        if read_only and not can_be_served(folder):
+            folder = copied_folder(opened, folder)
+        server = EmbeddedServer.open(folder, durability, search=search)
         opened.callback(server.close)
         return _embedded_connector(opened, server, f"the embedded server in {where.path}")
     url, breaker = where.redis_url or "", server_breaker()

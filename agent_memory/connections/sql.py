@@ -8,9 +8,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from sqlalchemy import (
     URL,
@@ -26,6 +25,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from agent_memory.connections.deployment import database_file
 from agent_memory.connections.disk_space import full_database
+from agent_memory.connections.sql_files import file_of, file_url, remove_copy_with
 from agent_memory.connections.sql_options import check_server, check_sqlite
 from agent_memory.errors import (
     ConfigError,
@@ -287,7 +287,7 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
         pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT}
     else:
         pool = {}
-        url = _file_url(url, read_only)
+        url = file_url(url, read_only=read_only)
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -303,13 +303,11 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
         _settle_sqlite(connection, read_only=read_only, logged=not in_memory)
 
     if not in_memory:
-        _watch_file(engine, _file_of(url))
+        file = file_of(url)
+        _watch_file(engine, file)
+        remove_copy_with(engine, file)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _file_of(url: URL) -> str:
-    return unquote((url.database or "").removeprefix("file:"))
 
 
 def _watch_file(engine: Engine, file: str) -> None:
@@ -341,32 +339,6 @@ def _watch_file(engine: Engine, file: str) -> None:
     event.listen(engine, "begin", check)
     # Before the word is given on which a move deletes its source.
     event.listen(engine, "commit", check)
-
-
-def _file_url(url: URL, read_only: bool) -> URL:
-    # Absolute, because the process may change its folder before it connects again.
-    if (url.database or "").startswith("file:"):
-        return url.update_query_dict({"mode": "ro"}) if read_only else url
-    path = Path(url.database or "").absolute()
-    if not read_only:
-        _make_folder(path.parent)
-        return url.set(database=str(path))
-    if not path.is_file():
-        raise StoreUnavailable(f"long-term memory: there is no file {path} to read")
-    return url.set(database=f"file:{quote(str(path))}").update_query_dict(
-        {"mode": "ro", "uri": "true"}
-    )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        # What agents remember is its user's alone, unless the user made the folder otherwise.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"long-term memory: the folder {folder} cannot be made ({error.strerror}); "
-            "name another, or change the permissions of the one above it"
-        ) from error
 
 
 def _settle_sqlite(connection: sqlite3.Connection, *, read_only: bool, logged: bool) -> None:

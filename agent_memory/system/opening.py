@@ -122,7 +122,13 @@ class _Opening:
         compression = CompressionEngine(config.autoencoder_config, registry, codes)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
         codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
-        connect = connector(self._opened, self._where, config.durability, search=config.search)
+        connect = connector(
+            self._opened,
+            self._where,
+            config.durability,
+            search=config.search,
+            read_only=read_only,
+        )
         channels = self._connect(connect)
         connections = Connections(self._where, *channels, sql_engine, sql_breaker)
         identity = MemoryIdentity(config, self._where, connections, connect)
@@ -132,6 +138,8 @@ class _Opening:
         self._check_query_engine(connections)
         copies = CodeCopies(connections.im, config.im_config.namespace)
         codes.also_from(copies)
+        for rows in (versions.coded_rows, copies.coded_rows):
+            codes.look_in(rows)
         tiers = self._tiers(connections, codes, codec, identity)
         intake = self._intake(connections, tiers, identity)
         steps = PresentSteps(by_steps=config.clock == "steps", of_agents=config.ages_by_agent)

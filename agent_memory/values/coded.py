@@ -110,8 +110,12 @@ def marked(version: int, coded: bytes, *, with_values: bool = False) -> bytes:
         coded: What its code made of them.
         with_values: Whether there are values beside its message.
     """
-    mark = bytes([CODED_FROM + version]) if version < _SHORT else _LONG + version.to_bytes(8, "big")
-    return (bytes([FURTHER, WITH_VALUES]) if with_values else b"") + mark + coded
+    return (bytes([FURTHER, WITH_VALUES]) if with_values else b"") + mark_of(version) + coded
+
+
+def mark_of(version: int) -> bytes:
+    """What names a version in stored contents."""
+    return bytes([CODED_FROM + version]) if version < _SHORT else _LONG + version.to_bytes(8, "big")
 
 
 def unmarked(stored: bytes) -> tuple[int, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,10 @@ from agent_memory.compression.codes import Codes
 from agent_memory.compression.fitted.artifact import from_bytes, to_bytes
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.levels import ContentsCodec
+from agent_memory.compression.rows import Stored
 from agent_memory.errors import EncodingError
 from agent_memory.testing import an_entry
-from agent_memory.values.coded import CodedContents, is_coded, is_with_values
+from agent_memory.values.coded import CodedContents, is_coded, is_with_values, marked, unmarked
 from agent_memory.values.contents import pack, unpack
 
 ASSETS = Path(__file__).parent / "assets"
@@ -108,6 +110,59 @@ def test_what_a_later_code_stores_keeps_the_numbers_of_every_format(number: int)
         bounds = getattr(found, "bounds", {})
         if bounds:
             assert pack(again) == row.back
+
+
+def _early(kept: Kept, *, summed: bool) -> list[Row]:
+    """Rows of a code as they were stored before their checksum was over the code."""
+    rows = [row for row in kept.rows if is_coded(row.stored) and not is_with_values(row.stored)]
+    return [row._replace(stored=_early_bytes(kept, row, summed=summed)) for row in rows]
+
+
+def _early_bytes(kept: Kept, row: Row, *, summed: bool) -> bytes:
+    version, rest = unmarked(row.stored)
+    message = rest[:-1]
+    told = zlib.crc32(b"%d" % row.step, zlib.crc32(message))
+    if row.vector is not None and from_bytes(kept.raw).head(message).is_beside_vector:
+        told = zlib.crc32(row.vector.astype("<f4").tobytes(), told)
+    return marked(version, message + (bytes([told & 0xFF]) if summed else b""))
+
+
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("number", FORMATS)
+def test_rows_from_before_their_checksum_was_as_it_is_are_read(number: int, summed: bool) -> None:
+    kept = Kept(number)
+    early = _early(kept, summed=summed)
+    codes = Codes(kept)
+    codes.look_in(lambda _: [Stored(row.stored, row.step, row.vector) for row in early])
+    for row in early:
+        assert pack(dict(codes.decode(row.stored, row.step, row.vector))) == row.back
+        with pytest.raises(EncodingError):
+            Codes(kept).decode(row.stored, row.step, row.vector)
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_damaged_rows_of_today_are_not_taken_for_earlier_ones(number: int) -> None:
+    kept = Kept(number)
+    whole = [row for row in kept.rows if is_coded(row.stored)]
+    damaged = [
+        row._replace(stored=row.stored[:2] + bytes([row.stored[2] ^ bit]) + row.stored[3:])
+        for row in whole
+        for bit in (1, 16, 128)
+    ]
+    together, alone = Codes(kept), Codes(kept)
+    stored = [Stored(row.stored, row.step, row.vector) for row in (*whole, *damaged)]
+    together.look_in(lambda _: stored)
+    taken = [_is_read(together, row) for row in damaged]
+    assert taken == [_is_read(alone, row) for row in damaged]
+    assert sum(taken) <= len(taken) // 50
+
+
+def _is_read(codes: Codes, row: Row) -> bool:
+    try:
+        codes.decode(row.stored, row.step, row.vector)
+    except EncodingError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("number", [0, FORMATS[-1] + 1, 255])

@@ -6,7 +6,12 @@ readable by these copies; a code takes some kilobytes.
 
 from __future__ import annotations
 
+from agent_memory.compression.rows import Stored
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.redis.inspection import TierInspection
+from agent_memory.values.coded import code_named_by
+
+_SAMPLED = 256  # rows
 
 
 class CodeCopies:
@@ -29,6 +34,23 @@ class CodeCopies:
         """
         copy: bytes | None = self._channel.call("GET", self._key(version))
         return copy
+
+    def coded_rows(self, version: int) -> list[Stored]:
+        """Some entries of the namespace whose contents the code of a version has coded.
+
+        Raises:
+            StoreUnavailable: The server does not answer.
+        """
+        found: list[Stored] = []
+        for batch in TierInspection(self._channel, self._namespace).scan():
+            names = [key.name for key in batch if key.kind == key.expected == "hash" and key.owner]
+            asked = [("HMGET", name, "contents", "step_number") for name in names]
+            for contents, step in self._channel.call_all(asked):
+                if contents and code_named_by(contents) == version and (step or b"").isdigit():
+                    found.append(Stored(contents, int(step), None))
+            if len(found) >= _SAMPLED:
+                break
+        return found
 
     def keep(self, version: int, code: bytes) -> None:
         """Keep a copy of a version's code.

@@ -6,14 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
+from agent_memory.compression.rows import Stored
 from agent_memory.embeddings.registry import UNTRAINED
-from agent_memory.errors import EncoderInUse, EncoderNotFound, EntryConflict
+from agent_memory.errors import EncoderInUse, EncoderNotFound, EncodingError, EntryConflict
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
+from agent_memory.models.ltm_columns import PINNED
+from agent_memory.models.ltm_vectors import decode_vector
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.values.coded import mark_of
 from agent_memory.values.formats import newer
 
 ACTIVE = "active"
@@ -23,6 +36,7 @@ REMOVED = "removed"
 FORMAT = 1
 """The number of a version's row, kept in it; 0 is that of versions that are only named."""
 _ATTEMPTS = 3
+_SAMPLED = 256  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,7 @@ class EncoderVersions:
         model = ltm_models(table_prefix).EncoderVersion
         self._table = table_of(model)
         self._unregistered = model.UNREGISTERED
+        self._entries = table_of(ltm_models(table_prefix).LtmEntry)
 
     def active(self) -> int:
         """The version to encode with; 0 if none was activated."""
@@ -98,6 +113,18 @@ class EncoderVersions:
         if row.format > FORMAT:
             raise newer(f"version {version} of the encoder", row.format, FORMAT)
         return bytes(row[0])
+
+    def coded_rows(self, version: int) -> list[Stored]:
+        """Some entries whose contents the code of a version has coded, the earliest first."""
+        column, mark = self._entries.c, mark_of(version)
+        asked = (
+            select(column.contents, column.step_number, column.embedding_coding, column.embedding)
+            .where(func.substr(column.contents, 1, len(mark)) == mark)
+            .order_by(column.id)
+            .limit(_SAMPLED)
+        )
+        with self._transactions.reading() as connection:
+            return [*map(_coded_row, connection.execute(asked))]
 
     def records(self) -> list[EncoderRecord]:
         """All versions that are registered or named by entries of long-term memory, and 0."""
@@ -257,6 +284,15 @@ class EncoderVersions:
         return (
             connection.execute(update(table).where(registered).values(status=ACTIVE)).rowcount == 1
         )
+
+
+def _coded_row(row: Any) -> Stored:
+    contents, step, coding, coded = row
+    try:
+        vector = None if coded is None else decode_vector(coding % PINNED, coded)
+    except EncodingError:
+        vector = None
+    return Stored(contents, step, vector)
 
 
 def _not_registered(version: int) -> EncoderNotFound:

@@ -5,6 +5,8 @@ folder the archive holds ``expected.json``, which says what was stored in it.
 
     memory_1_before_codes.tar.xz   commit 3b20c98: vectors, and neither codes nor checksums
     memory_1_before_sums.tar.xz    commit 56dcb8a: a fitted encoder, contents without checksums
+    memory_1_unsummed.tar.xz       commit 037bd94: codes of format 1, whose rows have no checksum
+    memory_1_early_sums.tar.xz     commit f411dba: ... or one that is not over the code
     memory_1.tar.xz                commit 2232af7: codes of format 1, checksums, schema 0002
     memory_2.tar.xz                the first commit whose records have a number, schema 0003
 """
