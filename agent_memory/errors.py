@@ -13,6 +13,7 @@
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
     +-- MemoryClosed                    a call to a memory that was closed
     +-- MemoryNotEmpty                  a backup was to be restored into what holds entries already
+    +-- NotAllStored                    some of what a batch had gathered is not stored
     +-- RunHasForks                     other runs were forked from the one to be forgotten
     +-- StoreReadOnly                   a write to a store that was opened read-only
     +-- StoreUnavailable                the server, file or folder does not answer
@@ -31,6 +32,9 @@ kept as ``__cause__``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class MemoryStoreError(Exception):
@@ -100,6 +104,22 @@ class EntriesWouldBeLost(MemoryStoreError):
 
 class MemoryNotEmpty(MemoryStoreError):
     """The memory that a backup was to be restored into holds something; nothing was changed."""
+
+
+class NotAllStored(MemoryStoreError):
+    """Some of what a batch had gathered is not stored; the rest is.
+
+    Attributes:
+        refused: By ``EntryKey``, why an entry is not stored.
+    """
+
+    def __init__(self, message: str, refused: Mapping[Any, MemoryStoreError]) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what was refused."""
+        return (type(self), (*self.args, dict(self.refused)))
 
 
 class RunHasForks(MemoryStoreError):

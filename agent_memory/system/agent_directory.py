@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent_memory.system.batches import MOST_ENTRIES, MOST_SECONDS, Batch
 from agent_memory.system.bulk_storing import BulkStoring
 from agent_memory.system.memory_agent import MemoryAgent
 from agent_memory.system.run_memory import RunMemory
@@ -120,6 +121,41 @@ class AgentDirectory:
             True
         """
         return self._bulk.store_many(entries)
+
+    def batch(self, max_entries: int = MOST_ENTRIES, max_seconds: float = MOST_SECONDS) -> Batch:
+        """Gather single stores of this run, of any agent and thread, and store them together.
+
+        In the block ``store_agent_state`` and the like check what they are given, take it as it is
+        now, and answer True: it is gathered. It is stored when there is enough of it, when the
+        first of it is old enough (which each store looks at), before this process asks the server
+        of short-term memory anything else (so that ``recall`` finds it), by ``flush()``, and on
+        leaving the block, also by an exception. A kill of the process costs what is gathered, and
+        nothing of it after ``flush()``. A batch that is left open is stored by ``close()``.
+
+        Args:
+            max_entries: How many entries are gathered at most.
+            max_seconds: For how long.
+
+        Returns:
+            What to enter; its length is what is gathered, and ``flush()`` stores it.
+
+        Raises:
+            InvalidEntry: A number has no meaning.
+            StoreReadOnly: The memory was opened read-only.
+            NotAllStored: By what is stored in the block, by ``flush()`` and on leaving: some of
+                what was gathered cannot be stored. Its ``refused`` says which, and why.
+
+        Examples:
+            >>> with memory.batch() as batch:
+            ...     for step in range(17, 20):
+            ...         stored = memory.store_agent_state("ant-1", {"food": 3.0}, step)
+            ...     len(batch)
+            3
+            >>> memory.recall(Query(agent_id="ant-1", limit=1))[0].entry.step_number
+            19
+        """
+        self._run.resources.check_writable("nothing was gathered")
+        return Batch(self._run, self._bulk, max_entries, max_seconds)
 
     @property
     def _bulk(self) -> BulkStoring:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from agent_memory.errors import InvalidEntry, MemoryStoreError
+from agent_memory.system.new_entries import Prepared
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.replaying import is_outage
 from agent_memory.values.checks import checked_member, checked_step
@@ -32,6 +33,16 @@ _Name = TypeVar("_Name", str, int)
 
 @dataclass
 class _Outcome:
+    """What becomes of the entries of a call.
+
+    Attributes:
+        raises: Whether an outage is raised as long as nothing is stored.
+        is_repeated: Whether what is refused is given back, so that whoever stores it again makes
+            the same ids.
+    """
+
+    raises: bool = False
+    is_repeated: bool = True
     accepted: list[EntryKey] = field(default_factory=list)
     refused: dict[Name, MemoryStoreError] = field(default_factory=dict)
 
@@ -61,11 +72,12 @@ class BulkStoring:
     ) -> Stored:
         """Store what agents see, do or meet in a step; see ``AgentDirectory.store_step``."""
         self._resources.check_writable("nothing was stored")
+        self._resources.batches.store_gathered()
         step = checked_step(step_number)
         kind = checked_member("memory_type", MemoryType, memory_type)
         given = _by_agent("data", data)
         priorities = _priorities(given, priority)
-        outcome = _Outcome()
+        outcome = self._begin()
         for agents in _slices(given):
             entries, refused = self._resources.new_entries.of_step(
                 self._run.run_id,
@@ -80,7 +92,8 @@ class BulkStoring:
     def store_many(self, entries: Iterable[MemoryEntry | Mapping[str, object]]) -> Stored:
         """Store entries as they are; see ``AgentDirectory.store_many``."""
         self._resources.check_writable("nothing was stored")
-        outcome = _Outcome()
+        self._resources.batches.store_gathered()
+        outcome = self._begin()
         for slice_ in _slices(enumerate(entries)):
             made: dict[int, MemoryEntry] = {}
             for place, given in slice_:
@@ -90,6 +103,28 @@ class BulkStoring:
                     outcome.refused[place] = error
             self._store(made, outcome)
         return outcome.as_stored()
+
+    def store_prepared(self, prepared: Sequence[Prepared]) -> tuple[Stored, list[MemoryEntry]]:
+        """Store what a batch has gathered, in one request; ``count`` tells upkeep of it.
+
+        Returns:
+            What became of it, refused by place, and the entries that are stored.
+        """
+        outcome = _Outcome(is_repeated=False)
+        entries = self._resources.new_entries.finished(self._run.run_id, prepared)
+        stored = self._send(dict(enumerate(entries)), outcome)
+        return outcome.told(), stored
+
+    def count(self, entries: Sequence[MemoryEntry]) -> None:
+        """Tell upkeep of entries that are stored, and do what is due of it."""
+        self._run.stored(*entries)
+        due = {entry.agent_id for entry in entries if self._is_due(entry.agent_id)}
+        if due:
+            # The entries are stored by now: a lower tier that is away must not deny it.
+            self._resources.upkeep.attempt_while_storing(lambda: self._run.consolidate(*due))
+
+    def _begin(self) -> _Outcome:
+        return _Outcome(raises=self._resources.config.on_store_error == "raise")
 
     def _entry_of(self, given: MemoryEntry | Mapping[str, object]) -> MemoryEntry:
         run_id = self._run.run_id
@@ -104,43 +139,56 @@ class BulkStoring:
         return entry
 
     def _store(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> None:
-        """Store a slice; one that is refused for itself does not keep the others out."""
-        if not entries:
-            return
+        """Store a slice, and tell upkeep of it."""
+        self.count(self._send(entries, outcome))
+
+    def _send(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> list[MemoryEntry]:
+        """Store a slice; one that is refused for itself does not keep the others out.
+
+        Returns:
+            The entries that are stored.
+        """
         sent = list(entries.values())
+        if not sent:
+            return sent
         try:
             self._resources.outages.watched(self._resources.intake.store_many, sent)
         except MemoryStoreError as error:
             if not is_outage(error) and len(sent) > 1:
-                for name, entry in entries.items():
-                    self._store({name: entry}, outcome)
-                return
-            self._not_stored(sent)
-            if self._raises(error, outcome):
+                parts = self._parts(entries, outcome)
+                return [entry for part in parts for entry in self._send(part, outcome)]
+            self._not_stored(sent, outcome)
+            if outcome.raises and is_outage(error) and not outcome.accepted:
+                # Not where it would hide what is stored already.
                 raise
             outcome.refused.update(dict.fromkeys(entries, error))
+            return []
         except BaseException:
-            self._not_stored(sent)
+            self._not_stored(sent, outcome)
             raise
+        outcome.accepted += [entry.key for entry in sent]
+        return sent
+
+    def _parts(
+        self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome
+    ) -> Iterator[Mapping[_Name, MemoryEntry]]:
+        """Those of a refused slice that may be stored, together or one by one."""
+        sound = dict(entries)
+        for name, entry in entries.items():
+            try:
+                self._resources.new_entries.plain(entry)
+            except InvalidEntry as error:
+                outcome.refused[name] = error
+                self._not_stored([sound.pop(name)], outcome)
+        if len(sound) < len(entries):
+            yield sound
         else:
-            outcome.accepted += [entry.key for entry in sent]
-            self._count(sent)
+            yield from ({name: entry} for name, entry in sound.items())
 
-    def _raises(self, error: MemoryStoreError, outcome: _Outcome) -> bool:
-        """Whether to raise an outage: not where it would hide what is stored already."""
-        is_wanted = self._resources.config.on_store_error == "raise"
-        return is_wanted and is_outage(error) and not outcome.accepted
-
-    def _not_stored(self, entries: Iterable[MemoryEntry]) -> None:
-        for entry in entries:
-            self._resources.new_entries.not_stored(entry)
-
-    def _count(self, entries: Sequence[MemoryEntry]) -> None:
-        self._run.stored(*entries)
-        due = {entry.agent_id for entry in entries if self._is_due(entry.agent_id)}
-        if due:
-            # The entries are stored by now: a lower tier that is away must not deny it.
-            self._resources.upkeep.attempt_while_storing(lambda: self._run.consolidate(*due))
+    def _not_stored(self, entries: Iterable[MemoryEntry], outcome: _Outcome) -> None:
+        if outcome.is_repeated:
+            for entry in entries:
+                self._resources.new_entries.not_stored(entry)
 
 
 def _by_agent(name: str, given: object) -> dict[str, object]:

@@ -196,6 +196,9 @@ class MemoryAgent:
     ) -> bool:
         run = self._run
         resources = run.resources
+        if run.open_batch.batch is not None:
+            run.open_batch.batch.gather(self.agent_id, memory_type, data, step_number, priority)
+            return True
         entry = resources.new_entries.of_data(
             run.run_id, self.agent_id, memory_type, data, step_number, priority
         )

@@ -28,6 +28,7 @@ from agent_memory.system.frames.memory_files import MemoryFiles
 from agent_memory.system.instance import ProcessInstance
 from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
+from agent_memory.system.open_batches import BatchOfRun
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
 from agent_memory.system.run_memory import RunMemory
@@ -100,7 +101,9 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
         MemoryUpkeep.__init__(self, run, services)
         MemoryFiles.__init__(self, run)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
-        self._finalizer = weakref.finalize(self, _leave, opened, services.access_log)
+        self._finalizer = weakref.finalize(
+            self, _leave, opened, services.access_log, run.open_batch
+        )
         self._runs: dict[str, AgentMemorySystem] = {}
         self.config: Final[MemoryConfig] = whole
         self.stm: Final[MemoryRepository] = opened.tiers[0]
@@ -172,9 +175,19 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
         return self._runs[name]
 
     def close(self) -> None:
-        """Move down what has to leave, write what was counted, and close; idempotent."""
+        """Move down what has to leave, write what was counted, and close; idempotent.
+
+        Raises:
+            NotAllStored: A batch was left open, and some of what it had gathered cannot be stored.
+        """
         if self._resources is CLOSED:
             return
+        try:
+            self._run.open_batch.leave()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         for view in list(self._runs.values()):
             view.close()
         self._runs.clear()
@@ -345,7 +358,8 @@ def _reopened(
     return system(config, read_only=read_only, upkeep=upkeep, clock=clock)
 
 
-def _leave(resources: Resources, access_log: AccessLog) -> None:
+def _leave(resources: Resources, access_log: AccessLog, batch: BatchOfRun) -> None:
+    resources.upkeep.attempt(batch.leave)
     resources.upkeep.attempt(access_log.flush)
     release(resources)
 

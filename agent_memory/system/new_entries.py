@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,26 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import InvalidEntry
-from agent_memory.values.checks import checked_step
+from agent_memory.values.checks import checked_importance, checked_step
 from agent_memory.values.coded import CodedContents
-from agent_memory.values.contents import pack, packed_once, plain_contents
+from agent_memory.values.contents import pack, packed_once, plain_contents, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
+
+# What a new entry has in the fields behind its encoder version.
+_AS_NEW = tuple(one.default for one in fields(MemoryEntry)[14:])
+
+
+class Prepared(NamedTuple):
+    """What an agent sees, does or meets, checked, before it is an entry with a vector."""
+
+    memory_id: str
+    agent_id: str
+    step_number: int
+    timestamp: float
+    memory_type: MemoryType
+    contents: Mapping[str, Any]
+    importance_score: float
 
 
 @dataclass
@@ -92,30 +107,75 @@ class NewEntries:
             The entries by agent, and why there is none for the other agents.
         """
         contents: dict[str, Mapping[str, Any]] = {}
+        priorities: dict[str, float] = {}
         refused: dict[str, InvalidEntry] = {}
-        for agent_id, (data, _) in given.items():
+        for agent_id, (data, priority) in given.items():
             try:
                 contents[agent_id] = self._contents(data)
+                priorities[agent_id] = checked_importance(priority)
             except InvalidEntry as error:
                 refused[agent_id] = error
+                contents.pop(agent_id, None)
+        now = float(step) if self.by_steps else self.clock()
+        ids = self._ids_of_step(run_id, step, memory_type, contents)
+        prepared = [
+            Prepared(memory_id, agent_id, step, now, memory_type, held, priorities[agent_id])
+            for memory_id, (agent_id, held) in zip(ids, contents.items(), strict=True)
+        ]
+        return dict(zip(contents, self.finished(run_id, prepared), strict=True)), refused
+
+    def prepared(
+        self,
+        run_id: str,
+        agent_id: str,
+        memory_type: MemoryType,
+        data: object,
+        step_number: object,
+        priority: object,
+    ) -> Prepared:
+        """Take what an agent sees, does or meets, as it is now; ``finished`` makes the entry.
+
+        Raises:
+            InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+        """
+        step, importance = checked_step(step_number), checked_importance(priority)
+        packed = pack(self._contents(data), max_bytes=self.max_bytes)
+        contents = unpack(packed)
+        memory_id = (
+            self._reproducible_id(run_id, agent_id, step, memory_type, contents)
+            if self.by_steps
+            else self.ids()
+        )
+        now = float(step) if self.by_steps else self.clock()
+        return Prepared(memory_id, agent_id, step, now, memory_type, contents, importance)
+
+    def finished(self, run_id: str, prepared: Sequence[Prepared]) -> list[MemoryEntry]:
+        """Make the entries of what was taken of a run, with their vectors, all in one call."""
         current = self.encoders.current
-        vectors = _vectors(current.encoder, list(contents.values()))
-        entries: dict[str, MemoryEntry] = {}
-        for (agent_id, held), vector in zip(contents.items(), vectors, strict=True):
-            try:
-                entries[agent_id] = self._entry(
-                    run_id,
-                    agent_id,
-                    step,
-                    memory_type,
-                    held,
-                    given[agent_id][1],
-                    vector,
-                    current.version,
-                )
-            except InvalidEntry as error:
-                refused[agent_id] = error
-        return entries, refused
+        vectors, are_finite = _vectors(current.encoder, [one.contents for one in prepared])
+        return [
+            MemoryEntry.restored(
+                *(one.memory_id, run_id, *one[1:], 0, 0, one.timestamp, one.timestamp),
+                *(vector, current.version, *_AS_NEW),
+                is_finite=are_finite,
+            )
+            for one, vector in zip(prepared, vectors, strict=True)
+        ]
+
+    def _ids_of_step(
+        self,
+        run_id: str,
+        step: int,
+        memory_type: MemoryType,
+        contents: Mapping[str, Mapping[str, Any]],
+    ) -> list[str]:
+        """Make the ids of what agents see, do or meet in one step."""
+        if not self.by_steps:
+            return self.ids.many(len(contents))
+        return [
+            self._reproducible_id(run_id, agent_id, step, memory_type, held)
+            for agent_id, held in contents.items()
+        ]
 
     def _contents(self, data: object) -> Mapping[str, Any]:
         # Once, before anything is made of them: what is given back has the same features and
@@ -222,8 +282,10 @@ def _vector(encoder: Encoder, contents: Mapping[str, Any]) -> NDArray[np.float32
 
 def _vectors(
     encoder: Encoder, states: Sequence[Mapping[str, Any]]
-) -> Iterable[NDArray[np.float32] | None]:
+) -> tuple[list[NDArray[np.float32] | None], bool]:
+    """The vectors of states, and whether they are known to be finite."""
     try:
-        return list(encoder.encode(states))
+        rows = encoder.encode(states)
     except InvalidEntry:
-        return [_vector(encoder, state) for state in states]
+        return [_vector(encoder, state) for state in states], False
+    return [*rows], bool(np.isfinite(rows).all())

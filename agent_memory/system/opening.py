@@ -46,6 +46,7 @@ from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder, highest_version_named
 from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
+from agent_memory.system.open_batches import OpenBatches
 from agent_memory.system.resources import Resources, level_of
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import Ages, Moment, PresentSteps
@@ -142,6 +143,9 @@ class _Opening:
             codes.look_in(rows)
         tiers = self._tiers(connections, codes, codec, identity)
         intake = self._intake(connections, tiers, identity)
+        batches = OpenBatches()
+        for channel in connections.channels:
+            channel.before = batches.store_gathered
         steps = PresentSteps(by_steps=config.clock == "steps", of_agents=config.ages_by_agent)
         return Resources(
             config=config,
@@ -172,6 +176,7 @@ class _Opening:
             access_log=AccessLog(tiers, clock),
             outages=Outages(config.on_store_error),
             upkeep=UnattendedUpkeep(lambda: intake.breaker.is_away),
+            batches=batches,
             close=self._opened.close,
         )
 

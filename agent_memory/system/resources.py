@@ -20,6 +20,7 @@ from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
+from agent_memory.system.open_batches import OpenBatches
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import PresentSteps
 from agent_memory.tiers.expiry import TierReader
@@ -52,6 +53,7 @@ class Resources:
         access_log: Counts retrievals, of all runs together, where times are no steps.
         outages: Counts and logs stores that a caller found unreachable.
         upkeep: Does upkeep that no caller waits for.
+        batches: What this process has gathered to be stored.
         close: Closes all connections and gives the server's lease back.
     """
 
@@ -73,6 +75,7 @@ class Resources:
     access_log: AccessLog
     outages: Outages
     upkeep: UnattendedUpkeep
+    batches: OpenBatches
     close: Callable[[], None]
 
     def check_writable(self, consequence: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent_memory.system.open_batches import BatchOfRun
 from agent_memory.system.resources import Resources
 from agent_memory.tiers.budget import MOST_WHILE_STORING, STORES_BETWEEN_LOOKS, Budget
 from agent_memory.tiers.consolidation import Consolidation, Moves
@@ -21,6 +22,7 @@ class RunMemory:
         budget: Keeps the Redis server within ``redis_max_bytes``; None without such a bound.
         latest_step: The highest step stored through this object; -1 before the first.
         owner: What must live as long as this does.
+        open_batch: Where stores of the run are gathered, if anywhere.
     """
 
     resources: Resources
@@ -29,6 +31,7 @@ class RunMemory:
     budget: Budget | None = field(init=False, default=None)
     latest_step: int = -1
     owner: object = None
+    open_batch: BatchOfRun = field(default_factory=BatchOfRun)
 
     def __post_init__(self) -> None:
         """Build what is not given."""

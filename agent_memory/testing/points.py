@@ -18,6 +18,7 @@ from unittest.mock import patch
 from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command, PackedCommand
+from agent_memory.connections.redis.conversation import Conversation
 from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis import attributes as redis_attributes
@@ -66,6 +67,8 @@ class IoPoints:
     def __enter__(self) -> Self:
         watch = self._patches.enter_context
         watch(patch.object(RedisChannel, "_exchange_once", self._redis()))
+        watch(patch.object(Conversation, "send", self._sending()))
+        watch(patch.object(Conversation, "answers", self._answers()))
         watch(patch.object(moving, "move", self._moves()))
         watch(patch.object(UnitOfWork, "commit", self._commit()))
         for owner, name, what in (
@@ -103,6 +106,28 @@ class IoPoints:
             replies = exchange(channel, commands)
             self._tell(f"after {name}")
             return replies
+
+        return watched
+
+    def _sending(self) -> Callable[..., Any]:
+        send = Conversation.send
+
+        @wraps(send)
+        def watched(conversation: Conversation, name: str, packed: bytes, count: int) -> None:
+            self._tell(f"before redis {name}")
+            send(conversation, name, packed, count)
+            self._tell(f"after redis {name} is sent")
+
+        return watched
+
+    def _answers(self) -> Callable[..., Any]:
+        read = Conversation.answers
+
+        @wraps(read)
+        def watched(conversation: Conversation) -> Any:
+            answers = read(conversation)
+            self._tell("after redis answers")
+            return answers
 
         return watched
 

@@ -16,6 +16,7 @@ import redis
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.conversation import Conversation
 from agent_memory.errors import StoreUnavailable
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.points import IoPoints
@@ -68,6 +69,16 @@ class World:
                 if system.store_agent_state(agent, contents_of(agent, step), step):
                     self.log.stored(agent, step)
 
+    def store_step(self, system: AgentMemorySystem, agents: tuple[str, ...]) -> None:
+        """Store what many agents see in their next step, together."""
+        step = max(self._next.get(agent, self.first) for agent in agents)
+        for agent in agents:
+            self._next[agent] = step + 1
+            self.log.storing(agent, step)
+        stored = system.store_step(step, {agent: contents_of(agent, step) for agent in agents})
+        for key in stored.accepted:
+            self.log.stored(key.agent_id, step)
+
     @contextmanager
     def forgetting(self, *agents: str, food: int | None = None) -> Iterator[None]:
         """Note what is forgotten in the block: all of some agents, or what they ate."""
@@ -86,11 +97,12 @@ class World:
         """Let no request reach the server, as when its machine is cut off."""
         exchange = RedisChannel._exchange_once
 
-        def lost(channel: RedisChannel, commands: Any) -> Any:
+        def lost(*_: Any) -> Any:
             raise redis.exceptions.ConnectionError("cut off")
 
         with (
             patch.object(RedisChannel, "_exchange_once", lost),
+            patch.object(Conversation, "send", lost),
             patch.object(RedisChannel, "is_worth_asking", lambda channel: False),
         ):
             yield
@@ -102,6 +114,17 @@ def store(world: World) -> None:
         world.store(system, 5)
         with world.points.operation("store"):
             world.store(system, 9)
+
+
+def store_step(world: World) -> None:
+    herd = tuple(f"cow-{number}" for number in range(12))
+    with world.open() as system:
+        world.store_step(system, herd)
+        with world.points.operation("store a step"):
+            world.store_step(system, herd)
+            world.store_step(system, herd)
+        with world.points.operation("spool a step"), world.server_away():
+            world.store_step(system, herd)
 
 
 def age(world: World) -> None:
@@ -195,8 +218,8 @@ def for_ever(world: World) -> None:
 
 SCENARIOS: dict[str, Callable[[World], None]] = {
     one.__name__: one
-    for one in (store, age, forget_agent, forget_query, clear, spool, budget, reencode, declare,
-                open_and_close, for_ever)
+    for one in (store, store_step, age, forget_agent, forget_query, clear, spool, budget, reencode,
+                declare, open_and_close, for_ever)
 }  # fmt: skip
 
 

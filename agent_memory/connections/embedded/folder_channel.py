@@ -10,7 +10,8 @@ followed by one more question: whether what was answered is in the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
@@ -20,6 +21,7 @@ from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import RedisClient
 from agent_memory.connections.redis.commands import Command
+from agent_memory.connections.redis.conversation import Conversation
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreFull, StoreUnavailable
 
@@ -104,6 +106,21 @@ class FolderChannel(RedisChannel):
         if script.writes:
             self._check_kept(losses)
         return answers
+
+    @contextmanager
+    def conversation(self) -> Iterator[Conversation]:
+        """Lend a connection for requests that write; see ``RedisChannel.conversation``.
+
+        Raises:
+            ConversationLost: The connection was lost.
+            StoreFull: There is no room for the changes.
+            StoreUnavailable: The server does not answer, or not as one does.
+        """
+        losses = self.losses
+        with super().conversation() as conversation:
+            yield conversation
+        self._server.check_folder()
+        self._check_kept(losses)
 
     def _exchange(
         self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False

@@ -8,7 +8,8 @@ from agent_memory.values.deprecation import moved_names
 
 # What was here when this was a module.
 _MOVED = {
-    **dict.fromkeys(("RedisChannel", "channel_of"), "agent_memory.connections.redis.channel"),
+    "RedisChannel": "agent_memory.connections.redis.channel",
+    "channel_of": "agent_memory.connections.redis.foreign",
     **dict.fromkeys(
         ("RedisClient", "describe", "fake_server", "open_redis"),
         "agent_memory.connections.redis.clients",

@@ -9,33 +9,23 @@ that it is never away: it serves, or it cannot be started and the error says why
 
 from __future__ import annotations
 
-import os
-import select
-import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, TypeVar
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.answers import is_sound, name_of
-from agent_memory.connections.redis.clients import (
-    CONNECT_TIMEOUT,
-    REPLY_TIMEOUT,
-    client_like,
-    connected,
-    new_connection,
-)
+from agent_memory.connections.redis.clients import client_like, connected, new_connection
 from agent_memory.connections.redis.commands import Command, packed_command
+from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis.errors import LOSSES, translated, translating_redis_errors
-from agent_memory.connections.redis.reading import BoundedParser, read_answers
+from agent_memory.connections.redis.reading import read_answers, stay_awake
 from agent_memory.connections.redis.script import Script
-from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.errors import StoreUnavailable
 from agent_memory.values.forking import ForkGate, after_fork
 
 LOOK_TIMEOUT = 0.5
@@ -44,10 +34,6 @@ LONGEST_PAUSE = 60.0
 """How long a server that kept its callers waiting is left alone at most, in seconds."""
 MOST_STARTS = 5
 """How often a request starts the server again: one that ends it each time must not go on so."""
-
-# How long to look for an answer before sleeping until it comes, in seconds. Most answers of a local
-# server come within it, and being woken takes 80 us.
-_AWAKE = 100e-6
 
 _R = TypeVar("_R")
 
@@ -68,6 +54,7 @@ class RedisChannel:
         breaker: Of the server, shared by all its channels; None: one of its own.
 
     Attributes:
+        before: Called before each request: stores what this process has gathered.
         losses: How often a connection was lost so far, and a request sent again on another.
     """
 
@@ -88,6 +75,7 @@ class RedisChannel:
         self._idle: list[Any] = []
         self._kind: EngineKind = "fake" if in_process else kind
         self.losses = 0
+        self.before: Callable[[], object] = nothing
         self._engine: tuple[int, RedisEngine] | None = None
         # Of one that hangs each call would wait for its whole timeout.
         self.breaker = breaker or server_breaker()
@@ -176,6 +164,31 @@ class RedisChannel:
                     raise self.not_redis("EVALSHA")
             return replies
 
+    @contextmanager
+    def conversation(self) -> Iterator[Conversation]:
+        """Lend a connection for several requests, none of which is sent again.
+
+        Raises:
+            ConversationLost: The connection was lost.
+            StoreUnavailable: The server does not answer, or not as one does.
+        """
+        self.before()
+        breaker = self.breaker
+        if breaker.is_silent and self._gate is None:
+            self._check_patience()
+        begun = breaker.ticks()
+        try:
+            with nullcontext() if self._gate is None else self._gate.passing():
+                yield from self._lent()
+        except redis.exceptions.RedisError as error:
+            if is_lost(error):
+                self._disconnect_idle()
+                self.losses += 1
+                raise ConversationLost(str(error)) from error
+            self._failed(error, breaker.ticks() - begun)
+            raise translated(error, self.where) from error
+        breaker.answered()
+
     def not_redis(self, command: str) -> StoreUnavailable:
         """What to raise of an answer that no Redis server gives."""
         return StoreUnavailable(
@@ -238,6 +251,7 @@ class RedisChannel:
     def _exchange(
         self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
     ) -> list[Any]:
+        self.before()
         breaker = self.breaker
         if breaker.is_silent and self._gate is None and not at_once:
             self._check_patience()
@@ -303,7 +317,7 @@ class RedisChannel:
         try:
             connection.send_packed_command([packed])
             if self._gate is None:
-                _watch(connection)
+                stay_awake(connection)
             replies = read_answers(connection, len(commands))
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
@@ -313,6 +327,17 @@ class RedisChannel:
         # interrupted at any instant before is used by nobody.
         self._idle.append(connection)
         return replies
+
+    def _lent(self) -> Iterator[Conversation]:
+        connection = self._borrow()
+        try:
+            conversation = Conversation(connection, is_local=self._gate is not None)
+            yield conversation
+            conversation.answers()
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
 
     def _borrow(self) -> Any:
         """Take an idle connection, or open one.
@@ -343,52 +368,13 @@ class RedisChannel:
         self.client = client_like(pool.connection_class, pool.connection_kwargs)
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 def server_breaker() -> CircuitBreaker:
     """A breaker for the channels of one server."""
     return CircuitBreaker(0.0, LONGEST_PAUSE)
-
-
-def channel_of(client: Any) -> RedisChannel:
-    """A channel to the server of somebody's client, with connections of its own.
-
-    Args:
-        client: Of redis-py or fakeredis, whatever it decodes; it stays as it is.
-
-    Raises:
-        ConfigError: It is no such client.
-    """
-    if not isinstance(client, redis.Redis):
-        raise ConfigError("redis_client: a client of redis-py or fakeredis is needed")
-    pool: Any = client.connection_pool
-    kind = pool.connection_class
-    is_fake = kind.__module__.partition(".")[0] == "fakeredis"
-    # Without what protocol 3 alone has, whose handlers hang on the client's own pool.
-    options = {
-        name: value
-        for name, value in pool.connection_kwargs.items()
-        if not name.startswith(("maint_notifications", "oss_cluster_maint"))
-    }
-    options |= {"decode_responses": False, "protocol": 2}
-    if not is_fake:
-        options |= {"parser_class": BoundedParser, "retry": Retry(NoBackoff(), 0)}
-        # Whoever has none would wait for a silent server for ever.
-        for name, usual in (
-            ("socket_timeout", REPLY_TIMEOUT),
-            ("socket_connect_timeout", CONNECT_TIMEOUT),
-        ):
-            options[name] = options.get(name) or usual
-    place = options.get("path") or f"{options.get('host')}:{options.get('port')}"
-    where = "the fake server" if is_fake else f"the Redis server at {place}"
-    return RedisChannel(client_like(kind, options), where, in_process=is_fake)
-
-
-def _watch(connection: Any) -> None:
-    """Stay awake for a moment while the answer is under way; whoever else has work goes first."""
-    arrival = select.poll()
-    arrival.register(connection._sock, select.POLLIN)  # noqa: SLF001  # the library only sleeps
-    until = time.perf_counter() + _AWAKE
-    while not arrival.poll(0) and time.perf_counter() < until:
-        os.sched_yield()
 
 
 def _answer(reply: Any) -> Any:

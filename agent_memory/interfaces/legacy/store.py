@@ -18,7 +18,8 @@ from agent_memory.config import MemoryConfig, RedisMemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.answers import is_number
-from agent_memory.connections.redis.channel import RedisChannel, channel_of
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.foreign import channel_of
 from agent_memory.connections.redis.script import Script
 from agent_memory.connections.serving import connector
 

@@ -63,6 +63,11 @@ class DeclaredAttributes:
         return self._known[0]
 
     @property
+    def declaration(self) -> tuple[str, tuple[str, ...]]:
+        """The declaration and its paths, of one moment."""
+        return self._known
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The declared paths, as this process knows them."""
         return self._known[1]

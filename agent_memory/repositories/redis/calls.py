@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from agent_memory.errors import EntryConflict, StoreUnavailable
 from agent_memory.repositories.redis.keys import Agent
@@ -11,6 +11,8 @@ from agent_memory.values.entry import EntryKey
 
 AT_ONCE = 500
 """How many entries one call is about: the server does nothing else meanwhile."""
+
+_T = TypeVar("_T")
 
 Group = tuple[Agent, Sequence[int]]
 """An agent, and the places of its entries among all that were given."""
@@ -46,6 +48,11 @@ def in_order(groups: Sequence[Group], replies: Sequence[Sequence[int]]) -> list[
 def flat(groups: Iterable[Iterable[Any]]) -> list[Any]:
     """The values of all groups, one after the other."""
     return [value for group in groups for value in group]
+
+
+def left_of(given: Sequence[_T], stored: Sequence[bool]) -> list[_T]:
+    """What is given of entries that are not stored."""
+    return [one for one, is_stored in zip(given, stored, strict=True) if not is_stored]
 
 
 def parts(keys: Sequence[EntryKey]) -> Iterator[Sequence[EntryKey]]:

@@ -19,6 +19,7 @@ from agent_memory.models.redis import (
 from agent_memory.models.redis_attributes import spelled_attributes
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.redis.packing import Ready
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.formats import at
 
@@ -65,6 +66,18 @@ class HashMapper:
         """The same for many."""
         coded = self._codec.encode_many(entries)
         return [self.encode(*one) for one in zip(entries, coded, strict=True)]
+
+    def ready(self, entries: Sequence[MemoryEntry], paths: Sequence[str]) -> list[Ready]:
+        """Entries ready to be packed, with the attributes of some declared paths.
+
+        Raises:
+            InvalidEntry: One cannot be stored.
+        """
+        coded = self._codec.encode_many(entries)
+        return [
+            Ready(entry, contents, spelled_attributes(entry.contents, paths) if paths else "")
+            for entry, contents in zip(entries, coded, strict=True)
+        ]
 
     def load(self, names: Iterable[str]) -> list[MemoryEntry]:
         """The entries under some keys of hashes; those that are not there are left out.

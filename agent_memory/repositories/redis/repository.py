@@ -31,13 +31,21 @@ from agent_memory.repositories.redis.attributes import (
     Call,
     DeclaredAttributes,
 )
-from agent_memory.repositories.redis.calls import AT_ONCE, by_agent, conflict, flat, in_order
+from agent_memory.repositories.redis.calls import (
+    AT_ONCE,
+    by_agent,
+    conflict,
+    flat,
+    in_order,
+    left_of,
+)
 from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, reading
 from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many_agents import ManyAgents
 from agent_memory.repositories.redis.notes import RedisMoveNotes
+from agent_memory.repositories.redis.plain_storing import PlainStoring
 from agent_memory.repositories.redis.queries import entries_answering, keys_answering
 from agent_memory.repositories.redis.retrievals import RetrievalCounts
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
@@ -84,6 +92,7 @@ class RedisRepository(MemoryRepository):
         self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
         self._mapper = HashMapper(channel, codec, self._declared, self.tier)
         self._many = ManyAgents(channel, self.key_space, self._mapper)
+        self._plain = PlainStoring(channel, self.key_space, self._mapper, self._declared, clock)
         self.encodings = RedisEncodings(self, channel, self.key_space, clock)
         self.upkeep = RedisUpkeep(
             self,
@@ -106,13 +115,21 @@ class RedisRepository(MemoryRepository):
         return Added(code)
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
-        """Store entries: one script call for each agent and 500 entries."""
-        outcome = self._store(scripts.ADD, entries, self._writing_keys)
-        return [Added(code) for code in outcome]
+        """Store entries: many by plain commands, else a script call an agent and 500 entries."""
+        stored = self._plain.store(entries)
+        left = iter(self._store(scripts.ADD, left_of(entries, stored), self._writing_keys))
+        return [Added.STORED if is_stored else Added(next(left)) for is_stored in stored]
 
     def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
         """Store entries by one request, each as the latest of its agent; decided on the server."""
+        stored = self._plain.store(entries, after)
+        left = iter(self._arrive_each(left_of(entries, stored), left_of(after, stored)))
+        return [
+            Arrival(Added.STORED, entry.timestamp) if is_stored else next(left)
+            for entry, is_stored in zip(entries, stored, strict=True)
+        ]
 
+    def _arrive_each(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
         def calls() -> list[Call]:
             # Packed before any is sent: what cannot be stored keeps all from being.
             packed = self._mapper.encode_many(entries)
@@ -122,7 +139,7 @@ class RedisRepository(MemoryRepository):
                 for agent, last, fields in zip(agents, after, packed, strict=True)
             ]
 
-        replies = self._declared.run(scripts.ARRIVE, calls)
+        replies = self._declared.run(scripts.ARRIVE, calls) if entries else []
         if len(replies) != len(entries) or any(len(reply) != 2 for reply in replies):
             raise self.channel.not_redis("EVALSHA")
         return [Arrival(Added(code), float(timestamp)) for code, timestamp in replies]
@@ -135,19 +152,12 @@ class RedisRepository(MemoryRepository):
             stored = self.channel.call("HGET", keys[0] + entry.memory_id, "contents")
             # If they change meanwhile, so does the revision.
             contents = stored if is_kept(self._codec, stored, entry) else contents
-        (reply,) = self._declared.run(
-            scripts.REPLACE,
-            lambda: [
-                (
-                    keys,
-                    [
-                        repr(self._clock()),
-                        self._declared.known,
-                        *self._mapper.encode(entry, contents),
-                    ],
-                )
-            ],
-        )
+
+        def calls() -> list[Call]:
+            values = self._mapper.encode(entry, contents)
+            return [(keys, [repr(self._clock()), self._declared.known, *values])]
+
+        (reply,) = self._declared.run(scripts.REPLACE, calls)
         if reply == 0:
             raise EntryNotFound(f"no entry {entry.memory_id} in {self.tier.name}")
         if reply == _CHANGED:
@@ -233,10 +243,7 @@ class RedisRepository(MemoryRepository):
     def clear_agents(self, run_id: str, agents: Iterable[str]) -> int:
         """Remove all entries of some agents of a run; returns how many there were."""
         calls = [
-            (
-                self.key_space.of(Agent(run_id, agent_id)),
-                [encode_id(agent_id), encode_id(run_id)],
-            )
+            (self.key_space.of(Agent(run_id, agent_id)), [encode_id(agent_id), encode_id(run_id)])
             for agent_id in dict.fromkeys(agents)
         ]
         return sum(map(int, self.channel.run(scripts.CLEAR, calls)))

@@ -1,0 +1,269 @@
+"""Stores many new entries by plain commands, since a script takes the server half as long again.
+
+A chunk of entries is looked at first: its keys, and the declaration of attributes, are watched.
+Where nothing of it is stored, one transaction (MULTI) writes it all, unless something of what is
+watched has changed meanwhile: then the server writes nothing. So it comes to the same as what the
+scripts decide. Whatever is not as usual is left to them: entries that are stored already,
+attributes that others have declared, times that have to go on, refusals, lost connections.
+
+The next chunk is looked at by the request that writes the one before, and is packed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.commands import packed_command
+from agent_memory.connections.redis.conversation import Conversation, ConversationLost
+from agent_memory.models.redis import encode_id
+from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.redis.calls import by_agent
+from agent_memory.repositories.redis.entries import HashMapper
+from agent_memory.repositories.redis.keys import Agent, KeySpace
+from agent_memory.repositories.redis.packing import EntryPacker, Packed, Ready
+from agent_memory.values.entry import MemoryEntry
+
+CHUNK = 100
+"""How many entries a transaction stores: the server does nothing else meanwhile, for 5 ms."""
+
+LEAST = 8
+"""Fewer entries are stored by scripts, which take one request."""
+
+_DONE = frozenset({int, bytes})
+_UNWATCH = packed_command(("UNWATCH",))
+_MULTI = packed_command(("MULTI",))
+_EXEC = packed_command(("EXEC",))
+
+
+class _Batch(NamedTuple):
+    """What one call stores.
+
+    Attributes:
+        ready: The entries, no key twice; where ``after`` is given, no agent twice.
+        after: For each, the latest timestamp of its agent's elsewhere, which its own is to be
+            beyond, as beyond all of its agent's here; None: it may be any.
+        known: The declaration of attributes by which they were made ready.
+        now: The time, as text.
+    """
+
+    ready: Sequence[Ready]
+    after: Sequence[float] | None
+    known: str
+    now: str
+
+
+class PlainStoring:
+    """Stores new entries of one tier.
+
+    Args:
+        channel: The server.
+        key_space: The tier's keys.
+        mapper: Turns entries into what is stored.
+        declared: The declared attributes.
+        clock: Gives the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        channel: RedisChannel,
+        key_space: KeySpace,
+        mapper: HashMapper,
+        declared: DeclaredAttributes,
+        clock: Callable[[], float],
+    ) -> None:
+        self._channel = channel
+        self._key_space = key_space
+        self._mapper = mapper
+        self._declared = declared
+        self._clock = clock
+
+    def store(
+        self, entries: Sequence[MemoryEntry], after: Sequence[float] | None = None
+    ) -> list[bool]:
+        """Store those of some entries that can be stored by plain commands.
+
+        Args:
+            entries: The entries.
+            after: For each, the latest timestamp of its agent's elsewhere, which its own is to be
+                beyond, as beyond all of its agent's here; None: it may be any.
+
+        Returns:
+            For each whether it is stored now; the others are left to the scripts.
+
+        Raises:
+            InvalidEntry: One cannot be stored; none is.
+            StoreUnavailable: The server does not answer; any part may be stored.
+        """
+        stored = [False] * len(entries)
+        if len(entries) < LEAST or not _are_apart(entries, of_agents=after is not None):
+            return stored
+        known, paths = self._declared.declaration
+        ready = self._mapper.ready(entries, paths)
+        batch = _Batch(ready, after, known, repr(self._clock()))
+        try:
+            with self._channel.conversation() as conversation:
+                _Storing(conversation, self._key_space, self._declared.key, batch).run(stored)
+        except ConversationLost:
+            pass  # the scripts start the server again, and see what is stored of what was sent
+        return stored
+
+
+def _are_apart(entries: Sequence[MemoryEntry], *, of_agents: bool) -> bool:
+    """Whether no two entries have one key, or are of one agent."""
+    if of_agents:
+        return len({(entry.run_id, entry.agent_id) for entry in entries}) == len(entries)
+    return len({entry.key for entry in entries}) == len(entries)
+
+
+class _Storing:
+    """One call of ``store``."""
+
+    def __init__(
+        self, conversation: Conversation, key_space: KeySpace, declared_key: str, batch: _Batch
+    ) -> None:
+        self._conversation = conversation
+        self._key_space = key_space
+        self._declared_key = declared_key
+        self._batch = batch
+        self._packer = EntryPacker(key_space.prefix, batch.now)
+        self._keys = [
+            key_space.prefix(entry.run_id, entry.agent_id) + entry.memory_id
+            for entry, _, _ in batch.ready
+        ]
+
+    def run(self, stored: list[bool]) -> None:
+        """Store chunk by chunk, and note what is stored."""
+        chunks = self._chunks()
+        self._look_at(chunks[0])
+        written: tuple[Sequence[int], Packed] | None = None
+        for chunk, following in zip(chunks, [*islice(chunks, 1, None), ()], strict=True):
+            packed = self._pack(chunk)
+            replies = self._conversation.answers()
+            looked = replies[-self._looks(chunk) :]
+            if written is not None:
+                self._note(stored, *written, replies[-self._looks(chunk) - 1])
+            places = self._storable(chunk, looked)
+            written = None
+            if places:
+                written = places, packed if len(places) == len(chunk) else self._pack(places)
+                self._write(written[1])
+            self._look_at(following)
+        replies = self._conversation.answers()
+        if written is not None:
+            self._note(stored, *written, replies[-2])
+
+    def _chunks(self) -> list[Sequence[int]]:
+        """The places of the entries, those of an agent one after the other."""
+        groups = by_agent([ready.entry.key for ready in self._batch.ready])
+        places = [place for _, some in groups for place in some]
+        return [places[first : first + CHUNK] for first in range(0, len(places), CHUNK)]
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def _looks(self, chunk: Sequence[int]) -> int:
+        """How many answers a look at a chunk has."""
+        if not chunk:
+            return 1
+        return 4 if self._batch.after is None else 4 + len(chunk)
+
+    def _look_at(self, chunk: Sequence[int]) -> None:
+        """Watch what a chunk depends on, and nothing else any more; ask for it."""
+        if not chunk:
+            self._conversation.send("unwatch", _UNWATCH, 1)
+            return
+        keys = [self._keys[place] for place in chunk]
+        times = [] if self._batch.after is None else [*map(self._times, chunk)]
+        request = [
+            ("WATCH", self._declared_key, *keys, *times),
+            *(("ZREVRANGE", key, 0, 0, "WITHSCORES") for key in times),
+            ("GET", self._declared_key),
+            ("EXISTS", *keys),
+        ]
+        packed = _UNWATCH + b"".join(map(packed_command, request))
+        self._conversation.send("look", packed, 1 + len(request))
+
+    def _times(self, place: int) -> str:
+        entry = self._batch.ready[place].entry
+        return self._key_space.prefix(entry.run_id, entry.agent_id) + "times"
+
+    def _storable(self, chunk: Sequence[int], looked: Sequence[Any]) -> Sequence[int]:
+        """The places of a chunk's entries that can be stored as they are."""
+        *_, declared, there = looked
+        if there != 0 or (declared or b"") != self._batch.known.encode():
+            return ()
+        if self._batch.after is None:
+            return chunk
+        newest = looked[2:-2]
+        return [
+            place for place, found in zip(chunk, newest, strict=True) if self._is_next(place, found)
+        ]
+
+    def _is_next(self, place: int, found: Any) -> bool:
+        """Whether an entry is later than its agent's latest, which the server has found."""
+        assert self._batch.after is not None  # noqa: S101  # asked by the caller
+        at = self._batch.ready[place].entry.timestamp
+        if at <= self._batch.after[place] or type(found) is not list:
+            return False
+        try:
+            return not found or float(found[1]) < at
+        except (ValueError, TypeError, IndexError):
+            return False
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _pack(self, places: Sequence[int]) -> Packed:
+        some = [self._batch.ready[place] for place in places]
+        packed = self._packer.pack(some)
+        more = self._registering(some)
+        commands = b"".join([_MULTI, packed.commands, *map(packed_command, more), _EXEC])
+        return Packed(commands, packed.owners + [-1] * len(more))
+
+    def _registering(self, some: Sequence[Ready]) -> list[tuple[str, ...]]:
+        """The commands that note agents by the time of their last write, and runs."""
+        agents_of: dict[str, dict[str, None]] = {}
+        for entry, _, _ in some:
+            agents_of.setdefault(entry.run_id, {})[encode_id(entry.agent_id)] = None
+        commands: list[tuple[str, ...]] = []
+        for run_id, agents in agents_of.items():
+            scored = [word for agent in agents for word in (self._batch.now, agent)]
+            commands.append(("ZADD", self._key_space.agents(run_id), *scored))
+        return [*commands, ("SADD", self._key_space.runs, *map(encode_id, agents_of))]
+
+    def _write(self, packed: Packed) -> None:
+        self._conversation.send("write", packed.commands, len(packed.owners) + 2)
+
+    def _note(
+        self, stored: list[bool], places: Sequence[int], packed: Packed, outcome: Any
+    ) -> None:
+        """Note what a transaction has stored: all or nothing, unless keys are damaged."""
+        if type(outcome) is not list or len(outcome) != len(packed.owners):
+            return
+        for place in places:
+            stored[place] = True
+        if not _DONE.issuperset(map(type, outcome)):
+            self._take_back(stored, places, packed, outcome)
+
+    def _take_back(
+        self, stored: list[bool], places: Sequence[int], packed: Packed, outcome: Sequence[Any]
+    ) -> None:
+        """Remove what is stored in part, lest it pass for stored: the scripts tell why it is."""
+        failed = [
+            owner
+            for owner, reply in zip(packed.owners, outcome, strict=True)
+            if type(reply) not in _DONE
+        ]
+        of_agents = {self._agent(places[owner]) for owner in failed if owner >= 0}
+        gone = [place for place in places if -1 in failed or self._agent(place) in of_agents]
+        for place in gone:
+            stored[place] = False
+        if gone:
+            command = ("DEL", *(self._keys[place] for place in gone))
+            self._conversation.send("take back", packed_command(command), 1)
+            self._conversation.answers()
+
+    def _agent(self, place: int) -> Agent:
+        entry = self._batch.ready[place].entry
+        return Agent(entry.run_id, entry.agent_id)
