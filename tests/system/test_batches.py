@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -64,14 +64,13 @@ def test_stores_ask_the_server_nothing_until_there_are_enough(
 
 def test_whatever_reads_finds_what_is_gathered(system: AgentMemorySystem) -> None:
     with system.batch(max_seconds=1e9) as batch:
-        for step, look in enumerate(
-            [
-                lambda: len(steps_of(system)),
-                lambda: system.stm.count("default", "ant"),
-                lambda: system.statistics()[Tier.STM].entries,
-                lambda: len(system.get_memory_agent("ant").stm_store.get_recent()),
-            ]
-        ):
+        looks: list[Callable[[], int]] = [
+            lambda: len(steps_of(system)),
+            lambda: system.stm.count("default", "ant"),
+            lambda: system.statistics()[Tier.STM].entries,
+            lambda: len(system.get_memory_agent("ant").stm_store.get_recent()),
+        ]
+        for step, look in enumerate(looks):
             system.store_agent_state("ant", {"step": step}, step)
             assert len(batch) == 1
             assert look() == step + 1

@@ -133,14 +133,14 @@ class RedisRepository(MemoryRepository):
         def calls() -> list[Call]:
             # Packed before any is sent: what cannot be stored keeps all from being.
             packed = self._mapper.encode_many(entries)
-            agents = [Agent(entry.run_id, entry.agent_id) for entry in entries]
+            agents = (Agent(entry.run_id, entry.agent_id) for entry in entries)
             return [
                 (self._writing_keys(agent), [*self._writer(agent), repr(float(last)), *fields])
                 for agent, last, fields in zip(agents, after, packed, strict=True)
             ]
 
         replies = self._declared.run(scripts.ARRIVE, calls) if entries else []
-        if len(replies) != len(entries) or any(len(reply) != 2 for reply in replies):
+        if [*map(len, replies)] != [2] * len(entries):
             raise self.channel.not_redis("EVALSHA")
         return [Arrival(Added(code), float(timestamp)) for code, timestamp in replies]
 
@@ -361,10 +361,7 @@ class RedisRepository(MemoryRepository):
             # Packed before any is sent: what cannot be stored keeps all from being.
             packed = self._mapper.encode_many(entries)
             return [
-                (
-                    keys_of(agent),
-                    [*self._writer(agent), *flat(packed[place] for place in places)],
-                )
+                (keys_of(agent), [*self._writer(agent), *flat(packed[at] for at in places)])
                 for agent, places in groups
             ]
 
