@@ -13,12 +13,7 @@ from dataclasses import replace
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import EncodingError, EntryNotFound
-from agent_memory.models.redis import (
-    Value,
-    encode_id,
-    memory_id_of,
-    readable_ids,
-)
+from agent_memory.models.redis import Value, encode_id, memory_id_of, readable_ids
 from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
@@ -26,11 +21,7 @@ from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.outcomes import Added, Arrival, Gone
 from agent_memory.repositories.querying import after_step, agent_of, answering, run_of
 from agent_memory.repositories.redis import scripts
-from agent_memory.repositories.redis.attributes import (
-    AttributeIndexing,
-    Call,
-    DeclaredAttributes,
-)
+from agent_memory.repositories.redis.attributes import AttributeIndexing, Call, DeclaredAttributes
 from agent_memory.repositories.redis.calls import (
     AT_ONCE,
     by_agent,
