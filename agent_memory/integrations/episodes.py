@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import numbers
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.errors import ConfigError, InvalidEntry, NotAllStored
 from agent_memory.interfaces.hooks.states import storable
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.entry import MemoryEntry
@@ -31,6 +32,9 @@ _INDEX = re.compile(r"\[\d+\]")
 _DEEPEST = 100  # levels
 # How many entries back the last one of an episode is looked for, if others were stored since.
 _LOOKED_BACK = 1_000
+# A step is stored whole, however many environments there are, unless these are many thousands.
+_MOST_TOGETHER = 10_000
+_LONGEST_TOGETHER = 3_600.0  # seconds
 _NUMBER = re.compile(r"-?[0-9]+")
 
 
@@ -122,6 +126,24 @@ class AgentRecorder:
             if self._raises:
                 raise
             self._store_what_can_be(contents, step)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Store what is recorded in the block together, by one request.
+
+        Raises:
+            StoreUnavailable: ``on_store_error`` is "raise", and the store is unreachable.
+        """
+        if self._memory.open_batch is not None:
+            yield  # what gathers more than a step
+            return
+        try:
+            with self._memory.batch(_MOST_TOGETHER, _LONGEST_TOGETHER):
+                yield
+        except NotAllStored as error:
+            # As single stores would: an outage is counted and logged by now.
+            if self._raises:
+                raise next(iter(error.refused.values())) from error
 
     def recall(self, near: object, limit: int | None, touch: bool, **conditions: Any) -> list[Hit]:
         """Find steps, those with the most similar observations first."""

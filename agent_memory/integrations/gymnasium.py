@@ -227,16 +227,17 @@ class RememberVectorEpisodes(VectorWrapper):
         result = self.env.step(actions)
         observations, rewards, terminated, truncated, infos = result
         seen = plain(observations)
-        for place, episode in enumerate(self._episodes):
-            ended = bool(terminated[place]) or bool(truncated[place])
-            needs_info = self._recorder.info is not False or ended
-            info = info_of(infos, place) if needs_info else {}
-            if episode.is_running:
-                action = member(self.single_action_space, done, place)
-                outcome = Outcome(rewards[place], terminated[place], truncated[place], info)
-                self._record(place, action, seen, outcome)
-            elif self._mode is AutoresetMode.NEXT_STEP:
-                self._begin(place, seen, info)
+        with self._recorder.together():
+            for place, episode in enumerate(self._episodes):
+                ended = bool(terminated[place]) or bool(truncated[place])
+                needs_info = self._recorder.info is not False or ended
+                info = info_of(infos, place) if needs_info else {}
+                if episode.is_running:
+                    action = member(self.single_action_space, done, place)
+                    outcome = Outcome(rewards[place], terminated[place], truncated[place], info)
+                    self._record(place, action, seen, outcome)
+                elif self._mode is AutoresetMode.NEXT_STEP:
+                    self._begin(place, seen, info)
         self._clock.step += 1
         return observations, rewards, terminated, truncated, infos
 

@@ -89,6 +89,8 @@ class MemoryCollector:
         # The agents of the last call by id, with their classes; None before the first.
         self._alive: dict[str, str] | None = None
         self._left_out: set[str] = set()
+        # Classes whose agents have what cannot be stored.
+        self._refused: set[type] = set()
 
     def collect(self, model: Any = None) -> Stored:
         """Remember the agents as they are now.
@@ -114,12 +116,11 @@ class MemoryCollector:
         self._remember_changes(step, agents)
         if step % self._every:
             return Stored()
-        states = {name: self.state_of(agent) for name, agent in agents.items()}
         given = self._priority
         priority = (
             {name: given(agent) for name, agent in agents.items()} if callable(given) else given
         )
-        return self.memory.store_step(step, states, priority=priority)
+        return self._remember_states(step, agents, priority)
 
     def recall(self, agent: Any, *, near: Any = None, **filters: Any) -> list[Hit]:
         """Ask for what an agent remembers of this run.
@@ -149,6 +150,32 @@ class MemoryCollector:
             dict(_read(agent, fields)), type(agent).__name__, self._leave_out
         )
         return state
+
+    def _remember_states(
+        self, step: int, agents: Mapping[str, Any], priority: float | Mapping[str, float]
+    ) -> Stored:
+        """Store states as they are read; those that are refused without what cannot be stored."""
+        states = {
+            name: self.state_of(agent)
+            if type(agent) in self._refused
+            else dict(_read(agent, self._fields_of(agent)))
+            for name, agent in agents.items()
+        }
+        stored = self.memory.store_step(step, states, priority=priority)
+        again = {
+            str(name): agents[str(name)]
+            for name, error in stored.refused.items()
+            if isinstance(error, InvalidEntry) and type(agents[str(name)]) not in self._refused
+        }
+        if not again:
+            return stored
+        self._refused.update(map(type, again.values()))
+        of_them = (
+            {name: priority[name] for name in again} if isinstance(priority, Mapping) else priority
+        )
+        more = self._remember_states(step, again, of_them)
+        left = {name: error for name, error in stored.refused.items() if name not in again}
+        return Stored(stored.accepted + more.accepted, left | dict(more.refused))
 
     def _fields_of(self, agent: Any) -> Any:
         for owner in type(agent).__mro__:

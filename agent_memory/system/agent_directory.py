@@ -158,6 +158,17 @@ class AgentDirectory:
         return Batch(self._run, self._bulk, max_entries, max_seconds)
 
     @property
+    def open_batch(self) -> Batch | None:
+        """The batch that gathers what is stored of this run; None: nothing is gathered.
+
+        Examples:
+            >>> memory.open_batch is None
+            True
+        """
+        batch = self._run.open_batch.batch
+        return batch if isinstance(batch, Batch) else None
+
+    @property
     def _bulk(self) -> BulkStoring:
         return BulkStoring(self._run, lambda agent_id: self.get_memory_agent(agent_id).is_due())
 

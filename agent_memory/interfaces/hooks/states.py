@@ -6,8 +6,9 @@ these is a value, so they are left out, or become an id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 
@@ -126,18 +127,33 @@ def _own(agent: object) -> Iterator[tuple[str, Any]]:
     for name, value in list(named.items()):
         if not name.startswith("_"):
             yield name, value
-        elif _is_observable(type(agent), name[1:]):
+        elif _is_observable(_class_of(agent), name[1:]):
             yield name[1:], value
-    for owner in type(agent).__mro__:
-        slots = vars(owner).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if not name.startswith("_") and hasattr(agent, name):
-                yield name, getattr(agent, name)
+    for name in _slots_of(_class_of(agent)):
+        if hasattr(agent, name):
+            yield name, getattr(agent, name)
 
 
-def _is_observable(agent_class: type, name: str) -> bool:
+def _class_of(agent: object) -> Hashable:
+    return cast(Hashable, type(agent))
+
+
+@lru_cache(maxsize=1_024)  # asked of every agent at every step
+def _slots_of(agent_class: Hashable) -> tuple[str, ...]:
+    """The public names that a class has slots for."""
+    declared = (vars(owner).get("__slots__", ()) for owner in cast(type, agent_class).__mro__)
+    names = (
+        name
+        for slots in declared
+        for name in ((slots,) if isinstance(slots, str) else tuple(slots))
+    )
+    return tuple(name for name in names if not name.startswith("_"))
+
+
+@lru_cache(maxsize=16_384)
+def _is_observable(agent_class: Hashable, name: str) -> bool:
     """Whether a class declares an attribute that Mesa keeps under another name."""
-    for owner in agent_class.__mro__:
+    for owner in cast(type, agent_class).__mro__:
         if name in vars(owner):
             declared = type(vars(owner)[name])
             return declared.__module__.startswith("mesa.") and "Observable" in declared.__name__
