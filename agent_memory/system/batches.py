@@ -24,7 +24,7 @@ from agent_memory.values.quoting import quoted
 from agent_memory.values.stored import Stored
 
 MOST_ENTRIES = 1_000
-"""How many entries a batch gathers at most, unless it is told otherwise."""
+"""How many entries a batch gathers at most, by default."""
 
 MOST_SECONDS = 1.0
 """For how long it does."""

@@ -113,7 +113,7 @@ class BulkStoring:
         outcome = _Outcome(is_repeated=False)
         entries = self._resources.new_entries.finished(self._run.run_id, prepared)
         stored = self._send(dict(enumerate(entries)), outcome)
-        return outcome.told(), stored
+        return outcome.as_stored(), stored
 
     def count(self, entries: Sequence[MemoryEntry]) -> None:
         """Tell upkeep of entries that are stored, and do what is due of it."""

@@ -46,7 +46,7 @@ class OpenBatches:
         self._open = [one for one in self._open if one is not batch]
 
     def store_gathered(self) -> None:
-        """Store what is gathered; who had it gathered is told of what is not stored."""
+        """Store what is gathered; each batch keeps why some of it is not, for its next flush."""
         for batch in self._open:
             if len(batch):
                 batch.store_gathered()
