@@ -249,7 +249,7 @@ class _Storing:
     def _take_back(
         self, stored: list[bool], places: Sequence[int], packed: Packed, outcome: Sequence[Any]
     ) -> None:
-        """Remove what is stored in part, which must not pass for stored: the scripts say why it is."""
+        """Remove what is stored in part, which must not pass for stored; the scripts say why."""
         failed = [
             owner
             for owner, reply in zip(packed.owners, outcome, strict=True)
