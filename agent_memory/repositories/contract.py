@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from agent_memory.errors import EntryNotFound
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.following import Changes, Stored
+from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.former import FormerNames
 from agent_memory.repositories.moves import MoveNotes, NoMoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe, nearest_ids
@@ -362,13 +363,37 @@ class LongTermMemory(MemoryRepository):
             at: The time, in seconds since 1970.
         """
 
-    @abstractmethod
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
         """Those of the keys that were forgotten, and when they were released.
 
         Returns:
-            For each, the time of its release in seconds since 1970; None: it is not released.
+            For each, in seconds since 1970; None: it is not released.
         """
+        return {key: found.released_at for key, found in self.forgettings(keys).items()}
+
+    @abstractmethod
+    def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:
+        """Those of the keys that were forgotten, with the moments of their forgetting."""
+
+    @abstractmethod
+    def moment(self) -> float:
+        """The last moment of forgetting; what is stored elsewhere from now on comes after it."""
+
+    @abstractmethod
+    def roll_back(self, run_id: str, step: int, at: float) -> None:
+        """Note, for whoever brings such entries later, that the steps after one are forgotten.
+
+        Nothing is removed.
+
+        Args:
+            run_id: The run.
+            step: The last step that stays.
+            at: The time, in seconds since 1970.
+        """
+
+    @abstractmethod
+    def roll_backs(self, runs: Iterable[str]) -> dict[str, list[RollBack]]:
+        """The roll-backs of some runs; those that were never rolled back are left out."""
 
     def forks(
         self,

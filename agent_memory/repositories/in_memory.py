@@ -13,10 +13,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
-from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.repositories.encodings import Encodings
+from agent_memory.repositories.forgettings import (
+    Forgetting,
+    RollBack,
+    next_moment,
+    strictest,
+    with_roll_back,
+)
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added, Arrival, Gone
@@ -42,7 +48,9 @@ class InMemoryRepository(LongTermMemory):
     def __init__(self, tier: Tier = Tier.LTM) -> None:
         self.tier = tier
         self._shelf = _Shelf()
-        self._forgotten: dict[EntryKey, float | None] = {}  # when it was released, if it was
+        self._forgotten: dict[EntryKey, Forgetting] = {}
+        self._moment = 0.0
+        self._roll_backs: dict[str, list[RollBack]] = {}
         self._counted: dict[str, list[EntryKey]] = {}  # what was absent, by the name of the count
         self.encodings = _InMemoryEncodings(self, self._shelf)
         self.upkeep = _InMemoryUpkeep(self, self._shelf)
@@ -155,15 +163,10 @@ class InMemoryRepository(LongTermMemory):
         doomed = {(run_id, agent_id) for agent_id in agents}
         return self.remove_many([key for key in self._keys() if key[:2] in doomed])
 
-    def forget(
-        self,
-        keys: Iterable[EntryKey],
-        at: float,  # noqa: ARG002 - kept nowhere
-        released_at: float | None = None,
-    ) -> int:
+    def forget(self, keys: Iterable[EntryKey], at: float, released_at: float | None = None) -> int:
         """Remove entries and refuse their keys from now on; returns how many were there."""
-        forgotten = dict.fromkeys(keys, released_at)
         with self._shelf.lock:
+            forgotten = dict.fromkeys(keys, Forgetting(self._next_moment(at), released_at))
             self._forgotten.update(forgotten)
             return self.remove_many(
                 [key for key in self._keys() if not forgotten.keys().isdisjoint(_marks(key))]
@@ -172,16 +175,37 @@ class InMemoryRepository(LongTermMemory):
     def release(self, keys: Iterable[EntryKey], at: float) -> None:
         """Let forgotten keys be stored again, except by copies that were read before."""
         with self._shelf.lock:
-            self._forgotten.update({key: at for key in keys if key in self._forgotten})
+            released = Forgetting(self._next_moment(at), at)
+            self._forgotten.update({key: released for key in keys if key in self._forgotten})
 
-    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
-        """Those of the keys that were forgotten, and when they were released."""
+    def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:
+        """Those of the keys that were forgotten, with the moments of their forgetting."""
         with self._shelf.lock:
             found = {
                 key: [self._forgotten[mark] for mark in _marks(key) if mark in self._forgotten]
                 for key in keys
             }
-        return {key: last_release(times) for key, times in found.items() if times}
+        return {key: strictest(marks) for key, marks in found.items() if marks}
+
+    def moment(self) -> float:
+        """The last moment of forgetting."""
+        return self._moment
+
+    def roll_back(self, run_id: str, step: int, at: float) -> None:
+        """Note that what a run has stored of the steps after one is forgotten."""
+        with self._shelf.lock:
+            new = RollBack(step, self._next_moment(at), at)
+            held = self._roll_backs.get(run_id, [])
+            self._roll_backs[run_id] = with_roll_back(held, new)
+
+    def roll_backs(self, runs: Iterable[str]) -> dict[str, list[RollBack]]:
+        """The roll-backs of some runs; those that were never rolled back are left out."""
+        with self._shelf.lock:
+            return {run: [*self._roll_backs[run]] for run in runs if run in self._roll_backs}
+
+    def _next_moment(self, at: float) -> float:
+        self._moment = next_moment(self._moment, at)
+        return self._moment
 
     # -- reading ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.following import Changes
+from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.moves import Agent, MoveNotes, OpenMove
 from agent_memory.repositories.nearest import Neighbour, Probe, Vectors
 from agent_memory.repositories.upkeep import TierUpkeep
@@ -50,13 +51,23 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
 
     add_many = arrive = take_over = replace = touch = touched = _refuse
     remove = remove_many = remove_answering = remove_copied = move_within = _refuse
-    clear_agents = clear_run = forget = release = _refuse
+    clear_agents = clear_run = forget = release = roll_back = _refuse
 
-    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
-        """Those of the keys that were forgotten, and when they were released."""
+    def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:
+        """Those of the keys that were forgotten, with the moments of their forgetting."""
         if not isinstance(self._repository, LongTermMemory):
             return {}
-        return self._repository.forgotten(keys)
+        return self._repository.forgettings(keys)
+
+    def moment(self) -> float:
+        """The last moment of forgetting."""
+        return self._repository.moment() if isinstance(self._repository, LongTermMemory) else 0.0
+
+    def roll_backs(self, runs: Iterable[str]) -> dict[str, list[RollBack]]:
+        """The roll-backs of some runs; those that were never rolled back are left out."""
+        if not isinstance(self._repository, LongTermMemory):
+            return {}
+        return self._repository.roll_backs(runs)
 
     def forks(self, run_id: str, after: int = -1) -> list[str]:
         """The runs that were forked from a run after a step, sorted."""

@@ -66,6 +66,7 @@ class AgentStore:
             weakref.finalize(self, release, resources)
         self._repository: MemoryRepository = resources.tiers[self.tier]
         self._reader = resources.readers[self.tier]
+        self._intake = resources.intake
         self._outages = resources.outages
         self._new_entries = resources.new_entries
         self._compression = resources.encoder.compression
@@ -131,11 +132,17 @@ class AgentStore:
 
     def delete(self, memory_id: str) -> bool:
         """Remove an entry; returns whether it was there."""
-        return self._guard(False, self._repository.remove, self._key(memory_id))
+        return self._guard(False, self._remove, self._key(memory_id))
 
     def clear(self) -> bool:
         """Remove all entries of the agent here; False if the store is unreachable."""
-        return self._guard(-1, self._repository.clear_agents, self.run_id, [self.agent_id]) >= 0
+        return self._guard(-1, self._clear) >= 0
+
+    def _remove(self, key: EntryKey) -> bool:
+        return self._repository.remove(key)
+
+    def _clear(self) -> int:
+        return self._repository.clear_agents(self.run_id, [self.agent_id])
 
     def _guard(self, default: D, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> D | R:
         return self._outages.guard(default, call, *args, **kwargs)
@@ -190,6 +197,14 @@ class RedisSTMStore(AgentStore):
     """
 
     tier = Tier.STM
+
+    def _remove(self, key: EntryKey) -> bool:
+        waited = self._intake.remove_waiting(*key)
+        return super()._remove(key) or waited > 0
+
+    def _clear(self) -> int:
+        # What leaves the spool meanwhile comes to the tier that is cleared next.
+        return self._intake.remove_waiting(self.run_id, self.agent_id) + super()._clear()
 
 
 class RedisIMStore(AgentStore):

@@ -142,6 +142,8 @@ class Erasure:
         """
         begun = self._clock()
         self._refuse_forks(self._tiers[2].forks(self._run_id, step))
+        # First, so that whoever replays what waits, here or on another machine, knows of it.
+        self._tiers[2].roll_back(self._run_id, step, begun)
         waiting = {
             number: entry.key for number, entry in self._spooled() if entry.step_number > step
         }

@@ -30,6 +30,7 @@ from agent_memory.errors import ConfigError, EntryConflict, QueryEngineMissing, 
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.system import SystemModels
 from agent_memory.repositories.codec import Codec
+from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.codes import CodeCopies
@@ -54,6 +55,7 @@ from agent_memory.tiers.expiry import ExpiryFilter, TierReader
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import LONGEST_PAUSE, Intake
 from agent_memory.tiers.spool import spool_of
+from agent_memory.tiers.waiting_reader import ReaderWithWaiting
 from agent_memory.values.entry import Tier
 
 
@@ -154,7 +156,7 @@ class _Opening:
             connections=connections,
             identity=identity,
             tiers=tiers,
-            readers=self._readers(tiers, steps),
+            readers=self._readers(tiers, intake, steps),
             search=search,
             models=self._models(tiers, search, codec),
             encoder=CurrentEncoder(
@@ -290,24 +292,29 @@ class _Opening:
         return stm, im, ltm
 
     def _readers(
-        self, tiers: Tiers, steps: PresentSteps
+        self, tiers: Tiers, intake: Intake, steps: PresentSteps
     ) -> tuple[TierReader, TierReader, TierReader]:
         """The tiers as questions see them."""
-        if self._config.on_expiry == "demote":
-            return tiers
         stm, im, ltm = tiers
         above, below = Ages.of(self._config)
 
         def moment(run_id: str, agent_id: str) -> Moment:
             return Moment(self._clock(), steps.of(run_id, agent_id))
 
-        return ExpiryFilter(stm, above, moment), ExpiryFilter(im, below, moment), ltm
+        def shown(ages: Ages, repository: MemoryRepository) -> TierReader:
+            is_demoted = self._config.on_expiry == "demote"
+            return repository if is_demoted else ExpiryFilter(repository, ages, moment)
+
+        top = shown(above, stm)
+        if intake.waiting is not None:
+            top = ReaderWithWaiting(top, intake.waiting, partial(shown, above))
+        return top, shown(below, im), ltm
 
     def _intake(self, connections: Connections, tiers: Tiers, identity: MemoryIdentity) -> Intake:
         intake = Intake(
             tiers,
             connections.stm,
-            spool_of(self._config, self._where, identity.id),
+            spool_of(self._config, self._where, identity.id, read_only=self._read_only),
             clock=self._clock,
             by_steps=self._config.clock == "steps",
         )

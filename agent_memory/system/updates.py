@@ -15,6 +15,7 @@ from agent_memory.retrieval.recall import fetch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.waiting_reader import without_waiting
 from agent_memory.values.checks import checked_importance
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
@@ -40,7 +41,7 @@ class EntryUpdates:
     ) -> None:
         self._run_id = run_id
         self._tiers = {tier.tier: tier for tier in tiers}
-        self._readers = readers
+        self._readers = [without_waiting(reader) for reader in readers]
         self._intake = intake
 
     def set_importance(self, agent_id: str, memory_id: str, importance: object) -> MemoryEntry:

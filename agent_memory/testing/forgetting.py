@@ -9,6 +9,7 @@ import pytest
 from agent_memory.errors import EntryNotFound
 from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.contract import LongTermMemory
+from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.testing.samples import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.testing.storing import everything
@@ -260,3 +261,36 @@ class ForgettingContract:
             (mark,) = clearing_marks(name, [name])
             assert repository.forgotten([mark, *clearing_marks(name)]) == {mark: float(place)}
         assert repository.runs() == []
+
+    def test_moments_of_forgetting_grow_whatever_the_clock_says(
+        self, repository: LongTermMemory
+    ) -> None:
+        entry, other = an_entry(), an_entry()
+        moments = [repository.moment()]
+        for at in (moments[0] + 7.0, 3.0, 3.0, -5.0):
+            repository.forget([entry.key], at=at, released_at=at)
+            moments.append(repository.moment())
+            assert repository.forgettings([entry.key, other.key]) == {
+                entry.key: Forgetting(moments[-1], at)
+            }
+            repository.release([entry.key], at=at)
+            moments.append(repository.moment())
+            assert repository.forgettings([entry.key]) == {entry.key: Forgetting(moments[-1], at)}
+        assert moments == sorted(set(moments))
+        repository.forget([entry.key._replace(agent_id="")], at=1.0)
+        of_all = Forgetting(repository.moment(), None)
+        assert repository.forgettings([entry.key, other.key]) == {entry.key: of_all}
+
+    def test_a_run_remembers_the_roll_backs_that_still_count(
+        self, repository: LongTermMemory
+    ) -> None:
+        held = []
+        for name in (*HOSTILE_NAMES, "run"):
+            for step, at in ((10, 5.0), (20, 4.0), (5, 3.0), (8, 2.0)):
+                repository.roll_back(name, step, at)
+                held.append(RollBack(step, repository.moment(), at))
+            # Of those before it none goes on that it goes beyond.
+            assert repository.roll_backs([name, "no run"]) == {name: held[-2:]}
+        assert [one.moment for one in held] == sorted({one.moment for one in held})
+        assert repository.runs() == []
+        assert len(repository.roll_backs(HOSTILE_NAMES)) == len(HOSTILE_NAMES)

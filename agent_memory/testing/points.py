@@ -28,7 +28,7 @@ from agent_memory.repositories.redis import scripts as redis_scripts
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.tiers import moving
-from agent_memory.tiers.spool import Spool
+from agent_memory.tiers.spool_file import SpoolFile
 
 _SCRIPTS = {
     found.digest: name.strip("_").lower()
@@ -73,7 +73,7 @@ class IoPoints:
         watch(patch.object(UnitOfWork, "commit", self._commit()))
         for owner, name, what in (
             (Transactions, "writing", "sql transaction"),
-            (Spool, "_working", "spool transaction"),
+            (SpoolFile, "working", "spool transaction"),
         ):
             watch(patch.object(owner, name, self._around(getattr(owner, name), what)))
         return self

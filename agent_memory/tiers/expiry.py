@@ -53,6 +53,9 @@ class TierReader(Protocol):
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
 
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, sorted."""
+
     @property
     def moves(self) -> MoveNotes:
         """The notes of moves out of here."""
@@ -133,6 +136,10 @@ class ExpiryFilter:
     def runs(self) -> list[str]:
         """The runs that have entries, whatever their age, sorted."""
         return self.repository.runs()
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, whatever their age, sorted."""
+        return self.repository.agents(run_id)
 
     def changes(
         self, run_id: str, agent_id: str, seen: object = None, known: Collection[str] = ()

@@ -23,9 +23,11 @@ from agent_memory.errors import (
 )
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.tiers.arriving import Arrivals
+from agent_memory.tiers.last_moments import LastMoments
 from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
 from agent_memory.tiers.spool import Spool
-from agent_memory.tiers.waiting import decoded
+from agent_memory.tiers.waiting import Waiting, decoded
+from agent_memory.tiers.waiting_entries import WaitingEntries
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.forking import after_fork
 from agent_memory.values.status import SpoolStatus, StoreStatus
@@ -69,6 +71,11 @@ class Intake:
         clock: Gives the time in seconds since 1970.
         ticks: Gives seconds that never go backwards.
         by_steps: Whether timestamps are steps.
+
+    Attributes:
+        arrivals: Stores entries whose timestamps are steps.
+        waiting: What waits, as questions see it; None: there is no spool.
+        pause: Between two looks whether the server is back.
     """
 
     def __init__(
@@ -86,7 +93,12 @@ class Intake:
         self._replay = Replay(tiers, self._stm)
         self._server = server
         self._spool = spool
+        # As questions see it.
+        self.waiting = (
+            None if spool is None else WaitingEntries(spool, self._replay, tiers, by_steps=by_steps)
+        )
         self._clock = clock
+        self._moments = LastMoments(tiers[2], ticks)
         # Between two looks of stores, whatever the last one failed of.
         self.pause = Pause(0.0 if server.is_started_here else LOOK_EVERY, LONGEST_PAUSE, ticks)
         # Whether entries go to the spool: something waits there, or the server took nothing.
@@ -196,6 +208,31 @@ class Intake:
         if self._spool is not None and dropped:
             self._spool.done(dropped)
 
+    def remove_waiting(self, run_id: str, agent_id: str, memory_id: str | None = None) -> int:
+        """Take what waits of an agent out of the spool, as from short-term memory itself.
+
+        Args:
+            run_id: The run.
+            agent_id: The agent.
+            memory_id: Only this entry.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            StoreUnavailable: The spool cannot be written, or another process replays it for long.
+        """
+        if self._spool is None or self.waiting is None:
+            return 0
+        if self.waiting.of(run_id, agent_id) is None:
+            return 0
+        # Between two slices: what a replay has read would be stored all the same.
+        with self._looking, self._spool.held_still():
+            held = self._spool.read(self._spool.numbers(run_id, agent_id))
+            doomed = [one.number for one in held if memory_id in (None, _id_of(one))]
+            self._spool.done(doomed)
+        return len(doomed)
+
     def rewrite_spool(self) -> dict[str, str | None]:
         """Rewrite the spool's file without what was taken out of it.
 
@@ -259,7 +296,7 @@ class Intake:
         with self._turn:
             # Another thread may have found the server back, and the spool empty, meanwhile.
             if self._is_spooling:
-                spool.put_many(entries, self._clock())
+                spool.put_many(entries, self._clock(), self._moments.last())
                 return
         add()
 
@@ -308,3 +345,10 @@ class Intake:
         self._turn = threading.RLock()
         self._looking = threading.RLock()
         self._is_looking = False
+
+
+def _id_of(waiting: Waiting) -> str | None:
+    try:
+        return decoded(waiting).memory_id
+    except EncodingError:
+        return None

@@ -24,6 +24,7 @@ from agent_memory.errors import (
 )
 from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.outcomes import Added
 from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.waiting import Waiting, decoded
@@ -88,10 +89,22 @@ class Replay:
                 return Left.TO_ANOTHER
             batch = spool.waiting(SLICE)
             readable = self._readable(spool, batch)
-            fresh = self._without(readable, self._stale(readable) | self._present(readable))
+            fresh = self.due(readable)
             refused = self._add(spool, fresh)
             spool.done(readable.keys() - refused)
         return Left.MORE if len(batch) == SLICE else Left.NOTHING
+
+    def due(
+        self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]
+    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
+        """Those of some entries that wait which are to be stored, by their places in the queue.
+
+        The others were forgotten, or a tier has them already.
+
+        Raises:
+            StoreUnavailable: A tier does not answer.
+        """
+        return self._without(batch, self._stale(batch) | self._present(batch))
 
     def _readable(
         self, spool: Spool, batch: Sequence[Waiting]
@@ -140,15 +153,19 @@ class Replay:
         return {number for number, (_, entry) in batch.items() if entry.key in there}
 
     def _stale(self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]) -> set[int]:
-        """Those that were forgotten, or whose agent or run was cleared after they were spooled."""
+        """Those that were forgotten, cleared or rolled back after they were spooled."""
         keys = {entry.key for _, entry in batch.values()}
+        if not keys:
+            return set()
         marks = {mark for key in keys for mark in _marks(key)}
-        forgotten = self._ltm.forgotten([*keys, *marks]) if keys else {}
+        forgotten = self._ltm.forgettings([*keys, *marks])
+        rolled_back = self._ltm.roll_backs({key.run_id for key in keys})
         return {
             number
             for number, (waiting, entry) in batch.items()
-            if _is_forgotten(entry.key, waiting.spooled_at, forgotten)
-            or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)
+            if _is_forgotten(entry.key, waiting, forgotten)
+            or _is_cleared(_marks(entry.key), waiting, forgotten)
+            or _is_rolled_back(entry, waiting, rolled_back.get(entry.run_id, ()))
         }
 
     def _refuse(self, spool: Spool, number: int, error: MemoryStoreError) -> None:
@@ -170,17 +187,41 @@ def _marks(key: EntryKey) -> list[EntryKey]:
 
 
 def _is_forgotten(
-    key: EntryKey, spooled_at: float, forgotten: Mapping[EntryKey, float | None]
+    key: EntryKey, waiting: Waiting, forgotten: Mapping[EntryKey, Forgetting]
 ) -> bool:
-    if key not in forgotten:
+    found = forgotten.get(key)
+    if found is None:
         return False
-    released_at = forgotten[key]
-    return released_at is None or spooled_at <= released_at
+    return found.released_at is None or _is_older(waiting, found.moment, found.released_at)
 
 
 def _is_cleared(
-    marks: Iterable[EntryKey], spooled_at: float, forgotten: Mapping[EntryKey, float | None]
+    marks: Iterable[EntryKey], waiting: Waiting, forgotten: Mapping[EntryKey, Forgetting]
 ) -> bool:
     # A mark that was never released is that of a clearing which was killed before it began.
-    times = (forgotten.get(mark) for mark in marks)
-    return any(cleared_at is not None and spooled_at <= cleared_at for cleared_at in times)
+    return any(
+        found.released_at is not None and _is_older(waiting, found.moment, found.released_at)
+        for found in (forgotten[mark] for mark in marks if mark in forgotten)
+    )
+
+
+def _is_rolled_back(entry: MemoryEntry, waiting: Waiting, roll_backs: Iterable[RollBack]) -> bool:
+    return any(
+        one.step < entry.step_number and _is_older(waiting, one.moment, one.at)
+        for one in roll_backs
+    )
+
+
+def _is_older(waiting: Waiting, moment: float, at: float) -> bool:
+    """Whether an entry was acknowledged before something was forgotten.
+
+    Args:
+        waiting: The entry.
+        moment: When it was forgotten, as a moment of long-term memory.
+        at: The same by a clock, in seconds since 1970: it decides where moments cannot, because
+            long-term memory could not be asked when the entry was spooled.
+    """
+    last = waiting.last
+    if last is not None and (last.is_sure or moment <= last.moment):
+        return moment > last.moment
+    return waiting.spooled_at <= at

@@ -7,11 +7,23 @@ from typing import Any, NamedTuple
 import msgpack
 
 from agent_memory.errors import EncodingError, NewerFormat
-from agent_memory.models.redis import FIELDS, entry_to_values, hash_to_entry
+from agent_memory.models.redis import FIELDS, decode_id, entry_to_values, hash_to_entry
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.formats import at
 from agent_memory.values.sealing import sealed, unsealed
+
+
+class LastMoment(NamedTuple):
+    """What was known of long-term memory's moments when an entry was acknowledged.
+
+    Attributes:
+        moment: The last one that was known; see ``LongTermMemory.moment``.
+        is_sure: Whether long-term memory was asked then. Else there may have been later ones.
+    """
+
+    moment: float
+    is_sure: bool
 
 
 class Waiting(NamedTuple):
@@ -21,17 +33,33 @@ class Waiting(NamedTuple):
         number: Its place in the queue.
         spooled_at: When it was acknowledged, in seconds since 1970.
         coded: The entry; see ``decoded``.
+        last: The last moment of long-term memory before it was acknowledged; None: it is not
+            known, as of what an earlier version has put there.
     """
 
     number: int
     spooled_at: float
     coded: bytes
+    last: LastMoment | None = None
 
 
-def waiting_of(number: int, spooled_at: object, entry: bytes) -> Waiting:
+def waiting_of(
+    number: int, spooled_at: object, entry: bytes, moment: object = None, is_sure: object = None
+) -> Waiting:
     """An entry that waits, as its row is read."""
     # SQLite keeps a value of any type: one that is no time is before all clearings of its agent.
-    return Waiting(number, spooled_at if isinstance(spooled_at, float) else 0.0, entry)
+    at = spooled_at if isinstance(spooled_at, float) else 0.0
+    last = LastMoment(moment, is_sure == 1) if isinstance(moment, float) else None
+    return Waiting(number, at, entry, last)
+
+
+def owner_of(coded: bytes) -> tuple[str, str] | None:
+    """The run and the agent of an entry by its bytes; None where they are damaged."""
+    try:
+        named = msgpack.unpackb(coded)
+        return decode_id(named["run_id"].encode()), decode_id(named["agent_id"].encode())
+    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):
+        return None
 
 
 def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:

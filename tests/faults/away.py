@@ -22,11 +22,20 @@ def store(system: AgentMemorySystem, *steps: int, agent: str = "ant") -> None:
 
 def steps_of(system: AgentMemorySystem, agent: str = "ant") -> list[int]:
     """The steps that an agent remembers; fails when a tier holds what another holds too."""
-    query = Query(agent_id=agent, order=Order.STEP)
-    hits = system.recall(query, touch=False)
-    held = sum(tier.count("default", agent) for tier in (system.stm, system.im, system.ltm))
-    assert held == len(hits)
-    return [hit.entry.step_number for hit in hits]
+    hits = system.recall(Query(agent_id=agent, order=Order.STEP), touch=False)
+    steps = [hit.entry.step_number for hit in hits]
+    stored = stored_steps(system, agent)
+    assert len(steps) == len(stored) or waiting(system)
+    assert {*stored} <= {*steps}
+    return steps
+
+
+def stored_steps(system: AgentMemorySystem, agent: str = "ant") -> list[int]:
+    """The steps that tiers hold of an agent; fails when a tier holds what another holds too."""
+    query = Query(run_id=system.config.run_id, agent_id=agent)
+    found = [entry for tier in (system.stm, system.im, system.ltm) for entry in tier.find(query)]
+    assert len({entry.key for entry in found}) == len(found)
+    return sorted(entry.step_number for entry in found)
 
 
 def waiting(system: AgentMemorySystem) -> int:

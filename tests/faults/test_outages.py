@@ -31,7 +31,7 @@ from agent_memory.testing.tally import count
 from agent_memory.tiers.intake import LOOK_EVERY
 from agent_memory.tiers.replaying import SLICE
 from tests import engines
-from tests.faults.away import Ticks, steps_of, store, waiting
+from tests.faults.away import Ticks, steps_of, store, stored_steps, waiting
 
 pytestmark = pytest.mark.faults
 
@@ -182,7 +182,8 @@ def test_nobody_asks_the_server_between_two_looks(
     server.start()
     ticks.now += LOOK_EVERY - 0.1
     store(system, 1)
-    assert steps_of(system) == []
+    assert stored_steps(system) == []
+    assert steps_of(system) == [0, 1]
     ticks.now += 0.2
     store(system, 2)
     assert steps_of(system) == [0, 1, 2]
@@ -197,7 +198,8 @@ def test_what_waits_is_stored_in_slices_and_what_comes_waits_behind_it(
     server.start()
     ticks.now += LOOK_EVERY
     store(system, count)
-    assert steps_of(system) == list(range(SLICE))
+    assert stored_steps(system) == list(range(SLICE))
+    assert steps_of(system) == list(range(count + 1))
     assert waiting(system) == SLICE + 11
     store(system, count + 1, count + 2)
     assert steps_of(system) == list(range(count + 3))

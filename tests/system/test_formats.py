@@ -148,9 +148,13 @@ def test_files_of_every_number_are_read(tmp_path: Path) -> None:
     store.load(ASSETS / "vectors_1.amvec")
     assert [found for found, _ in store.search(VECTORS[1], k=1)] == ["b"]
     assert FittedEncoder.from_bytes((ASSETS / "encoder_1.amenc").read_bytes()).encode(STATES).size
-    waits = spool.Spool(copied("spool_1.db", tmp_path), "a store", 1 << 20)
-    with closing(waits):
-        assert [decoded(one) for one in waits.all_waiting()] == entries()
+    for number in range(1, spool.FORMAT + 1):
+        for read_only in (True, False):
+            file = copied(f"spool_{number}.db", tmp_path)
+            with closing(spool.Spool(file, "a store", 1 << 20, read_only=read_only)) as waits:
+                assert [decoded(one) for one in waits.all_waiting()] == entries()
+                assert waits.owners() == {("default", "ant")}
+                assert len(waits.numbers("default", "ant")) == len(entries())
     for number in range(quarantine.FORMAT + 1):
         kept = quarantine.Quarantine(copied(f"quarantine_{number}.db", tmp_path))
         assert list(kept) == [QUARANTINED]

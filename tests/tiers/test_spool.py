@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -17,7 +18,7 @@ from agent_memory.connections.deployment import deployment
 from agent_memory.testing import HOSTILE_NAMES
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.tiers.spool import LEAST_BYTES, Spool, spool_of
-from agent_memory.tiers.waiting import decoded
+from agent_memory.tiers.waiting import coded, decoded
 
 ROOT = Path(__file__).parents[2]
 ROOM = 64 * 1024 * 1024
@@ -129,9 +130,10 @@ def test_what_is_put_is_on_disk_before_it_is_acknowledged(file: Path) -> None:
     spool = Spool(file, "store", ROOM)
     for again in (False, True):
         put(spool, int(again))
-        assert spool._connection is not None
+        connection = spool._held._connection
+        assert connection is not None
         settings = {
-            name: spool._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("synchronous", "journal_mode", "wal_autocheckpoint")
         }
         # FULL: the log is synced with each commit, and the file with each checkpoint.
@@ -328,3 +330,57 @@ def test_the_store_is_named_without_what_may_change_or_must_stay_secret(tmp_path
     assert one != name(redis_url="redis://h:2", ltm_url="postgresql+psycopg://u:p@db/d")
     assert one != name(redis_url="redis://h:1", ltm_url="postgresql+psycopg://u:p@db/e")
     assert name() != name(stm_config={"namespace": "other"})
+
+
+FORMAT_1 = """
+    CREATE TABLE waiting (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        store TEXT NOT NULL, spooled_at REAL NOT NULL, entry BLOB NOT NULL, refused TEXT
+    );
+    CREATE INDEX waiting_by_store ON waiting (store, number);
+    PRAGMA user_version=1;
+"""
+
+
+def test_a_file_of_format_1_is_read_as_it_is_and_gets_owners_when_it_is_written(
+    file: Path,
+) -> None:
+    entry = an_entry(run_id="räuber", agent_id="a/b*", memory_id=a_memory_id(1))
+    with contextlib.closing(sqlite3.connect(file)) as old, old:
+        old.executescript(FORMAT_1)
+        put = "INSERT INTO waiting (store, spooled_at, entry) VALUES (?, ?, ?)"
+        old.executemany(put, [("store", 1.0, coded(entry)), ("store", 2.0, b"damaged")])
+
+    def check(spool: Spool) -> None:
+        assert spool.owners() == {entry.key[:2]}
+        assert spool.numbers(*entry.key[:2]) == [1]
+        assert [decoded(one).key for one in spool.read([1])] == [entry.key]
+        assert [one.spooled_at for one in spool.all_waiting()] == [1.0, 2.0]
+        spool.close()
+
+    check(Spool(file, "store", ROOM, read_only=True))
+    with contextlib.closing(sqlite3.connect(file)) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+    check(Spool(file, "store", ROOM))
+    with contextlib.closing(sqlite3.connect(file)) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (2,)
+    check(Spool(file, "store", ROOM, read_only=True))
+
+
+def test_what_waits_is_known_to_have_changed_whoever_changed_it(file: Path) -> None:
+    mine, other = Spool(file, "store", ROOM), Spool(file, "store", ROOM)
+    assert mine.version() is None
+    put(mine, 1)
+    seen = mine.version()
+    assert mine.version() == seen
+    put(other, 2)
+    assert mine.version() != seen
+    seen = mine.version()
+    mine.done([1])
+    assert mine.version() != seen
+    seen = mine.version()
+    mine.close()
+    other.done([2])
+    assert mine.version() != seen
+    mine.close()
+    other.close()

@@ -15,6 +15,19 @@ from agent_memory.connections.sql import SqlEngine
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.values.formats import FORMAT, check_record
 
+LOCK_RECORDS = "SELECT pg_advisory_xact_lock(6281127)"
+"""Has PostgreSQL let one transaction at a time make and fill the table."""
+
+
+def records_table(table_prefix: str) -> Table:
+    """The table of what is recorded of the memory whose tables begin with a prefix."""
+    return Table(
+        f"{table_prefix}_memory",
+        MetaData(),
+        Column("name", String, primary_key=True),
+        Column("value", String, nullable=False),
+    )
+
 
 class DatabaseRecord:
     """Named texts about the memory whose tables begin with a prefix.
@@ -26,12 +39,7 @@ class DatabaseRecord:
 
     def __init__(self, sql_engine: SqlEngine, table_prefix: str) -> None:
         self._transactions = Transactions(sql_engine)
-        self._table = Table(
-            f"{table_prefix}_memory",
-            MetaData(),
-            Column("name", String, primary_key=True),
-            Column("value", String, nullable=False),
-        )
+        self._table = records_table(table_prefix)
 
     @property
     def place(self) -> str:
@@ -72,7 +80,7 @@ class DatabaseRecord:
         with self._transactions.writing() as connection:
             if connection.dialect.name == "postgresql":
                 # Taken until the end of the transaction, as SQLite's write lock is.
-                connection.execute(text("SELECT pg_advisory_xact_lock(6281127)"))
+                connection.execute(text(LOCK_RECORDS))
             connection.execute(CreateTable(self._table, if_not_exists=True))
             held = self._read(connection)
             changed = {

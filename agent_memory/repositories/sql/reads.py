@@ -8,15 +8,16 @@ from sqlalchemy import Connection
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
-from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.following import Changes
+from agent_memory.repositories.forgettings import Forgetting, RollBack, strictest
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import answering
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
+from agent_memory.repositories.sql.moments import Moments
 from agent_memory.repositories.sql.questions import Asked, entries_answering
 from agent_memory.repositories.sql.statements import (
     agents_with_entries,
@@ -134,22 +135,37 @@ class LtmReads(LongTermMemory):
                 connection, self._models, (run_id, agent_id), self._mapper.contents_of_many, seen
             )
 
-    def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
-        """Those of the keys that were forgotten, and when they were released."""
+    def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:
+        """Those of the keys that were forgotten, and when they were and were released."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[tuple[str, int, str], float | None] = {}
+        found: dict[tuple[str, int, str], Forgetting] = {}
         with self._transactions.reading() as connection:
             for run_id, chunk in ids_by_run(wanted):
                 rows = connection.execute(tombstones_in(self._models, run_id, chunk))
-                found |= {(run_id, row.agent_hash, row.memory_id): row.released_at for row in rows}
+                found |= {
+                    (run_id, row.agent_hash, row.memory_id): Forgetting(
+                        row.forgotten_at, row.released_at
+                    )
+                    for row in rows
+                }
         forgotten = {}
         for key in wanted:
             hashes = dict.fromkeys((agent_hash(key.agent_id), 0))
             places = [(key.run_id, hashed, key.memory_id) for hashed in hashes]
-            times = [found[place] for place in places if place in found]
-            if times:
-                forgotten[key] = last_release(times)
+            marks = [found[place] for place in places if place in found]
+            if marks:
+                forgotten[key] = strictest(marks)
         return forgotten
+
+    def moment(self) -> float:
+        """The last moment of forgetting."""
+        with self._transactions.reading() as connection:
+            return Moments(connection, self._models).last()
+
+    def roll_backs(self, runs: Iterable[str]) -> dict[str, list[RollBack]]:
+        """The roll-backs of some runs; those that were never rolled back are left out."""
+        with self._transactions.reading() as connection:
+            return Moments(connection, self._models).roll_backs(runs)
 
     def forks(self, run_id: str, after: int = -1) -> list[str]:
         """The runs that were forked from a run after a step, sorted."""

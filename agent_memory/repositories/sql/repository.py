@@ -238,6 +238,10 @@ class LtmRepository(LtmReads):
         released = list(keys)
         self._writer.run(lambda work: work.release(released, at))
 
+    def roll_back(self, run_id: str, step: int, at: float) -> None:
+        """Note that what a run has stored of the steps after one is forgotten."""
+        self._writer.run(lambda work: work.roll_back(checked_run_id(run_id), step, at))
+
 
 def _conflict(key: EntryKey, stored: int, revision: int | None) -> EntryConflict:
     return EntryConflict(

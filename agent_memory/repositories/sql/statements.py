@@ -77,10 +77,15 @@ def tombstones(
 def tombstones_in(
     models: LtmModels, run_id: str, memory_ids: Sequence[str]
 ) -> Select[*tuple[Any, ...]]:
-    """The same of a run by its name."""
+    """The same of a run by its name, and when they were forgotten."""
     run, tombstone = models.Run, models.Tombstone
     return (
-        select(tombstone.memory_id, tombstone.agent_hash, tombstone.released_at)
+        select(
+            tombstone.memory_id,
+            tombstone.agent_hash,
+            tombstone.forgotten_at,
+            tombstone.released_at,
+        )
         .join(run, run.id == tombstone.run_ref)
         .where(run.name == run_id, tombstone.memory_id.in_(memory_ids))
     )

@@ -105,16 +105,16 @@ class Tombstones:
                 refused[mark] = min(reasons)  # the one that lasts
         return refused
 
-    def mark(self, marks: Sequence[Mark], at: float, released_at: float | None) -> None:
+    def mark(self, marks: Sequence[Mark], moment: float, released_at: float | None) -> None:
         """Store marks.
 
         Args:
             marks: The keys that are forgotten.
-            at: When, in seconds since 1970.
+            moment: When; see ``forgettings``.
             released_at: From when on they are released; None: they are not.
         """
         there = self.found(marks)
-        times = {"forgotten_at": at, "released_at": released_at}
+        times = {"forgotten_at": moment, "released_at": released_at}
         rows = [
             {
                 "run_ref": mark.run_ref,
@@ -127,10 +127,16 @@ class Tombstones:
         ]
         if rows:
             self._connection.execute(insert(self._table), rows)
-        self.release([mark for mark, stored in there.items() if stored != released_at], released_at)
+        self.release([*there], released_at, moment)
 
-    def release(self, marks: Sequence[Mark], at: float | None) -> None:
-        """Set when marks are released; None: they are not. Those that are not stored stay away."""
+    def release(self, marks: Sequence[Mark], at: float | None, moment: float | None = None) -> None:
+        """Set when marks are released; None: they are not. Those that are not stored stay away.
+
+        Args:
+            marks: The keys.
+            at: When, in seconds since 1970.
+            moment: The same as a moment; None: that of the marks stays.
+        """
         column = self._table.c
         statement = (
             update(self._table)
@@ -139,7 +145,7 @@ class Tombstones:
                 column.memory_id == bindparam("forgotten"),
                 column.agent_hash == bindparam("of_agent"),
             )
-            .values(released_at=at)
+            .values({"released_at": at} | ({} if moment is None else {"forgotten_at": moment}))
         )
         if marks:
             self._connection.execute(

@@ -28,6 +28,7 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.entries import EntryRow
+from agent_memory.repositories.sql.moments import Moments
 from agent_memory.repositories.sql.names import KnownNames, Names
 from agent_memory.repositories.sql.statements import (
     IN_LIST,
@@ -78,6 +79,7 @@ class UnitOfWork:
         self._clock = clock
         self._names = Names(connection, models, known, clock)
         self._tombstones = Tombstones(connection, models)
+        self._moments = Moments(connection, models)
 
     def commit(self) -> None:
         """Make it last."""
@@ -224,7 +226,7 @@ class UnitOfWork:
         """
         self._tombstones.lock(forgetting=True)
         marks = self._marks(keys)
-        self._tombstones.mark(marks, at, released_at)
+        self._tombstones.mark(marks, self._moments.next(at), released_at)
         marked = {*marks}
         stored = self._stored({mark.memory_id for mark in marks})
         return self.delete_rows(
@@ -236,7 +238,12 @@ class UnitOfWork:
     def release(self, keys: Sequence[EntryKey], at: float) -> None:
         """Allow new entries under forgotten keys, but no copies that were read before."""
         self._tombstones.lock(forgetting=True)
-        self._tombstones.release(self._marks(keys), at)
+        self._tombstones.release(self._marks(keys), at, self._moments.next(at))
+
+    def roll_back(self, run_id: str, step: int, at: float) -> None:
+        """Note that what a run has stored of the steps after one is forgotten."""
+        self._tombstones.lock(forgetting=True)
+        self._moments.roll_back(run_id, step, at)
 
     def _marks(self, keys: Sequence[EntryKey]) -> list[Mark]:
         runs = self._names.runs({key.run_id for key in keys})

@@ -163,7 +163,7 @@ class MemoryFrames:
         opened, own = self._resources, self._run.run_id
         if query is None:
             named = [own] if runs is None else sorted(map(checked_run_id, _several(runs)))
-            return chunks(opened.readers, queries_of_runs(opened.tiers, named))
+            return chunks(opened.readers, queries_of_runs(opened.readers, named))
         if runs is not None:
             raise InvalidEntry("runs: a query names its own run; give one of the two")
         given = [query] if isinstance(query, Query) else _several(query)

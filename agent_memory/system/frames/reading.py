@@ -7,7 +7,6 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.querying import run_of
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.expiry import TierReader
@@ -22,7 +21,7 @@ _RANGES = {Order.STEP: ("steps", "step_number"), Order.OLDEST: ("times", "timest
 _END = {"steps": MAX_STEP, "times": inf}
 
 
-def queries_of_runs(tiers: Sequence[MemoryRepository], runs: Iterable[str]) -> Iterator[Query]:
+def queries_of_runs(tiers: Sequence[TierReader], runs: Iterable[str]) -> Iterator[Query]:
     """A query for each agent of some runs, run by run, each by step."""
     for run_id in dict.fromkeys(runs):
         agents = {agent for tier in tiers for agent in tier.agents(run_id)}
