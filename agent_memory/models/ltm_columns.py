@@ -178,7 +178,8 @@ class TombstoneColumns(Prefixed):
         run_ref: Its run, by ``Run.id``.
         memory_id: 32 hexadecimal digits.
         agent_hash: Its agent; see ``ltm_types.agent_hash``. 0: every agent of the run.
-        forgotten_at: When, in seconds since 1970.
+        forgotten_at: When it was forgotten or released last, in seconds since 1970, but later than
+            whatever was forgotten before, though a clock was set back; see ``forgettings``.
         released_at: Since when, in seconds since 1970, new entries may be stored under it, unless
             they were read from the tier above before; NULL: never.
     """

@@ -23,7 +23,7 @@ from agent_memory import (
 from agent_memory.connections.embedded.server import server_binary
 from agent_memory.tiers.intake import LOOK_EVERY
 from tests import engines
-from tests.faults.away import Ticks, steps_of, store, waiting
+from tests.faults.away import Ticks, steps_of, store, stored_steps, waiting
 
 pytestmark = pytest.mark.faults
 
@@ -262,7 +262,8 @@ def test_an_entry_that_is_refused_for_itself_does_not_keep_others_from_being_sto
     # The next process allows less than the one that spooled.
     strict = config.model_copy(update={"max_entry_bytes": 500})
     with AgentMemorySystem(strict) as system:
-        assert steps_of(system) == [0, 2]
+        assert stored_steps(system) == [0, 2]
+        assert steps_of(system) == [0, 1, 2]  # it waits
         status = system.status.spool
         assert status is not None
         assert (status.entries, status.refused) == (1, 1)

@@ -304,14 +304,6 @@ _TIME = (
         tests_in("system/test_lives.py", "test_any_lives_are_found_once_with_their_contents"),
     ),
     Mutant(
-        "a roll-back reaches what waits in the spool",
-        (Edit("system", "self._intake.drop(waiting)", "pass"),),
-        tests_in(
-            "system/test_lives.py",
-            "test_episodes_that_waited_in_the_spool_are_found_in_order[embedded]",
-        ),
-    ),
-    Mutant(
         "an agent that is born late keeps what it has just stored",
         (Edit("config", 'return self.on_expiry == "drop"', "return False"),),
         tests_in(
@@ -412,8 +404,8 @@ _AWAY = (
         (
             Edit(
                 "tiers",
-                "self._stale(readable) | self._present(readable)",
-                "self._stale(readable)",
+                "self._stale(batch) | self._present(batch)",
+                "self._stale(batch)",
             ),
         ),
         tests_in(
@@ -524,7 +516,7 @@ _FORGETTING = (
         (
             Edit(
                 "tiers",
-                "or _is_cleared(_marks(entry.key), waiting.spooled_at, forgotten)",
+                "or _is_cleared(_marks(entry.key), waiting, forgotten)",
                 "",
             ),
         ),

@@ -268,7 +268,7 @@ def test_a_file_of_a_newer_version_is_refused(file: Path) -> None:
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA user_version=99")
     connection.close()
-    with pytest.raises(StoreUnavailable, match=r"format 99, .* up to 1; it is left as it is"):
+    with pytest.raises(StoreUnavailable, match=r"format 99, .* up to 2; it is left as it is"):
         put(Spool(file, "store", ROOM), 1)
 
 

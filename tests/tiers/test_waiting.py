@@ -104,6 +104,11 @@ def test_what_another_process_put_there_is_seen_until_it_is_stored(open_memory: 
             assert remembered(system, "ant") == [*range(step + 1)]
         far.put(an_entry_of(system, 0, agent="an agent that no tier has heard of"), 0.0)
         assert remembered(system, "an agent that no tier has heard of") == [0]
+        everyone = system.recall(Query(order=Order.STEP), touch=False)
+        assert [hit.entry.step_number for hit in everyone] == [0, 0, 1, 2]
+        assert {hit.entry.agent_id for hit in everyone} == {
+            "ant", "an agent that no tier has heard of",
+        }  # fmt: skip
         far.done([far.waiting(1)[0].number])
     assert remembered(system, "ant") == [0, 2]
 

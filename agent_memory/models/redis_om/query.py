@@ -9,7 +9,7 @@ Redis-OM 1.2 forgets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +34,7 @@ from agent_memory.models.redis_om.doubles import (
     listed,
     undecided,
 )
+from agent_memory.models.redis_om.paging import FROM_OFFSET, Pages
 from agent_memory.models.redis_search_schema import NUMBERS
 from agent_memory.values.quoting import quoted
 
@@ -51,10 +52,12 @@ class FoundEntry(Protocol):
     """What a query needs of an entry that it found.
 
     Attributes:
+        pk: Its key within the model.
         contents: Its contents.
         distance: 1 - cosine to the vector that was asked for.
     """
 
+    pk: Any
     contents: Any
     distance: float | None
 
@@ -142,6 +145,37 @@ class EntryQuery(FindQuery):
         if self._is_undecided():
             return len(self._compared_here())
         return int(self._search("LIMIT", 0, 0)[0])
+
+    def page(self, offset: int = 0, limit: int = 10, *, after: Any = FROM_OFFSET) -> Any:
+        """A page of what is found.
+
+        Args:
+            offset: Where it begins: beside a live run it shifts, as ``after`` does not.
+            limit: How many entries it has, unless fewer are left.
+            after: The last entry of the page before; None: the first page. Sorted by
+                ``step_number``, ``importance_score`` or ``timestamp``, in either direction, and by
+                key among equals: no entry that stays is skipped, and none is given twice.
+
+        Raises:
+            QueryNotSupportedError: ``after`` is given, and the query is sorted by something else.
+        """
+        if after is FROM_OFFSET:
+            return super().page(offset, limit)
+        return Pages(self).after(after, limit)
+
+    def pages(self, size: int = _AT_ONCE) -> Iterator[list[Any]]:
+        """All that is found, page by page; see ``page``."""
+        return Pages(self).each(size)
+
+    def found_keys(self) -> list[str]:
+        """The keys of what is found, at one instant."""
+        if self._is_undecided():
+            return [self.model.make_key(one.pk) for one in self._compared_here()]
+        return self._keys(self.query, 0, None)
+
+    def entries_of(self, keys: Sequence[str]) -> list[FoundEntry]:
+        """The entries of keys; what is gone meanwhile is left out."""
+        return [one for some in self._batches([*keys]) for one in self._entries(some)]
 
     def get_item(self, item: int) -> Any:
         """The result at that place, from 0.

@@ -1,0 +1,85 @@
+"""Mutants of what waits in the spool, and of the order of what is forgotten."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant, tests_in
+
+_WAITING, _ORDER = "tiers/test_waiting.py", "tiers/test_forgetting_order.py"
+
+OF_WAITING = (
+    Mutant(
+        "questions are answered with what waits",
+        (Edit("system", "if intake.waiting is not None:", "if intake.waiting is None:"),),
+        tests_in(
+            _WAITING,
+            "test_every_question_is_answered_with_what_waits_as_once_it_is_stored[wall-embedded]",
+        ),
+    ),
+    Mutant(
+        "what waits is seen to have changed whoever changed it",
+        (Edit("tiers", 'pragma(connection, "data_version"), self._writes', "0, self._writes"),),
+        tests_in(
+            "tiers/test_spool.py", "test_what_waits_is_known_to_have_changed_whoever_changed_it"
+        ),
+    ),
+    Mutant(
+        "an episode that waits is the newest",
+        (Edit("tiers", "self._newest(run_id, agent_id) if self._by_steps else None", "None"),),
+        tests_in(
+            _WAITING,
+            "test_an_episode_that_waits_is_the_newest_though_its_steps_are_counted_anew[embedded]",
+        ),
+    ),
+    Mutant(
+        "what is spooled after a forgetting stays whatever the clock says",
+        (
+            Edit(
+                "tiers",
+                "if last is not None and (last.is_sure or moment <= last.moment):",
+                "if last is None:",
+            ),
+        ),
+        tests_in(
+            _ORDER,
+            "test_what_is_spooled_after_a_forgetting_stays_though_the_clock_was_set_back[embedded]",
+        ),
+    ),
+    Mutant(
+        "moments of forgetting grow whatever the clock says",
+        (Edit("repositories", "return max(at, math.nextafter(last, math.inf))", "return at"),),
+        tests_in(
+            "repositories/test_repositories.py",
+            "TestLongTerm::test_moments_of_forgetting_grow_whatever_the_clock_says",
+        ),
+    ),
+    Mutant(
+        "a roll-back reaches what waits in the spools of other machines",
+        (Edit("system", "self._tiers[2].roll_back(self._run_id, step, begun)", "pass"),),
+        tests_in(
+            _ORDER,
+            "test_a_forgetting_reaches_what_waits_on_another_machine_and_no_new_life[embedded]",
+        ),
+    ),
+    Mutant(
+        "pages skip none of several entries of one number",
+        (Edit("models", "found += self._tied(last, size - len(found))", "pass"),),
+        tests_in(
+            "models/test_paging.py",
+            "test_pages_hold_all_once_and_refuse_what_cannot_be_paged[valkey]",
+        ),
+    ),
+    Mutant(
+        "pages begin behind the last entry of one number",
+        (
+            Edit(
+                "models",
+                "for key in query.found_keys() if key > behind",
+                "for key in query.found_keys()",
+            ),
+        ),
+        tests_in(
+            "models/test_paging.py",
+            "test_pages_hold_all_once_and_refuse_what_cannot_be_paged[valkey]",
+        ),
+    ),
+)
