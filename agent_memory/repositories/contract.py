@@ -381,14 +381,9 @@ class LongTermMemory(MemoryRepository):
 
     @abstractmethod
     def roll_back(self, run_id: str, step: int, at: float) -> None:
-        """Note, for whoever brings such entries later, that the steps after one are forgotten.
+        """Note, at a time in seconds since 1970, that a run's steps after one are forgotten.
 
-        Nothing is removed.
-
-        Args:
-            run_id: The run.
-            step: The last step that stays.
-            at: The time, in seconds since 1970.
+        Nothing is removed: it is for whoever brings such entries later.
         """
 
     @abstractmethod

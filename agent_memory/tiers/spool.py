@@ -287,8 +287,9 @@ def spool_of(
     Args:
         config: The configuration.
         where: Where that says the memory lives.
-        identity: The memory's, by which its entries are told from those of others in the same
-            file, however its server is called; None: by the names of its server and database.
+        identity: The memory's, by which its entries are distinguished from those of others in
+            the same file, however its server is called; None: the names of its server and database
+            are.
         read_only: Whether it is only looked at.
 
     Returns:

@@ -164,7 +164,7 @@ class AgentWaiting:
         try:
             entry = decoded(waiting)
         except EncodingError:
-            # Told of, and set aside, when it is its turn to be stored.
+            # It is logged and refused when it is its turn to be stored.
             return
         if self._newest is not None:
             at = arrival_time(entry, self._newest[1], self._latest)
