@@ -243,7 +243,7 @@ _HOSTILE_INPUT = (
         "a folder that a memory makes is its user's alone",
         (
             Edit(
-                "connections/sql.py",
+                "connections/sql_files.py",
                 "folder.mkdir(mode=0o700, parents=True, exist_ok=True)",
                 "folder.mkdir(parents=True, exist_ok=True)",
             ),
