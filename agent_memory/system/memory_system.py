@@ -23,6 +23,7 @@ from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.system.agent_directory import AgentDirectory
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.restoring import RestoreReceipt
+from agent_memory.system.backups.validation import validate
 from agent_memory.system.closed import CLOSED
 from agent_memory.system.frames.memory_files import MemoryFiles
 from agent_memory.system.instance import ProcessInstance
@@ -341,11 +342,11 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
             MemoryNotEmpty: Something is there already; nothing was written.
             StoreUnavailable: A store does not answer, or the file is not there.
         """
-        with (
-            closing(Backup(checked_path(path).expanduser())) as saved,
-            cls(config, upkeep=False) as system,
-        ):
-            return system._services.restore(saved, into_existing=into_existing, progress=progress)
+        with closing(Backup(checked_path(path).expanduser())) as saved:
+            validate(saved, whole_config(config).max_entry_bytes)
+            with cls(config, upkeep=False) as system:
+                services = system._services
+                return services.restore(saved, into_existing=into_existing, progress=progress)
 
 
 def _reopened(

@@ -229,6 +229,20 @@ _HOSTILE_INPUT = (
         ),
     ),
     Mutant(
+        "a backup is looked at before anything of it is restored",
+        (
+            Edit(
+                "system/memory_system.py",
+                "validate(saved, whole_config(config).max_entry_bytes)",
+                "whole_config(config)",
+            ),
+        ),
+        tests_in(
+            "system/test_hostile_backups.py",
+            "test_a_backup_that_is_refused_leaves_nothing_behind",
+        ),
+    ),
+    Mutant(
         "no password shows in an error",
         (
             Edit(

@@ -25,6 +25,7 @@ from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
 from agent_memory.models.ltm_vectors import code_vector, decode_vector
 from agent_memory.repositories.codec import Codec
+from agent_memory.system.backups.structure import check_structure
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.formats import at, newer
@@ -74,6 +75,12 @@ _LISTED = {
     *("last_access_time", "revision", "encoder_version", "embedding", "contents"),
     *("error_bounds", "pinned"),
 }
+# What msgpack and fields of a wrong type end in.
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError),
+    *(MemoryError, msgpack.UnpackException),
+)
+_CONTENTS = 12  # their place among the fields
 _LATER = [field for field in fields(MemoryEntry) if field.name not in _LISTED]
 
 
@@ -137,6 +144,8 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
         head, tail = saved_fields[:8], saved_fields[8:]
         step, timestamp, kind, importance, level, count, created, accessed = head
         revision, version, coding, coded, stored, bounds, pinned, *later = tail
+        if not isinstance(stored, bytes) or type(step) is not int:
+            raise TypeError("contents are no bytes, or the step is no integer")
         vector = None if coded is None else decode_vector(coding, coded)
         contents = codec.decode(stored, step, vector)
         return MemoryEntry(
@@ -161,13 +170,20 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
         )
     except EncodingError as error:
         raise at(f"entry {saved.memory_id} of the backup", error) from error
-    except (ValueError, TypeError, InvalidEntry) as error:
+    except (*_UNREADABLE, InvalidEntry) as error:
         raise EncodingError(
             f"entry {saved.memory_id} of the backup cannot be read ({error!r:.200})"
         ) from error
 
 
 _AS_BEFORE = "the backup {} (the file of that name is as it was before)"
+
+
+def contents_of(saved: SavedEntry) -> bytes:
+    """The contents of an entry that ``entry_of`` can read, as they are stored."""
+    stored: bytes = msgpack.unpackb(saved.fields)[_CONTENTS]
+    return stored
+
 
 # -- writing ----------------------------------------------------------------------------------
 
@@ -279,32 +295,54 @@ class Backup:
             self.close()
             raise newer(f"the backup {path}", made_by, FORMAT)
 
+    def check_structure(self) -> None:
+        """See that the tables are what a backup has, and can be read in bounded time.
+
+        Raises:
+            EncodingError: They are not.
+        """
+        with self._translated():
+            check_structure(self._connection, self.path.stat().st_size)
+
     def entries(self, tier: int) -> Iterator[list[SavedEntry]]:
         """The entries of a tier, some at a time."""
         asked = (
             "SELECT number, tier, run, agent, memory_id, fields, spooled_at FROM entries"
-            " WHERE tier = ? AND number > ? ORDER BY number LIMIT ?"
+            " WHERE tier = ? AND typeof(number) = 'integer' AND number > ?"
+            " ORDER BY number LIMIT ?"
         )
         last = -1
-        while rows := self._connection.execute(asked, (tier, last, _ROWS_AT_ONCE)).fetchall():
+        while rows := self._rows(asked, tier, last, _ROWS_AT_ONCE):
             last = rows[-1][0]
             yield [SavedEntry(*row[1:]) for row in rows]
 
-    def count(self, tier: int) -> int:
-        """How many entries of a tier there are."""
-        asked = "SELECT COUNT(*) FROM entries WHERE tier = ?"
-        (count,) = self._connection.execute(asked, (tier,)).fetchone()
+    def count(self, tier: int | None = None) -> int:
+        """How many entries of a tier there are; None: of all, and of none."""
+        asked = "SELECT COUNT(*) FROM entries WHERE ?1 IS NULL OR tier = ?1"
+        [(count,)] = self._rows(asked, tier)
         return int(count)
 
     def table(self, name: str) -> list[dict[str, Any]]:
         """The rows of one of the small tables."""
-        found = self._connection.execute(f"SELECT * FROM {name}")  # noqa: S608 - named by code
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found]
+        with self._translated():
+            found = self._connection.execute(f"SELECT * FROM {name}")  # noqa: S608 - named by code
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found]
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _rows(self, asked: str, *values: object) -> list[Any]:
+        with self._translated():
+            return self._connection.execute(asked, values).fetchall()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OverflowError) as error:
+            raise EncodingError(f"the tables of {self.path} cannot be read ({error})") from error
 
 
 def _verified(path: Path) -> bytes:
