@@ -16,11 +16,12 @@ import msgpack
 from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
+from agent_memory.repositories.sql.encoders import FORMAT
 from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, contents_of, entry_of
 from agent_memory.values.attributes import checked_path
 from agent_memory.values.checks import checked_count, checked_time, checked_version
 from agent_memory.values.coded import is_coded
-from agent_memory.values.formats import at
+from agent_memory.values.formats import at, newer
 from agent_memory.values.identity import checked_memory_id, checked_run_id
 from agent_memory.values.quoting import quoted
 
@@ -167,9 +168,11 @@ def _integer(place: str, value: object) -> None:
         raise EncodingError(f"{place} is no integer but {quoted(value)}")
 
 
-def _format(place: str, value: object) -> None:
+def _format(place: str, value: Any) -> None:
     if checked_count(place, value) > _SMALL:
         raise EncodingError(f"{place} is {quoted(value)}, which is no format")
+    if value > FORMAT:
+        raise newer(place, value, FORMAT)
 
 
 def _run(place: str, value: object) -> None:
