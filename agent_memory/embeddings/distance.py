@@ -17,13 +17,15 @@ equally far those that say the less besides come first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings.comparable import Comparable
-from agent_memory.embeddings.feature_table import LARGEST, FeatureTable, Values
+from agent_memory.embeddings.feature_blocks import LARGEST, Boxed, Values
+from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import Scales
 from agent_memory.embeddings.sketches import share_apart, sketch_in
 
@@ -33,6 +35,10 @@ LACKING = 4.0
 _STRAIGHT = 16.0  # units up to which differences count in full
 _ROUNDING = 1e-9  # of all weights: what is less is lacking by rounding alone
 _BITS = 42  # of a distance: those that are equal but for rounding are equal
+_BOX_ROUNDING = 16.0 * float(np.finfo(np.float64).eps)  # of values that are sums of two
+_BOXES_AT_FIRST = 4
+_BOXES_AT_ONCE = 64
+_MOST_LOOKED_AT = 4  # a share of the rows: more are measured in one go more quickly
 _NONE = -1.0  # the number of a token that no row has
 
 
@@ -68,10 +74,148 @@ def distances(table: FeatureTable, scales: Scales, asked: Comparable) -> Distanc
         _add_block(sums, block, table, scales, question)
     if len(table.loose.rows):
         _add_loose(sums, table.loose, table, scales, question)
-    total, found, besides = sums
     if not asked.values:
         # Nothing is asked for, and the state that says nothing is the same.
-        return Distances(np.where(besides > 0.0, np.inf, 0.0), besides)
+        return Distances(np.where(sums[2] > 0.0, np.inf, 0.0), sums[2])
+    return _distances(sums, question)
+
+
+class Near(NamedTuple):
+    """Rows of a table that are near to a state, each of shape (n,).
+
+    Attributes:
+        rows: Which they are.
+        distance: From 0; infinite where nothing is in common.
+        besides: How many values each has that were not asked about.
+    """
+
+    rows: NDArray[np.intp]
+    distance: NDArray[np.float64]
+    besides: NDArray[np.float64]
+
+
+def nearest(
+    table: FeatureTable,
+    scales: Scales,
+    asked: Comparable,
+    count: int,
+    answering: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
+) -> Near | None:
+    """Find the rows nearest to a state, without measuring how far all others are.
+
+    Args:
+        table: The rows.
+        scales: The units of its columns.
+        asked: The state.
+        count: How many are asked for.
+        answering: Tells which of some rows may be given, of shape (n,).
+
+    Returns:
+        The nearest that may be given, and all that are as far as the last of them; the distances
+        are those of ``distances``. None where most rows would have to be looked at, or are few.
+    """
+    boxed, others = table.boxed(np.where(scales.steps, np.sqrt(scales.step), scales.inverse))
+    if not boxed or not asked.values or not count:
+        return None
+    question = _Question(table, asked)
+    found = _Found(count, answering)
+    for part in others:
+        found.add(_near(part, table, scales, question))
+    for each in boxed:
+        found.add(_near(_at(each.values, each.others), table, scales, question))
+    if len(table.loose.rows):
+        found.add(_near_loose(table, scales, question))
+    bounds = [_bounds(each, scales, question) for each in boxed]
+    where = [(which, box) for which, some in enumerate(bounds) for box in range(len(some))]
+    all_bounds = np.concatenate(bounds)
+    order = np.argsort(all_bounds).tolist()
+    allowed = len(table) // _MOST_LOOKED_AT
+    first, some = 0, _BOXES_AT_FIRST
+    while first < len(order) and not all_bounds[order[first]] > found.farthest:
+        places: dict[int, list[NDArray[np.intp]]] = {}
+        for at in order[first : first + some]:
+            which, box = where[at]
+            places.setdefault(which, []).append(boxed[which].boxes.rows_in(box))
+        for which, parts in places.items():
+            rows = np.concatenate(parts)
+            rows = rows[boxed[which].current[rows]]
+            allowed -= len(rows)
+            found.add(_near(_at(boxed[which].values, rows), table, scales, question))
+        if allowed < 0:
+            return None
+        first, some = first + some, min(2 * some, _BOXES_AT_ONCE)
+    return found.near
+
+
+class _Found:
+    """The nearest rows so far, of those that may be given."""
+
+    def __init__(
+        self, count: int, answering: Callable[[NDArray[np.intp]], NDArray[np.bool_]]
+    ) -> None:
+        self._count = count
+        self._answering = answering
+        self.farthest = np.inf
+        nothing = np.zeros(0)
+        self.near = Near(np.zeros(0, np.intp), nothing, nothing)
+
+    def add(self, near: Near) -> None:
+        """Look at more rows."""
+        close = np.flatnonzero(near.distance <= self.farthest)
+        close = close[self._answering(near.rows[close])]
+        rows = np.concatenate([self.near.rows, near.rows[close]])
+        distance = np.concatenate([self.near.distance, near.distance[close]])
+        besides = np.concatenate([self.near.besides, near.besides[close]])
+        if len(rows) >= self._count:
+            self.farthest = float(np.partition(distance, self._count - 1)[self._count - 1])
+            kept = distance <= self.farthest
+            rows, distance, besides = rows[kept], distance[kept], besides[kept]
+        self.near = Near(rows, distance, besides)
+
+
+def _at(values: Values, places: NDArray[np.intp]) -> Values:
+    low = None if values.low is None else values.low[places]
+    return Values(values.rows[places], values.columns, values.high[places], low)
+
+
+def _near(values: Values, table: FeatureTable, scales: Scales, question: _Question) -> Near:
+    """How far the rows of a block are."""
+    sums = np.zeros((3, len(values.rows)))
+    within = values._replace(rows=np.arange(len(values.rows), dtype=np.int32))
+    _add_block(sums, within, table, scales, question)
+    return Near(values.rows.astype(np.intp), *_distances(sums, question))
+
+
+def _near_loose(table: FeatureTable, scales: Scales, question: _Question) -> Near:
+    loose = table.loose
+    rows, places = np.unique(loose.rows, return_inverse=True)
+    sums = np.zeros((3, len(rows)))
+    _add_loose(sums, loose._replace(rows=places.astype(np.int32)), table, scales, question)
+    return Near(rows.astype(np.intp), *_distances(sums, question))
+
+
+def _bounds(boxed: Boxed, scales: Scales, question: _Question) -> NDArray[np.float64]:
+    """How far the rows of each box are at least, of shape (boxes,)."""
+    columns = boxed.values.columns
+    weights = question.weight[columns]
+    asked = question.high[columns] + question.low[columns]
+    units = np.abs(np.clip(asked, boxed.boxes.low, boxed.boxes.high) - asked)
+    # What is within rounding may be none.
+    units -= _BOX_ROUNDING * (np.abs(asked) + units)
+    np.maximum(units, 0.0, out=units)
+    squares = _squared(units, columns, scales)
+    for column in question.sketches:
+        squares[:, columns == column] = 0.0
+    least = squares @ weights + LACKING * max(question.named - float(weights.sum()), 0.0)
+    bounds: NDArray[np.float64] = np.sqrt(least / question.named) * (1.0 - _ROUNDING)
+    if not weights.any():
+        bounds[:] = np.inf
+    return bounds
+
+
+def _distances(sums: NDArray[np.float64], question: _Question) -> Distances:
+    """Distances from the sums of squares, of the weights of what was found, and of the rest."""
+    total, found, besides = sums
     lacking = np.maximum(question.named - found, 0.0)
     lacking[lacking < _ROUNDING * question.named] = 0.0
     distance = _rounded(np.sqrt((total + LACKING * lacking) / question.named))
@@ -158,6 +302,18 @@ def _squares(
         units += values.low - question.low[columns]
     elif question.is_wide:
         units -= question.low[columns]
+    squares = _squared(units, columns, scales)
+    for column, sketch in question.sketches.items():
+        texts = columns == column
+        if texts.any():
+            squares[..., texts] *= _shares(table, values.high[..., texts], sketch)
+    return squares
+
+
+def _squared(
+    units: NDArray[np.float64], columns: NDArray[np.int32], scales: Scales
+) -> NDArray[np.float64]:
+    """The square of differences in their units; takes the array that is given."""
     with np.errstate(over="ignore"):
         units *= scales.inverse[columns]
     np.abs(units, out=units)
@@ -169,10 +325,6 @@ def _squares(
     squares: NDArray[np.float64] = np.square(units, out=units)
     if steps.any():
         squares[..., steps] = scales.step[columns[steps]] * (squares[..., steps] != 0.0)
-    for column, sketch in question.sketches.items():
-        texts = columns == column
-        if texts.any():
-            squares[..., texts] *= _shares(table, values.high[..., texts], sketch)
     return squares
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.feature_table import FeatureTable, Values
+from agent_memory.embeddings.feature_blocks import Values
+from agent_memory.embeddings.feature_table import FeatureTable
 
 CONSTANT = 4.0
 """What another value than that of a path which never changed counts: as two deviations."""

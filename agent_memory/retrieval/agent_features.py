@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings.comparable import Comparable, comparable
-from agent_memory.embeddings.distance import Distances, distances
+from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import Scales, scales_of
 from agent_memory.repositories.following import FILTERED, Changes, Stored
@@ -160,15 +161,22 @@ class AgentFeatures:
         """
         if self._scales is None:
             self._scales = scales_of(self._table)
+        if limit is not None and among is None:
+            meets = partial(self._answering, queries, self._copies())
+            near = nearest(self._table, self._scales, asked, limit, meets)
+            if near is not None:
+                return [*map(self._candidate, *(column.tolist() for column in near))]
         found = distances(self._table, self._scales, asked)
-        answering = self._answering(queries)
+        rows = np.arange(len(self._table))
+        answering = self._answering(queries, self._copies(), rows)
         if among is not None:
             answering &= self._named(among)
         places = np.flatnonzero(answering)
         if limit is not None and len(places) > limit:
             far = found.distance[places]
             places = places[far <= np.partition(far, limit - 1)[limit - 1]]
-        return [self._candidate(place, found) for place in places.tolist()]
+        chosen = (places, found.distance[places], found.besides[places])
+        return [*map(self._candidate, *(column.tolist() for column in chosen))]
 
     def lists_of(self, length: int) -> list[str]:
         """The paths under which entries hold lists of so many elements."""
@@ -181,36 +189,41 @@ class AgentFeatures:
             named[[places[name] for name in names if name in places]] = True
         return named
 
-    def _candidate(self, place: int, found: Distances) -> Candidate:
-        rank = float(found.distance[place]), float(found.besides[place])
-        return Candidate(self._stored[place], Tier(int(self._tier[place])), rank)
+    def _candidate(self, place: int, distance: float, besides: float) -> Candidate:
+        return Candidate(self._stored[place], Tier(int(self._tier[place])), (distance, besides))
 
-    def _answering(self, queries: Mapping[Tier, Sequence[Query]]) -> NDArray[np.bool_]:
-        """The rows that answer, each entry once."""
-        rows = len(self._table)
-        chosen = np.zeros(rows, bool)
+    def _answering(
+        self,
+        queries: Mapping[Tier, Sequence[Query]],
+        copies: Sequence[int],
+        rows: NDArray[np.intp],
+    ) -> NDArray[np.bool_]:
+        """Which of some rows answer, each entry once, of shape (rows,)."""
+        chosen = np.zeros(len(rows), bool)
+        tiers = self._tier[rows]
         for tier, asked in queries.items():
-            of_tier = self._tier[:rows] == int(tier)
+            of_tier = tiers == int(tier)
             for query in asked:
-                chosen |= of_tier & self._meets(query)
-        chosen[self._copies()] = False
+                chosen |= of_tier & self._meets(query, rows)
+        if copies:
+            chosen &= ~np.isin(rows, copies)
         return chosen
 
-    def _meets(self, query: Query) -> NDArray[np.bool_]:
-        fields = {name: column[: len(self._table)] for name, column in self._fields.items()}
-        meets = np.ones(len(self._table), bool)
+    def _meets(self, query: Query, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        meets = np.ones(len(rows), bool)
         for name, field in RANGES.items():
             bounds = getattr(query, name)
             if bounds is not None:
-                meets &= (fields[field] >= bounds[0]) & (fields[field] <= bounds[1])
+                values = self._fields[field][rows]
+                meets &= (values >= bounds[0]) & (values <= bounds[1])
         for name in CATEGORIES:
             wanted = getattr(query, name)
             if wanted is not None:
-                meets &= fields[name] == self._codes.get(str(wanted), _UNKNOWN)
+                meets &= self._fields[name][rows] == self._codes.get(str(wanted), _UNKNOWN)
         for name in FLAGS:
             wanted = getattr(query, name)
             if wanted is not None:
-                meets &= fields[name] == wanted
+                meets &= self._fields[name][rows] == wanted
         return meets
 
     def _copies(self) -> list[int]:
