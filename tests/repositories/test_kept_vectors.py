@@ -199,6 +199,36 @@ def test_rows_are_read_once_while_nothing_is_committed(
     assert any("agent_ref = " in statement for statement in told)
 
 
+@pytest.mark.parametrize("by", ["itself", "another"])
+def test_only_writes_that_change_an_agent_let_its_rows_be_read_again(
+    repository: LtmRepository, writer: LtmRepository, ltm_engine: Engine, by: str
+) -> None:
+    repository.add_many([*map(entry_of, range(ROWS))])
+    bee = entry_of(90, agent_id="bee")
+    bees = replace(ANT, agent_id="bee")
+    writes: list[Callable[[LtmRepository], object]] = [
+        lambda ltm: ltm.touch({entry_of(3).key: 2}, at=99.0),
+        lambda ltm: ltm.add(bee),
+        lambda ltm: ltm.remove_many([bee.key]),
+    ]
+    for change in writes:
+        before, seen = found(repository), repository.changes("run", "ant").seen
+        found(repository, bees)
+        change(repository if by == "itself" else writer)
+        with statements(ltm_engine) as told:
+            assert found(repository) == before
+            assert repository.changes("run", "ant", seen)[1:] == (False, [], [])
+        # Only SQLite tells that a process has written alone.
+        spared = by == "itself" and ltm_engine.dialect.name == "sqlite"
+        assert spared != any("agent_ref = " in statement for statement in told)
+        assert found(repository, bees) == read_anew(repository, bees)
+    # A write of another that came in between is not hidden by one of its own.
+    found(repository)
+    writer.remove_many([entry_of(5).key])
+    repository.touch({entry_of(3).key: 2}, at=100.0)
+    assert found(repository) == read_anew(repository)
+
+
 def test_what_one_connection_knows_is_no_news_to_another(
     repository: LtmRepository, ltm_engine: Engine
 ) -> None:

@@ -13,8 +13,9 @@ from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_columns import PINNED
 from agent_memory.repositories.following import FILTERED, Changes, Stored
+from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
-from agent_memory.repositories.sql.marks import Marks, mark_of
+from agent_memory.repositories.sql.marks import KnownMarks, Marks, mark_of
 
 _COLUMNS = (
     *("id", "memory_id", "revision", "contents", "embedding", "embedding_coding"),
@@ -49,9 +50,13 @@ class Seen:
     """
 
     def __init__(
-        self, rows: NDArray[np.int64], digests: NDArray[np.int64], names: NDArray[np.uint8]
+        self,
+        marks: Marks,
+        rows: NDArray[np.int64],
+        digests: NDArray[np.int64],
+        names: NDArray[np.uint8],
     ) -> None:
-        self.marks = Marks()
+        self.marks = marks
         order = np.argsort(rows, kind="stable")
         self.rows, self.digests, self.names = rows[order], digests[order], names[order]
 
@@ -66,13 +71,11 @@ class Seen:
         return known
 
 
-_NOTHING = Seen(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 16), np.uint8))
-
-
 def changes(
     connection: Connection,
     models: LtmModels,
-    agent: tuple[str, str],
+    marks: KnownMarks,
+    agent: Agent,
     contents_of: Callable[[Sequence[Any]], Sequence[Mapping[str, Any] | EncodingError]],
     seen: object,
 ) -> Changes:
@@ -81,11 +84,12 @@ def changes(
     Args:
         connection: What to read on.
         models: The models of the tables.
+        marks: The marks of what is kept.
         agent: The run and the agent.
         contents_of: Decodes the contents of rows; in place of those that are damaged their errors.
         seen: What was seen.
     """
-    before = seen if isinstance(seen, Seen) else _NOTHING
+    before = seen if isinstance(seen, Seen) else Seen(marks.of(agent), *_NOTHING)
     mark = mark_of(connection)
     if before.marks.hold(mark):
         return Changes(before, False, [], [])
@@ -100,13 +104,14 @@ def changes(
         new = [_row(rows[place], types) for place in np.flatnonzero(~is_known).tolist()]
         stored += _stored(new, contents_of)
         parts.append(part)
-    now = Seen(*(map(np.concatenate, zip(*parts, strict=True)))) if parts else _empty()
+    joined = _Part(*map(np.concatenate, zip(*parts, strict=True))) if parts else _NOTHING
+    now = Seen(marks.of(agent), *joined)
     gone = _gone(before, now)
-    if not (stored or gone) and before is not _NOTHING:
+    if not (stored or gone) and before is seen:
         before.marks.add(mark)
         return Changes(before, False, [], [])
     now.marks.add(mark)
-    return Changes(now, before is _NOTHING, stored, gone)
+    return Changes(now, before is not seen, stored, gone)
 
 
 class _Part(NamedTuple):
@@ -115,8 +120,7 @@ class _Part(NamedTuple):
     names: NDArray[np.uint8]
 
 
-def _empty() -> Seen:
-    return Seen(_NOTHING.rows, _NOTHING.digests, _NOTHING.names)
+_NOTHING = _Part(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 16), np.uint8))
 
 
 def _part(rows: Sequence[Any]) -> _Part:

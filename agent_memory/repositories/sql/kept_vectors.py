@@ -23,7 +23,7 @@ from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
-from agent_memory.repositories.sql.marks import Marks, mark_of
+from agent_memory.repositories.sql.marks import KnownMarks, mark_of
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
 
@@ -51,11 +51,13 @@ class KeptVectors:
 
     Args:
         models: The models of the tables.
+        marks: The marks of what is kept.
         max_bytes: How many bytes of vectors to keep; those of one agent are kept at any rate.
     """
 
-    def __init__(self, models: LtmModels, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, models: LtmModels, marks: KnownMarks, max_bytes: int = MAX_BYTES) -> None:
         self._models = models
+        self._marks = marks
         self._max_bytes = max_bytes
         self._renew()
         after_fork(self._renew)
@@ -65,7 +67,7 @@ class KeptVectors:
         with self._lock:
             agent = self._agents.get((run_id, agent_id))
             if agent is None:
-                agent = AgentVectors(self._models, run_id, agent_id)
+                agent = AgentVectors(self._models, self._marks, run_id, agent_id)
                 self._agents[run_id, agent_id] = agent
             self._agents.move_to_end((run_id, agent_id))
             return agent
@@ -95,17 +97,18 @@ class AgentVectors:
 
     Args:
         models: The models of the tables.
+        marks: The marks of what is kept.
         run_id: The run.
         agent_id: The agent.
     """
 
-    def __init__(self, models: LtmModels, run_id: str, agent_id: str) -> None:
+    def __init__(self, models: LtmModels, marks: KnownMarks, run_id: str, agent_id: str) -> None:
         self.lock = threading.Lock()
         self.size = _BARE
         self._models = models
         self._run_id = run_id
         self._agent_id = agent_id
-        self._marks = Marks()
+        self._marks = marks.of((run_id, agent_id))
         self._groups: list[_Group] = []
         self._types: dict[str, int] = {}
 
@@ -122,7 +125,7 @@ class AgentVectors:
         mark = mark_of(connection)
         if self._marks.hold(mark) and all(group.fits(probe) for group in self._groups):
             return
-        self._marks.renew(None)
+        self._marks.clear()
         types = self._models.Type
         self._types = {row.name: row.id for row in connection.execute(select(types.name, types.id))}
         parts: dict[tuple[int, int], list[_Part]] = {}

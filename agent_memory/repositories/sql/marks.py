@@ -10,10 +10,16 @@ the rows that the connection itself has changed. PostgreSQL tells which transact
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection
+
+from agent_memory.repositories.moves import Agent
+from agent_memory.values.forking import after_fork
 
 _SOURCE = "agent_memory_mark"
 
@@ -58,21 +64,79 @@ def mark_of(connection: Connection) -> Mark | None:
 
 
 class Marks:
-    """The marks under which something that was read is known to be true."""
+    """The marks under which something that was read is known to be true. Threads may share them.
 
-    def __init__(self) -> None:
+    Args:
+        agent: The run and the agent that it was read of.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self._lock = threading.Lock()
         self._states: WeakKeyDictionary[_Source, object] = WeakKeyDictionary()
 
     def hold(self, mark: Mark | None) -> bool:
         """Whether nothing was committed since one of them was taken."""
-        return mark is not None and self._states.get(mark.source) == mark.state
+        with self._lock:
+            return mark is not None and self._states.get(mark.source) == mark.state
 
     def add(self, mark: Mark | None) -> None:
         """Note that it is true under a mark too."""
         if mark is not None:
-            self._states[mark.source] = mark.state
+            with self._lock:
+                self._states[mark.source] = mark.state
 
-    def renew(self, mark: Mark | None) -> None:
-        """Note that it was read again, after a mark was taken."""
-        self._states.clear()
-        self.add(mark)
+    def clear(self) -> None:
+        """Note that it is to be read again."""
+        with self._lock:
+            self._states.clear()
+
+    def go_on(self, before: Mark, after: Mark) -> None:
+        """Note that what was true under a mark is true under a later one too."""
+        with self._lock:
+            if self._states.get(before.source) == before.state:
+                self._states[after.source] = after.state
+
+
+class KnownMarks:
+    """The marks of all that is kept of a database in this process. Threads may share them."""
+
+    def __init__(self) -> None:
+        self._renew()
+        after_fork(self._renew)
+
+    def of(self, agent: Agent) -> Marks:
+        """Marks for something that is read of an agent in a run; none at first."""
+        marks = Marks(agent)
+        with self._lock:
+            self._all.add(marks)
+        return marks
+
+    @contextmanager
+    def going_on(self, connection: Connection, changed: Collection[Agent] | None) -> Iterator[None]:
+        """Keep what this process itself is about to write from being taken for a change.
+
+        What is kept of other agents stays true. Only SQLite, where a transaction that writes has
+        the database for itself, tells that nobody else has written in between.
+
+        Args:
+            connection: What is written on, whose transaction has begun to write.
+            changed: The agents whose entries change; None: anyone's may.
+        """
+        if changed is None or connection.dialect.name != "sqlite":
+            yield
+            return
+        before = mark_of(connection)
+        yield
+        after = mark_of(connection)
+        if before is None or after is None:
+            return
+        with self._lock:
+            others = [marks for marks in self._all if marks.agent not in changed]
+        for marks in others:
+            marks.go_on(before, after)
+
+    def _renew(self) -> None:
+        # In a forked child too, whose connections are others.
+        self._lock = threading.Lock()
+        self._all: WeakSet[Marks] = WeakSet()

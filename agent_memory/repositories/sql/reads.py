@@ -17,6 +17,7 @@ from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
+from agent_memory.repositories.sql.marks import KnownMarks
 from agent_memory.repositories.sql.moments import Moments
 from agent_memory.repositories.sql.questions import Asked, entries_answering
 from agent_memory.repositories.sql.statements import (
@@ -58,7 +59,8 @@ class LtmReads(LongTermMemory):
         self._transactions = transactions
         self._models = models
         self._mapper = mapper
-        self._vectors = KeptVectors(models, vector_cache_bytes)
+        self._marks = KnownMarks()
+        self._vectors = KeptVectors(models, self._marks, vector_cache_bytes)
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
@@ -132,7 +134,8 @@ class LtmReads(LongTermMemory):
         del known  # what was seen says it
         with self._transactions.reading() as connection:
             return sql_following.changes(
-                connection, self._models, (run_id, agent_id), self._mapper.contents_of_many, seen
+                *(connection, self._models, self._marks, (run_id, agent_id)),
+                *(self._mapper.contents_of_many, seen),
             )
 
     def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:

@@ -111,7 +111,9 @@ class LtmRepository(LtmReads):
     def _add_batch(
         self, batch: Sequence[EntryRow], read_at: float, work: UnitOfWork
     ) -> list[Added]:
-        return work.add(self._declared.completed(work.connection, batch), read_at)
+        agents = {(row.entry.run_id, row.entry.agent_id) for row in batch}
+        with self._marks.going_on(work.connection, agents):
+            return work.add(self._declared.completed(work.connection, batch), read_at)
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
@@ -140,7 +142,9 @@ class LtmRepository(LtmReads):
 
         def work_on(work: UnitOfWork) -> list[EntryKey]:
             located = work.locate(counts)
-            work.touch({place.row: counts[key] for key, place in located.items()}, at)
+            # Nothing that is kept of rows says how often they were retrieved.
+            with self._marks.going_on(work.connection, ()):
+                work.touch({place.row: counts[key] for key, place in located.items()}, at)
             return [key for key in counts if key not in located]
 
         return self._writer.run(work_on) if token is None else self._named.run(token, work_on)
@@ -165,9 +169,12 @@ class LtmRepository(LtmReads):
     def remove_many(self, keys: Iterable[EntryKey]) -> int:
         """Remove entries, whatever their revision; returns how many were there."""
         wanted = list(keys)
-        return self._writer.run(
-            lambda work: work.delete_rows(place.row for place in work.locate(wanted).values())
-        )
+
+        def work_on(work: UnitOfWork) -> int:
+            with self._marks.going_on(work.connection, {key[:2] for key in wanted}):
+                return work.delete_rows(place.row for place in work.locate(wanted).values())
+
+        return self._writer.run(work_on)
 
     def remove_answering(self, queries: Sequence[Query]) -> int:
         """Remove the entries that answer any of some queries, in one transaction."""
