@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.values.stored import Stored
+    from agent_memory.values.timeline import Difference, History
     from agent_memory.values.vector import Vector
 
 _HOMES = {
@@ -100,7 +101,9 @@ _HOMES = {
     "ExportReceipt": "system.frames.receipts",
     "Finding": "values.check_report",
     "ForgettingReceipt": "system.erasure",
+    "Difference": "values.timeline",
     "Hit": "values.query",
+    "History": "values.timeline",
     "ImRepository": "repositories.redis.repository",
     "ImportReceipt": "system.frames.receipts",
     "IndexBuilding": "errors",
@@ -168,6 +171,7 @@ __all__ = [
     "CommandRefused",
     "CompressionEngine",
     "ConfigError",
+    "Difference",
     "EncodingError",
     "EntriesWouldBeLost",
     "EntryConflict",
@@ -176,6 +180,7 @@ __all__ = [
     "ExportReceipt",
     "Finding",
     "ForgettingReceipt",
+    "History",
     "Hit",
     "ImRepository",
     "ImportReceipt",

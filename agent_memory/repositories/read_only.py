@@ -87,6 +87,14 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
         """Return what answers each of some queries."""
         return self._repository.find_each(queries)
 
+    def first_of_each(self, query: Query) -> list[MemoryEntry]:
+        """The first entry, in the query's order, of each agent that it is about."""
+        return self._repository.first_of_each(query)
+
+    def keys_answering(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order."""
+        return self._repository.keys_answering(query)
+
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
         return self._repository.nearest(query, probe)

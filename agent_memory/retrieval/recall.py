@@ -36,6 +36,22 @@ def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
     return hits if query.limit is None else hits[: query.limit]
 
 
+def count(tiers: Sequence[TierReader], query: Query) -> int:
+    """How many entries answer a query, each counted once; those without conditions are not read.
+
+    Args:
+        tiers: The tiers, richest first.
+        query: What is asked; it names its runs.
+    """
+    whole = replace(query, limit=None)
+    found: dict[EntryKey, Tier] = {}
+    for tier in tiers:
+        for key in tier.keys_answering(whole):
+            found.setdefault(key, tier.tier)
+    there = len(found) - len(left_behind(tiers, query, found))
+    return there if query.limit is None else min(there, query.limit)
+
+
 def fetch(tiers: Sequence[TierReader], keys: Sequence[EntryKey]) -> list[Hit]:
     """Get entries by key from whichever tier holds them, in the order of the keys.
 

@@ -29,6 +29,7 @@ from agent_memory.system.frames.memory_files import MemoryFiles
 from agent_memory.system.instance import ProcessInstance
 from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
+from agent_memory.system.memory_questions import MemoryQuestions
 from agent_memory.system.open_batches import BatchOfRun
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
@@ -45,7 +46,7 @@ from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query, query_of
 
 
-class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
+class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFiles):
     """The memory of all agents of a run. Use it as a context manager, or ``close`` it.
 
     One system serves many runs (``run``). Threads may share it, and after ``os.fork`` both
@@ -99,6 +100,7 @@ class AgentMemorySystem(AgentDirectory, MemoryUpkeep, MemoryFiles):
         run = RunMemory(opened, whole.run_id, owner=self)
         services = Services(run)
         AgentDirectory.__init__(self, run)
+        MemoryQuestions.__init__(self, run, services)
         MemoryUpkeep.__init__(self, run, services)
         MemoryFiles.__init__(self, run)
         # Runs at exit too, so that a system nobody closed still writes what it counted.

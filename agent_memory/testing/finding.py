@@ -37,6 +37,7 @@ _ORDERS = {
     Order.OLDEST: [1, 7, 3, 4, 2, 6, 8, 5],
     Order.NEWEST: [5, 8, 6, 2, 4, 3, 7, 1],
     Order.STEP: [8, 2, 7, 3, 5, 6, 1, 4],
+    Order.LATEST_STEP: [4, 1, 6, 5, 3, 7, 2, 8],
     Order.IMPORTANCE: [3, 2, 1, 8, 7, 5, 4, 6],
 }
 

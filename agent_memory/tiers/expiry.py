@@ -50,6 +50,12 @@ class TierReader(Protocol):
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run."""
 
+    def first_of_each(self, query: Query) -> list[MemoryEntry]:
+        """The first entry, in the query's order, of each agent that it is about."""
+
+    def keys_answering(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order."""
+
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
 
@@ -103,6 +109,23 @@ class ExpiryFilter:
             )
         found = {entry.key: entry for entries in answers for entry in entries}
         return in_order(found.values(), query)
+
+    def first_of_each(self, query: Query) -> list[MemoryEntry]:
+        """The first entry, in the query's order, of each agent that it is about."""
+        owned = [
+            (one, asked)
+            for one in self._each_agent(replace(query, limit=1))
+            for asked in self.visible(one)
+        ]
+        answers = self.repository.find_each([asked for _, asked in owned])
+        found: dict[Query, list[MemoryEntry]] = {}
+        for (one, _), entries in zip(owned, answers, strict=True):
+            found.setdefault(one, []).extend(entries)
+        return [entry for one, entries in found.items() for entry in in_order(entries, one)]
+
+    def keys_answering(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order."""
+        return [entry.key for entry in self.find(query)]
 
     def _each_agent(self, query: Query) -> Iterator[Query]:
         """The query of each agent that it is about, since each has an age of its own."""

@@ -66,6 +66,24 @@ class ReaderWithWaiting:
             return stored
         return in_order({entry.key: entry for entry in (*waiting, *stored)}.values(), query)
 
+    def first_of_each(self, query: Query) -> list[MemoryEntry]:
+        """The first entry, in the query's order, of each agent that it is about."""
+        first = replace(query, limit=1)
+        found = {
+            owner: self._answering(agent, first.of(*owner))
+            for owner in self._owners(query)
+            if (agent := self.waiting.of(*owner)) is not None
+        }
+        for entry in self.reader.first_of_each(query):
+            found.setdefault(entry.key[:2], []).append(entry)
+        return [entry for entries in found.values() for entry in in_order(entries, first)]
+
+    def keys_answering(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order."""
+        if all(self.waiting.of(*owner) is None for owner in self._owners(query)):
+            return self.reader.keys_answering(query)
+        return [entry.key for entry in self.find(query)]
+
     def _owners(self, query: Query) -> list[tuple[str, str]]:
         """The runs and agents that a query is about, and of which something may wait."""
         if query.is_about_one_agent:

@@ -11,6 +11,7 @@ ORDERED_BY: Mapping[Order, str] = {
     Order.OLDEST: "timestamp",
     Order.NEWEST: "timestamp",
     Order.STEP: "step_number",
+    Order.LATEST_STEP: "step_number",
     Order.IMPORTANCE: "importance_score",
 }
 """The field of an entry that each order goes by."""
@@ -22,9 +23,10 @@ SORT_KEYS: Mapping[Order, Callable[[MemoryEntry], _SortKey]] = {
     Order.OLDEST: lambda it: (it.timestamp, it.memory_id, it.run_id, it.agent_id),
     Order.NEWEST: lambda it: (it.timestamp, it.memory_id, it.run_id, it.agent_id),
     Order.STEP: lambda it: (it.step_number, it.memory_id, it.run_id, it.agent_id),
+    Order.LATEST_STEP: lambda it: (it.step_number, it.memory_id, it.run_id, it.agent_id),
     Order.IMPORTANCE: lambda it: (it.importance_score, it.memory_id, it.run_id, it.agent_id),
 }
-DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
+DESCENDING = (Order.NEWEST, Order.LATEST_STEP, Order.IMPORTANCE)
 """The orders in which the greatest come first."""
 
 

@@ -38,6 +38,8 @@ class Order(StrEnum):
     """By timestamp, descending."""
     STEP = "step"
     """By step, ascending."""
+    LATEST_STEP = "latest_step"
+    """By step, descending."""
     IMPORTANCE = "importance"
     """By importance, descending."""
 

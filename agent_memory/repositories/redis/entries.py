@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from agent_memory.connections.redis.answers import values_of
 from agent_memory.connections.redis.channel import RedisChannel
@@ -131,6 +133,26 @@ class HashMapper:
         if isinstance(error, EncodingError):
             return at(place, error)
         return EncodingError(f"{place}: {error}")
+
+
+def as_replaced(entry: MemoryEntry, reply: Sequence[Any], tier: Tier) -> MemoryEntry:
+    """An entry as it was stored in place of another, by what the script answers.
+
+    Raises:
+        EncodingError: What was stored before is damaged.
+    """
+    try:
+        count, accessed = reply
+        return replace(
+            entry,
+            revision=entry.revision + 1,
+            retrieval_count=int(count),
+            last_access_time=float(accessed),
+        )
+    except ValueError as error:
+        raise EncodingError(
+            f"entry {entry.memory_id} in {tier.name}: its hash was damaged ({error!r})"
+        ) from error
 
 
 def reading(prefix: str, names: Iterable[str]) -> list[Command]:

@@ -22,7 +22,7 @@ from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.scripts import FIND
 from agent_memory.repositories.redis.scripts.finding import TOO_MANY
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
-from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.ordering import DESCENDING, in_order
 from agent_memory.values.query import Order, Query
 
@@ -62,14 +62,24 @@ class ManyAgents:
             found = self._found_at_once(query, attributes)
             if found is not None:
                 return in_order(answering(found, query), query)
-        places = self._places(query, attributes)
         if query.limit is not None:
-            places.sort(
-                key=lambda place: (place.score, place.memory_id, *place.owner),
-                reverse=query.sorting in DESCENDING,
-            )
-            return answering(self._read(places, query), query)
+            return answering(self._read(self._ordered(query, attributes), query), query)
+        places = self._places(query, attributes)
         return in_order(answering(self._read(places, query), query), query)
+
+    def keys(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query without conditions, in its order."""
+        if query.limit == 0:
+            return []
+        ordered = self._ordered(query, ())
+        return [EntryKey(*place.owner, place.memory_id) for place in ordered][: query.limit]
+
+    def _ordered(self, query: Query, attributes: Sequence[Lookup]) -> list[_Place]:
+        return sorted(
+            self._places(query, attributes),
+            key=lambda place: (place.score, place.memory_id, *place.owner),
+            reverse=query.sorting in DESCENDING,
+        )
 
     def owners(self, query: Query) -> list[Agent]:
         """Whom a query is about, as far as they have entries or are named."""

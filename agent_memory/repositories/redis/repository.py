@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
-from agent_memory.errors import EncodingError, EntryNotFound
+from agent_memory.errors import EntryNotFound
 from agent_memory.models.redis import Value, encode_id, memory_id_of, readable_ids
 from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
@@ -31,7 +31,7 @@ from agent_memory.repositories.redis.calls import (
     left_of,
 )
 from agent_memory.repositories.redis.encodings import RedisEncodings
-from agent_memory.repositories.redis.entries import HashMapper, reading
+from agent_memory.repositories.redis.entries import HashMapper, as_replaced, reading
 from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many_agents import ManyAgents
@@ -158,18 +158,7 @@ class RedisRepository(MemoryRepository):
                     if is_replacement(stored, entry):
                         return stored
             raise conflict(entry.memory_id, entry.revision)
-        count, accessed = reply
-        try:
-            return replace(
-                entry,
-                revision=entry.revision + 1,
-                retrieval_count=int(count),
-                last_access_time=float(accessed),
-            )
-        except ValueError as error:
-            raise EncodingError(
-                f"entry {entry.memory_id} in {self.tier.name}: its hash was damaged ({error!r})"
-            ) from error
+        return as_replaced(entry, reply, self.tier)
 
     def touch(
         self, counts: Mapping[EntryKey, int], at: float, token: str | None = None
@@ -266,6 +255,14 @@ class RedisRepository(MemoryRepository):
         if any(query.attributes or not query.is_about_one_agent for query in queries):
             return super().find_each(queries)
         return entries_answering(self.channel, self.key_space.namespace, queries, self.get_many)
+
+    def keys_answering(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order; no entry is read."""
+        if query.attributes:
+            return super().keys_answering(query)
+        if not query.is_about_one_agent:
+            return self._many.keys(query)
+        return flat(keys_answering(self.channel, self.key_space.namespace, [query]))
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""

@@ -8,12 +8,14 @@ from agent_memory.connections.redis.commands import Command
 from agent_memory.models.redis import SORTED_SETS
 from agent_memory.models.redis_attributes import Lookup
 from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.ordering import DESCENDING
 from agent_memory.values.query import RANGES, Order, Query
 
 _INDEX_OF_ORDER = {
     Order.OLDEST: "times",
     Order.NEWEST: "times",
     Order.STEP: "steps",
+    Order.LATEST_STEP: "steps",
     Order.IMPORTANCE: "importance",
 }
 _INDEX_OF_FIELD = {
@@ -27,7 +29,6 @@ _CATEGORIES = [
 ]
 _ALL = (float("-inf"), float("inf"))
 _MOST = 2**62
-_DESCENDING = (Order.NEWEST, Order.IMPORTANCE)
 
 
 def lookups(
@@ -64,7 +65,7 @@ def lookups(
     if query.pinned is False:
         others.append(("pinned", _ALL))
         limit = None if limit is None else limit + more
-    first = _range(prefix + leading, bounds, limit, descending=query.sorting in _DESCENDING)
+    first = _range(prefix + leading, bounds, limit, descending=query.sorting in DESCENDING)
     return [first, *(_range(prefix + name, pair) for name, pair in others)]
 
 

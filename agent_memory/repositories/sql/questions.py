@@ -16,6 +16,7 @@ from agent_memory.repositories.sql.statements import (
     chunked,
     entries_selected,
     ordered_by,
+    table_of,
 )
 from agent_memory.values.ordering import DESCENDING
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Order, Query, agent_of, run_of
@@ -50,6 +51,21 @@ def vectors_answering(models: LtmModels, query: Query) -> Asked:
     return Asked(_vectors_shaped(models, _shape(query, named)), named | _parameters(query))
 
 
+def keys_of_answers(models: LtmModels, query: Query) -> Iterator[Asked]:
+    """The runs, agents and ids of the entries that answer a query, in its order."""
+    for statement, parameters in entries_answering(models, query):
+        columns = statement.selected_columns
+        keys = [columns[name] for name in ("run_id", "agent_id", "memory_id")]
+        yield Asked(statement.with_only_columns(*keys, maintain_column_froms=True), parameters)
+
+
+def first_of_each_agent(models: LtmModels, query: Query) -> Iterator[Asked]:
+    """The first entry, in the query's order, of each agent that it is about."""
+    for named in _named(query, of_one=False):
+        shape = _shape(query, named)
+        yield Asked(_first_shaped(models, shape, query.sorting), named | _parameters(query))
+
+
 class _Shape(NamedTuple):
     """What a question filters by; of flags also which side."""
 
@@ -68,10 +84,10 @@ def _shape(query: Query, owners: Iterable[str]) -> _Shape:
     )
 
 
-def _named(query: Query) -> Iterator[dict[str, Any]]:
+def _named(query: Query, *, of_one: bool = True) -> Iterator[dict[str, Any]]:
     """Whose entries are asked for, as parameters; lists are short enough for one statement."""
     runs, agents = query.runs, query.agents
-    if query.is_about_one_agent:
+    if of_one and query.is_about_one_agent:
         yield {"of_run": run_of(query), "of_agent": agent_of(query)}
         return
     for some_runs in [None] if runs is None else chunked(runs, IN_LIST // 2):
@@ -117,6 +133,26 @@ def _entries_shaped(
         ordered = (*ordered_by(models, order), *last)
     found = _answering(models, entries, shape).order_by(*ordered)
     return found.limit(bindparam("at_most", type_=BigInteger)) if limited else found
+
+
+@lru_cache(maxsize=64)
+def _first_shaped(models: LtmModels, shape: _Shape, order: Order) -> Select[*tuple[Any, ...]]:
+    entry, agent, run = models.LtmEntry, models.Agent, models.Run
+    bare = shape._replace(owners=())
+    # Of each agent one look into an index, however many entries it has.
+    first = (
+        _answering(models, select(entry.id).where(entry.agent_ref == agent.id), bare)
+        .order_by(*ordered_by(models, order))
+        .limit(1)
+        .correlate(table_of(agent))
+        .scalar_subquery()
+    )
+    owners = _answering(
+        models,
+        select(first.label("id")).select_from(agent).join(run, run.id == agent.run_id),
+        _Shape((), (), (), shape.owners),
+    )
+    return entries_selected(models).where(entry.id.in_(owners))
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,12 @@ from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks
 from agent_memory.repositories.sql.moments import Moments
-from agent_memory.repositories.sql.questions import Asked, entries_answering
+from agent_memory.repositories.sql.questions import (
+    Asked,
+    entries_answering,
+    first_of_each_agent,
+    keys_of_answers,
+)
 from agent_memory.repositories.sql.statements import (
     agents_with_entries,
     forks_of,
@@ -98,6 +103,29 @@ class LtmReads(LongTermMemory):
             entries = self._mapper.read(connection, keys)
         self._vectors.make_room()
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
+
+    def first_of_each(self, query: Query) -> list[MemoryEntry]:
+        """The first entry, in the query's order, of each agent that it is about."""
+        if query.attributes:
+            return super().first_of_each(query)
+        with self._transactions.reading() as connection:
+            return [
+                entry
+                for statement, asked in first_of_each_agent(self._models, query)
+                for entry in self._mapper.to_entries(connection.execute(statement, asked).all())
+            ]
+
+    def keys_answering(self, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order; no entry is decoded."""
+        parts = [*keys_of_answers(self._models, query)]
+        if query.attributes or len(parts) > 1:
+            return super().keys_answering(query)
+        with self._transactions.reading() as connection:
+            return [
+                EntryKey(row.run_id, row.agent_id, row.memory_id)
+                for statement, asked in parts
+                for row in connection.execute(statement, asked)
+            ]
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from agent_memory.models.ltm import LtmModels
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.ordering import DESCENDING, ORDERED_BY
 from agent_memory.values.query import Order
 
 IN_LIST = 500
@@ -247,12 +248,9 @@ def entries_selected(
 def ordered_by(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:
     """By what entries come in an order."""
     entry = models.LtmEntry
-    if order is Order.NEWEST:
-        return entry.timestamp.desc(), entry.memory_id.desc()
-    if order is Order.IMPORTANCE:
-        return entry.importance_score.desc(), entry.memory_id.desc()
-    first = entry.step_number if order is Order.STEP else entry.timestamp
-    return first.asc(), entry.memory_id.asc()
+    columns = getattr(entry, ORDERED_BY[order]), entry.memory_id
+    down = order in DESCENDING
+    return tuple(column.desc() if down else column.asc() for column in columns)
 
 
 def ids_by_run(keys: Iterable[EntryKey]) -> Iterator[tuple[str, list[str]]]:
