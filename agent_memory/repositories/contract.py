@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from agent_memory.errors import EntryNotFound
 from agent_memory.repositories.encodings import Encodings
@@ -32,12 +31,13 @@ from agent_memory.repositories.moves import MoveNotes, NoMoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe, nearest_ids
 from agent_memory.repositories.outcomes import Added, Arrival, Gone, arrival_time, at_time
 from agent_memory.repositories.querying import after_step, agent_of, run_of
+from agent_memory.repositories.reading import WideAnswers
 from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Order, Query
 
 
-class MemoryRepository(FormerNames, ABC):
+class MemoryRepository(WideAnswers, FormerNames, ABC):
     """The entries of one tier. See the module for what every method promises."""
 
     tier: Tier
@@ -256,24 +256,6 @@ class MemoryRepository(FormerNames, ABC):
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries: ``find`` for many agents at once."""
         return [self.find(query) for query in queries]
-
-    def first_of_each(self, query: Query) -> list[MemoryEntry]:
-        """The first entry, in the query's order, of each agent that it is about.
-
-        In as many requests as one question about many agents takes, whatever its limit.
-        """
-        owners = [
-            (run_id, agent_id)
-            for run_id in (self.runs() if query.runs is None else query.runs)
-            for agent_id in (self.agents(run_id) if query.agents is None else query.agents)
-        ]
-        first = replace(query, limit=1)
-        found = self.find_each([first.of(*owner) for owner in owners])
-        return [entry for entries in found for entry in entries]
-
-    def keys_answering(self, query: Query) -> list[EntryKey]:
-        """The keys of the entries that answer a query, in its order."""
-        return [entry.key for entry in self.find(query)]
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe; exact.

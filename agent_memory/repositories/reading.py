@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -26,3 +27,25 @@ class EntryReader(Protocol):
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
+
+
+class WideAnswers:
+    """What any tier answers beyond ``find``; an engine that has a quicker way takes that."""
+
+    def first_of_each(self: EntryReader, query: Query) -> list[MemoryEntry]:
+        """The first entry, in the query's order, of each agent that it is about.
+
+        In as many requests as one question about many agents takes, whatever its limit.
+        """
+        owners = [
+            (run_id, agent_id)
+            for run_id in (self.runs() if query.runs is None else query.runs)
+            for agent_id in (self.agents(run_id) if query.agents is None else query.agents)
+        ]
+        first = replace(query, limit=1)
+        found = self.find_each([first.of(*owner) for owner in owners])
+        return [entry for entries in found for entry in entries]
+
+    def keys_answering(self: EntryReader, query: Query) -> list[EntryKey]:
+        """The keys of the entries that answer a query, in its order."""
+        return [entry.key for entry in self.find(query)]

@@ -18,9 +18,8 @@ from agent_memory.models.redis_attributes import Lookup
 from agent_memory.repositories.querying import answering
 from agent_memory.repositories.redis.calls import AT_ONCE
 from agent_memory.repositories.redis.entries import HashMapper
+from agent_memory.repositories.redis.finding import FIND, TOO_MANY
 from agent_memory.repositories.redis.keys import Agent, KeySpace
-from agent_memory.repositories.redis.scripts import FIND
-from agent_memory.repositories.redis.scripts.finding import TOO_MANY
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.ordering import DESCENDING, in_order

@@ -20,7 +20,6 @@ again that are not. A call of many entries is one record without their ids.
 from __future__ import annotations
 
 from agent_memory.repositories.redis.scripts.changing import ATTRIBUTES, REEMBED, TOUCH
-from agent_memory.repositories.redis.scripts.finding import FIND
 from agent_memory.repositories.redis.scripts.moving import MOVE, NOTE_MOVE
 from agent_memory.repositories.redis.scripts.removing import CLEAR, REMOVE
 from agent_memory.repositories.redis.scripts.storing import ADD, ARRIVE, REPLACE
@@ -30,7 +29,6 @@ __all__ = [
     "ARRIVE",
     "ATTRIBUTES",
     "CLEAR",
-    "FIND",
     "MOVE",
     "NOTE_MOVE",
     "REEMBED",
