@@ -45,6 +45,12 @@ def check_every_question(system: AgentMemorySystem, last: int) -> None:
     assert asked(system, near=newest.entry.memory_id, limit=1) == [last]
     assert asked(system, times=(newest.entry.timestamp, newest.entry.timestamp))[-1] == last
     assert system.fetch("ant", newest.entry.memory_id, touch=False) == newest
+    assert system.state_at(None, last + 9, touch=False) == {"ant": newest}
+    assert (
+        system.state_at("ant", last - 1, touch=False)
+        == system.recall(steps=(last - 1, last - 1), touch=False)[0]
+    )
+    assert system.count(agent_id="ant") == system.count(Query()) == last + 1
     kept = ant.stm_store
     assert kept.count() == last + 1 - ant.im_store.count() - ant.ltm_store.count()
     assert kept.get(newest.entry.memory_id) == newest.entry.to_dict()
