@@ -147,6 +147,27 @@ def test_killing_the_process_that_replays_loses_nothing(
         assert waiting(system) == 0
 
 
+def test_what_is_replayed_waits_until_it_is_stored(
+    system: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spooled(system, 0, 1, 2)
+    intake = system._resources.intake
+    waited = []
+
+    def die(_entries: object) -> None:
+        waited.append(waiting(system))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake._replay._store, "add_many", die)
+        with pytest.raises(KeyboardInterrupt):
+            intake.replay()
+    assert waited == [3]
+    intake.replay()
+    assert steps_of(system) == [0, 1, 2]
+    assert waiting(system) == 0
+
+
 def test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now(
     server: engines.StoppableServer, config: MemoryConfig, ticks: Ticks
 ) -> None:

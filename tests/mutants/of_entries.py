@@ -81,8 +81,8 @@ _WHERE_AN_ENTRY_IS = (
         "an id that was forgotten for one agent is another's to store",
         (Edit("models/ltm_types.py", "if not agent_id:", "if agent_id:"),),
         tests_in(
-            "system/test_shared_ids.py",
-            "test_an_id_that_only_another_has_is_nobodys_to_forget_or_change[in stm-fakeredis]",
+            _CONTRACT,
+            "TestLongTerm::test_the_same_memory_id_of_another_agent_is_not_forgotten[sqlite_file]",
         ),
     ),
     Mutant(
@@ -164,10 +164,23 @@ _WHERE_AN_ENTRY_IS = (
     ),
     Mutant(
         "a damaged entry keeps no other from moving",
-        (Edit("repositories/upkeep.py", "log_unreadable(error)\nreturn []", "raise"),),
+        (
+            Edit(
+                "repositories/redis/upkeep.py",
+                "# Damage may have reached what says whose it is.",
+                "raise",
+            ),
+        ),
         tests_in(
             "system/test_processes.py",
             "test_a_damaged_entry_keeps_neither_the_memory_from_opening_nor_others_from_moving",
+        ),
+    ),
+    Mutant(
+        "a damaged row of long-term memory is passed over alone",
+        (Edit("repositories/upkeep.py", "log_unreadable(error)\nreturn []", "raise"),),
+        tests_in(
+            "repositories/test_sql_repository.py", "test_upkeep_passes_over_a_damaged_row_alone"
         ),
     ),
 )
@@ -397,7 +410,7 @@ _AWAY = (
                 "spool.done(readable.keys())\nself._add(spool, fresh)",
             ),
         ),
-        tests_in("faults/test_replays.py", "test_killing_the_process_that_replays_loses_nothing"),
+        tests_in("faults/test_replays.py", "test_what_is_replayed_waits_until_it_is_stored"),
     ),
     Mutant(
         "what waited and is in a tier already is left where it is",

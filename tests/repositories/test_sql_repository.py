@@ -62,6 +62,20 @@ def _beneath(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def test_upkeep_passes_over_a_damaged_row_alone(
+    repository: LtmRepository, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged, whole = entries = [an_entry(), an_entry()]
+    repository.add_many(entries)
+    _beneath(
+        path,
+        "UPDATE agent_ltm_entries SET contents = x'c1' WHERE memory_id = ?",
+        bytes.fromhex(damaged.memory_id),
+    )
+    assert repository.upkeep.get_readable([damaged.key, whole.key]) == [whole]
+    assert damaged.memory_id in caplog.text
+
+
 def test_the_row_holds_what_the_entry_says(repository: LtmRepository, path: Path) -> None:
     entry = an_entry(
         embedding=np.array([0.1, -2.0], np.float32), importance_score=0.25, revision=4,
