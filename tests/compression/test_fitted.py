@@ -395,7 +395,7 @@ def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
 
 # -- prediction from vectors ---------------------------------------------------------------------
 
-TOLD_BY_VECTORS = st.lists(st.tuples(PLAIN, st.floats(-3, 3, width=32)), min_size=40, max_size=80)
+TOLD_BY_VECTORS = st.lists(st.tuples(PLAIN, st.floats(-3, 3, width=32)), min_size=40, max_size=50)
 
 
 def with_vectors(

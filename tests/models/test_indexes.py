@@ -243,11 +243,11 @@ def _mend(client: redis.Redis, complaint: str, command: str) -> None:
 def test_an_index_still_being_built_is_told_and_later_used(
     channel: RedisChannel, stm: StmRepository
 ) -> None:
-    stm.add_many([an_entry() for _ in range(20_000)])
+    stm.add_many([an_entry() for _ in range(10_000)])
     with pytest.raises(IndexBuilding, match=r"holds \d+% of the entries.*FT.INFO"):
         SearchIndex(channel, ENTRIES, patience=0.0, sleep=lambda _: None).ensure()
     SearchIndex(channel, ENTRIES).ensure()
-    assert _count(channel, ENTRIES.alias) == 20_000
+    assert _count(channel, ENTRIES.alias) == 10_000
 
 
 def test_processes_that_begin_at_once_end_with_one_index(

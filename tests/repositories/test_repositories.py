@@ -20,7 +20,10 @@ from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import LongTermContract, ShortLivedContract, an_entry
+from agent_memory.testing.many import AgeingContract
+from agent_memory.testing.moving import MovingContract
 from agent_memory.testing.samples import Directions
+from agent_memory.testing.storing import StoringContract
 from agent_memory.tiers.moving import move
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import Query
@@ -54,9 +57,17 @@ class TestShortTerm(ShortLivedContract):
         return im
 
 
-# Its code is that of short-term memory.
 @engines.redis_usually("embedded")
-class TestIntermediate(ShortLivedContract):
+class TestIntermediate(StoringContract, MovingContract, AgeingContract):
+    @pytest.fixture
+    def repository(self, im: ImRepository) -> ImRepository:
+        return im
+
+
+# What is not above is the code of short-term memory.
+@pytest.mark.long
+@engines.redis_usually("embedded")
+class TestAllOfIntermediate(ShortLivedContract):
     @pytest.fixture
     def repository(self, im: ImRepository) -> ImRepository:
         return im

@@ -202,7 +202,7 @@ _HISTORY = st.lists(
 
 
 @pytest.mark.parametrize("engine", ["in memory", "redis"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(history=_HISTORY)
 def test_whatever_the_clock_does_nothing_is_lost_or_doubled_and_nothing_stays_for_ever(
     engine: str, history: list[tuple[str, Any]]

@@ -174,6 +174,8 @@ class Died(BaseException):
     """What ends a forgetting."""
 
 
+# fakeredis runs the scripts of "embedded", over the same points between two I/O steps.
+@pytest.mark.parametrize("config", ["embedded", "postgresql"], indirect=True)
 def test_forgetting_that_is_cut_short_anywhere_lets_no_move_bring_back_what_it_removed(
     system: AgentMemorySystem,
 ) -> None:

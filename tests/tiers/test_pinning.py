@@ -13,6 +13,7 @@ from agent_memory.repositories.redis import scripts as redis_scripts
 from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.tiers.consolidation import Moves
+from tests import engines
 from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
 
 LIMITS: dict[str, Any] = {
@@ -122,6 +123,7 @@ def test_the_least_important_leave_first_but_for_those_that_are_pinned(
     assert steps(system)[:2] == ([0, 1, 5, 6], [2, 3, 4])
 
 
+@engines.usually_on("embedded")
 def test_a_bound_on_the_servers_memory_moves_no_pinned_entry(open_memory: Opener) -> None:
     system = open_memory(redis_max_bytes=1)
     budget = system._run.budget
