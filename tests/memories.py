@@ -30,7 +30,7 @@ def store(system: AgentMemorySystem, agent: str, *steps: int) -> None:
         assert system.store_agent_state(agent, {"step": step, "mood": f"m{step % 2}"}, step)
 
 
-def standing(system: AgentMemorySystem, *agents: str) -> tuple[int, int, int]:
+def tier_counts(system: AgentMemorySystem, *agents: str) -> tuple[int, int, int]:
     """How many entries each tier holds, each entry once, and no key with a time to live."""
     for tier in (system.stm, system.im, system.ltm):
         everything(tier, "default")

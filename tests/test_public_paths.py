@@ -173,7 +173,7 @@ def test_a_former_module_can_be_imported_and_its_homes_are_there(path: str) -> N
 def test_a_former_module_is_imported_in_every_way_of_writing_it() -> None:
     program = (
         "import warnings\n"
-        "with warnings.catch_warnings(record=True) as told:\n"
+        "with warnings.catch_warnings(record=True) as warned:\n"
         "    warnings.simplefilter('always')\n"
         "    import agent_memory.core\n"
         "    from agent_memory import core\n"
@@ -181,7 +181,7 @@ def test_a_former_module_is_imported_in_every_way_of_writing_it() -> None:
         "    from agent_memory.hooks import with_memory\n"
         "    from agent_memory.hooks.single import with_memory as same\n"
         "assert with_memory is same and core.AgentMemorySystem is AgentMemorySystem\n"
-        "assert {one.filename for one in told} == {'<string>'}, told\n"
+        "assert {one.filename for one in warned} == {'<string>'}, warned\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

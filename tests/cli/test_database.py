@@ -187,7 +187,7 @@ def test_tables_changed_by_hand_are_told(populated: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("upgrade", "--url", "nonsense"), "it must be a SQLAlchemy URL"),
         (("check", "--url", "postgresql+nodriver://me:geheim@host/db"), "me:***@host/db"),
@@ -205,7 +205,7 @@ def test_tables_changed_by_hand_are_told(populated: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_one_plain_line_and_changes_nothing(
-    arguments: tuple[str, ...], told: str, populated: Path
+    arguments: tuple[str, ...], reported: str, populated: Path
 ) -> None:
     before = all_in(populated)
     places = {
@@ -214,7 +214,7 @@ def test_what_is_wrong_is_one_plain_line_and_changes_nothing(
         "project": PROJECT,
     }
     line = refused(*(argument.format(**places) for argument in arguments))
-    assert told in line
+    assert reported in line
     assert "geheim" not in line
     assert all_in(populated) == before
 

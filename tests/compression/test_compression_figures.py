@@ -21,6 +21,6 @@ def test_contents_that_were_not_learned_from_are_small_and_every_number_is_withi
     assert found.values >= 10_000
     assert found.inside == 1.0
     assert found.level_2 <= TARGETS[found.name]
-    # What the vector tells is worth having: less than fields for themselves can be told in.
+    # The vector is worth having: with it, fields take less than their own entropy.
     assert found.level_2 < found.alone
     assert found.level_2 < entropy(coded.code, coded.unseen, coded.steps) + 2

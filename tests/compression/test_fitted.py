@@ -104,8 +104,8 @@ def test_every_number_is_within_its_bound_and_all_else_exact(
         coded = code.encode(contents, step, level)
         if coded is None:
             continue
-        decoded, shape, told = code.decode(coded, step)
-        assert told == level
+        decoded, shape, reported = code.decode(coded, step)
+        assert reported == level
         check(contents, decoded, code.bounds(shape, level))
 
 
@@ -267,7 +267,7 @@ def test_any_bytes_are_contents_of_a_known_shape_or_damage(coded: bytes, step: i
 
 def test_most_flipped_bits_are_told_and_none_does_harm() -> None:
     code, learned = a_code()
-    told = tried = 0
+    reported = tried = 0
     for step, contents in enumerate(learned[:40]):
         coded = code.encode(contents, step, 2)
         assert coded is not None
@@ -276,8 +276,8 @@ def test_most_flipped_bits_are_told_and_none_does_harm() -> None:
             flipped[bit // 8] ^= 1 << bit % 8
             tried += 1
             for found in (decode_many(code, [bytes(flipped)] * 9, [step] * 9)[0],):
-                told += isinstance(found, EncodingError)
-    assert told > 0.5 * tried
+                reported += isinstance(found, EncodingError)
+    assert reported > 0.5 * tried
 
 
 def test_an_announced_length_beyond_what_is_there_is_damage() -> None:
@@ -368,25 +368,25 @@ _WRONG: list[dict[str, Any]] = [
 def test_hostile_predictions_are_refused(wrong: dict[str, Any]) -> None:
     from agent_memory.embeddings.framing import framed  # noqa: PLC0415  # to forge one
 
-    told = {
+    reported = {
         "columns": [["p", [], "i", [0, False], 0, 0, [rans.TOTAL - 1, 1]]],
         "shapes": [[("d", ("p",), (0,)), [0]]],
         "widths": [rans.TOTAL],
     }
-    sound = from_bytes(framed(b"amcode\0\1", {}, pack({**told, "prediction": _PREDICTION})))
+    sound = from_bytes(framed(b"amcode\0\1", {}, pack({**reported, "prediction": _PREDICTION})))
     coded = sound.encode({"p": 0}, 0, 2, np.ones(2, np.float32))
     assert coded is not None
     assert sound.decode(coded, 0, np.ones(2, np.float32))[0] == {"p": 0}
     with pytest.raises(EncodingError):
-        from_bytes(framed(b"amcode\0\1", {}, pack({**told, "prediction": _PREDICTION | wrong})))
+        from_bytes(framed(b"amcode\0\1", {}, pack({**reported, "prediction": _PREDICTION | wrong})))
 
 
-@pytest.mark.parametrize("told", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_artifacts_with_a_right_checksum_are_refused(told: Any) -> None:
+@pytest.mark.parametrize("reported", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_artifacts_with_a_right_checksum_are_refused(reported: Any) -> None:
     from agent_memory.embeddings.framing import framed  # noqa: PLC0415  # to forge one
 
-    raw = framed(b"amcode\0\1", {}, pack(told))
-    if told.get("more"):
+    raw = framed(b"amcode\0\1", {}, pack(reported))
+    if reported.get("more"):
         assert from_bytes(raw).encode({"a": 1}, 0, 2) is None
         return
     with pytest.raises(EncodingError):
@@ -399,20 +399,20 @@ TOLD_BY_VECTORS = st.lists(st.tuples(PLAIN, st.floats(-3, 3, width=32)), min_siz
 
 
 def with_vectors(
-    told: list[tuple[dict[str, Any], float]],
+    reported: list[tuple[dict[str, Any], float]],
 ) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
     """Contents, and vectors that tell much about them and something else."""
-    contents = [one for one, _ in told]
-    vectors = [[one["position"][0] / 5, one["steps"] / 1e4, other] for one, other in told]
+    contents = [one for one, _ in reported]
+    vectors = [[one["position"][0] / 5, one["steps"] / 1e4, other] for one, other in reported]
     return contents, np.array(vectors, np.float32)
 
 
 @MANY
 @given(TOLD_BY_VECTORS, CONTENTS)
 def test_beside_a_vector_numbers_keep_their_bounds_one_at_a_time_and_many(
-    told: list[tuple[dict[str, Any], float]], other: dict[str, Any]
+    reported: list[tuple[dict[str, Any], float]], other: dict[str, Any]
 ) -> None:
-    contents, vectors = with_vectors(told)
+    contents, vectors = with_vectors(reported)
     code = from_bytes(to_bytes(fit_code(contents, vectors=vectors)))
     asked, steps = [*contents, other], [*range(len(contents) + 1)]
     beside = np.vstack([vectors, np.full((1, 3), 1e30, np.float32)])

@@ -121,10 +121,10 @@ def _early(kept: Kept, *, summed: bool) -> list[Row]:
 def _early_bytes(kept: Kept, row: Row, *, summed: bool) -> bytes:
     version, rest = unmarked(row.stored)
     message = rest[:-1]
-    told = zlib.crc32(b"%d" % row.step, zlib.crc32(message))
+    reported = zlib.crc32(b"%d" % row.step, zlib.crc32(message))
     if row.vector is not None and from_bytes(kept.raw).head(message).is_beside_vector:
-        told = zlib.crc32(row.vector.astype("<f4").tobytes(), told)
-    return marked(version, message + (bytes([told & 0xFF]) if summed else b""))
+        reported = zlib.crc32(row.vector.astype("<f4").tobytes(), reported)
+    return marked(version, message + (bytes([reported & 0xFF]) if summed else b""))
 
 
 @pytest.mark.parametrize("summed", [False, True])

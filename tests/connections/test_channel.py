@@ -91,7 +91,7 @@ def test_an_embedded_server_that_dies_with_each_request_is_not_started_for_ever(
 
     monkeypatch.setattr(channel, "_heal", counted)
     with pytest.raises(StoreUnavailable):
-        channel.call("SHUTDOWN", "NOSAVE")  # each time anew
+        channel.call("SHUTDOWN", "NOSAVE")  # each time again
     assert 1 <= len(starts) <= 10
     # And then it is no server that anybody has to wait for.
     assert channel.call("PING") == b"PONG"
@@ -112,9 +112,9 @@ def test_an_embedded_server_that_cannot_be_started_says_why_and_is_not_tried_by_
     assert channel.breaker.is_silent
     stamp = (folder / keeper.LOG).stat().st_size
     for _ in range(3):
-        with pytest.raises(StoreUnavailable, match="refuses to start") as told:
+        with pytest.raises(StoreUnavailable, match="refuses to start") as reported:
             channel.call("PING")
-        assert str(told.value).endswith("(it keeps no other caller waiting for a while)")
+        assert str(reported.value).endswith("(it keeps no other caller waiting for a while)")
     assert (folder / keeper.LOG).stat().st_size == stamp  # nobody tried
     appended.write_bytes(sound)
     channel.look(at_once=True)

@@ -192,9 +192,9 @@ def test_module_that_the_server_cannot_load_is_told_with_the_servers_reason_and_
     (extra_elsewhere / "redisearch.so").write_bytes(b"not a module")
     with pytest.raises(
         StoreUnavailable, match=r"cannot load its modules.*--force-reinstall"
-    ) as told:
+    ) as reported:
         EmbeddedServer.open(folder, search=True)
-    assert "Can't load module" in str(told.value)
+    assert "Can't load module" in str(reported.value)
 
 
 def test_keeper_that_was_asked_for_before_a_conversion_starts_no_server(
@@ -203,11 +203,11 @@ def test_keeper_that_was_asked_for_before_a_conversion_starts_no_server(
     made(folder, PLAIN)
     (folder / "redis").mkdir()
     monkeypatch.chdir(folder)
-    told: list[int] = []
+    reported: list[int] = []
     keeper = Keeper("/no/server", str(folder), "x", -1, manifest="another", appended="other")
-    monkeypatch.setattr(keeper, "_tell", told.append)
+    monkeypatch.setattr(keeper, "_tell", reported.append)
     keeper.run()
-    assert told == [ENDED]
+    assert reported == [ENDED]
     assert not list((folder / "redis").glob("other*"))
 
 

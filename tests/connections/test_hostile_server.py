@@ -24,7 +24,7 @@ Answer = Callable[[list[bytes], socket.socket], bytes | None]
 
 @contextlib.contextmanager
 def served(answer: Answer) -> Iterator[str]:
-    """The URL of a server that greets as Redis does and answers all else as it is told."""
+    """The URL of a server that greets as Redis does and answers all else as the test says."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:

@@ -303,21 +303,21 @@ def test_a_forked_child_and_its_parent_share_no_open_file(tmp_path: Path) -> Non
 
 def test_a_fork_waits_for_work_under_way(tmp_path: Path) -> None:
     engine = _with_table(open_engine(_url(tmp_path)))
-    begun, told = threading.Event(), []
+    begun, reported = threading.Event(), []
 
     def work() -> None:
         with not_forking(engine), writing(engine).begin() as connection:
             connection.execute(text("INSERT INTO t VALUES (1)"))
             begun.set()
             threading.Event().wait(0.2)
-            told.append("done")
+            reported.append("done")
 
     worker = threading.Thread(target=work)
     worker.start()
     begun.wait()
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if told else 1)
+        os._exit(0 if reported else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     worker.join()
     engine.dispose()

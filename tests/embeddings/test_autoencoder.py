@@ -104,17 +104,17 @@ class TestFitting:
                 assert np.abs(single - z[5]).max() < 1e-5
 
     def test_losses_of_each_level_fall_and_are_repeatable(self) -> None:
-        told: list[tuple[int, int]] = []
+        reported: list[tuple[int, int]] = []
         rows = _rows()
         start = _room(principal_weights(rows, SMALL, 2.0))
 
         def progress(epoch: int, epochs: int, losses: dict[str, float]) -> None:
-            told.append((epoch, epochs))
+            reported.append((epoch, epochs))
             assert set(losses) == {"loss", "stm_loss", "im_loss", "ltm_loss"}
 
         weights, losses = fit_autoencoder(rows, start, SMALL_PLAN, progress)
         again, same = fit_autoencoder(rows, start, SMALL_PLAN, None)
-        assert told == [(epoch, 20) for epoch in range(1, 21)]
+        assert reported == [(epoch, 20) for epoch in range(1, 21)]
         assert all(len(values) == 20 for values in losses.values())
         assert losses["ltm_loss"][-1] < losses["ltm_loss"][0]
         assert losses["ltm_loss"][-1] >= losses["im_loss"][-1] >= losses["stm_loss"][-1]

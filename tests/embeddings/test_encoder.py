@@ -149,7 +149,7 @@ class TestVectors:
             wanted = flatten(state)
             for path, value in flatten(rebuilt.state).items():
                 assert value == pytest.approx(wanted[path], abs=1e-3), path
-            # Of long-term vectors the errors are told as they rest, with a byte a number.
+            # The errors of long-term vectors are those as stored, with a byte a number.
             assert rebuilt.errors["energy"].relative < (1e-2 if width == 32 else 1e-4)
             assert rebuilt.errors["mood"].typical == 0.0
 
@@ -235,8 +235,8 @@ class TestLead:
         units = as_units(narrow)
         assert np.allclose(units @ units[7], again.similarity(states[7], states), atol=1e-5)
         for width in (384, 128, 32):
-            told = again.reconstruct(again.carry(vectors[0], width)).state
-            assert told["energy"] == pytest.approx(states[0]["energy"], abs=1e-3)
+            reported = again.reconstruct(again.carry(vectors[0], width)).state
+            assert reported["energy"] == pytest.approx(states[0]["energy"], abs=1e-3)
 
     @pytest.mark.parametrize(
         "widths", [(64, 32, 32), (32, 32, 32), (2, 2, 2), (3, 3, 2), (3, 2, 2)]

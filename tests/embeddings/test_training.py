@@ -1,4 +1,4 @@
-"""Training: repeatable, stopped in time, told in figures, and never below PCA."""
+"""Training: repeatable, stopped in time, reported in figures, and never below PCA."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ def test_the_weights_are_those_of_the_epoch_that_did_best_on_later_states(
     random = np.random.default_rng(0)
     rows = random.normal(size=(700, 20))
     noise = [{f"f{key}": float(value) for key, value in enumerate(row)} for row in rows]
-    told: list[int] = []
+    reported: list[int] = []
     plan = Plan(PLAN.widths, epochs=80, batch_size=64, hidden_layers=(64,))
-    stopped = train(noise, plan, lambda epoch, epochs, losses: told.append(epoch)).report
-    assert len(told) == len(stopped.losses["loss"]) < 80
-    assert stopped.epoch < len(told)
+    stopped = train(noise, plan, lambda epoch, epochs, losses: reported.append(epoch)).report
+    assert len(reported) == len(stopped.losses["loss"]) < 80
+    assert stopped.epoch < len(reported)
 
 
 def test_early_stopping_keeps_the_best_and_waits_a_quarter_of_the_epochs() -> None:

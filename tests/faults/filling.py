@@ -49,7 +49,7 @@ class Acknowledged:
                 if step % 3 == 0:
                     self._change(agent, step)
             except MemoryStoreError as error:
-                # It may have been changed or not: nobody was told that it was.
+                # It may have been changed or not: no change was acknowledged.
                 self.errors.append(error)
 
     def _change(self, agent: str, step: int) -> None:

@@ -18,7 +18,7 @@ from agent_memory.testing.tally import count
 from agent_memory.testing.wholeness import compared
 from tests.faults.processes import PATIENCE
 from tests.fuzzing import KILLS
-from tests.memories import standing
+from tests.memories import tier_counts
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = min(max(KILLS // 5, 2), 4)
@@ -75,13 +75,13 @@ def test_a_program_that_is_killed_while_it_makes_room_loses_and_doubles_nothing(
         count("kills")
         with AgentMemorySystem(config) as system:
             system.maintain()
-            moved = standing(system, *AGENTS)[2]
+            moved = tier_counts(system, *AGENTS)[2]
             found = Counter(
                 (agent, hit.entry.step_number)
                 for agent in AGENTS
                 for hit in system.recall(Query(agent_id=agent), touch=False)
             )
-            told = frozenset(acknowledged_in(log))
-            compared(found, Expected(told, frozenset(found), frozenset(), {})).assert_none()
+            reported = frozenset(acknowledged_in(log))
+            compared(found, Expected(reported, frozenset(found), frozenset(), {})).assert_none()
             assert len(found) <= len(acknowledged_in(log)) + kill + 1
     assert moved > 0

@@ -96,9 +96,9 @@ with AgentMemorySystem(config_in(Path(sys.argv[1]))) as system:
 def test_what_is_acknowledged_within_a_limit_on_the_size_of_files_is_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-c", STORING_WITHIN_A_LIMIT, str(tmp_path)]
     ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    reason, told = ended.stdout.splitlines()
+    reason, reported = ended.stdout.splitlines()
     assert "ulimit -f allows 450 kB" in reason
-    acknowledged = ast.literal_eval(told)
+    acknowledged = ast.literal_eval(reported)
     assert len(acknowledged) > 20
     with AgentMemorySystem(config_in(tmp_path)) as system:
         check(acknowledged, stored(system))

@@ -72,8 +72,8 @@ def test_a_request_that_is_interrupted_anywhere_leaves_no_half_read_answer(
         apart = 1 if EVERYTHING or begins == "connected" else 37
         for interrupted in places.each(apart):
             kept.append(interrupted)
-            told = f"{len(kept)}"
-            assert channel.call("ECHO", told) == told.encode(), places.where
+            reported = f"{len(kept)}"
+            assert channel.call("ECHO", reported) == reported.encode(), places.where
         assert len(kept) > 50
         kept.clear()
         (clients,) = channel.call_all([("CLIENT", "LIST")])

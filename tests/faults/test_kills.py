@@ -58,12 +58,12 @@ def when_no_forgetting_is_open() -> float:
 
 def points_of(launcher: Launcher, scenario: str, folder: Path) -> list[str]:
     """The names of the points that a scenario passes, each once."""
-    told = folder / "points"
+    reported = folder / "points"
     launcher.start(
-        scenario=scenario, folder=folder / "memory", log=folder / "log", points_file=told
+        scenario=scenario, folder=folder / "memory", log=folder / "log", points_file=reported
     )
     assert launcher.wait() == 0
-    return list(dict.fromkeys(json.loads(told.read_text())))
+    return list(dict.fromkeys(json.loads(reported.read_text())))
 
 
 def chosen(points: list[str], scenario: str, victim: str) -> list[str]:

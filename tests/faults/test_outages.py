@@ -73,8 +73,8 @@ def test_a_simulation_goes_on_while_the_server_is_away_for_a_minute(
     assert steps_of(system) == list(range(71))
     assert system.status.short_term.up
     assert waiting(system) == 0
-    told = [record.levelname for record in caplog.records if "Redis server" in record.message]
-    assert told == ["ERROR", "WARNING"]
+    reported = [record.levelname for record in caplog.records if "Redis server" in record.message]
+    assert reported == ["ERROR", "WARNING"]
 
 
 def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
@@ -294,9 +294,9 @@ def test_threads_lose_nothing_when_the_server_goes_and_comes(
         for thread in threads:
             thread.join()
         system._resources.intake.replay()
-        for agent, told in acknowledged.items():
-            assert told
-            assert steps_of(system, agent) == told
+        for agent, reported in acknowledged.items():
+            assert reported
+            assert steps_of(system, agent) == reported
         assert waiting(system) == 0
 
 
@@ -342,17 +342,17 @@ def test_killing_the_embedded_server_again_and_again_loses_nothing_acknowledged(
         killer = threading.Thread(target=keep_killing)
         killer.start()
         deadline = time.monotonic() + 4
-        told = []
+        reported = []
         step = 0
         while time.monotonic() < deadline:
             if system.store_agent_state("ant", {"step": step}, step):
-                told.append(step)
+                reported.append(step)
             step += 1
         stop.set()
         killer.join()
         system.maintain()
-        assert told == list(range(step))
-        assert steps_of(system) == told
+        assert reported == list(range(step))
+        assert steps_of(system) == reported
 
 
 # -- long-term memory is away ---------------------------------------------------------------------

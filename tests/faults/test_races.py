@@ -66,18 +66,18 @@ def raced(folder: Path, where: dict[str, Any], kind: str, first: int) -> tuple[i
     ]  # fmt: skip
     eventually(lambda: all(result.with_suffix(".ready").exists() for result in results))
     start.touch()
-    told = [_complaints(racer.communicate(timeout=PATIENCE)[1].decode()) for racer in racers]
+    reported = [_complaints(racer.communicate(timeout=PATIENCE)[1].decode()) for racer in racers]
     # What upkeep meets is only logged: "database is locked" would stand there.
-    assert told == [""] * RACERS, "\n".join(told)
+    assert reported == [""] * RACERS, "\n".join(reported)
     assert [racer.returncode for racer in racers] == [0] * RACERS
     count("races")
     moved = [json.loads(result.read_text()) for result in results]
     return sum(above for above, _ in moved), sum(below for _, below in moved)
 
 
-def _complaints(told: str) -> str:
+def _complaints(reported: str) -> str:
     """What a program complains of, but for what psycopg says of a conflict that is tried again."""
-    lines = told.splitlines(keepends=True)
+    lines = reported.splitlines(keepends=True)
     return "".join(line for line in lines if "terminating <psycopg.Pipeline" not in line)
 
 

@@ -65,12 +65,12 @@ def storing(config: MemoryConfig, agent: str) -> subprocess.Popen[bytes]:
 def told_by(process: subprocess.Popen[bytes], least: int) -> list[int]:
     """Let it store, kill it after so many, and give what it had acknowledged by then."""
     assert process.stdout is not None
-    told = [int(process.stdout.readline()) for _ in range(least)]
+    reported = [int(process.stdout.readline()) for _ in range(least)]
     process.kill()
     count("kills")
-    told += [int(line) for line in process.stdout if line.endswith(b"\n")]
+    reported += [int(line) for line in process.stdout if line.endswith(b"\n")]
     process.communicate()
-    return told
+    return reported
 
 
 def begin(process: subprocess.Popen[bytes]) -> None:
@@ -83,20 +83,20 @@ def test_what_killed_processes_had_acknowledged_is_there_once_after_the_next_ope
     server: engines.StoppableServer, config: MemoryConfig
 ) -> None:
     processes = {agent: storing(config, agent) for agent in ("ant", "bee")}
-    told = {}
+    reported = {}
     for process in processes.values():
         begin(process)
         assert process.stdout is not None
         assert int(process.stdout.readline()) == 0
     server.kill()
     for agent, process in processes.items():
-        told[agent] = [0, *told_by(process, 500)]
+        reported[agent] = [0, *told_by(process, 500)]
     server.start()
     with AgentMemorySystem(config) as system:
-        for agent, acknowledged in told.items():
+        for agent, acknowledged in reported.items():
             steps = steps_of(system, agent)
             assert acknowledged == list(range(len(acknowledged)))
-            # The last one may have been stored and not told.
+            # The last one may have been stored without being acknowledged.
             assert steps in (acknowledged, [*acknowledged, len(acknowledged)])
         assert waiting(system) == 0
 

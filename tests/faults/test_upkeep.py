@@ -145,7 +145,7 @@ def test_a_restore_that_is_killed_is_begun_again_and_ends_the_same(
 
 
 def _damage(folder: Path, chance: random.Random) -> set[str]:
-    """Break things beneath that can be mended without loss; gives ids that are set aside."""
+    """Break things beneath that can be mended without loss; gives ids that are quarantined."""
     with AgentMemorySystem(config_of(folder), upkeep=False) as system:
         client = system._resources.connections.stm.client
         prefix = "agent_memory:stm:{default/ant}:"

@@ -34,10 +34,12 @@ def test_a_package_that_is_too_old_names_the_extra(monkeypatch: pytest.MonkeyPat
     ):
         require("gymnasium", (1, 1), "gymnasium")
     require("gymnasium", (1, 0), "gymnasium")
-    told = explained(ImportError("cannot import name 'AutoresetMode'"), "gymnasium", "gymnasium")
-    assert not isinstance(told, ModuleNotFoundError)
-    assert "cannot use the gymnasium 1.0.0a2" in str(told)
-    assert "agent-memory[gymnasium]" in str(told)
+    reported = explained(
+        ImportError("cannot import name 'AutoresetMode'"), "gymnasium", "gymnasium"
+    )
+    assert not isinstance(reported, ModuleNotFoundError)
+    assert "cannot use the gymnasium 1.0.0a2" in str(reported)
+    assert "agent-memory[gymnasium]" in str(reported)
 
 
 def test_a_copy_without_a_version_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

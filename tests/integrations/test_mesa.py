@@ -141,8 +141,8 @@ def test_what_cannot_be_stored_is_left_out_and_told_once(
     with caplog.at_level(logging.WARNING, "agent_memory.mesa"):
         assert collector.collect()
         assert collector.collect()
-    (told,) = [record.message for record in caplog.records]
-    assert "Sheep.tool" in told
+    (reported,) = [record.message for record in caplog.records]
+    assert "Sheep.tool" in reported
     contents = collector.recall(second)[0].entry.contents
     assert contents["friend"] == first.unique_id
     assert contents.keys() == {"energy", "friend", "position"}

@@ -91,16 +91,16 @@ def test_seeds_of_any_size_options_and_infos_are_loaded(memory: AgentMemorySyste
     drawn = env.unwrapped.np_random_seed
     live(env, 3, seed=7, options={"size": 3})
     loaded = env.to_minari("account/mine-v0")
-    told = list(loaded.storage.get_episode_metadata([0, 1]))
+    reported = list(loaded.storage.get_episode_metadata([0, 1]))
     assert drawn > 2**64
-    assert [one["seed"] for one in told] == [drawn, 7]
-    assert told[1]["options"]["size"] == 3
+    assert [one["seed"] for one in reported] == [drawn, 7]
+    assert reported[1]["options"]["size"] == 3
     # "place" is said by resets alone and "odd" by some steps: Minari takes neither.
     assert not any(one.infos for one in loaded)
 
 
 def test_infos_that_every_step_says_are_loaded(memory: AgentMemorySystem) -> None:
-    class Told(Account):
+    class Informed(Account):
         def reset(self, **given: Any) -> Any:
             observation, _ = super().reset(**given)
             return observation, {"x": 0.5}
@@ -109,7 +109,7 @@ def test_infos_that_every_step_says_are_loaded(memory: AgentMemorySystem) -> Non
             *result, _ = super().step(action)
             return *result, {"x": result[1], "y": 1}
 
-    env = RememberEpisodes(Told(), memory, agent_id="a", info=True)
+    env = RememberEpisodes(Informed(), memory, agent_id="a", info=True)
     live(env, 3)
     (episode,) = env.to_minari("account/mine-v0")
     assert {name: said.tolist() for name, said in episode.infos.items()} == {

@@ -164,8 +164,8 @@ def test_agents_in_turn_get_their_last_reward(memory: AgentMemorySystem, leaves:
         env.close()
     assert expected["ant_0"][-1][3] == (True, False)
     for agent, happened in expected.items():
-        told = steps(memory, agent, 0)
-        assert [one for one in told if one[1] is not None][: len(happened)] == happened, agent
+        reported = steps(memory, agent, 0)
+        assert [one for one in reported if one[1] is not None][: len(happened)] == happened, agent
     seen, action, reward, ends, final = steps(memory, "ant_0", 0)[-1]
     assert (action is not None, ends) == (True, (True, False))
     assert final == [3.0, 0.0]

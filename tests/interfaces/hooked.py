@@ -58,5 +58,5 @@ def steps(memory: AgentMemorySystem, agent_id: str = "a") -> list[int]:
     return [hit.entry.step_number for hit in memory.recall(Query(agent_id=agent_id))]
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def reported(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name == "agent_memory.hooks"]

@@ -93,7 +93,7 @@ class Model(pydantic.BaseModel):
     reward: float
 
 
-Told = namedtuple("Told", ["action_type", "reward"])
+Act = namedtuple("Act", ["action_type", "reward"])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ Told = namedtuple("Told", ["action_type", "reward"])
         ({"type": "eat", "action_type": None}, "eat", {}, None),
         (Outcome("eat", 1.0, {"n": 2}), "eat", {"n": 2}, 1.0),
         (Model(type="eat", reward=2.0), "eat", {}, 2.0),
-        (Told("eat", 3), "eat", {}, 3),
+        (Act("eat", 3), "eat", {}, 3),
         (("eat", 1.0), None, {"result": ("eat", 1.0)}, None),
         (7, None, {"result": 7}, None),
         (False, None, {"result": False}, None),
@@ -169,7 +169,7 @@ def test_attributes_tell_the_action_when_act_returns_none(
     [
         (Outcome("eat", 1.0, {"n": 2}), {"action": "eat", "reward": 1.0, "params": {"n": 2}}),
         (Model(type="eat", reward=2.0), {"type": "eat", "reward": 2.0}),
-        (Told("eat", 3), {"action_type": "eat", "reward": 3}),
+        (Act("eat", 3), {"action_type": "eat", "reward": 3}),
         ({"speed": np.float32(0.5)}, {"speed": np.float32(0.5)}),
         ((1, 2), {"state": (1, 2)}),
         (None, {"state": None}),

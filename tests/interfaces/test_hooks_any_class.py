@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from agent_memory import AgentMemorySystem, ConfigError, install_memory_hooks, with_memory
-from tests.interfaces.hooked import recorded, steps, told
+from tests.interfaces.hooked import recorded, reported, steps
 
 needs_mesa = pytest.mark.skipif(importlib.util.find_spec("mesa") is None, reason="needs mesa")
 
@@ -44,8 +44,8 @@ def test_step_is_hooked_where_there_is_no_act_and_records_states(
     ]
     first = recorded(memory, "f")[0]
     assert (first["action_type"], first["state_before"]) == ("step", {"food": 0, "trail": [0]})
-    # What cannot be stored is left out, and told once for each place.
-    assert sum(".lock" in line for line in told(caplog)) == len(told(caplog)) <= 3
+    # What cannot be stored is left out, and logged once for each place.
+    assert sum(".lock" in line for line in reported(caplog)) == len(reported(caplog)) <= 3
 
 
 def test_each_source_is_a_name_or_a_callable(memory: AgentMemorySystem) -> None:

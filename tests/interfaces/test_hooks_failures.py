@@ -12,7 +12,7 @@ import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from tests import engines
-from tests.interfaces.hooked import FAKE, Walker, acting, hooked, recorded, told
+from tests.interfaces.hooked import FAKE, Walker, acting, hooked, recorded, reported
 
 
 def test_error_of_act_goes_through_unchanged_and_is_recorded(
@@ -44,8 +44,8 @@ def test_what_cannot_be_stored_is_left_out_and_logged_once_per_class_and_place(
         assert agent.act() is result
     assert [action["action_params"] for action in recorded(memory)] == [{"held": [1]}] * 3
     place = "contents.action_params.held[1]: object of type _thread.lock cannot be stored"
-    assert len(told(caplog)) == 2
-    assert all(line.startswith(f"Acting: left out {place}") for line in told(caplog))
+    assert len(reported(caplog)) == 2
+    assert all(line.startswith(f"Acting: left out {place}") for line in reported(caplog))
 
 
 def test_state_before_that_cannot_be_stored_is_logged_by_its_path(
@@ -53,7 +53,7 @@ def test_state_before_that_cannot_be_stored_is_logged_by_its_path(
 ) -> None:
     agent = acting(memory, "rest", get_state=lambda self: {"lock": threading.Lock()})
     assert agent.act() == "rest"
-    assert "contents.state_before.lock" in told(caplog)[0]
+    assert "contents.state_before.lock" in reported(caplog)[0]
 
 
 @pytest.mark.parametrize("step", [-1, 2**60])
@@ -61,7 +61,7 @@ def test_step_that_cannot_be_stored_is_logged(
     memory: AgentMemorySystem, caplog: pytest.LogCaptureFixture, step: int
 ) -> None:
     assert acting(memory, "rest", step_number=step).act() == "rest"
-    assert "step_number" in told(caplog)[0]
+    assert "step_number" in reported(caplog)[0]
 
 
 def test_failing_get_state_leaves_the_state_none_and_is_logged_once(
@@ -82,7 +82,7 @@ def test_failing_get_state_leaves_the_state_none_and_is_logged_once(
     first, second = recorded(memory)
     assert (first["state_before"], first["state_after"]) == ({"alive": True}, None)
     assert (second["state_before"], second["state_after"]) == (None, None)
-    assert len(told(caplog)) == 1
+    assert len(reported(caplog)) == 1
     with pytest.raises(AttributeError, match="no cell"):
         agent.get_state()
 
@@ -136,4 +136,4 @@ def test_read_only_memory_lets_agents_act(tmp_path: Path, caplog: pytest.LogCapt
         agent = hooked(Walker)(view)
         assert agent.act() == agent.act()
         assert agent.acts == 2
-    assert "read-only" in told(caplog)[0]
+    assert "read-only" in reported(caplog)[0]

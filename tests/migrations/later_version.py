@@ -36,7 +36,7 @@ HANGING = (
     "        time.sleep(600)",
     PLAIN[1],
 )
-"""Stops in the middle when it is told to, after touching a file."""
+"""Stops in the middle when the environment says so, after touching a file."""
 
 _REVISION = '''"""One column more."""
 

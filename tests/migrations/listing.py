@@ -27,25 +27,25 @@ VERSION_FIELDS = (
 )
 
 
-def line(kind: str, *told: Any) -> str:
+def line(kind: str, *reported: Any) -> str:
     """One line of a listing."""
-    return json.dumps([kind, *map(_plain, told)])
+    return json.dumps([kind, *map(_plain, reported)])
 
 
 def entry_line(entry: MemoryEntry) -> str:
     """The line of an entry: all its fields, but a pin only if there is one."""
-    told = {known.name: getattr(entry, known.name) for known in fields(entry)}
+    reported = {known.name: getattr(entry, known.name) for known in fields(entry)}
     if not entry.pinned:
-        del told["pinned"]  # of which the listings of the first revisions know nothing
-    return line("entry", told)
+        del reported["pinned"]  # of which the listings of the first revisions know nothing
+    return line("entry", reported)
 
 
 def tombstone_line(
     run_id: str, memory_id: str, forgotten_at: float, released_at: float | None, agent: int
 ) -> str:
     """The line of a forgotten key, with the hash of its agent if it is of one alone."""
-    told = (run_id, memory_id, forgotten_at, released_at)
-    return line("tombstone", *told, agent) if agent else line("tombstone", *told)
+    reported = (run_id, memory_id, forgotten_at, released_at)
+    return line("tombstone", *reported, agent) if agent else line("tombstone", *reported)
 
 
 def listing(engine: Engine, table_prefix: str = "agent_ltm") -> list[str]:

@@ -71,7 +71,7 @@ def test_alembic_takes_url_and_prefix_and_the_environment(clone: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reported"),
     [
         ("nonsense", "it must be a SQLAlchemy URL"),
         ("postgresql+nodriver://me:geheim@host/db", "it must be a SQLAlchemy URL"),
@@ -80,14 +80,14 @@ def test_alembic_takes_url_and_prefix_and_the_environment(clone: Path, tmp_path:
     ],
 )
 def test_what_is_wrong_with_a_url_is_one_plain_line(
-    clone: Path, tmp_path: Path, url: str, told: str
+    clone: Path, tmp_path: Path, url: str, reported: str
 ) -> None:
     asset = shutil.copy(ASSET, tmp_path / "ltm.db")
     arguments = ("-x", f"url={url.format(asset=asset)}", "-x", "table_prefix=new")
     failed = _alembic(clone, *arguments, "upgrade", "head", status=255)
     (line,) = failed.stdout.splitlines()
     assert line.startswith("FAILED: ")
-    assert told in line
+    assert reported in line
     assert "Traceback" not in failed.stderr
     assert "geheim" not in failed.stdout + failed.stderr
 

@@ -1,4 +1,4 @@
-"""What somebody changes of the tables by hand is told, also what Alembic does not compare."""
+"""What somebody changes of the tables by hand is reported, also what Alembic does not compare."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", CHANGES_OF_SQLITE)
 def test_a_change_of_a_sqlite_file_is_told(name: str, sound: Path, tmp_path: Path) -> None:
-    change, told = CHANGES_OF_SQLITE[name]
+    change, reported = CHANGES_OF_SQLITE[name]
     shutil.copy(sound, tmp_path / "ltm.db")
     with closing(sqlite3.connect(tmp_path / "ltm.db")) as database:
         change(database)
         database.commit()
     engine = open_engine(f"sqlite:///{tmp_path}/ltm.db")
     told_of = found(engine)
-    assert any(told in difference for difference in told_of), told_of
+    assert any(reported in difference for difference in told_of), told_of
     with pytest.raises(SchemaOutOfDate, match="were changed since"):
         schema.check_tables(engine)
     engine.dispose()
@@ -211,14 +211,14 @@ def test_a_change_of_postgresql_is_told(engine: Engine) -> None:
     repository.upkeep.declare_attributes()
     schema.check_tables(engine)
     assert found(engine) == []
-    for name, (statements, told) in CHANGES_OF_POSTGRESQL.items():
+    for name, (statements, reported) in CHANGES_OF_POSTGRESQL.items():
         with engine.connect() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
             told_of = differences(connection, ltm_models(), "agent_ltm")
             connection.rollback()
         assert told_of, name
-        assert all(told in difference for difference in told_of), (name, told_of)
+        assert all(reported in difference for difference in told_of), (name, told_of)
     assert found(engine) == []
 
 

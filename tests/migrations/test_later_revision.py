@@ -259,9 +259,9 @@ def test_an_old_database_is_refused_with_a_command_that_mends_it(
 ) -> None:
     later = later_version(tmp_path / "later")
     refused = _command(later, "db", "check", "--url", url)
-    (told,) = refused.communicate()[0].splitlines()
+    (reported,) = refused.communicate()[0].splitlines()
     assert refused.returncode == 2
-    assert f"has revision '{schema.HEAD}', and '{LATER}' is needed" in told
+    assert f"has revision '{schema.HEAD}', and '{LATER}' is needed" in reported
     mended = _command(later, "db", "upgrade", "--url", url)
     assert mended.communicate()[0].endswith(
         f"from revision {schema.HEAD} to revision {LATER} (up to date)\n"

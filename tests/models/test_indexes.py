@@ -1,4 +1,4 @@
-"""Indexes of the query engine: made once, changed without a gap, told apart from others'."""
+"""Indexes of the query engine: made once, changed without a gap, distinguished from others'."""
 
 from __future__ import annotations
 

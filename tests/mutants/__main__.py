@@ -32,11 +32,15 @@ def main(words: Sequence[str]) -> int:
     """Run the mutants; gives how many of them survived."""
     chosen = [one for one in MUTANTS if all(word in one.promise for word in words)]
     with copies(os.cpu_count() or 1) as folders:
-        broken = [told for told in in_parallel(folders, unbroken(chosen), _fails_unbroken) if told]
+        broken = [
+            reported
+            for reported in in_parallel(folders, unbroken(chosen), _fails_unbroken)
+            if reported
+        ]
         if broken:
             print("these fail without any mutant:", *broken, sep="\n")
             return len(broken)
-        survived = [told for told in in_parallel(folders, chosen, _survives) if told]
+        survived = [reported for reported in in_parallel(folders, chosen, _survives) if reported]
     print(f"{len(chosen) - len(survived)} of {len(chosen)} mutants were caught")
     return len(survived)
 
@@ -75,11 +79,13 @@ def _survives(folder: Path, mutant: Mutant) -> str:
     begun = time.monotonic()
     before = mutant.apply(folder)
     try:
-        told = {test: run(folder, (test,)) for test in mutant.tests}
+        reported = {test: run(folder, (test,)) for test in mutant.tests}
     finally:
         for file, text in before.items():
             file.write_text(text)
-    passed = [f"  {test} (exit code {code})" for test, (code, _) in told.items() if code != _FAILED]
+    passed = [
+        f"  {test} (exit code {code})" for test, (code, _) in reported.items() if code != _FAILED
+    ]
     verdict = "SURVIVED" if passed else "caught"
     print(f"{verdict:<9}{time.monotonic() - begun:5.1f} s  {mutant.promise}", flush=True)
     for line in passed:

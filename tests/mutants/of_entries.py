@@ -307,7 +307,7 @@ _TIME = (
         tests_in("system/test_lives.py", "test_a_life_is_found_once_with_its_contents[fakeredis]"),
     ),
     Mutant(
-        "time goes on for an agent whose steps are counted anew",
+        "time goes on for an agent whose steps start again",
         (Edit(_REDIS, "newest = newest + 1", "newest = newest + 0"),),
         tests_in("system/test_lives.py", "test_a_life_is_found_once_with_its_contents[fakeredis]"),
     ),

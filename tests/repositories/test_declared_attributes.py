@@ -157,9 +157,9 @@ class TestSql:
             query = Query(run_id="run", agent_id="ant", attributes={"a": "v7"})
             models = ltm_models()
             ((statement, asked),) = entries_answering(models, query)
-            told = sql_attributes.conditions(connection, models, query)
+            reported = sql_attributes.conditions(connection, models, query)
             compiled = (
-                statement.where(*told)
+                statement.where(*reported)
                 .params(**asked)
                 .compile(ltm_engine, compile_kwargs={"literal_binds": True})
             )

@@ -50,8 +50,8 @@ def test_name_version_and_modules_are_the_servers_own(
         assert (engine.kind, engine.version, engine.modules) == ("fake", "", ())
         return
     assert engine.version == redis_client.info("server")[f"{name}_version"]
-    told = {module[b"name"].decode() for module in redis_client.module_list()}
-    assert {module.name for module in engine.modules} == told
+    reported = {module[b"name"].decode() for module in redis_client.module_list()}
+    assert {module.name for module in engine.modules} == reported
     versions = {module.name: module.version for module in engine.modules}
     if parameter in engines.WITH_MODULES:
         assert (versions["search"], versions["ReJSON"]) == ("2.10.5", "2.8.3")

@@ -90,13 +90,13 @@ def read_anew(
 @contextmanager
 def statements(engine: Engine) -> Iterator[list[str]]:
     """The statements that an engine carries out meanwhile."""
-    told: list[str] = []
+    reported: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        told.append(statement)
+        reported.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
-    yield told
+    yield reported
     event.remove(engine, "before_cursor_execute", note)
 
 
@@ -170,14 +170,14 @@ def test_no_change_is_missed_and_none_of_the_gone_answers(
         assert found(repository) == read_anew(repository), name
         important = replace(ANT, importance=(0.75, 1.0))
         assert found(repository, important) == read_anew(repository, important), name
-        told = repository.changes("run", "ant", seen)
+        reported = repository.changes("run", "ant", seen)
         there = {entry.memory_id for entry in repository.find(ANT)}
         known = {entry_of(seed).memory_id for seed in range(ROWS)}
-        came = {one.memory_id for one in told.stored}
-        assert (known - {*told.gone}) | came == there, name
+        came = {one.memory_id for one in reported.stored}
+        assert (known - {*reported.gone}) | came == there, name
         if name != "cleared":
-            assert 1 <= len(told.stored) + len(told.gone) <= 2, name
-        assert repository.changes("run", "ant", told.seen)[1:] == (False, [], []), name
+            assert 1 <= len(reported.stored) + len(reported.gone) <= 2, name
+        assert repository.changes("run", "ant", reported.seen)[1:] == (False, [], []), name
 
 
 def test_rows_are_read_once_while_nothing_is_committed(
@@ -187,16 +187,16 @@ def test_rows_are_read_once_while_nothing_is_committed(
     query = replace(ANT, limit=3)
     found(repository, query)
     seen = repository.changes("run", "ant").seen
-    with statements(ltm_engine) as told:
+    with statements(ltm_engine) as reported:
         found(repository, query)
         repository.changes("run", "ant", seen)
     # The mark, and those three that are given.
-    assert len(told) <= 3 + 2 * (ltm_engine.dialect.name == "sqlite")
-    assert not any("agent_ref = " in statement for statement in told)
+    assert len(reported) <= 3 + 2 * (ltm_engine.dialect.name == "sqlite")
+    assert not any("agent_ref = " in statement for statement in reported)
     writer.add(entry_of(ROWS))
-    with statements(ltm_engine) as told:
+    with statements(ltm_engine) as reported:
         found(repository, query)
-    assert any("agent_ref = " in statement for statement in told)
+    assert any("agent_ref = " in statement for statement in reported)
 
 
 @pytest.mark.parametrize("by", ["itself", "another"])

@@ -1,4 +1,4 @@
-"""Conditions that may not say what is meant are answered and told."""
+"""Conditions that may not say what is meant are answered and reported."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_a_path_that_no_entry_has_is_told_with_the_nearest(
     memory: AgentMemorySystem, path: str
 ) -> None:
     for wanted in (3, between(0, 9)):
-        with pytest.warns(UserWarning, match="no entry has the path") as told:
+        with pytest.warns(UserWarning, match="no entry has the path") as reported:
             assert memory.recall(agent_id="ant", attributes={path: wanted}) == []
-        assert "food" in str(told[0].message) or "home.at" in str(told[0].message)
-        assert told[0].filename == __file__
+        assert "food" in str(reported[0].message) or "home.at" in str(reported[0].message)
+        assert reported[0].filename == __file__
     with pytest.warns(UserWarning, match="no entry has the path"):
         assert len(memory.recall(agent_id="ant", attributes={path: exists(False)})) == 4
 
@@ -60,6 +60,6 @@ def test_what_is_meant_so_is_not_told(memory: AgentMemorySystem, asked: dict[str
 def test_a_pair_that_is_a_range_and_a_place_in_one_answer_is_told(
     memory: AgentMemorySystem,
 ) -> None:
-    with pytest.warns(UserWarning, match=r"write between\(1, 2\)") as told:
+    with pytest.warns(UserWarning, match=r"write between\(1, 2\)") as reported:
         assert len(memory.recall(attributes={"food": (1, 2)})) == 3
-    assert told[0].filename == __file__
+    assert reported[0].filename == __file__

@@ -329,7 +329,7 @@ def test_one_odd_value_leaves_the_order_of_the_others(fake: AgentMemorySystem, w
     assert {hit.entry.step_number for hit in found} == {11, 12, 13}
     (own, *others) = fake.recall(Query(agent_id=agent, limit=8), near=BAD[what], touch=False)
     assert (own.entry.step_number, own.score) == (30, 1.0)
-    # What is told of the other field decides.
+    # The other field decides.
     assert {hit.entry.contents["y"] for hit in others[:5]} == {5.0}
 
 

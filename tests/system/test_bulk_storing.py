@@ -1,4 +1,4 @@
-"""Many entries are stored by one call: all that can be, in one request, and the rest is told."""
+"""Many entries are stored by one call: in one request all that can be, and the rest is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of the code of contents over time: coded anew, measured, removed, side by side."""
+"""Versions of the code of contents over time: recoded, measured, removed, side by side."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def system(tmp_path: Path) -> Iterator[AgentMemorySystem]:
 
 def fill(system: AgentMemorySystem, first: int, last: int, times: float = 1.0) -> None:
     for step in range(first, last):
-        told = state(step)
-        told["sum"] *= times
-        assert system.store_agent_state("ant", told, step)
+        reported = state(step)
+        reported["sum"] *= times
+        assert system.store_agent_state("ant", reported, step)
     system.maintain()
 
 
@@ -84,10 +84,10 @@ def test_what_was_exact_can_be_coded_anew_and_is_small_and_within_bounds(
     before = sum(map(len, stored(system)))
     assert system.encoders.reencode().left == 0
     assert not any(map(code_named_by, stored(system)))  # vectors alone
-    told: list[tuple[int, int]] = []
-    done = system.encoders.recode(progress=lambda *now: told.append(now))
+    reported: list[tuple[int, int]] = []
+    done = system.encoders.recode(progress=lambda *now: reported.append(now))
     assert done == (340, 0)
-    assert told[-1] == (340, 340)
+    assert reported[-1] == (340, 340)
     assert {code_named_by(one) for one in stored(system)} == {version}
     assert sum(map(len, stored(system))) < before / 8
     check_bounds(system, 400)
@@ -293,7 +293,7 @@ def test_contents_that_another_coded_anew_meanwhile_do_not_lose_their_vector(
     read = system.ltm.get_many(keys)  # exact
     others = [replace(one, embedding=np.ones(2, np.float32), encoder_version=0) for one in read]
     assert system.encoders.recode().done == len(keys)
-    for known in (read, None):  # as one that encodes anew, and as a check that mends
+    for known in (read, None):  # as one that re-encodes, and as a check that mends
         assert system.ltm.encodings.reembed(others, known) == [False] * len(keys)
     assert {entry.encoder_version for entry in system.ltm.get_many(keys)} == {version}
     check_bounds(system, 200)
@@ -318,17 +318,17 @@ def test_fidelity_is_measured_and_drift_is_advised(
         assert math.isclose(one.vector_measured, one.vector_expected, rel_tol=1.0, abs_tol=0.05)
     runner = CliRunner()
     command = ["encoder", "report", "--path", str(tmp_path / "memory")]
-    told = runner.invoke(app, command)
-    assert told.exit_code == 0, told.output
-    assert "place[0]" in told.output
+    reported = runner.invoke(app, command)
+    assert reported.exit_code == 0, reported.output
+    assert "place[0]" in reported.output
     fill(system, 340, 380, times=100.0)
     drifted = system.encoders.fidelity()
     assert drifted.inside == 1.0
     assert drifted.paths["sum"].outside > 0.9
     assert any("outside the range" in advice for advice in drifted.advice)
-    told = runner.invoke(app, command)
-    assert told.exit_code == 1
-    assert "train a new version" in told.output
+    reported = runner.invoke(app, command)
+    assert reported.exit_code == 1
+    assert "train a new version" in reported.output
     for step in range(380, 430):
         assert system.store_agent_state("ant", {"another": [step, 1.5]}, step)
     assert any("shape" in advice for advice in system.encoders.fidelity().advice)
@@ -373,12 +373,12 @@ def test_versions_are_looked_after_on_the_command_line(
     first = system.train_encoder(network=False).version
     where = ["--path", str(tmp_path / "memory")]
     runner = CliRunner()
-    told = runner.invoke(app, ["encoder", "recode", *where])
-    assert told.exit_code == 0, told.output
-    assert "recoded: 140 entries" in told.output
-    told = runner.invoke(app, ["encoder", "remove", str(first), *where])
-    assert told.exit_code != 0
-    assert "activate another first" in " ".join(told.output.split())
+    reported = runner.invoke(app, ["encoder", "recode", *where])
+    assert reported.exit_code == 0, reported.output
+    assert "recoded: 140 entries" in reported.output
+    reported = runner.invoke(app, ["encoder", "remove", str(first), *where])
+    assert reported.exit_code != 0
+    assert "activate another first" in " ".join(reported.output.split())
 
 
 def _names(count: int) -> list[dict[str, Any]]:
@@ -413,16 +413,16 @@ def test_whatever_was_trained_on_is_kept_within_bounds(
 ) -> None:
     states = HARD[name]
     system.train_encoder(states, network=False)
-    told = states[:150]
-    for step, one in enumerate(told):
+    reported = states[:150]
+    for step, one in enumerate(reported):
         assert system.store_agent_state("ant", one, step)
     system.maintain()
     found = entries(system)
-    assert len(found) == len(told)
+    assert len(found) == len(reported)
     for entry in found:
-        before, after = take_apart(told[entry.step_number]), take_apart(entry.contents)
+        before, after = take_apart(reported[entry.step_number]), take_apart(entry.contents)
         if before is None or after is None:  # too many leaves: exact
-            assert entry.contents == told[entry.step_number]
+            assert entry.contents == reported[entry.step_number]
             continue
         assert before[0] == after[0]
         bounds = entry.error_bounds or {}
@@ -441,8 +441,8 @@ def test_nothing_to_train_on_is_refused(system: AgentMemorySystem) -> None:
 
 
 def test_a_tolerance_of_zero_is_exact(tmp_path: Path) -> None:
-    told = {"place[0]": {"level_1": 0.0, "level_2": 0.0}, "sum": {"level_1": 0.0}}
-    with AgentMemorySystem(config_of(tmp_path, tolerances=told)) as system:
+    reported = {"place[0]": {"level_1": 0.0, "level_2": 0.0}, "sum": {"level_1": 0.0}}
+    with AgentMemorySystem(config_of(tmp_path, tolerances=reported)) as system:
         fill(system, 0, 300)
         system.train_encoder(network=False)
         fill(system, 300, 450)

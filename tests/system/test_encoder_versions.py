@@ -1,4 +1,4 @@
-"""Versions of the encoder: trained, registered, activated, searched side by side, encoded anew."""
+"""Versions of the encoder: trained, registered, activated, searched side by side, re-encoded."""
 
 from __future__ import annotations
 
@@ -159,10 +159,10 @@ def test_reencoding_reaches_every_tier_and_changes_nothing_else(
 ) -> None:
     before = {entry.memory_id: entry for entry in entries(memory)}
     memory.train_encoder()
-    told: list[tuple[int, int]] = []
-    done = memory.encoders.reencode(progress=lambda *now: told.append(now))
+    reported: list[tuple[int, int]] = []
+    done = memory.encoders.reencode(progress=lambda *now: reported.append(now))
     assert done == (STATES, 0, 0)
-    assert told[-1] == (STATES, STATES)
+    assert reported[-1] == (STATES, STATES)
     assert versions_of(memory) == {1: STATES}
     widths = {Tier.STM: 384, Tier.IM: 128, Tier.LTM: 32}
     for tier in (memory.stm, memory.im, memory.ltm):
@@ -283,12 +283,12 @@ def test_reencoding_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None
             for step in range(60):
                 memory.store_agent_state(f"ant {agent}", state_of(step), step)
         memory.train_encoder()
-        told = multiprocessing.get_context("spawn").Value("i", 0)
+        reported = multiprocessing.get_context("spawn").Value("i", 0)
         ways = multiprocessing.get_context("spawn")
-        child = ways.Process(target=_reencode_there, args=(tmp_path, told))
+        child = ways.Process(target=_reencode_there, args=(tmp_path, reported))
         child.start()
         deadline = time.monotonic() + 60
-        while told.value < 3 and time.monotonic() < deadline:
+        while reported.value < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
@@ -303,9 +303,9 @@ def test_reencoding_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None
         ]
 
 
-def _reencode_there(folder: Path, told: Any) -> None:
+def _reencode_there(folder: Path, reported: Any) -> None:
     def slowly(*_: int) -> None:
-        told.value += 1
+        reported.value += 1
         time.sleep(0.05)
 
     with AgentMemorySystem(config_of(folder)) as there:
@@ -450,8 +450,8 @@ def test_an_entry_of_an_unknown_version_is_found_and_moves_as_it_is(
     (moved,) = memory.ltm.get_many([newest.key])
     assert (moved.encoder_version, len(moved.embedding)) == (9, 384)  # type: ignore[arg-type]
     assert memory.encoders.reencode().left == 0
-    (anew,) = memory.ltm.get_many([newest.key])
-    assert (anew.encoder_version, len(anew.embedding)) == (0, 32)  # type: ignore[arg-type]
+    (again,) = memory.ltm.get_many([newest.key])
+    assert (again.encoder_version, len(again.embedding)) == (0, 32)  # type: ignore[arg-type]
 
 
 def test_a_damaged_entry_keeps_no_other_from_being_learned_from_or_reencoded(

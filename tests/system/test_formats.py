@@ -229,8 +229,8 @@ def read_backup(folder: Path) -> None:
 def read_parquet(folder: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(ASSETS / "export_1.parquet")
-    told = {**table.schema.metadata, b"agent_memory.format": b"%d" % (exact.FORMAT + 1)}
-    parquet.write_table(table.replace_schema_metadata(told), folder / "later.parquet")
+    reported = {**table.schema.metadata, b"agent_memory.format": b"%d" % (exact.FORMAT + 1)}
+    parquet.write_table(table.replace_schema_metadata(reported), folder / "later.parquet")
     with AgentMemorySystem({"engine": "fake"}) as memory:
         memory.import_(folder / "later.parquet")
 

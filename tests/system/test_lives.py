@@ -184,7 +184,7 @@ def play(system: AgentMemorySystem, events: list[Event], *, checks: bool = True)
 
 @engines.usually_on("fakeredis", "embedded", "tcp and postgresql")
 def test_a_life_is_found_once_with_its_contents(memory_config: dict[str, Any]) -> None:
-    # Steps counted anew, with a memory told late, and a run that another process runs again.
+    # Steps that start again, a memory that comes late, and a run that another process runs again.
     events: list[Event] = [
         EPISODE,
         EPISODE._replace(contents=((MemoryType.STATE, 1), ACTION)),

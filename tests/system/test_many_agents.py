@@ -98,7 +98,7 @@ def test_many_agents_are_forgotten_together(
     system = open_memory()
     filled(system, 1_000, clock.now)
     counts = counts_of(system, monkeypatch, system.clear_all_memories)
-    assert sum(told.all_entries for told in system.statistics().values()) == 0
+    assert sum(reported.all_entries for reported in system.statistics().values()) == 0
     # A hundred agents at once.
     assert counts.requests <= 10 * 4 + 10
     assert counts.transactions <= 10 * 4 + 2

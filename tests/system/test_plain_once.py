@@ -90,8 +90,8 @@ def by_store(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None
 
 
 def by_dict(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None:
-    told = {"step_number": step, "memory_type": "state", "contents": data}
-    assert system.get_memory_agent("ant").stm_store.store(told)
+    reported = {"step_number": step, "memory_type": "state", "contents": data}
+    assert system.get_memory_agent("ant").stm_store.store(reported)
 
 
 def by_repository(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None:

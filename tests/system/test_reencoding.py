@@ -1,4 +1,4 @@
-"""Entries whose versions were away, and entries that change while they are encoded anew."""
+"""Entries whose versions were away, and entries that change while they are re-encoded."""
 
 from __future__ import annotations
 

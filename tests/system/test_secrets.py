@@ -24,7 +24,7 @@ SECRET = "Xs3cr3tX"
 MARK = "s3cr3t"
 
 
-def told(error: BaseException) -> str:
+def reported(error: BaseException) -> str:
     """All that an error says, with all that it hangs on."""
     found = "".join(traceback.format_exception(error))
     seen: list[BaseException] = []
@@ -97,7 +97,7 @@ def test_a_url_that_fails_shows_no_secret(
         settings[name] = url
     with pytest.raises(MemoryStoreError) as caught:
         AgentMemorySystem(MemoryConfig(**settings))
-    assert MARK not in told(caught.value)
+    assert MARK not in reported(caught.value)
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or MARK.encode() not in file.read_bytes()
 
@@ -110,7 +110,7 @@ def test_a_password_of_the_configuration_shows_nowhere(tmp_path: Path) -> None:
     assert MARK not in "".join(shown)
     with pytest.raises(MemoryStoreError) as caught:
         AgentMemorySystem(config)
-    assert MARK not in told(caught.value)
+    assert MARK not in reported(caught.value)
 
 
 @pytest.mark.usefixtures("logged")
@@ -122,7 +122,7 @@ def test_a_memory_that_runs_shows_its_password_nowhere(tmp_path: Path) -> None:
         wrong = server.url.replace("p%40ss", SECRET)
         with pytest.raises(MemoryStoreError) as caught:
             AgentMemorySystem(MemoryConfig(path=folder, redis_url=wrong))
-        assert MARK not in told(caught.value)
+        assert MARK not in reported(caught.value)
         with AgentMemorySystem(MemoryConfig(path=folder, redis_url=server.url)) as system:
             system.store_agent_state("a", {"v": 1}, 1)
             server.kill()

@@ -213,7 +213,7 @@ def test_what_waits_for_two_agents_under_one_id_is_stored_for_both(tmp_path: Pat
         assert [*held(system, "seller")] == [0, 1, 2]
 
 
-@engines.usually_on("fakeredis")  # it waits to look again, on every engine alike
+@engines.usually_on("fakeredis")  # it waits to look again, on every engine
 def test_a_check_tells_apart_what_was_forgotten_of_one_and_what_another_has(
     open_memory: Opener,
 ) -> None:

@@ -31,7 +31,7 @@ from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import IoPoints
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.tiers.spool import spool_of
-from tests.memories import standing, store
+from tests.memories import store, tier_counts
 
 ROOT = Path(__file__).parents[2]
 LIMITS: dict[str, Any] = {"stm_config": {"memory_limit": 4}, "im_config": {"memory_limit": 4}}
@@ -66,7 +66,7 @@ def in_every_tier(system: AgentMemorySystem) -> dict[Tier, str]:
     """Store twelve states; gives an entry of each tier."""
     store(system, "ant", *range(12))
     system.maintain()
-    assert standing(system, "ant") == (4, 4, 4)
+    assert tier_counts(system, "ant") == (4, 4, 4)
     hits = system.recall(Query(agent_id="ant"), touch=False)
     return {hit.tier: hit.entry.memory_id for hit in hits}
 
@@ -92,7 +92,7 @@ def test_importance_and_pin_change_in_every_tier(system: AgentMemorySystem) -> N
         unpinned = system.unpin("ant", memory_id)
         assert (unpinned.pinned, unpinned.revision) == (False, 3)
         assert system.recall(Query(agent_id="ant", pinned=True)) == []
-    assert standing(system, "ant") == (4, 4, 4)
+    assert tier_counts(system, "ant") == (4, 4, 4)
 
 
 def test_a_pin_that_is_there_already_is_no_change_and_an_importance_always_is_one(
@@ -159,7 +159,7 @@ def test_what_was_forgotten_stays_forgotten(system: AgentMemorySystem) -> None:
                 change("ant", memory_id)
         with pytest.raises(EntryNotFound, match=memory_id):
             system.set_importance("ant", memory_id, 0.5)
-    assert standing(system, "ant") == (0, 0, 0)
+    assert tier_counts(system, "ant") == (0, 0, 0)
 
 
 def test_nobody_changes_what_is_anothers_or_of_another_run(system: AgentMemorySystem) -> None:
@@ -246,7 +246,7 @@ def test_an_entry_that_moves_meanwhile_is_changed_where_it_is_by_then(
     assert system.set_importance("ant", memory_id, 0.25).importance_score == 0.25
     hit = stored(system, memory_id)
     assert (hit.tier, hit.entry.importance_score, hit.entry.revision) == (Tier.LTM, 0.25, 1)
-    assert standing(system, "ant") == (4, 4, 4)
+    assert tier_counts(system, "ant") == (4, 4, 4)
 
 
 def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
@@ -268,7 +268,7 @@ def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
         assert system.pin("ant", entry.memory_id).pinned
         assert system.status.spool is not None
         assert system.status.spool.entries == 0
-        assert standing(system, "ant") == (1, 0, 0)
+        assert tier_counts(system, "ant") == (1, 0, 0)
 
 
 def test_two_processes_that_change_a_memory_300_times_each_lose_no_change_while_it_moves(
@@ -300,4 +300,4 @@ def test_two_processes_that_change_a_memory_300_times_each_lose_no_change_while_
         assert (hit.tier, hit.entry.revision, hit.entry.importance_score) == (
             Tier.LTM, 600, 299 % 11 / 10,
         )  # fmt: skip
-        assert standing(system, "ant") == (4, 4, 1)
+        assert tier_counts(system, "ant") == (4, 4, 1)

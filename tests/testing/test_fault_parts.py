@@ -65,8 +65,8 @@ def test_each_kind_of_damage_is_found_and_named(
     tiers: list[InMemoryRepository], expected: Expected, found: dict[str, int]
 ) -> None:
     findings = MEMORIES.whole(tiers, expected)
-    told = {kind: len(words) for kind, words in findings.by_kind().items() if words}
-    assert told == found
+    reported = {kind: len(words) for kind, words in findings.by_kind().items() if words}
+    assert reported == found
     assert bool(findings) == bool(found)
 
 

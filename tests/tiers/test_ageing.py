@@ -19,7 +19,7 @@ from agent_memory.testing import an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.tiers.consolidation import Consolidation, Moves
 from tests import engines
-from tests.memories import AGES, DAY, YEAR, Clock, Opener, remembered, standing, store
+from tests.memories import AGES, DAY, YEAR, Clock, Opener, remembered, store, tier_counts
 
 
 def test_entries_of_idle_agents_move_on_and_none_expires(open_memory: Opener, clock: Clock) -> None:
@@ -29,13 +29,13 @@ def test_entries_of_idle_agents_move_on_and_none_expires(open_memory: Opener, cl
     store(system, "busy", *range(5))
     clock.now += DAY / 2 + 1
     assert system.maintain() == Moves(stm_to_im=5)
-    assert standing(system, "idle", "busy") == (5, 5, 0)
+    assert tier_counts(system, "idle", "busy") == (5, 5, 0)
     clock.now += 6 * DAY
     assert system.maintain() == Moves(5, 5)
-    assert standing(system, "idle", "busy") == (0, 5, 5)
+    assert tier_counts(system, "idle", "busy") == (0, 5, 5)
     clock.now += YEAR
     assert system.maintain() == Moves(0, 5)
-    assert standing(system, "idle", "busy") == (0, 0, 10)
+    assert tier_counts(system, "idle", "busy") == (0, 0, 10)
     assert remembered(system, "idle") == remembered(system, "busy") == list(range(5))
 
 
@@ -50,7 +50,7 @@ def test_entries_of_dead_agents_move_on_when_nobody_asks_for_them(
         if day == 15:
             system.maintain()
     system.maintain()
-    assert standing(system, "dead", "alive")[2] == 3 + 30 - 8
+    assert tier_counts(system, "dead", "alive")[2] == 3 + 30 - 8
     assert remembered(system, "dead") == list(range(3))
     assert remembered(system, "alive") == list(range(30))
 
@@ -71,10 +71,10 @@ def test_a_process_that_was_down_longer_than_every_age_loses_nothing_and_moves_a
         # Opened for reading, nothing moves and everything is there.
         config = MemoryConfig(**memory_config, **AGES, indexed_attributes=("mood",))
         with AgentMemorySystem(config, clock=clock, read_only=True) as beside:
-            assert standing(beside, *agents) == (140, 0, 0)
+            assert tier_counts(beside, *agents) == (140, 0, 0)
         system = open_memory(indexed_attributes=("mood",))
         assert system.moves == Moves(140, 140)
-    assert standing(system, *agents) == (0, 0, 140)
+    assert tier_counts(system, *agents) == (0, 0, 140)
     assert all(remembered(system, agent) == list(range(7)) for agent in agents)
     assert system.maintain() == Moves()
 
@@ -93,10 +93,10 @@ def test_a_clock_that_is_set_back_loses_doubles_and_hurries_nothing_and_nothing_
     clock.now += 3_601
     # Each was there for more than a day by now, as far as any clock can tell.
     assert system.maintain() == Moves(stm_to_im=8)
-    assert standing(system, "ant") == (0, 8, 0)
+    assert tier_counts(system, "ant") == (0, 8, 0)
     clock.now += 11 * DAY
     assert system.maintain() == Moves(im_to_ltm=8)
-    assert standing(system, "ant") == (0, 0, 8)
+    assert tier_counts(system, "ant") == (0, 0, 8)
     assert remembered(system, "ant") == list(range(8))
 
 
@@ -114,7 +114,7 @@ def test_a_clock_that_jumped_forward_and_back_leaves_nothing_stuck(
     assert system.maintain() == Moves(stm_to_im=9)
     clock.now += 7 * DAY + 1
     assert system.maintain() == Moves(im_to_ltm=9)
-    assert standing(system, "ant") == (0, 0, 9)
+    assert tier_counts(system, "ant") == (0, 0, 9)
     assert remembered(system, "ant") == list(range(9))
 
 
@@ -134,7 +134,7 @@ def test_what_came_while_a_note_holds_is_not_moved_for_its_age(
         system.maintain()
         # Each leaves when it is a day old, the first when it was there for a day.
         left = max(step - 25, 0)
-        assert standing(system, "ant") == (step + 1 - left, left, 0)
+        assert tier_counts(system, "ant") == (step + 1 - left, left, 0)
         clock.now += 3_600
     assert remembered(system, "ant") == list(range(30))
 
@@ -143,10 +143,10 @@ def test_ages_in_steps_count_from_where_the_simulation_is(open_memory: Opener) -
     system = open_memory(stm_config={"max_age_steps": 10}, cleanup_interval=1)
     store(system, "ant", *range(990, 1_000))
     store(system, "idle", 995)
-    # A new episode counts its steps anew.
+    # A new episode counts its steps from 0.
     store(system, "ant", *range(5))
     assert system.maintain() == Moves()
-    assert standing(system, "ant", "idle") == (16, 0, 0)
+    assert tier_counts(system, "ant", "idle") == (16, 0, 0)
     store(system, "ant", 1_006)
     assert system.maintain() == Moves(stm_to_im=1)
     assert remembered(system, "ant") == [*range(5), *range(990, 1_000), 1_006]
@@ -166,7 +166,7 @@ def test_what_was_cleared_under_a_clock_that_was_ahead_moves_on_when_it_is_store
     system.maintain()  # which finds that the clock was set back
     clock.now += 1
     system.maintain()
-    assert standing(system, "ant") == (2, 2, 6)
+    assert tier_counts(system, "ant") == (2, 2, 6)
     assert remembered(system, "ant") == list(range(10))
 
 

@@ -14,7 +14,7 @@ from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query, St
 from agent_memory.tiers.budget import STORES_BETWEEN_LOOKS
 from agent_memory.tiers.consolidation import Moves
 from tests import engines
-from tests.memories import Clock, Opener, standing, store
+from tests.memories import Clock, Opener, store, tier_counts
 
 on_every_engine = engines.usually_on("embedded", "tcp and postgresql")
 
@@ -57,7 +57,7 @@ def load(system: AgentMemorySystem, clock: Clock, steps: range) -> Iterator[int]
 
 
 def found_once(system: AgentMemorySystem, steps: int) -> None:
-    standing(system, *AGENTS)
+    tier_counts(system, *AGENTS)
     for agent in AGENTS:
         hits = system.recall(Query(agent_id=agent), touch=False)
         assert [hit.entry.step_number for hit in hits] == list(range(steps))
@@ -107,15 +107,15 @@ def test_the_agents_that_were_quiet_the_longest_give_their_oldest_entries_first(
     for agent in agents:
         store(system, agent, *range(300))
         clock.now += 1
-    told = told_to(system, [BOUND + 1, BOUND])
+    reported = told_to(system, [BOUND + 1, BOUND])
     assert system.maintain() == Moves(stm_to_im=600)
     assert [system.stm.count("default", agent) for agent in agents] == [0, 0, 300]
-    assert told == []
+    assert reported == []
     # Those go on before any of the busy one's does.
     told_to(system, [BOUND + 1, BOUND])
     assert system.maintain() == Moves(im_to_ltm=600)
     assert [system.stm.count("default", agent) for agent in agents] == [0, 0, 300]
-    standing(system, *agents)
+    tier_counts(system, *agents)
 
 
 @on_every_engine
@@ -183,9 +183,11 @@ def test_a_bound_that_cannot_be_kept_is_told_once_and_loses_nothing(
             store(system, agent, step)
     system.maintain()
     system.maintain()
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    reported = [
+        record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
+    ]
     # Where the server tells nothing the tiers are asked, and those are empty now.
-    assert len(told) == (0 if system.redis_engine.kind == "fake" else 1)
-    assert all("redis_max_bytes=1 cannot be kept" in message for message in told)
-    assert standing(system, *AGENTS) == (0, 0, 400)
+    assert len(reported) == (0 if system.redis_engine.kind == "fake" else 1)
+    assert all("redis_max_bytes=1 cannot be kept" in message for message in reported)
+    assert tier_counts(system, *AGENTS) == (0, 0, 400)
     found_once(system, 10)

@@ -339,7 +339,7 @@ def test_what_was_stored_anew_during_a_move_is_not_removed_by_it() -> None:
     stored = entries(3)
 
     class StoredAnew(InMemoryRepository):
-        """Long-term memory during whose write all is cleared and stored anew."""
+        """Long-term memory during whose write all is cleared and stored again."""
 
         def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
             if tiers.now == NOW:

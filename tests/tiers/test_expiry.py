@@ -20,7 +20,7 @@ from agent_memory import (
 from agent_memory.testing import an_entry
 from agent_memory.tiers.consolidation import Moves
 from tests import engines
-from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
+from tests.memories import DAY, YEAR, Clock, Opener, remembered, store, tier_counts
 
 DROP: dict[str, Any] = {"on_expiry": "drop", "indexed_attributes": ("mood",)}
 
@@ -55,11 +55,11 @@ def test_an_entry_over_its_age_goes_with_its_places_in_all_indexes(
     clock.now += DAY
     store(system, "ant", 6, 7)
     assert system.maintain() == Moves()
-    assert standing(system, "ant", "gone") == (12, 0, 0)
+    assert tier_counts(system, "ant", "gone") == (12, 0, 0)
     clock.now += 1
     assert system.maintain() == Moves(dropped=10)
     assert system.moves == Moves(dropped=10)
-    assert standing(system, "ant", "gone") == (2, 0, 0)
+    assert tier_counts(system, "ant", "gone") == (2, 0, 0)
     assert system.stm.agents("default") == ["ant"]
     assert system.statistics()[Tier.STM].entries == 2
     assert traces(system, "gone") == []
@@ -85,7 +85,7 @@ def test_an_entry_over_its_age_goes_with_the_next_upkeep_of_its_agents_stores(
     store(system, "bee", 0)
     clock.now += DAY + 1
     store(system, "ant", 2)
-    assert standing(system, "ant", "bee") == (2, 0, 0)
+    assert tier_counts(system, "ant", "bee") == (2, 0, 0)
     assert remembered(system, "ant") == [2]
 
 
@@ -101,14 +101,14 @@ def test_each_tier_drops_by_its_own_age_and_the_last_by_none(
     assert system.maintain() == Moves(stm_to_im=6, im_to_ltm=3)
     clock.now += DAY + 1
     assert system.maintain() == Moves(dropped=4)
-    assert standing(system, "ant") == (0, 3, 3)
+    assert tier_counts(system, "ant") == (0, 3, 3)
     assert remembered(system, "ant") == list(range(6))
     clock.now += 6 * DAY
     assert remembered(system, "ant") == [0, 1, 2]
     assert system.maintain() == Moves(dropped=3)
     clock.now += YEAR
     assert system.maintain() == Moves()
-    assert standing(system, "ant") == (0, 0, 3)
+    assert tier_counts(system, "ant") == (0, 0, 3)
     assert remembered(system, "ant") == [0, 1, 2]
 
 
@@ -121,7 +121,7 @@ def test_what_is_left_over_the_limit_moves_in_the_same_upkeep(
     store(system, "ant", *range(3, 9))
     assert system.maintain() == Moves(stm_to_im=2, dropped=3)
     assert remembered(system, "ant") == list(range(3, 9))
-    assert standing(system, "ant") == (4, 2, 0)
+    assert tier_counts(system, "ant") == (4, 2, 0)
 
 
 def test_no_question_shows_an_entry_over_its_age_before_it_is_dropped(
@@ -198,7 +198,7 @@ def test_agents_that_are_born_late_or_begin_anew_keep_their_fresh_memories(
     store(system, "elder", 0, 1)
     assert remembered(system, "elder") == [0, 1, 47, 48, 49, 50]
     system.maintain()
-    assert standing(system, "elder", "newborn") == (9, 0, 0)
+    assert tier_counts(system, "elder", "newborn") == (9, 0, 0)
     store(system, "newborn", 6)
     assert remembered(system, "newborn") == [6]
     # Another process knows the steps from what stands in the tiers.
@@ -234,7 +234,7 @@ def test_ages_in_steps_drop_too(open_memory: Opener) -> None:
     assert remembered(system, "idle") == [3]
     assert remembered(system, "ant") == [3, 4, 5, 6]
     assert system.maintain() == Moves(dropped=4)
-    assert standing(system, "ant", "idle") == (5, 0, 0)
+    assert tier_counts(system, "ant", "idle") == (5, 0, 0)
 
 
 def test_steps_as_times_drop_by_steps(open_memory: Opener, clock: Clock) -> None:
@@ -243,7 +243,7 @@ def test_steps_as_times_drop_by_steps(open_memory: Opener, clock: Clock) -> None
     clock.now += YEAR
     assert remembered(system, "ant") == [3, 4, 5, 6]
     assert system.maintain() == Moves(dropped=3)
-    assert standing(system, "ant") == (4, 0, 0)
+    assert tier_counts(system, "ant") == (4, 0, 0)
 
 
 def test_a_damaged_entry_over_its_age_goes_like_any_other(

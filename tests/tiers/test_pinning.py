@@ -14,7 +14,7 @@ from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.tiers.consolidation import Moves
 from tests import engines
-from tests.memories import DAY, YEAR, Clock, Opener, remembered, standing, store
+from tests.memories import DAY, YEAR, Clock, Opener, remembered, store, tier_counts
 
 LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 4, "ttl": int(DAY)},
@@ -54,7 +54,7 @@ def test_over_a_limit_the_others_leave_and_the_pinned_stay_in_their_tiers(
     assert system.maintain() == Moves(stm_to_im=3, im_to_ltm=3)
     assert steps(system) == ([0, 3, 9, 10], [1, 6, 7, 8], [2, 4, 5])
     assert remembered(system, "ant") == [*range(11)]
-    standing(system, "ant")
+    tier_counts(system, "ant")
 
 
 def test_a_tier_whose_entries_are_all_pinned_exceeds_its_limit_and_moves_none(
@@ -134,7 +134,7 @@ def test_a_bound_on_the_servers_memory_moves_no_pinned_entry(open_memory: Opener
     budget.used = lambda: 2  # never enough, whatever moves
     system.maintain()
     assert steps(system)[:2] == ([0, 550], [])
-    assert standing(system, "ant") == (2, 0, 598)
+    assert tier_counts(system, "ant") == (2, 0, 598)
     assert system.maintain() == Moves()
 
 
@@ -164,7 +164,7 @@ def test_a_pinned_entry_over_its_age_is_not_dropped_and_every_question_shows_it(
     system.unpin("ant", ids(system)[0])
     assert [*ids(system)] == [2, 4]
     assert system.maintain() == Moves(dropped=1)
-    assert standing(system, "ant") == (2, 0, 0)
+    assert tier_counts(system, "ant") == (2, 0, 0)
 
 
 def test_an_entry_that_is_pinned_at_the_moment_it_would_be_dropped_stays(
@@ -188,7 +188,7 @@ def test_an_entry_that_is_pinned_at_the_moment_it_would_be_dropped_stays(
     monkeypatch.setattr(RedisChannel, "run", late)
     assert system.maintain() == Moves(dropped=2)
     assert [*ids(system)] == [1]
-    assert standing(system, "ant") == (1, 0, 0)
+    assert tier_counts(system, "ant") == (1, 0, 0)
 
 
 def test_an_entry_that_is_pinned_while_it_moves_down_stays_and_leaves_no_copy_below(
@@ -208,7 +208,7 @@ def test_an_entry_that_is_pinned_while_it_moves_down_stays_and_leaves_no_copy_be
     monkeypatch.setattr(LtmRepository, "take_over", late)
     system.maintain()
     assert steps(system) == ([3], [0], [1, 2])
-    assert standing(system, "ant") == (1, 1, 2)
+    assert tier_counts(system, "ant") == (1, 1, 2)
 
 
 def test_a_copy_below_that_a_crash_left_of_an_entry_that_was_pinned_since_is_settled(
@@ -232,7 +232,7 @@ def test_a_copy_below_that_a_crash_left_of_an_entry_that_was_pinned_since_is_set
     system.pin("ant", known[0])
     system.maintain()
     assert steps(system) == ([2], [0], [1])
-    assert standing(system, "ant") == (1, 1, 1)
+    assert tier_counts(system, "ant") == (1, 1, 1)
 
 
 def test_upkeep_reads_no_pinned_entry(open_memory: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ def test_a_pinned_entry_is_forgotten_like_any_other(open_memory: Opener) -> None
     assert system.forget("ant", memory_id=known[0]).entries == 1
     assert system.forget(query=Query(agent_id="ant", pinned=True, limit=3)).entries == 3
     assert system.get_memory_agent("ant").clear_memory() is True
-    assert standing(system, "ant") == (0, 0, 0)
+    assert tier_counts(system, "ant") == (0, 0, 0)
     client = system._resources.connections.stm.client
     assert not [key for key in client.scan_iter(count=1_000) if b"/ant}" in key]
 
@@ -297,6 +297,8 @@ def test_the_models_tell_what_is_pinned(open_memory: Opener) -> None:
     assert {row[1] for row in rows} == {1}
     if system.redis_engine.has_query_engine:
         model = system.models.StmEntry
-        told = {one.step_number: one.pinned for one in model.find(model.agent_id == "ant").all()}
-        assert told.pop(0) is True
-        assert not any(told.values())
+        reported = {
+            one.step_number: one.pinned for one in model.find(model.agent_id == "ant").all()
+        }
+        assert reported.pop(0) is True
+        assert not any(reported.values())

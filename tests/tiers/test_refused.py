@@ -64,8 +64,8 @@ def test_an_entry_that_cannot_be_stored_below_keeps_no_other(
         # It answers as before, and is reported once.
         [hit] = system.recall(Query(agent_id="ant", steps=(5, 5)))
         assert hit.tier < tier
-        [told] = [one.getMessage() for one in caplog.records if "cannot store" in one.getMessage()]
-        assert hit.entry.memory_id in told
+        [noted] = [one.getMessage() for one in caplog.records if "cannot store" in one.getMessage()]
+        assert hit.entry.memory_id in noted
         assert system.check().sound
         monkeypatch.undo()
         assert system.maintain().refused == 0

@@ -144,12 +144,12 @@ def test_what_is_put_is_on_disk_before_it_is_acknowledged(file: Path) -> None:
 def test_what_was_acknowledged_outlives_the_kill_of_the_process_that_put_it(file: Path) -> None:
     process = putting(file, 0, 10_000)
     assert process.stdout is not None
-    told = [int(process.stdout.readline()) for _ in range(20)]
+    reported = [int(process.stdout.readline()) for _ in range(20)]
     process.send_signal(signal.SIGKILL)
-    told += [int(line) for line in process.stdout if line.endswith(b"\n")]
+    reported += [int(line) for line in process.stdout if line.endswith(b"\n")]
     process.wait(20)
     kept = steps(Spool(file, "store", ROOM))
-    assert kept[: len(told)] == told
+    assert kept[: len(reported)] == reported
     assert kept == list(range(len(kept)))
     process.stdout.close()
 

@@ -151,11 +151,11 @@ def test_rows_are_small(system: AgentMemorySystem) -> None:
 
 
 def test_tolerances_are_those_of_the_configuration(config: MemoryConfig) -> None:
-    told = {
+    reported = {
         "energy": {"level_1": 0.5, "level_2": 5.0, "relative": False},
         "*": "exact",
     }
-    with AgentMemorySystem(MemoryConfig(**{**dict(config), "tolerances": told})) as system:
+    with AgentMemorySystem(MemoryConfig(**{**dict(config), "tolerances": reported})) as system:
         fill(system, 0, 200)
         version = system.train_encoder(network=False).version
         fill(system, 200, 260)
@@ -295,7 +295,7 @@ def entries_from(system: AgentMemorySystem, first: int) -> Mapping[int, MemoryEn
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         {"a": {"level_1": 1.0, "level_2": 0.5}},
         {"a": {"level_1": -1.0}},
@@ -305,6 +305,6 @@ def entries_from(system: AgentMemorySystem, first: int) -> Mapping[int, MemoryEn
         {"a": {"level_2": float("nan")}},
     ],
 )
-def test_tolerances_without_a_meaning_are_refused(told: object) -> None:
+def test_tolerances_without_a_meaning_are_refused(reported: object) -> None:
     with pytest.raises(ConfigError, match="tolerances"):
-        MemoryConfig(tolerances=told)
+        MemoryConfig(tolerances=reported)

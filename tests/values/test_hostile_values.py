@@ -257,13 +257,13 @@ def test_every_argument_is_taken_or_refused_by_a_typed_error(
             )
     for store in (agent.stm_store, agent.im_store, agent.ltm_store):
         calls += [store.get, store.get_by_step, store.get_recent, store.delete, store.store]
-    told: list[int] = []
+    reported: list[int] = []
     for call in calls:
         try:
             call(value) if getattr(call, "__self__", None) is not None else call()
         except MemoryStoreError as error:
-            told.append(len(str(error)))
-    assert max(told, default=0) < 5_000
+            reported.append(len(str(error)))
+    assert max(reported, default=0) < 5_000
     assert system.recall(Query(agent_id="there", limit=3)), "the others are there"
 
 
@@ -276,14 +276,14 @@ def test_every_setting_is_taken_or_refused_by_a_typed_error(part: str, name: str
     kind: Any = MemoryConfig
     if part:
         kind = MemoryConfig.model_fields[part].annotation
-    told: list[int] = []
+    reported: list[int] = []
     for field in kind.model_fields:
         given = {part: {field: value}} if part else {field: value}
         try:
             MemoryConfig(**given)
         except ConfigError as error:
-            told.append(len(str(error)))
-    assert max(told, default=0) < 5_000
+            reported.append(len(str(error)))
+    assert max(reported, default=0) < 5_000
 
 
 def test_numbers_that_would_end_the_process_in_the_driver_never_get_there() -> None:

@@ -133,7 +133,7 @@ def test_nothing_that_is_handed_over_is_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("contents", "told"),
+    ("contents", "reported"),
     [
         ({"a": [0, object()]}, r"contents\.a\[1\]: object of type object"),
         ({"a": {Color.RED: 1, "red": 2}}, r"contents\.a: key 'red' would become 'red'"),
@@ -142,12 +142,12 @@ def test_nothing_that_is_handed_over_is_changed() -> None:
         ({"a": memoryview(b"abcd")[::2]}, r"contents\.a: object of type memoryview"),
     ],
 )
-def test_what_cannot_be_stored_is_named_as_before(contents: Any, told: str) -> None:
+def test_what_cannot_be_stored_is_named_as_before(contents: Any, reported: str) -> None:
     plain = plain_contents(contents)
-    if not told:
+    if not reported:
         assert same(dict(plain), unpack(pack(contents)))
         return
-    with pytest.raises(InvalidEntry, match=told):
+    with pytest.raises(InvalidEntry, match=reported):
         pack(plain)
 
 

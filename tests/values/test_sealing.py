@@ -29,18 +29,18 @@ def test_no_flipped_bit_of_stored_contents_is_taken_for_another_value(
     codec = ContentsCodec()
     entry = an_entry(contents=contents, compression_level=level)
     stored = codec.encode(entry)
-    told = 0
+    reported = 0
     for bit in range(8 * len(stored)):
         flipped = bytearray(stored)
         flipped[bit // 8] ^= 1 << bit % 8
         try:
             found = codec.decode(bytes(flipped), entry.step_number)
         except EncodingError:
-            told += 1
+            reported += 1
         else:
             # Some bits of a zstd frame's head say nothing about what it holds.
             assert pack(found) == pack(contents)
-    assert told >= 8 * len(stored) - 8
+    assert reported >= 8 * len(stored) - 8
 
 
 class _One:

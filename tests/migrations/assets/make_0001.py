@@ -130,7 +130,7 @@ def fill(engine: Engine) -> list[str]:
 
 
 def main() -> None:
-    """Make both files anew."""
+    """Make both files again."""
     database = HERE / "0001.db"
     database.unlink(missing_ok=True)
     engine = open_engine(f"sqlite:///{database}")

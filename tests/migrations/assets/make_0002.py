@@ -15,7 +15,7 @@ from tests.migrations.assets.make_0001 import DECLARED, HERE, NOW
 
 
 def main() -> None:
-    """Make both files anew: the database of 0001, in which its attributes are declared."""
+    """Make both files again: the database of 0001, in which its attributes are declared."""
     database = HERE / "0002.db"
     shutil.copy(HERE / "0001.db", database)
     shutil.copy(HERE / "0001.jsonl", HERE / "0002.jsonl")

@@ -20,7 +20,7 @@ from tests.migrations.listing import entry_line, tombstone_line
 
 
 def main() -> None:
-    """Make both files anew."""
+    """Make both files again."""
     database = HERE / "0003.db"
     shutil.copy(HERE / "0002.db", database)
     engine = open_engine(f"sqlite:///{database}")

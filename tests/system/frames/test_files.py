@@ -65,15 +65,15 @@ def entries(memory: AgentMemorySystem) -> list[Any]:
 def test_what_was_exported_is_imported_to_the_bit(
     memory: AgentMemorySystem, tmp_path: Path, kind: Any, partition_by: Any
 ) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     receipt = memory.export(
         tmp_path / f"ants.{kind}",
         runs=RUNS,
         format=kind,
         partition_by=partition_by,
-        progress=lambda done, of: told.append((done, of)),
+        progress=lambda done, of: reported.append((done, of)),
     )
-    assert (receipt.entries, told[-1]) == (2 * STEPS, (2 * STEPS, 2 * STEPS))
+    assert (receipt.entries, reported[-1]) == (2 * STEPS, (2 * STEPS, 2 * STEPS))
     assert receipt.stored_bytes == sum(file.stat().st_size for file in receipt.files)
     assert not [*tmp_path.glob(".*")]
     with opened(tmp_path, "second") as second:

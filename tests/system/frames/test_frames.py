@@ -51,7 +51,7 @@ def kept(memory: AgentMemorySystem, *contents: dict[str, Any]) -> None:
         assert memory.store_agent_state("ant", each, step)
 
 
-def told(field: Any) -> Any:
+def reported(field: Any) -> Any:
     return json.loads(field.metadata[b"agent_memory"])
 
 
@@ -121,7 +121,7 @@ def test_types_come_from_all_rows(fake: AgentMemorySystem) -> None:
     kept(fake, *first, {"reward": 0.5, "direction": np.int64(2), "late": "x"})
     table = fake.to_arrow().read_all()
     assert table.schema.field("contents.reward").type == pa.float64()
-    assert told(table.schema.field("contents.reward"))["types"] == ["float", "int"]
+    assert reported(table.schema.field("contents.reward"))["types"] == ["float", "int"]
     assert table.schema.field("contents.direction").type == pa.int64()
     assert table["contents.reward"].to_pylist()[-1] == 0.5
     assert table["contents.late"].to_pylist()[149:] == [None, "x"]
@@ -132,7 +132,7 @@ def test_values_without_a_common_type_are_json_that_gives_them_back(
 ) -> None:
     kept(fake, {"a": 1, "n": 2**53 + 1}, {"a": "1", "n": 0.5}, {"a": True}, {"a": (1, b"x")}, {})
     table = fake.to_arrow().read_all()
-    assert told(table.schema.field("contents.a"))["as"] == "json"
+    assert reported(table.schema.field("contents.a"))["as"] == "json"
     texts = table["contents.a"].to_pylist()
     assert [json.loads(text) for text in texts[:3]] == [1, "1", True]
     assert json.loads(texts[3])["$tuple"][0] == 1
@@ -154,9 +154,9 @@ def test_ints_stay_ints_and_long_ones_are_text(fake: AgentMemorySystem) -> None:
 def test_tuples_are_told_from_lists(fake: AgentMemorySystem) -> None:
     kept(fake, {"at": (1, 2), "path": [(1, 2)], "grid": np.eye(2, dtype=np.float32)})
     schema = fake.to_arrow().schema
-    assert told(schema.field("contents.at"))["types"] == ["tuple"]
-    assert told(schema.field("contents.path"))["types"] == ["list"]
-    assert told(schema.field("contents.path").type.value_field)["types"] == ["tuple"]
+    assert reported(schema.field("contents.at"))["types"] == ["tuple"]
+    assert reported(schema.field("contents.path"))["types"] == ["list"]
+    assert reported(schema.field("contents.path").type.value_field)["types"] == ["tuple"]
     assert schema.field("contents.grid").type == pa.list_(pa.list_(pa.float32()))
 
 

@@ -95,11 +95,11 @@ def restored(field: Any, cell: Any) -> Any:
     """The value of a cell, of the type that its field's metadata says; read by that alone."""
     if not cell.is_valid:
         return None
-    told = json.loads(field.metadata[b"agent_memory"])
-    name = told["types"][0] if len(told["types"]) == 1 else ""
-    if told.get("as") == "json":
+    reported = json.loads(field.metadata[b"agent_memory"])
+    name = reported["types"][0] if len(reported["types"]) == 1 else ""
+    if reported.get("as") == "json":
         return from_json(cell.as_py())
-    if told.get("as") == "text":
+    if reported.get("as") == "text":
         kind = name.removeprefix("numpy.")
         return getattr(np, kind)(cell.as_py()) if kind != name else _WORDS[name](cell.as_py())
     if pa.types.is_list(field.type):
@@ -158,13 +158,13 @@ def loose(value: Any) -> Any:
 
 
 def _is_shared(field: Any) -> bool:
-    told = json.loads(field.metadata[b"agent_memory"])
+    reported = json.loads(field.metadata[b"agent_memory"])
     parts = []
     if pa.types.is_list(field.type):
         parts = [field.type.value_field]
     elif pa.types.is_struct(field.type):
         parts = list(field.type)
-    shared = len(told["types"]) > 1 and told.get("as") != "json"
+    shared = len(reported["types"]) > 1 and reported.get("as") != "json"
     return shared or any(map(_is_shared, parts))
 
 
