@@ -102,7 +102,7 @@ def _read(code: VersionCode, stored: Stored, layout: _Layout) -> CodedContents |
 
 
 def _sum_of(message: bytes, step: int, vector: Vector | None) -> bytes:
-    told = zlib.crc32(b"%d" % step, zlib.crc32(message))
+    crc = zlib.crc32(b"%d" % step, zlib.crc32(message))
     if vector is not None:
-        told = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), told)
-    return bytes([told & 0xFF])
+        crc = zlib.crc32(vector.astype("<f4", copy=False).tobytes(), crc)
+    return bytes([crc & 0xFF])

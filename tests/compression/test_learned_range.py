@@ -48,7 +48,7 @@ def round_trips(
     level: int,
     vectors: NDArray[np.float32] | None,
 ) -> list[tuple[dict[str, Any], int]]:
-    """Contents given back with the place of their shape, which have each shape on its own, and all together."""
+    """Contents as decoded, with the place of their shape; the same one by one and all at once."""
     steps = [*range(len(contents))]
     coded = [one or b"" for one in encode_many(code, contents, steps, level, vectors)]
     beside = [None] * len(contents) if vectors is None else [*vectors]

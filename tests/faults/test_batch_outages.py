@@ -1,4 +1,4 @@
-"""What a batch has gathered is stored or told, whatever ends: server, program or memory."""
+"""What a batch has gathered is stored or reported, whatever ends: server, program or memory."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_is_not_stored_is_told_by_agent_and_reads_go_on(
             batch.flush()
         assert [key.agent_id for key in told.value.refused] == ["ant", "bee"]
         assert all(isinstance(why, StoreUnavailable) for why in told.value.refused.values())
-        batch.__exit__()  # each is told once
+        batch.__exit__()  # each is reported once
 
 
 def test_while_the_server_is_away_a_batch_waits_in_the_spool(

@@ -195,7 +195,7 @@ def test_a_damaged_index_is_told_and_keeps_no_other_agent_out(redis_client: redi
         repository.add_many(entries)
     others = [entry for entry in entries if entry.agent_id != "cow 3"]
     assert repository.get_many([entry.key for entry in others]) == others
-    # Still told: what was stored of it in part does not pass for stored.
+    # Still reported: what was stored of it in part does not pass for stored.
     with pytest.raises(CommandRefused, match="WRONGTYPE"):
         repository.add_many(herd(20))
 

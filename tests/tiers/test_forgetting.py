@@ -32,6 +32,7 @@ from agent_memory.repositories.outcomes import Added
 from agent_memory.testing import IoPoints
 from agent_memory.tiers.forgetting import LEASE, forget_agents, forget_keys
 from agent_memory.tiers.moving import move
+from tests import engines
 
 SMALL: dict[str, Any] = {
     "stm_config": {"memory_limit": 4},
@@ -175,7 +176,9 @@ class Died(BaseException):
 
 
 # fakeredis runs the scripts of "embedded", over the same points between two I/O steps.
-@pytest.mark.parametrize("config", ["embedded", "postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "config", engines.parameters(["embedded", "postgresql"], ["embedded"]), indirect=True
+)
 def test_forgetting_that_is_cut_short_anywhere_lets_no_move_bring_back_what_it_removed(
     system: AgentMemorySystem,
 ) -> None:
