@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent_memory.config import MemoryConfig
+from agent_memory.config import AutoencoderConfig, MemoryConfig
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import ConfigError, EncodingError
@@ -36,6 +36,7 @@ def check_folder(config: MemoryConfig, where: Deployment) -> None:
         NewerFormat: A newer version made the memory.
     """
     made = _read(where.path) or {}
+    check_widths(config, made.get(_SETTINGS), where.path)
     for name, value in _record(config, where).items():
         if name in made and made[name] != value:
             raise ConfigError(
@@ -118,6 +119,36 @@ def recorded_settings(settings: str | None, place: object) -> dict[str, Any]:
         raise EncodingError(f"{place}: settings are no settings of a memory")
     # A later version may record more than this one knows.
     return {name: value for name, value in read.items() if name in _RECORDED}
+
+
+_WIDTHS = ("stm_dim", "im_dim", "ltm_dim")
+
+
+def check_widths(config: MemoryConfig, settings: str | None, place: object) -> None:
+    """See that vectors are as wide as those of the memory that is opened.
+
+    Args:
+        config: The configuration it is opened with.
+        settings: What was recorded of it; None: nothing.
+        place: Where, for messages.
+
+    Raises:
+        ConfigError: They are not: vectors of several widths would stand in one tier, which are
+            compared with none of the other, and the index of either would replace the other's.
+        EncodingError: The record is damaged.
+    """
+    if settings is None:
+        return
+    recorded = recorded_settings(settings, place).get("autoencoder_config", {})
+    made = AutoencoderConfig(**{name: recorded[name] for name in _WIDTHS if name in recorded})
+    for name in _WIDTHS:
+        wanted, given = getattr(made, name), getattr(config.autoencoder_config, name)
+        if wanted != given:
+            raise ConfigError(
+                f"autoencoder_config.{name}: the memory in {place} was made with {wanted} and is "
+                f"opened with {given}, whose vectors do not compare: open it as it was made, or "
+                "back it up and restore it into another memory"
+            )
 
 
 def _record(config: MemoryConfig, where: Deployment) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file
-from agent_memory.connections.folder_record import recorded_settings
+from agent_memory.connections.folder_record import check_widths, recorded_settings
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine
@@ -54,6 +54,7 @@ class MemoryIdentity:
         connections: Connections,
         connect: Connector,
     ) -> None:
+        self._config = config
         self._where = where
         self._connections = connections
         self._connect = connect
@@ -91,6 +92,7 @@ class MemoryIdentity:
         recorded = {} if self._passes else self._database.read()
         made = self._recovered(recorded)
         self._check(made)
+        check_widths(self._config, made.get(_SETTINGS), self._database.place)
         self._check_index(made.get(_ID))
         self._settings = made.get(_SETTINGS, "")
         if read_only or self._passes:

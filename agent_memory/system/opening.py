@@ -81,8 +81,10 @@ def open_resources(
     opened = ExitStack()
     with ExitStack() as unless_done:
         unless_done.callback(opened.close)
-        resources = _Opening(config, read_only, clock, opened).all()
+        opening = _Opening(config, read_only, clock, opened)
+        resources = opening.all()
         _choose_encoder(resources)
+        opening.record(resources.identity)
         unless_done.pop_all()
     if not read_only:
         # What a process left behind that was killed while the server was away.
@@ -143,11 +145,13 @@ class _Opening:
         codes.also_from(copies)
         for rows in (versions.coded_rows, copies.coded_rows):
             codes.look_in(rows)
-        tiers = self._tiers(connections, codes, codec, identity)
+        tiers = self._tiers(connections, codes, codec)
         intake = self._intake(connections, tiers, identity)
         batches = OpenBatches()
         for channel in connections.channels:
             channel.before = batches.store_gathered
+        if intake.waiting is not None:
+            intake.waiting.before = batches.store_gathered
         steps = PresentSteps(by_steps=config.clock == "steps", of_agents=config.ages_by_agent)
         return Resources(
             config=config,
@@ -183,6 +187,15 @@ class _Opening:
         )
 
     # -- servers ------------------------------------------------------------------------------
+
+    def record(self, identity: MemoryIdentity) -> None:
+        """Record how the memory is opened, once nothing of it was refused."""
+        if self._read_only:
+            return
+        if self._where.engine == "embedded":
+            record_folder(self._config, self._where)
+        else:
+            identity.record_settings(settings_of(self._config))
 
     def _check_place(self) -> None:
         where = self._where
@@ -254,7 +267,6 @@ class _Opening:
         connections: Connections,
         codes: Codes,
         codec: ContentsCodec,
-        identity: MemoryIdentity,
     ) -> Tiers:
         config = self._config
         ltm = LtmRepository(
@@ -283,10 +295,6 @@ class _Opening:
         )
         if self._read_only:
             return ReadOnlyRepository(stm), ReadOnlyRepository(im), ReadOnlyRepository(ltm)
-        if self._where.engine == "embedded":
-            record_folder(config, self._where)
-        else:
-            identity.record_settings(settings_of(config))
         for repository in (stm, im, ltm):
             repository.upkeep.declare_attributes()
         return stm, im, ltm

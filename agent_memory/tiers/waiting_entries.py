@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from agent_memory.errors import EncodingError
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
@@ -36,7 +36,13 @@ class WaitingEntries:
         replay: Says which of them are still to be stored.
         tiers: Short-term, intermediate and long-term memory.
         by_steps: Whether timestamps are steps, which are settled when entries are stored.
+
+    Attributes:
+        before: Called before the spool is looked at, as what is gathered to be stored together may
+            come to wait there.
     """
+
+    before: Callable[[], object]
 
     def __init__(self, spool: Spool, replay: Replay, tiers: Tiers, *, by_steps: bool) -> None:
         self._spool = spool
@@ -44,6 +50,7 @@ class WaitingEntries:
         self._tiers = tiers
         self._by_steps = by_steps
         self._empty_at: Version | None = None
+        self.before = lambda: None
         self._renew()
         after_fork(self._renew)
 
@@ -79,6 +86,7 @@ class WaitingEntries:
         return [] if self._is_empty() else sorted(self._spool.owners())
 
     def _is_empty(self) -> bool:
+        self.before()
         version = self._spool.version()
         if version is None or version == self._empty_at:
             return True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent_memory import AgentMemorySystem, EncodingError, MemoryConfig
+from agent_memory import AgentMemorySystem, ConfigError, EncodingError, MemoryConfig
+from tests import engines
 
 
 def test_open_and_upkeep_go_by_the_recorded_limits(tmp_path: Path) -> None:
@@ -56,3 +58,25 @@ def test_damaged_settings_are_a_typed_error(tmp_path: Path, settings: str) -> No
     (tmp_path / "memory.json").write_text(json.dumps(record | {"settings": settings}))
     with pytest.raises(EncodingError, match="settings"):
         AgentMemorySystem.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "memory_config",
+    engines.parameters(
+        [name for name in engines.MEMORY_ENGINES if name != "fakeredis"],
+        ("embedded", "tcp and postgresql"),
+    ),
+    indirect=True,
+)
+def test_a_memory_is_opened_with_the_widths_it_was_made_with(memory_config: dict[str, Any]) -> None:
+    narrow = {"stm_dim": 64, "im_dim": 16, "ltm_dim": 8}
+    made = MemoryConfig(**memory_config, autoencoder_config=narrow)
+    with AgentMemorySystem(made) as memory:
+        assert memory.store_agent_state("ant", {"food": 1.0}, 0)
+    for read_only in (False, True):
+        for name, widths in (("stm_dim", {}), ("ltm_dim", narrow | {"ltm_dim": 4})):
+            other = MemoryConfig(**memory_config, autoencoder_config=widths)
+            with pytest.raises(ConfigError, match=rf"{name}: .* was made with \d+ and is opened"):
+                AgentMemorySystem(other, read_only=read_only)
+    with AgentMemorySystem(made) as memory:
+        assert memory.ltm.count("default") + memory.stm.count("default") == 1

@@ -120,6 +120,18 @@ def test_what_another_process_put_there_is_seen_until_it_is_stored(open_memory: 
 
 
 @on_every_engine
+def test_what_a_batch_has_gathered_is_answered_though_it_comes_to_wait(open_memory: Opener) -> None:
+    system = open_memory()
+    store(system, "ant", 0)
+    with full(system), system.batch():
+        for step in (1, 2):
+            system.store_agent_state("ant", {"step": step, "mood": f"m{step % 2}"}, step)
+            assert remembered(system, "ant") == [*range(step + 1)]
+            assert asked(system, near={"step": step, "mood": "m1"}, limit=1) == [step]
+    assert remembered(system, "ant") == [0, 1, 2]
+
+
+@on_every_engine
 def test_an_entry_that_a_tier_has_too_is_given_as_it_is_there(open_memory: Opener) -> None:
     system = open_memory(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     store(system, "ant", *range(3))
