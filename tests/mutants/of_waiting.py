@@ -9,7 +9,13 @@ _WAITING, _ORDER = "tiers/test_waiting.py", "tiers/test_forgetting_order.py"
 OF_WAITING = (
     Mutant(
         "questions are answered with what waits",
-        (Edit("system", "if intake.waiting is not None:", "if intake.waiting is None:"),),
+        (
+            Edit(
+                "system",
+                "top = ReaderWithWaiting(top, intake.waiting, partial(shown, above))",
+                "pass",
+            ),
+        ),
         tests_in(
             _WAITING,
             "test_every_question_is_answered_with_what_waits_as_once_it_is_stored[wall-embedded]",
@@ -20,6 +26,22 @@ OF_WAITING = (
         (Edit("tiers", 'pragma(connection, "data_version"), self._writes', "0, self._writes"),),
         tests_in(
             "tiers/test_spool.py", "test_what_waits_is_known_to_have_changed_whoever_changed_it"
+        ),
+    ),
+    Mutant(
+        "what a batch has gathered is answered though it comes to wait",
+        (Edit("tiers", "self.before()\n        version", "version"),),
+        tests_in(
+            _WAITING,
+            "test_what_a_batch_has_gathered_is_answered_though_it_comes_to_wait[embedded]",
+        ),
+    ),
+    Mutant(
+        "a memory is opened with the widths it was made with",
+        (Edit("connections", "if wanted != given:", "if False:"),),
+        tests_in(
+            "system/test_recorded_settings.py",
+            "test_a_memory_is_opened_with_the_widths_it_was_made_with[embedded]",
         ),
     ),
     Mutant(
