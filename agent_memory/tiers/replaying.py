@@ -27,7 +27,7 @@ from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.outcomes import Added
 from agent_memory.tiers.spool import Spool
-from agent_memory.tiers.waiting import Waiting, decoded
+from agent_memory.tiers.waiting import Waiting, decoded, is_older
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 SLICE = 200
@@ -192,7 +192,9 @@ def _is_forgotten(
     found = forgotten.get(key)
     if found is None:
         return False
-    return found.released_at is None or _is_older(waiting, found.moment, found.released_at)
+    return found.released_at is None or is_older(
+        waiting.spooled_at, waiting.last, found.moment, found.released_at
+    )
 
 
 def _is_cleared(
@@ -200,28 +202,15 @@ def _is_cleared(
 ) -> bool:
     # A mark that was never released is that of a clearing which was killed before it began.
     return any(
-        found.released_at is not None and _is_older(waiting, found.moment, found.released_at)
+        found.released_at is not None
+        and is_older(waiting.spooled_at, waiting.last, found.moment, found.released_at)
         for found in (forgotten[mark] for mark in marks if mark in forgotten)
     )
 
 
 def _is_rolled_back(entry: MemoryEntry, waiting: Waiting, roll_backs: Iterable[RollBack]) -> bool:
     return any(
-        one.step < entry.step_number and _is_older(waiting, one.moment, one.at)
+        one.step < entry.step_number
+        and is_older(waiting.spooled_at, waiting.last, one.moment, one.at)
         for one in roll_backs
     )
-
-
-def _is_older(waiting: Waiting, moment: float, at: float) -> bool:
-    """Whether an entry was acknowledged before something was forgotten.
-
-    Args:
-        waiting: The entry.
-        moment: When it was forgotten, as a moment of long-term memory.
-        at: The same by a clock, in seconds since 1970: it decides where moments cannot, because
-            long-term memory could not be asked when the entry was spooled.
-    """
-    last = waiting.last
-    if last is not None and (last.is_sure or moment <= last.moment):
-        return moment > last.moment
-    return waiting.spooled_at <= at

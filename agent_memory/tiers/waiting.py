@@ -53,6 +53,21 @@ def waiting_of(
     return Waiting(number, at, entry, last)
 
 
+def is_older(spooled_at: float, last: LastMoment | None, moment: float, at: float) -> bool:
+    """Whether an entry was acknowledged before something was forgotten.
+
+    Args:
+        spooled_at: When it was acknowledged, in seconds since 1970.
+        last: What was known of moments then; None: nothing.
+        moment: When it was forgotten, as a moment of long-term memory.
+        at: The same by a clock, in seconds since 1970: it decides where moments cannot, because
+            long-term memory could not be asked when the entry was spooled.
+    """
+    if last is not None and (last.is_sure or moment <= last.moment):
+        return moment > last.moment
+    return spooled_at <= at
+
+
 def owner_of(coded: bytes) -> tuple[str, str] | None:
     """The run and the agent of an entry by its bytes; None where they are damaged."""
     try:

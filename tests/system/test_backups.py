@@ -24,6 +24,7 @@ from agent_memory import (
 )
 from agent_memory.system.backups.file import FORMAT, Backup
 from agent_memory.testing.samples import HOSTILE_CONTENTS
+from agent_memory.tiers.waiting import LastMoment
 from tests import engines
 from tests.memories import Opener
 from tests.system.assets import make_backup
@@ -186,6 +187,10 @@ def test_what_waits_in_the_spool_is_saved_too(tmp_path: Path, target: dict[str, 
         # Forgotten after it was spooled: it waits, and is not saved.
         system.ltm.forget([entry.key], 2e9, 2e9)
         assert system.backup(tmp_path / "without").forgotten == 1
+        # ... and spooled again since, by a clock that was set back.
+        spool.done([one.number for one in spool.all_waiting()])
+        spool.put(entry, 1.0, LastMoment(system.ltm.moment(), is_sure=True))
+        assert system.backup(tmp_path / "again").entries["spool"] == 1
     assert AgentMemorySystem.restore(tmp_path / "saved", target).verified
     with opened(target) as found:
         assert sorted(remembered(found), key=str) == sorted(before, key=str)

@@ -43,7 +43,7 @@ from agent_memory.system.beneath import Connections, inspections
 from agent_memory.system.identity import recorded_identity
 from agent_memory.tiers.quarantine import Quarantine
 from agent_memory.tiers.spool import spool_of
-from agent_memory.tiers.waiting import decoded
+from agent_memory.tiers.waiting import LastMoment, decoded, is_older
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.file_names import checked_path
 from agent_memory.values.progress import Progress
@@ -54,14 +54,26 @@ PLACES = {SPOOL: "spool", 0: "stm", 1: "im", 2: "ltm"}
 _AT_ONCE = 500
 # Entries of the tiers above, and such as waited, whose key, agent or run was ever forgotten.
 _SUSPECTS = """
-    SELECT number, entries.run, agent, entries.memory_id, tier, spooled_at, released_at, 1
+    SELECT number, entries.run, agent, entries.memory_id, tier, spooled_at, moment, is_sure,
+        forgotten_at, released_at, 1
     FROM entries JOIN tombstones USING (run, memory_id)
+    LEFT JOIN last_moments USING (number)
     WHERE tier < 2 AND agent_hash IN (0, hash_of_agent(agent))
     UNION ALL
-    SELECT number, entries.run, entries.agent, entries.memory_id, tier, spooled_at, released_at, 0
+    SELECT number, entries.run, entries.agent, entries.memory_id, tier, spooled_at, moment, is_sure,
+        forgotten_at, released_at, 0
     FROM marks JOIN tombstones USING (run, memory_id)
     JOIN entries ON entries.run = marks.run AND entries.agent = marks.agent
+    LEFT JOIN last_moments USING (number)
     WHERE tier < 2 AND agent_hash = 0
+"""
+# What was known when an entry that waits was acknowledged, by its number in the file.
+_LAST_MOMENTS = """
+    CREATE TEMP TABLE last_moments (number INTEGER PRIMARY KEY, moment REAL, is_sure INTEGER)
+"""
+_NOTE_LAST = """
+    INSERT OR REPLACE INTO last_moments SELECT number, ?, ? FROM entries
+    WHERE run = ? AND agent = ? AND memory_id = ?
 """
 
 
@@ -163,6 +175,7 @@ class _Saving:
         self._tables = LongTermTables(connections.sql_engine, models)
         self._done = 0
         self.unreadable = 0
+        connection.execute(_LAST_MOMENTS)
 
     def head(self, begun: float) -> None:
         """Save what the file is."""
@@ -187,6 +200,8 @@ class _Saving:
                 self._put(
                     [self._saved(SPOOL, entry, self._codec.encode(entry), waiting.spooled_at)]
                 )
+                if waiting.last is not None:
+                    self._connection.execute(_NOTE_LAST, (*waiting.last, *entry.key))
 
     def redis_tiers(self) -> None:
         """Save short-term and intermediate memory, from the top down."""
@@ -335,7 +350,17 @@ class _Saving:
         )
 
 
-def _is_stale(spooled_at: float, released_at: float | None, by_key: int) -> bool:
-    """Whether what waited was forgotten after that, as ``intake`` judges it."""
-    # A mark that was never released is that of a clearing which was killed before it began.
-    return bool(by_key) if released_at is None else spooled_at <= released_at
+def _is_stale(
+    spooled_at: float,
+    moment: float | None,
+    is_sure: int | None,
+    forgotten_at: float,
+    released_at: float | None,
+    by_key: int,
+) -> bool:
+    """Whether what waited was forgotten after that, as a replay judges it."""
+    if released_at is None:
+        # Such a mark is that of a clearing which was killed before it began.
+        return bool(by_key)
+    last = None if moment is None else LastMoment(moment, bool(is_sure))
+    return is_older(spooled_at, last, forgotten_at, released_at)
