@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, inspect, select, text
+from sqlalchemy import Connection, Table, func, insert, inspect, select, text, update
 from sqlalchemy.schema import CreateTable
 
 from agent_memory.models.ltm import LtmModels
@@ -33,6 +33,7 @@ class Moments:
 
     def __init__(self, connection: Connection, models: LtmModels) -> None:
         self._connection = connection
+        self._there = False
         self._tombstones = table_of(models.Tombstone)
         self._table: Table = records_table(models.Tombstone.__table_prefix__)
 
@@ -85,12 +86,19 @@ class Moments:
             if self._connection.dialect.name == "postgresql":
                 self._connection.execute(text(LOCK_RECORDS))
             self._connection.execute(CreateTable(self._table, if_not_exists=True))
-        self._connection.execute(delete(self._table).where(self._table.c.name == name))
-        self._connection.execute(insert(self._table).values(name=name, value=value))
+            self._there = True
+        column = self._table.c
+        changed = self._connection.execute(
+            update(self._table).where(column.name == name).values(value=value)
+        )
+        if changed.rowcount == 0:
+            self._connection.execute(insert(self._table).values(name=name, value=value))
 
     def _is_there(self) -> bool:
-        inspector: Any = inspect(self._connection)
-        return bool(inspector.has_table(self._table.name))
+        if not self._there:
+            inspector: Any = inspect(self._connection)
+            self._there = bool(inspector.has_table(self._table.name))
+        return self._there
 
 
 def _name_of(run_id: str) -> str:
