@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from agent_memory.config import DEFAULT_DB_PATH, MemoryConfig, RedisSTMConfig, names_a_server
+from agent_memory.values.file_names import whole_path
 from agent_memory.values.urls import (
     check_database,
     checked_redis_url,
@@ -58,8 +59,11 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
     Raises:
         ConfigError: What the environment says disagrees with the code.
     """
-    folder = config.path or Path(environ.get(PATH_VARIABLE) or DEFAULT_FOLDER)
-    path = folder.expanduser().absolute()
+    if config.path is not None:
+        path = whole_path(config.path)
+    else:
+        named = environ.get(PATH_VARIABLE)
+        path = whole_path(named or DEFAULT_FOLDER, f"${PATH_VARIABLE}" if named else "path")
     redis_url = _redis_url(config, environ)
     engine = config.engine
     if engine == "auto":
@@ -104,7 +108,7 @@ def database_file(ltm_url: str) -> tuple[bool, Path | None]:
     name, _, options = rest.removeprefix("/").partition("?")
     if not name or ":memory:" in name or "mode=memory" in options:
         return True, None
-    return True, Path(unquote(name.removeprefix("file:"))).absolute()
+    return True, whole_path(_as_it_is(unquote(name.removeprefix("file:"))), "ltm_url")
 
 
 def _redis_url(config: MemoryConfig, environ: Mapping[str, str]) -> str | None:
@@ -129,4 +133,11 @@ def _sqlite_url(engine: str, folder: Path, db_path: str) -> str:
     # What is fake leaves nothing behind, unless a file is named.
     if db_path == ":memory:" or (engine == "fake" and db_path == DEFAULT_DB_PATH):
         return "sqlite:///:memory:"
-    return sqlite_url(folder / Path(db_path).expanduser())
+    # One that begins with ~ is absolute; any other lies in the folder.
+    name = whole_path(db_path, "db_path") if db_path.startswith("~") else Path(db_path)
+    return sqlite_url(folder / name)
+
+
+def _as_it_is(name: str) -> str:
+    """A name in which ``~`` is a letter, as in URLs."""
+    return f"./{name}" if name.startswith("~") else name

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 from sqlalchemy import URL, Engine
 
 from agent_memory.errors import StoreUnavailable
+from agent_memory.values.file_names import whole_path
 from agent_memory.values.files import is_writable
 
 _COPY = "agent_memory-read-only-"
@@ -35,11 +36,12 @@ def file_url(url: URL, *, read_only: bool) -> URL:
             the folder is made if it is missing.
 
     Raises:
+        ConfigError: The path is relative and the current folder gone, or it is no text.
         StoreUnavailable: The folder cannot be made, or the file to be read is not there.
     """
     if (url.database or "").startswith("file:"):
         return url.update_query_dict({"mode": "ro"}) if read_only else url
-    path = Path(url.database or "").absolute()
+    path = _absolute(url.database or "")
     if not read_only:
         _make_folder(path.parent)
         return url.set(database=str(path))
@@ -77,6 +79,11 @@ def _without_writing(path: Path, options: dict[str, str]) -> tuple[Path, dict[st
             f"{tempfile.gettempdir()}"
         ) from error
     return folder / path.name, {"uri": "true"}
+
+
+def _absolute(name: str) -> Path:
+    # In a URL, ~ is a letter.
+    return whole_path(f"./{name}" if name.startswith("~") else name, "ltm_url")
 
 
 def _make_folder(folder: Path) -> None:

@@ -40,7 +40,7 @@ from agent_memory.system.upkeep import MemoryUpkeep
 from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import EntryKey, MemoryEntry
-from agent_memory.values.file_names import checked_path
+from agent_memory.values.file_names import whole_path
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query, query_of
@@ -148,7 +148,7 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
             upkeep: False leaves moving entries down to others, at opening and closing too.
         """
-        folder = checked_path(path).expanduser().absolute()
+        folder = whole_path(path)
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
         return cls(config, read_only=read_only, upkeep=upkeep)
 
@@ -344,7 +344,7 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
             MemoryNotEmpty: Something is there already; nothing was written.
             StoreUnavailable: A store does not answer, or the file is not there.
         """
-        with closing(Backup(checked_path(path).expanduser())) as saved:
+        with closing(Backup(whole_path(path))) as saved:
             validate(saved, whole_config(config).max_entry_bytes)
             with cls(config, upkeep=False) as system:
                 services = system._services

@@ -45,7 +45,7 @@ from agent_memory.tiers.quarantine import Quarantine
 from agent_memory.tiers.spool import spool_of
 from agent_memory.tiers.waiting import LastMoment, decoded, is_older
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
-from agent_memory.values.file_names import checked_path
+from agent_memory.values.file_names import whole_path
 from agent_memory.values.progress import Progress
 from agent_memory.values.quoting import short_repr
 
@@ -127,7 +127,7 @@ def save(
         clock: Gives the time in seconds since 1970.
         progress: Called with each batch.
     """
-    file = checked_path(path).expanduser().absolute()
+    file = whole_path(path)
     begun = clock()
     with being_written(file) as connection:
         saving = _Saving(connection, config, connections, codes, clock, progress)

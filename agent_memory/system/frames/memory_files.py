@@ -10,7 +10,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.system.frames.extras import need
 from agent_memory.system.frames.memory_frames import Asked, MemoryFrames, Nested, checked_nested
 from agent_memory.system.frames.receipts import ExportReceipt, ImportReceipt
-from agent_memory.values.file_names import checked_path
+from agent_memory.values.file_names import whole_path
 from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.quoting import quoted
 
@@ -61,7 +61,7 @@ class MemoryFiles(MemoryFrames):
         from agent_memory.system.frames.chunk import FrameOptions  # noqa: PLC0415  # as above
         from agent_memory.system.frames.stream import RowStream  # noqa: PLC0415  # as above
 
-        file = checked_path(path).expanduser().absolute()
+        file = whole_path(path)
         kind = exporting.format_of(file, format)
         if partition_by not in (None, *exporting.PARTITIONS):
             raise InvalidEntry(
@@ -109,4 +109,4 @@ class MemoryFiles(MemoryFrames):
         opened = self._resources
         opened.check_writable("nothing was imported")
         importing = Importing(opened.tiers, opened.encoder, force=force, progress=progress)
-        return importing.run(checked_path(path).expanduser().absolute())
+        return importing.run(whole_path(path))
