@@ -15,6 +15,7 @@ from agent_memory.connections.embedded.modules import GET_SEARCH, search_install
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import describe, fake_server, open_redis
+from agent_memory.connections.redis.risks import server_risks
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
 
@@ -103,35 +104,15 @@ def _keeps(config: MemoryConfig, where: Deployment, channel: RedisChannel) -> li
         return [Finding("durability", text, State.OPTIONAL)]
     if where.engine == "embedded":
         return [Finding("durability", _DURABILITY[config.durability])]
-    facts = dict(
-        line.split(":", 1)
-        for part in ("persistence", "memory")
-        for line in channel.call("INFO", part).decode().splitlines()
-        if ":" in line
-    )
-    return [_appends(facts), *_evicts(facts)]
-
-
-def _appends(facts: dict[str, str]) -> Finding:
-    if facts.get("aof_enabled") == "1":
-        return Finding("durability", "that of the server's append-only file")
-    return Finding(
-        "durability",
-        "the server keeps no append-only file, and loses the latest entries when it dies: set "
-        "'appendonly yes' in its configuration",
-        State.OPTIONAL,
-    )
-
-
-def _evicts(facts: dict[str, str]) -> list[Finding]:
-    limit, policy = facts.get("maxmemory", "0"), facts.get("maxmemory_policy", "")
-    if limit == "0" or policy == "noeviction":
-        return []
-    return [
-        Finding(
-            "eviction",
-            f"the server drops entries to stay below {limit} bytes ({policy}): set "
-            "'maxmemory-policy noeviction' in its configuration",
-            State.BROKEN,
-        )
+    risks = {risk.name: risk for risk in server_risks(channel)}
+    lasts = Finding("durability", "that of the server's append-only file")
+    found = [] if "durability" in risks else [lasts]
+    # Whether it is a replica is found by storing.
+    return found + [
+        Finding(name, risk.means, _STATES.get(name, State.OPTIONAL))
+        for name, risk in risks.items()
+        if name != "replica"
     ]
+
+
+_STATES: Final = {"eviction": State.BROKEN}

@@ -50,6 +50,8 @@ class MemoryConfig(ConfigPart):
             `search` is installed, and one that is there keeps what it was made with; any other
             server is taken as it is. True: it must have one. False: the embedded server must
             have none. A folder made otherwise is refused with the command that converts it.
+        strict_server: Refuse a server of one's own that may lose entries by its settings: one that
+            evicts, keeps no append-only file, or is a replica. False: the log says so once.
         clock: "wall": times in seconds since 1970. "steps": times are steps and ids are
             reproducible, so that the same seed leaves the same rows.
         on_expiry: What becomes of entries over their tier's age (``ttl``, ``max_age_steps``).
@@ -100,6 +102,7 @@ class MemoryConfig(ConfigPart):
     run_id: str = "default"
     durability: Literal["everysec", "always"] = "everysec"
     search: Literal["auto", True, False] = "auto"
+    strict_server: bool = False
     clock: Literal["wall", "steps"] = "wall"
     on_expiry: Literal["demote", "drop"] = "demote"
     step_clock: Literal["agent", "run"] | None = None

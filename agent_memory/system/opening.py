@@ -21,6 +21,7 @@ from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import check_folder, record_folder, settings_of
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.risks import tell_risks
 from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine, watch
 from agent_memory.embeddings.encoder import FittedEncoder
@@ -224,6 +225,8 @@ class _Opening:
         same = config.im_config.db == config.stm_config.db
         im = stm if same else connect(config.im_config.db)
         stm.call("PING")
+        if self._where.engine == "redis":
+            tell_risks(stm, read_only=self._read_only, strict=config.strict_server)
         return stm, im
 
     def _check_query_engine(self, connections: Connections) -> None:

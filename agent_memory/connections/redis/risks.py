@@ -1,0 +1,115 @@
+"""What a server of one's own may lose by the way it is configured, as it says itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.errors import CommandRefused, ConfigError
+
+_NEAR = 0.9  # of the limit on its memory
+
+_logger = logging.getLogger("agent_memory")
+_told: set[tuple[str, str]] = set()
+
+
+class Risk(NamedTuple):
+    """Something that may cost entries.
+
+    Attributes:
+        name: What it is about: "eviction", "durability", "replica" or "memory".
+        means: What the server does, and what to change.
+        is_setting: Whether it is a setting, and does not pass by itself.
+    """
+
+    name: str
+    means: str
+    is_setting: bool = True
+
+
+def server_risks(channel: RedisChannel) -> list[Risk]:
+    """What may cost entries on a server; nothing where it does not let itself be asked.
+
+    Raises:
+        StoreUnavailable: It does not answer.
+    """
+    try:
+        said = channel.call("INFO")
+    except CommandRefused:
+        return []  # a user without the right to ask; storing needs no answer
+    lines = said.decode(errors="replace").splitlines() if isinstance(said, bytes) else []
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    found = (_eviction(facts), _durability(facts), _replica(facts), _memory(facts))
+    return [risk for risk in found if risk is not None]
+
+
+def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
+    """Log each risk once in a process, or refuse a server whose settings cost entries.
+
+    Args:
+        channel: The server.
+        read_only: Whether nothing will be written to it.
+        strict: Refuse it, where its settings are the risk.
+
+    Raises:
+        ConfigError: It is refused.
+        StoreUnavailable: It does not answer.
+    """
+    risks = [risk for risk in server_risks(channel) if not (read_only and risk.name == "replica")]
+    refused = [risk.means for risk in risks if risk.is_setting]
+    if strict and refused:
+        raise ConfigError(
+            f"strict_server: {channel.where} may lose entries: {'; '.join(refused)}; or leave "
+            "strict_server out to use it as it is"
+        )
+    for risk in risks:
+        if (channel.where, risk.name) not in _told:
+            _told.add((channel.where, risk.name))
+            _logger.warning("%s may lose entries: %s", channel.where, risk.means)
+
+
+def _eviction(facts: dict[str, str]) -> Risk | None:
+    limit, policy = facts.get("maxmemory", "0"), facts.get("maxmemory_policy", "noeviction")
+    if limit == "0" or policy == "noeviction":
+        return None
+    return Risk(
+        "eviction",
+        f"the server drops entries to stay below {limit} bytes ({policy}): set "
+        "'maxmemory-policy noeviction' in its configuration",
+    )
+
+
+def _durability(facts: dict[str, str]) -> Risk | None:
+    if facts.get("aof_enabled", "1") == "1":
+        return None
+    return Risk(
+        "durability",
+        "the server keeps no append-only file, and loses the latest entries when it dies: set "
+        "'appendonly yes' in its configuration",
+    )
+
+
+def _replica(facts: dict[str, str]) -> Risk | None:
+    if facts.get("role", "master") != "slave":
+        return None
+    primary = f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
+    return Risk(
+        "replica",
+        f"the server is a replica, which takes no writes and may lag behind: name its primary, "
+        f"{primary}, in redis_url",
+    )
+
+
+def _memory(facts: dict[str, str]) -> Risk | None:
+    limit, used = facts.get("maxmemory", "0"), facts.get("used_memory", "0")
+    if not (limit.isdigit() and used.isdigit()) or int(limit) == 0:
+        return None
+    if int(used) < _NEAR * int(limit):
+        return None
+    return Risk(
+        "memory",
+        f"the server uses {int(used):,} of {int(limit):,} bytes, and takes no entries once they "
+        "are used up: raise 'maxmemory', or set redis_max_bytes below it",
+        is_setting=False,
+    )
