@@ -473,7 +473,7 @@ _AWAY = (
         (Edit("connections/redis", "(OOM|MISCONF|READONLY|", "(OOM|READONLY|"),),
         tests_in(
             "faults/test_refused_writes.py",
-            "test_a_server_that_takes_no_writes_is_as_good_as_away[cannot_persist]",
+            "test_a_server_that_takes_no_writes_is_as_good_as_away[cannot_persist-MISCONF]",
         ),
     ),
 )
