@@ -539,7 +539,7 @@ _FORGETTING = (
         ),
     ),
     Mutant(
-        "other processes find nothing by the vectors they keep",
+        "vectors that are kept follow what other processes store and forget",
         (
             Edit(
                 _REDIS,
@@ -548,8 +548,8 @@ _FORGETTING = (
             ),
         ),
         tests_in(
-            "tiers/test_forgetting.py",
-            "test_other_openings_of_the_memory_find_nothing_by_vectors_they_have_kept[embedded]",
+            "repositories/test_redis_vectors.py",
+            "test_what_others_store_change_and_remove_is_heeded[embedded-40]",
         ),
     ),
     Mutant(
