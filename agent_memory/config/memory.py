@@ -17,6 +17,7 @@ from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.values.config_part import ConfigPart
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.paths import check_syntax
+from agent_memory.values.secrets import Url
 from agent_memory.values.urls import check_database, checked_redis_url
 
 
@@ -97,8 +98,8 @@ class MemoryConfig(ConfigPart):
     logging_level: str = "INFO"
     engine: Literal["auto", "embedded", "redis", "fake"] = "auto"
     path: Path | None = None
-    redis_url: str | None = Field(default=None, repr=False)
-    ltm_url: str | None = Field(default=None, repr=False)
+    redis_url: Url = Field(default=None, repr=False)
+    ltm_url: Url = Field(default=None, repr=False)
     run_id: str = "default"
     durability: Literal["everysec", "always"] = "everysec"
     search: Literal["auto", True, False] = "auto"

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from agent_memory.config.limits import Level, Namespace, Positive, Share
 from agent_memory.values.config_part import ConfigPart
+from agent_memory.values.secrets import Password
 
 _LONGEST_TTL = 10**11  # seconds; a server refuses times that end beyond its calendar
 
@@ -18,7 +19,7 @@ class _RedisPlace(ConfigPart):
     host: str = Field(default="localhost", min_length=1)
     port: _Port = 6379
     db: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    password: str | None = Field(default=None, repr=False)
+    password: Password = Field(default=None, repr=False)
 
     @property
     def connection_params(self) -> dict[str, Any]:

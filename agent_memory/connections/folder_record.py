@@ -17,6 +17,7 @@ from agent_memory.config import AutoencoderConfig, MemoryConfig
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import ConfigError, EncodingError
+from agent_memory.values.files import make_private
 from agent_memory.values.formats import FORMAT, MEMORY, check_record
 from agent_memory.values.urls import without_password
 
@@ -190,7 +191,7 @@ def _write(folder: Path, record: dict[str, str]) -> None:
     # other finds out when it opens the folder again.
     draft = folder / f"{FILE_NAME}.{os.getpid()}"
     try:
-        draft.write_text(json.dumps(record, indent=2) + "\n")
+        make_private(draft).write_text(json.dumps(record, indent=2) + "\n")
     except OSError as error:
         draft.unlink(missing_ok=True)
         what, otherwise = f"the record {folder / FILE_NAME}", "check the folder's permissions"

@@ -36,7 +36,7 @@ from agent_memory.errors import (
     StoreReplaced,
     StoreUnavailable,
 )
-from agent_memory.values.files import FileId, file_id
+from agent_memory.values.files import FileId, file_id, make_private
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.urls import without_password
 
@@ -304,13 +304,15 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
 
     if not in_memory:
         file = file_of(url)
-        _watch_file(engine, file)
+        # A URL that begins with "file:" says itself whether the file is made.
+        is_made = not read_only and not (url.database or "").startswith("file:")
+        _watch_file(engine, file, is_made=is_made)
         remove_copy_with(engine, file)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _watch_file(engine: Engine, file: str) -> None:
+def _watch_file(engine: Engine, file: str, *, is_made: bool) -> None:
     """Refuse to go on with a SQLite file that was deleted, moved or replaced since it was opened.
 
     SQLite would write to a file without a name, or to an empty one under the old name.
@@ -329,6 +331,8 @@ def _watch_file(engine: Engine, file: str) -> None:
     @event.listens_for(engine, "do_connect")
     def before_connect(*_: object) -> None:
         check()
+        if is_made:
+            make_private(file)
 
     @event.listens_for(engine, "connect")
     def remember(*_: object) -> None:

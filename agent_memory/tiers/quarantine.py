@@ -21,6 +21,7 @@ from agent_memory.connections.disk_space import unwritable
 from agent_memory.connections.rewriting import rewrite_sqlite
 from agent_memory.errors import StoreUnavailable
 from agent_memory.tiers.quarantined import Owners, owners_of
+from agent_memory.values.files import make_private
 from agent_memory.values.formats import beyond
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
@@ -150,7 +151,8 @@ class Quarantine:
     def _working(self) -> Iterator[sqlite3.Connection]:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT)) as connection:
+            file = make_private(self.file)
+            with closing(sqlite3.connect(file, timeout=_BUSY_TIMEOUT)) as connection:
                 self._settle(connection)
                 yield connection
         except (sqlite3.Error, OSError) as error:

@@ -28,6 +28,7 @@ from agent_memory.tiers.spool_file import (
 from agent_memory.tiers.spool_names import FormerNames, name_of
 from agent_memory.tiers.waiting import LastMoment, Waiting, coded, waiting_of
 from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.files import make_private
 from agent_memory.values.status import SpoolStatus
 
 __all__ = ["FORMAT", "LEAST_BYTES", "Spool", "spool_of"]
@@ -236,7 +237,7 @@ class Spool:
         """
         with self._held.gate.passing():
             try:
-                lock = self.file.with_name(f"{self.file.name}-replay").open("ab")
+                lock = make_private(self.file.with_name(f"{self.file.name}-replay")).open("ab")
             except OSError as error:
                 raise self._held.unusable(error) from error
             with lock:

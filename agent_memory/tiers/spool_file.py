@@ -20,7 +20,7 @@ from agent_memory.connections.rewriting import rewrite_sqlite
 from agent_memory.errors import StoreFull, StoreReplaced, StoreUnavailable
 from agent_memory.tiers.spool_names import FormerNames
 from agent_memory.tiers.waiting import owner_of
-from agent_memory.values.files import FileId, file_id
+from agent_memory.values.files import FileId, file_id, make_private
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.formats import beyond
 
@@ -91,6 +91,7 @@ class SpoolFile:
         self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._file_id: FileId | None = None
+        self._folder_id = file_id(file.parent)
         self._openings = 0
         self._writes = 0
         self._format = FORMAT
@@ -192,14 +193,27 @@ class SpoolFile:
     def _opened(self) -> sqlite3.Connection:
         if self._read_only:
             return self._opened_to_read()
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = self._connected(str(self.file))
+        self._make_folder()
+        connection = self._connected(str(make_private(self.file)))
         try:
             self._settle(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make_folder(self) -> None:
+        """Make the folder, unless it was there and is another one by now, or nowhere.
+
+        What was put into a new one would not be found by those who open the memory where it is.
+        """
+        if self._folder_id is not None and file_id(self.file.parent) != self._folder_id:
+            raise StoreReplaced(
+                f"the folder of the spool {self.file} was deleted, moved or replaced while the "
+                "memory was open: close it, put the folder back, and open it again"
+            )
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder_id = file_id(self.file.parent)
 
     def _opened_to_read(self) -> sqlite3.Connection:
         """Open it where nothing may be written, if need be not even the files beside it."""

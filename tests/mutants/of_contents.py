@@ -243,6 +243,28 @@ _HOSTILE_INPUT = (
         ),
     ),
     Mutant(
+        "what a memory makes is its user's alone",
+        (Edit("values/files.py", "os.O_EXCL, 0o600", "os.O_EXCL, 0o666"),),
+        tests_in(
+            "system/test_secrets.py",
+            "test_every_file_that_a_memory_makes_is_its_users_alone_whatever_the_umask",
+        ),
+    ),
+    Mutant(
+        "a dumped configuration shows no password",
+        (
+            Edit(
+                "values/secrets.py",
+                "return shown if info.mode",
+                "return url if info.mode",
+            ),
+        ),
+        tests_in(
+            "system/test_secrets.py",
+            "test_a_dumped_configuration_shows_no_password_and_is_taken_back",
+        ),
+    ),
+    Mutant(
         "no password shows in an error",
         (
             Edit(

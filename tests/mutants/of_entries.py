@@ -455,6 +455,14 @@ _AWAY = (
         ),
     ),
     Mutant(
+        "a folder that was moved is not made again for what waits",
+        (Edit("tiers", "if self._folder_id is not None and", "if self._folder_id is None and"),),
+        tests_in(
+            "system/test_replaced_stores.py",
+            "test_a_folder_that_was_moved_is_not_made_again_for_what_waits",
+        ),
+    ),
+    Mutant(
         "upkeep of a full server makes room before it stores what waits",
         (
             Edit(

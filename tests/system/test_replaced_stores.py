@@ -148,3 +148,17 @@ def test_a_spool_that_goes_is_told_of_and_the_next_one_keeps_entries(tmp_path: P
         spool.put(an_entry(step_number=2), 2.0)
     with contextlib.closing(Spool(file, "store", 10**7)) as again:
         assert len(again.waiting(9)) == 1
+
+
+def test_a_folder_that_was_moved_is_not_made_again_for_what_waits(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    spool = Spool(folder / "memory.db-spool", "store", 2**20)
+    move(folder)
+    with pytest.raises(StoreReplaced, match="folder of the spool"):
+        spool.put(an_entry(), 1.0)
+    assert not folder.exists()
+    folder.with_name("elsewhere").rename(folder)
+    spool.put(an_entry(), 1.0)
+    assert spool.status().entries == 1
+    spool.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
+import os
+import pickle
 import stat
 import traceback
 from collections.abc import Iterator
@@ -13,10 +16,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.cli.commands import app
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, REDIS_URL_VARIABLE, deployment
-from agent_memory.errors import MemoryStoreError
+from agent_memory.errors import ConfigError, MemoryStoreError
 from agent_memory.values.urls import without_password
 from tests.engines import free_port
 
@@ -113,6 +116,36 @@ def test_a_password_of_the_configuration_shows_nowhere(tmp_path: Path) -> None:
     assert MARK not in reported(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {name: {"password": SECRET} for name in ("stm_config", "im_config")},
+        {"redis_url": f"redis://u:{SECRET}@localhost/0"},
+        {"ltm_url": f"postgresql+psycopg://u:{SECRET}@localhost/x?sslpassword={SECRET}"},
+    ],
+    ids=["password", "redis_url", "ltm_url"],
+)
+def test_a_dumped_configuration_shows_no_password_and_is_taken_back(
+    settings: dict[str, Any],
+) -> None:
+    config = MemoryConfig(**settings)
+    dumped = config.model_dump()
+    assert MARK not in f"{dumped} {config.model_dump_json()} {config.model_dump(mode='json')}"
+    assert "localhost" in str(dumped)
+    for again in (
+        MemoryConfig(**dumped),
+        MemoryConfig(**dict(config)),
+        config.model_copy(),
+        copy.deepcopy(config),
+        pickle.loads(pickle.dumps(config)),  # noqa: S301  # made right here
+    ):
+        assert again == config
+        assert deployment(again) == deployment(config)
+    # Stars would be sent as a password.
+    with pytest.raises(ConfigError, match=r"left out.*give it again"):
+        MemoryConfig(**config.model_dump(mode="json"))
+
+
 @pytest.mark.usefixtures("logged")
 def test_a_memory_that_runs_shows_its_password_nowhere(tmp_path: Path) -> None:
     from tests.engines import StoppableServer  # noqa: PLC0415  # beside what it is used for
@@ -184,6 +217,36 @@ def test_processes_that_are_started_carry_no_secret(
         assert lines
     # All within the folder is its user's alone.
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_every_file_that_a_memory_makes_is_its_users_alone_whatever_the_umask(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "open"
+    before = os.umask(0)
+    try:
+        folder.mkdir()  # as somebody who shares it would
+        config = MemoryConfig(path=folder, engine="embedded", search=False)
+        with AgentMemorySystem(config) as system:
+            assert system.store_agent_state("a", {"v": 1}, 1)
+            spool = system._resources.intake._spool
+            assert spool is not None
+            spool.put(system.recall(Query(agent_id="a"))[0].entry, 1.0)
+            key = system.stm.keys("default", "a")[0].memory_id
+            client = system._resources.connections.stm.client
+            client.hset(f"agent_memory:stm:{{default/a}}:{key}", "contents", b"damaged")
+            system.check(repair=True)
+            system.backup(folder / "saved")
+            made = {file: file.lstat().st_mode for file in folder.rglob("*")}
+    finally:
+        os.umask(before)
+    open_to_others = {str(file): oct(mode) for file, mode in made.items() if mode & 0o077}
+    assert open_to_others == {}
+    names = {file.name for file in made}
+    assert names >= {
+        *("agent_memory.db", "agent_memory.db-wal", "agent_memory.db-spool", "memory.json"),
+        *("agent_memory.db-aside", "embedded.json", "embedded.log", "saved", "server.socket"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from agent_memory.connections.embedded.modules import (
     search_installed,
 )
 from agent_memory.errors import ConfigError
+from agent_memory.values.files import make_private
 from agent_memory.values.formats import newer
 
 FORMAT: Final = 1
@@ -223,7 +224,7 @@ def _make(folder: Path, manifest: Manifest) -> None:
 
 def _draft(directory: Path, manifest: Manifest) -> Path:
     path = directory / f"{keeper.MANIFEST}.{os.getpid()}-{threading.get_ident()}"
-    with path.open("w") as draft:
+    with make_private(path).open("w") as draft:
         draft.write(manifest.text())
         draft.flush()
         os.fsync(draft.fileno())

@@ -28,6 +28,7 @@ from agent_memory.repositories.codec import Codec
 from agent_memory.system.backups.structure import check_structure
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.files import make_private
 from agent_memory.values.formats import at, newer
 
 FORMAT = 2
@@ -201,7 +202,7 @@ def being_written(path: Path) -> Iterator[sqlite3.Connection]:
     draft = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("ab") as lock:
+        with make_private(draft).open("ab") as lock:
             _lock(lock.fileno(), path)
             # What a backup that was killed has left.
             os.truncate(draft, 0)

@@ -31,6 +31,7 @@ from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
 from agent_memory.tiers.quarantine import Quarantine, Quarantined
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.files import make_private
 from agent_memory.values.progress import Progress
 from agent_memory.values.quoting import short_repr
 
@@ -241,7 +242,7 @@ class _Note:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("w") as file:
+            with make_private(self._file).open("w") as file:
                 file.write(self._backup.digest)
                 file.flush()
                 os.fsync(file.fileno())
