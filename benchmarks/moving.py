@@ -32,7 +32,6 @@ def figures() -> Iterator[Figure]:
             search=False,
             stm_config={"memory_limit": 1},
             im_config={"memory_limit": 1},
-            ltm_config={"batch_size": 1_000},
         )
         with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
             client = redis.Redis(unix_socket_path=server.socket_path)
@@ -59,9 +58,9 @@ def _down(system: AgentMemorySystem, client: redis.Redis, folder: Path) -> Figur
     ratio = compare(ours, plain, rounds=5)
     moved = 2 * ENTRIES / ratio.our_seconds
     return Figure(
-        f"moves of {ENTRIES:,} entries from STM through IM to LTM",
-        "10,000 entries/s or more",
-        f"{moved:,.0f} entries/s",
+        f"moves of {ENTRIES:,} entries from STM through IM to LTM, two of each",
+        "10,000 moves/s or more",
+        f"{moved:,.0f} moves/s",
         moved >= 10_000,
         f"{ratio.median:.2f}x a plain copy and delete ({ratio.spread})",
     )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, overload
 
 import numpy as np
@@ -38,6 +39,9 @@ from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
+
+_fields_of = attrgetter(*MemoryEntry.__slots__)
+_LEVEL, _EMBEDDING = map(MemoryEntry.__slots__.index, ("compression_level", "embedding"))
 
 MOST_UNSQUEEZED = 64 * 1024 * 1024
 """How many bytes squeezed contents may have, unless the configuration lets larger ones in: a row of
@@ -259,7 +263,10 @@ class CompressionEngine:
             entry: The entry.
             level: 0, 1 or 2. Below the entry's own, its vector is encoded again from its contents.
         """
-        return replace(entry, compression_level=level, embedding=self._vector(entry, level))
+        values = [*_fields_of(entry)]
+        values[_LEVEL], values[_EMBEDDING] = level, self._vector(entry, level)
+        # Checked once already, as what is read is.
+        return MemoryEntry.restored(*values)
 
     def _with_contents(self, entry: MemoryEntry) -> MemoryEntry:
         """The entry with the contents that its level keeps."""

@@ -35,7 +35,7 @@ class SQLiteLTMConfig(ConfigPart):
 
     db_path: str = Field(default=DEFAULT_DB_PATH, min_length=1)
     compression_level: Level = 2
-    batch_size: Positive = 100
+    batch_size: Positive = 1_000
     table_prefix: _TablePrefix = "agent_ltm"
 
 

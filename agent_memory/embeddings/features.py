@@ -70,7 +70,12 @@ def flatten(state: object) -> dict[str, Value]:
     flat: dict[str, Value] = {}
     try:
         for key, value in as_contents(state).items():
-            _add(flat, key_path("", key), value)
+            path = _escaped(key) if type(key) is str else _odd_key(key)
+            # Most values are floats, and most others of a few kinds: a call less for each.
+            if type(value) is float and value == value:  # noqa: PLR0124 - false for NaN alone
+                flat[path] = value
+            else:
+                _add(flat, path, value)
     except InvalidEntry:
         raise
     except (TooDeep, TooMuch, RecursionError, MemoryError) as error:

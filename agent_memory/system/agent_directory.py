@@ -151,8 +151,8 @@ class AgentDirectory:
             ...         stored = memory.store_agent_state("ant-1", {"food": 3.0}, step)
             ...     len(batch)
             3
-            >>> memory.recall(Query(agent_id="ant-1", limit=1))[0].entry.step_number
-            19
+            >>> len(memory.recall(Query(agent_id="ant-1", steps=(17, 19))))
+            3
         """
         self._run.resources.check_writable("nothing was gathered")
         return Batch(self._run, self._bulk, max_entries, max_seconds)

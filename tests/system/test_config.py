@@ -39,7 +39,7 @@ def test_the_promised_defaults() -> None:
         compression_level=1, namespace="agent_memory:im", max_age_steps=None,
     )  # fmt: skip
     assert ltm == SQLiteLTMConfig(
-        db_path="agent_memory.db", compression_level=2, batch_size=100, table_prefix="agent_ltm"
+        db_path="agent_memory.db", compression_level=2, batch_size=1_000, table_prefix="agent_ltm"
     )
     assert encoder == AutoencoderConfig(
         input_dim=64, stm_dim=384, im_dim=128, ltm_dim=32, learning_rate=0.001, batch_size=32,

@@ -87,9 +87,9 @@ def test_entries_of_many_agents_move_together(
     clock.now += YEAR
     counts = counts_of(system, monkeypatch, system.maintain)
     assert system.moves == Moves(stm_to_im=1_000, im_to_ltm=1_000)
-    # A hundred (batch_size) in a transaction, each with its note, its deletion, and the end of it.
-    assert counts.transactions == 10
-    assert counts.requests <= 30 + 10 * 4
+    # A thousand (batch_size) in a transaction, with its note, its deletion, and the end of it.
+    assert counts.transactions == 1
+    assert counts.requests <= 30 + 4
 
 
 def test_many_agents_are_forgotten_together(
