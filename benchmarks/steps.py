@@ -100,7 +100,7 @@ def _measured(system: AgentMemorySystem, client: redis.Redis, path: str) -> dict
             "store_step": lambda: system.store_step(step, data),  # noqa: B023  # called now
             "socket": _sending(path, b"".join(map(_packed, ready))),
             "loop": lambda: _loop(system, step, data),  # noqa: B023
-            "redis-py": lambda: [store_one(client, one) for one in ready],  # noqa: B023
+            "redis-py": lambda: _store_each(client, ready),  # noqa: B023
             "add_many": lambda: system.stm.add_many(entries),  # noqa: B023
         }
         for name, work in works.items():
@@ -108,6 +108,11 @@ def _measured(system: AgentMemorySystem, client: redis.Redis, path: str) -> dict
             if step:  # the first is slower for all: scripts are loaded, keys are new
                 costs.setdefault(name, []).append(cost)
     return costs
+
+
+def _store_each(client: redis.Redis, ready: Sequence[dict[Any, Any]]) -> None:
+    for stored in ready:
+        store_one(client, stored)
 
 
 def _loop(system: AgentMemorySystem, step: int, data: dict[str, Any]) -> None:
