@@ -77,7 +77,9 @@ class RowMapper:
         rows = {
             EntryKey(row.run_id, row.agent_id, row.memory_id): row
             for run_id, memory_ids in ids_by_run(set(keys))
-            for row in connection.execute(entries_at(self._models, run_id, memory_ids))
+            for row in connection.execute(
+                entries_at(self._models), {"of_run": run_id, "ids": memory_ids}
+            )
         }
         return self.to_entries(rows[key] for key in keys if key in rows)
 

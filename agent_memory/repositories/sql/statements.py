@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -23,6 +25,7 @@ from sqlalchemy import (
 )
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_types import Name
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.ordering import DESCENDING, ORDERED_BY
@@ -37,13 +40,14 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 T = TypeVar("T")
 
 
-def entries_at(
-    models: LtmModels, run_id: str, memory_ids: Sequence[str]
-) -> Select[*tuple[Any, ...]]:
-    """The entries of a run with those ids."""
+@lru_cache(maxsize=64)
+def entries_at(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """The entries of a run (``of_run``) with some ids (``ids``); made once, see ``questions``."""
     entry = models.LtmEntry
-    return entries_selected(models).where(
-        entry.memory_id.in_(memory_ids), entry.run_ref == run_ref_of(models, run_id)
+    run = bindparam("of_run", type_=Name)
+    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    return entries_selected(models, {"run_id": run}).where(
+        entry.memory_id.in_(ids), entry.run_ref == run_ref_of(models, run)
     )
 
 
@@ -222,7 +226,7 @@ def owned_by(models: LtmModels, run_id: str, agent_id: str | None) -> ColumnElem
     return agent_ref.in_(select(agent.id).where(agent.run_id == run_ref_of(models, run_id)))
 
 
-def run_ref_of(models: LtmModels, run_id: str) -> ScalarSelect[int]:
+def run_ref_of(models: LtmModels, run_id: str | BindParameter[str]) -> ScalarSelect[int]:
     """What stands for a run; NULL if it is unknown."""
     run = models.Run
     return select(run.id).where(run.name == run_id).scalar_subquery()
