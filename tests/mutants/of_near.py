@@ -1,0 +1,73 @@
+"""Mutants of what is promised of answers near something in long-term memory."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant, tests_in
+
+_KEPT = "repositories/test_kept_vectors.py"
+_BOXES = "embeddings/test_boxes.py"
+
+OF_NEAR = (
+    Mutant(
+        "rows that another process changes are read again",
+        (
+            Edit(
+                "repositories/sql/marks.py",
+                "return mark is not None and self._states.get(mark.source) == mark.state",
+                "return mark is not None and mark.source in self._states",
+            ),
+        ),
+        tests_in(
+            _KEPT, "test_no_change_is_missed_and_none_of_the_gone_answers[sqlite_file-another]"
+        ),
+    ),
+    Mutant(
+        "rows that this process changes itself are read again",
+        (
+            Edit(
+                "repositories/sql/marks.py",
+                "Mark(source, (version, driver.total_changes))",
+                "Mark(source, version)",
+            ),
+        ),
+        tests_in(
+            _KEPT, "test_no_change_is_missed_and_none_of_the_gone_answers[sqlite_file-itself]"
+        ),
+    ),
+    Mutant(
+        "a write of one's own hides no write of another process",
+        (
+            Edit(
+                "repositories/sql/marks.py",
+                "if self._states.get(before.source) == before.state:",
+                "if before.source in self._states:",
+            ),
+        ),
+        tests_in(
+            _KEPT,
+            "test_only_writes_that_change_an_agent_let_its_rows_be_read_again[sqlite_file-another]",
+        ),
+    ),
+    Mutant(
+        "no box is passed over that may hold something nearer",
+        (
+            Edit(
+                "embeddings/distance.py",
+                "least = squares @ weights +",
+                "least = 1.2 * (squares @ weights) +",
+            ),
+        ),
+        tests_in(_BOXES, "test_boxes_find_what_is_nearest_of_all[walk]"),
+    ),
+    Mutant(
+        "rows that have come since are found though they are in no box",
+        (
+            Edit(
+                "embeddings/feature_blocks.py",
+                "return np.concatenate([np.flatnonzero(~boxed), later])",
+                "return later",
+            ),
+        ),
+        tests_in(_BOXES, "test_boxes_heed_rows_that_come_and_go[grid]"),
+    ),
+)
