@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: docs install demo test test-long mutants lint types contracts bench faults findings clean
+.PHONY: docs install demo test test-long mutants lint types contracts bench faults compat findings clean
 
 install: $(VENV)/.installed
 
@@ -70,6 +70,18 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 # 300 kills and more; prints how many there were, and what was met that must not be.
 faults: install
 	AGENT_MEMORY_TEST_KILLS=300 $(TESTS) --dist load -m faults tests
+
+# The newest releases of what is used, without constraints, on newer Pythons; and the demo there.
+# PYTHONS names them; else those of pyenv from 3.12 on, else those on PATH.
+PYENV   := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[2-9]*/bin/python)
+PYTHONS ?= $(or $(PYENV),$(shell command -v python3.12) $(shell command -v python3.13))
+
+compat:
+	@test -n "$(strip $(PYTHONS))" || { echo "no Python from 3.12 on: make compat PYTHONS=..." >&2; exit 1; }
+	@for python in $(PYTHONS); do \
+		bash tests/compat.sh "$$python" || failed="$$failed $$python"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed on:$$failed" >&2; exit 1; fi
 
 # What other libraries do that nobody would have bet on; each script brings its own environment.
 findings:
