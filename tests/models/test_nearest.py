@@ -64,7 +64,7 @@ def _entries(draw: st.DrawFn) -> MemoryEntry:
     )
 
 
-_steps = st.one_of(st.none(), st.tuples(st.integers(-2, 7), st.integers(-2, 2**60)))
+_steps = st.one_of(st.none(), st.tuples(st.integers(-2, 7), st.integers(7, 2**60)))
 _times = st.one_of(
     st.none(),
     st.tuples(
