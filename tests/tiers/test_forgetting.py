@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 from typer.testing import CliRunner, Result
 
 from agent_memory import (
@@ -372,10 +373,16 @@ def holds(folder: Path, secret: bytes) -> list[str]:
     ]
 
 
+def _keep_deleted_bytes(connection: sqlite3.Connection, *_: object) -> None:
+    connection.execute("PRAGMA secure_delete = OFF")
+
+
 def test_after_a_scrub_no_file_holds_what_was_forgotten(tmp_path: Path) -> None:
     folder = tmp_path / "memory"
     secret = "kR7-the-ants-own-secret-Wq2"
     with AgentMemorySystem(MemoryConfig(path=folder, engine="embedded", **SMALL)) as system:
+        # Some builds of SQLite overwrite what is deleted of their own accord.
+        event.listen(system.sql_engine, "checkout", _keep_deleted_bytes)
         for step in range(ALL):
             system.store_agent_state("ant", {"said": secret, "step": step}, step)
             system.store_agent_state("bee", {"said": "kept", "step": step}, step)
