@@ -213,7 +213,7 @@ def test_a_forgotten_key_leaves_a_tombstone_and_no_row(
     )
     assert sorted(tombstones) == [
         ("elsewhere", never.memory_id, 12.5),
-        ("run", entry.memory_id, 12.5),
+        ("run", entry.memory_id, 99.0),
     ]
     assert _beneath(path, "SELECT count(*) FROM agent_ltm_entries") == [(0,)]
     assert repository.add_many([entry, never]) == [Added.FORGOTTEN] * 2
