@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     )
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
+    from agent_memory.values.rank import Rank
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.values.stored import Stored
     from agent_memory.values.timeline import Difference, History
@@ -124,6 +125,7 @@ _HOMES = {
     "Query": "values.query",
     "NotAllStored": "errors",
     "QueryEngineMissing": "errors",
+    "Rank": "values.rank",
     "RedisIMConfig": "config",
     "RedisIMStore": "system.agent_stores",
     "RedisMemoryConfig": "config",
@@ -202,6 +204,7 @@ __all__ = [
     "Order",
     "Query",
     "QueryEngineMissing",
+    "Rank",
     "RedisIMConfig",
     "RedisIMStore",
     "RedisMemoryConfig",

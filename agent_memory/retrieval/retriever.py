@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from agent_memory.errors import EntryNotFound
+from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.retrieval import timeline
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.doubts import Doubts
+from agent_memory.retrieval.ranking import checked_diversity, pool_of, ranked
+from agent_memory.retrieval.ranking import diverse as choose_diverse
 from agent_memory.retrieval.recall import count, fetch, recall
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.conditions import exists
 from agent_memory.values.entry import EntryKey
-from agent_memory.values.query import Hit, Query
+from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+from agent_memory.values.query import Hit, Order, Query
+from agent_memory.values.rank import Rank, checked_rank
 from agent_memory.values.timeline import History
 
 
@@ -32,6 +36,7 @@ class Retriever:
         similarity: Answers what is near something.
         access_log: Where retrievals are counted; None: nowhere, in a memory opened read-only.
         now: Gives the time in the unit of timestamps.
+        decay: What recency is multiplied by, and for how many steps, where a rank names none.
     """
 
     def __init__(
@@ -40,33 +45,67 @@ class Retriever:
         similarity: SimilaritySearch,
         access_log: AccessLog | None,
         now: Callable[[], float],
+        decay: tuple[float, float] = (0.95, 100.0),
     ) -> None:
         self._tiers = tiers
         self._similarity = similarity
         self._access_log = access_log
         self._now = now
+        self._decay = decay
         self._doubts = Doubts(tiers)
 
-    def recall(self, query: Query, *, near: object = None, touch: bool = True) -> list[Hit]:
+    def recall(
+        self,
+        query: Query,
+        *,
+        near: object = None,
+        touch: bool = True,
+        rank: object = None,
+        diverse: object = None,
+    ) -> list[Hit]:
         """Answer a query; see ``AgentMemorySystem.recall``.
 
         Args:
             query: What is asked; it names its run.
             near: What to be similar to, see ``SimilaritySearch``; None: the query's order counts.
             touch: Whether this counts as a retrieval of what is found.
+            rank: A ``Rank``, or the name of a preset; None: similarity or the order counts alone.
+            diverse: How much diversity counts, from 0 to 1; None: not.
 
         Raises:
-            InvalidEntry: ``near`` is none of these.
+            InvalidEntry: ``near``, ``rank`` or ``diverse`` has no meaning.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
         """
-        if near is None:
-            hits = recall(self._tiers, query)
+        weights = checked_rank(rank)
+        strength = None if diverse is None else checked_diversity(diverse, query)
+        limit = query.limit
+        if weights is not None:
+            hits = self._ranked(replace(query, limit=None), near, weights)
         else:
-            hits = self._similarity.recall(self._tiers, query, near)
+            more = limit if strength is None or limit is None else pool_of(limit)
+            wider = query if more == limit else replace(query, limit=more)
+            hits = self._answered(wider, near)
         if query.attributes:
             self._doubts.tell(query, hits)
-        return self._counted(hits, touch)
+        if strength is not None and limit is not None:
+            hits = choose_diverse(hits, strength, limit)
+        return self._counted(hits if limit is None else hits[:limit], touch)
+
+    def _answered(self, query: Query, near: object) -> list[Hit]:
+        if near is None:
+            return recall(self._tiers, query)
+        return self._similarity.recall(self._tiers, query, near)
+
+    def _ranked(self, query: Query, near: object, rank: Rank) -> list[Hit]:
+        """All that answers, by a rank; the query's order, or newest first, decides among equals."""
+        if near is None and rank.relevance:
+            raise InvalidEntry("rank: relevance is similarity: say to what by near=")
+        asked = query if query.order is not None else replace(query, order=Order.NEWEST)
+        hits = self._answered(asked, near if rank.relevance else None)
+        sort_key, down = SORT_KEYS[asked.sorting], asked.sorting in DESCENDING
+        hits.sort(key=lambda hit: sort_key(hit.entry), reverse=down)
+        return ranked(hits, rank, self._now(), self._decay)
 
     def fetch(self, key: EntryKey, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.

@@ -44,6 +44,7 @@ from agent_memory.values.file_names import whole_path
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query, query_of
+from agent_memory.values.rank import Rank
 
 
 class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFiles):
@@ -259,6 +260,8 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
         *,
         near: object = None,
         touch: bool = True,
+        rank: Rank | str | None = None,
+        diverse: float | None = None,
         **asked: Any,
     ) -> list[Hit]:
         """Answer a query from all tiers: each entry once, from the richest tier that holds it.
@@ -271,6 +274,10 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
                 path, to a memory (an entry, or the id of one of the query's agent), or to a
                 ``Vector``.
             touch: Whether this counts as a retrieval of what is found.
+            rank: What matters most first, by relevance, recency and importance: a ``Rank``,
+                "generative_agents" or "freshness".
+            diverse: From 0 to 1: how much an entry counts less, the more similar it is to those
+                before it, so that one moment does not fill the answer; needs a limit.
             asked: The fields of a ``Query``, in place of one.
 
         Raises:
@@ -287,7 +294,9 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
             5
         """
         question = query_of(query, asked).within(self.config.run_id)
-        return self._services.retriever.recall(question, near=near, touch=touch)
+        return self._services.retriever.recall(
+            question, near=near, touch=touch, rank=rank, diverse=diverse
+        )
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.

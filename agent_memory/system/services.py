@@ -48,6 +48,7 @@ class Services:
             opened.similarity,
             None if opened.read_only else self.access_log,
             run.now,
+            (opened.config.memory_priority_decay, float(opened.config.cleanup_interval)),
         )
         self.forgetting = Forgetting(
             *(run.run_id, opened.tiers, opened.intake, encoder.versions),
