@@ -12,7 +12,8 @@ import redis
 
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.errors import CommandRefused
+from agent_memory.connections.redis.conversation import Conversation
+from agent_memory.errors import CommandRefused, StoreUnavailable
 from agent_memory.repositories.outcomes import Added, Arrival
 from agent_memory.repositories.redis import plain_storing
 from agent_memory.repositories.redis.packing import EntryPacker, Packed
@@ -216,3 +217,29 @@ def test_a_connection_that_is_lost_on_the_way_costs_nothing(
     assert repository.add_many(entries) == [Added.STORED] * 250
     assert repository.get_many([entry.key for entry in entries]) == entries
     assert not orphans(redis_client, ["stm"])
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, redis.exceptions.ConnectionError])
+def test_what_cannot_be_sent_is_left_to_the_scripts(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error("cut off")
+
+    monkeypatch.setattr(Conversation, "send", refuse)
+    repository, entries = repository_of(redis_client), herd(20)
+    assert repository.add_many(entries) == [Added.STORED] * 20
+    assert repository.get_many([entry.key for entry in entries]) == entries
+
+
+def test_a_server_that_is_silent_is_not_asked_twice(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise redis.exceptions.TimeoutError("silent")
+
+    repository = repository_of(redis_client)
+    monkeypatch.setattr(Conversation, "answers", refuse)
+    monkeypatch.setattr(repository.channel, "run", lambda *_, **__: pytest.fail("asked again"))
+    with pytest.raises(StoreUnavailable, match="silent"):
+        repository.add_many(herd(20))

@@ -180,7 +180,7 @@ class RedisChannel:
         try:
             with nullcontext() if self._gate is None else self._gate.passing():
                 yield from self._lent()
-        except redis.exceptions.RedisError as error:
+        except (redis.exceptions.RedisError, OSError) as error:
             if is_lost(error):
                 self._disconnect_idle()
                 self.losses += 1
