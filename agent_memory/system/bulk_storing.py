@@ -136,7 +136,7 @@ class BulkStoring:
                 f"run_id: {quoted(entry.run_id)} is not this run, {quoted(run_id)}: "
                 "store it by run(run_id).store_many"
             )
-        return entry
+        return self._resources.new_entries.read_once(entry)
 
     def _store(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> None:
         """Store a slice, and tell upkeep of it."""

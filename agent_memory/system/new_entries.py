@@ -216,11 +216,21 @@ class NewEntries:
         Raises:
             InvalidEntry: They cannot be stored.
         """
+        plain = self.read_once(entry)
+        pack(plain.contents, max_bytes=self.max_bytes)
+        return plain
+
+    def read_once(self, entry: MemoryEntry) -> MemoryEntry:
+        """An entry with plain contents, whether they can be stored or not.
+
+        Raises:
+            InvalidEntry: They are too large or too deep, or their own code fails.
+        """
         contents = entry.contents
-        if not isinstance(contents, CodedContents):
-            contents = plain_contents(contents, self.max_bytes)
-        pack(contents, max_bytes=self.max_bytes)
-        return entry if contents is entry.contents else replace(entry, contents=contents)
+        if isinstance(contents, CodedContents):
+            return entry
+        plain = plain_contents(contents, self.max_bytes)
+        return entry if plain is contents else replace(entry, contents=plain)
 
     def _reproducible_id(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import collections.abc
 import dataclasses
 import enum
 import types
@@ -170,3 +171,38 @@ def test_training_on_given_states_takes_them_as_they_come_back(system: AgentMemo
     assert system.check().sound
     with pytest.raises(InvalidEntry):
         system.train_encoder([{"a": 1}, object()], network=False)
+
+
+class Drifting(collections.abc.Mapping[str, float]):
+    """Contents that are others each time they are read, as of a simulation that goes on."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __getitem__(self, key: str) -> float:
+        if key != "n":
+            raise KeyError(key)
+        self.read += 1
+        return float(self.read)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["n"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("store", [by_agent, by_step, by_many, by_store])
+def test_contents_that_change_while_they_are_stored_are_one_state_throughout(
+    tmp_path: Path, store: Store
+) -> None:
+    config = MemoryConfig(path=tmp_path, engine="fake", indexed_attributes=("n",))
+    with AgentMemorySystem(config, upkeep=False) as system:
+        for step in range(3):
+            store(system, Drifting(), step)  # type: ignore[arg-type]  # a mapping
+        for hit in system.recall(Query(agent_id="ant"), touch=False):
+            number, step = hit.entry.contents["n"], hit.entry.step_number
+            asked = Query(agent_id="ant", attributes={"n": number}, steps=(step, step))
+            assert [one.entry for one in system.recall(asked, touch=False)] == [hit.entry]
+        report = system.check()
+        assert report.sound, report.findings
