@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_pages_hold_all_once_and_refuse_what_cannot_be_paged(system: AgentMemory
     system.stm.add_many(entries)
     model: Any = system.models.StmEntry
     found = model.find(model.step_number >= 2).sort_by("-step_number")
-    pages = list(found.pages(6))
+    pages = list(islice(found.pages(6), 9))
     assert [len(page) for page in pages] == [6, 6, 6, 3]
     steps = [entry.step_number for page in pages for entry in page]
     assert steps == sorted(steps, reverse=True)
