@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from agent_memory.connections.sql import (
     is_read_only,
-    not_forking,
     place_of,
     translating_sql_errors,
     writing,
 )
+from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.errors import EntriesWouldBeLost, StoreReadOnly, StoreUnavailable
 
 
@@ -36,8 +36,7 @@ def migration(engine: Engine) -> Iterator[Connection]:
         )
     with (
         translating_sql_errors(place_of(engine)),
-        not_forking(engine),
-        writing(engine).connect() as connection,
+        connection_to(writing(engine)) as connection,
         _without_enforcing_references(connection),
         connection.begin(),
         _checking_references(connection),

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -21,22 +21,22 @@ from sqlalchemy import (
     exc,
     make_url,
 )
-from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.pool import Pool
 
 from agent_memory.connections.deployment import database_file
 from agent_memory.connections.disk_space import full_database
 from agent_memory.connections.sql_files import file_of, file_url, remove_copy_with
 from agent_memory.connections.sql_options import check_server, check_sqlite
+from agent_memory.connections.sql_pool import InterruptiblePool
+from agent_memory.connections.sqlite_file import watch_file
 from agent_memory.errors import (
     ConfigError,
     EntryConflict,
     InvalidEntry,
     MemoryStoreError,
     SchemaOutOfDate,
-    StoreReplaced,
     StoreUnavailable,
 )
-from agent_memory.values.files import FileId, file_id, make_private
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.urls import without_password
 
@@ -51,6 +51,7 @@ BUSY_TIMEOUT = 30.0
 _READ_ONLY = "agent_memory_read_only"
 _WRITES = "agent_memory_writes"
 _GATE = "agent_memory_fork_gate"
+_IN_USE = "agent_memory_in_use"
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
@@ -79,7 +80,11 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         check_server(parsed, parsed.get_dialect())
         options = {_READ_ONLY: read_only, "postgresql_readonly": read_only}
         engine = create_engine(
-            parsed, hide_parameters=True, pool_pre_ping=True, execution_options=options
+            parsed,
+            poolclass=InterruptiblePool,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            execution_options=options,
         )
     except ConfigError:
         raise
@@ -139,13 +144,19 @@ def not_forking(engine: Engine) -> Iterator[None]:
         yield
 
 
+def takings_in_use(engine: Engine) -> dict[int, Sequence[object]]:
+    """What each thread has taken of the pool, by the thread; to be changed by who connects."""
+    in_use: dict[int, Sequence[object]] = engine.get_execution_options().get(_IN_USE, {})
+    return in_use
+
+
 def forget_connections(engine: Engine) -> None:
     """Leave an engine's connections to the process this one was forked from.
 
     Called in the child after ``os.fork``. A SQLite database in memory was copied by the fork,
     and its connection stays.
     """
-    if _is_in_memory(engine.url):
+    if is_in_memory(engine.url):
         return
     # Closing them here, or having them collected, would speak to the parent's server, and let
     # go of locks on the parent's file. So they are kept, untouched.
@@ -186,7 +197,7 @@ def _with_gate(engine: Engine) -> Engine:
     def close_files() -> None:
         # Other servers' connections need not be closed: they can be left to the parent.
         found = known()
-        if found is not None and found.dialect.name == "sqlite" and not _is_in_memory(found.url):
+        if found is not None and found.dialect.name == "sqlite" and not is_in_memory(found.url):
             found.dispose()
 
     def leave_connections() -> None:
@@ -194,7 +205,9 @@ def _with_gate(engine: Engine) -> Engine:
         if found is not None:
             forget_connections(found)
 
-    engine.update_execution_options(**{_GATE: ForkGate(close_files, leave_connections)})
+    engine.update_execution_options(
+        **{_GATE: ForkGate(close_files, leave_connections), _IN_USE: {}}
+    )
     return engine
 
 
@@ -231,6 +244,11 @@ def translating_sql_errors(where: str) -> Iterator[None]:
                 "indexes of PostgreSQL; shorten the id of the run or agent, or the path"
             ) from error
         raise _translated(error.orig, without_password(where)) from error
+    except exc.StatementError as error:
+        # What a signal's handler raises while a statement is prepared is put into one of these.
+        if error.orig is None or isinstance(error.orig, UnicodeEncodeError):
+            raise
+        raise error.orig from None
     except UnicodeEncodeError as error:
         raise InvalidEntry(f"{error.object!r:.80} has a lone surrogate in it") from error
 
@@ -270,7 +288,8 @@ def _translated(error: BaseException | None, where: str) -> MemoryStoreError:
     return StoreUnavailable(f"{where}: {complaint}" + (f"; {remedy}" if remedy else ""))
 
 
-def _is_in_memory(url: URL) -> bool:
+def is_in_memory(url: URL) -> bool:
+    """Whether a URL is that of a SQLite database in memory."""
     if url.get_backend_name() != "sqlite":
         return False
     database = url.database or ":memory:"
@@ -278,71 +297,43 @@ def _is_in_memory(url: URL) -> bool:
 
 
 def _open_sqlite(url: URL, read_only: bool) -> Engine:
-    check_sqlite(url, in_memory=_is_in_memory(url), read_only=read_only)
+    check_sqlite(url, in_memory=is_in_memory(url), read_only=read_only)
     timeout = float(str(url.query.get("timeout", BUSY_TIMEOUT)))
     if (url.database or "").startswith("file:"):
         url = url.update_query_dict({"uri": "true"})  # else a file of that name would be made
-    if _is_in_memory(url):
+    if is_in_memory(url):
         # One connection, because each new one would open a database of its own.
-        pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT}
+        pool: dict[str, Any] = {"pool_size": 1, "pool_timeout": BUSY_TIMEOUT}
     else:
         pool = {}
         url = file_url(url, read_only=read_only)
     engine = create_engine(
         url,
-        poolclass=QueuePool,
+        poolclass=InterruptiblePool,
         hide_parameters=True,
         connect_args={"timeout": timeout, "check_same_thread": False},
         execution_options={_READ_ONLY: read_only},
         **pool,
     )
-    in_memory = _is_in_memory(url)
+    in_memory = is_in_memory(url)
 
     @event.listens_for(engine, "connect")
     def settle(connection: sqlite3.Connection, _record: object) -> None:
         _settle_sqlite(connection, read_only=read_only, logged=not in_memory)
+        if in_memory:
+            engine.pool.only = connection  # type: ignore[attr-defined]  # of the class above
 
-    if not in_memory:
+    if in_memory:
+        # Another connection would be to another database.
+        event.listen(engine, "do_connect", lambda *_: engine.pool.only)  # type: ignore[attr-defined]
+    else:
         file = file_of(url)
         # A URL that begins with "file:" says itself whether the file is made.
         is_made = not read_only and not (url.database or "").startswith("file:")
-        _watch_file(engine, file, is_made=is_made)
+        watch_file(engine, file, place_of(engine), is_made=is_made)
         remove_copy_with(engine, file)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _watch_file(engine: Engine, file: str, *, is_made: bool) -> None:
-    """Refuse to go on with a SQLite file that was deleted, moved or replaced since it was opened.
-
-    SQLite would write to a file without a name, or to an empty one under the old name.
-    """
-    known: list[FileId] = []
-
-    def check(*_: object) -> None:
-        there = file_id(file)
-        if known and there not in known:
-            raise StoreReplaced(
-                f"{place_of(engine)}: the file was {'replaced' if there else 'deleted or moved'} "
-                "while it was open; close the memory, put the file back, or restore a backup, and "
-                "open it again"
-            )
-
-    @event.listens_for(engine, "do_connect")
-    def before_connect(*_: object) -> None:
-        check()
-        if is_made:
-            make_private(file)
-
-    @event.listens_for(engine, "connect")
-    def remember(*_: object) -> None:
-        there = file_id(file)
-        if not known and there is not None:
-            known.append(there)
-
-    event.listen(engine, "begin", check)
-    # Before the word is given on which a move deletes its source.
-    event.listen(engine, "commit", check)
 
 
 def _settle_sqlite(connection: sqlite3.Connection, *, read_only: bool, logged: bool) -> None:

@@ -18,7 +18,7 @@ import pytest
 VARIABLE = "AGENT_MEMORY_TEST_TALLY"
 """Names the file that counts go to; tests' processes inherit it."""
 
-DONE = ("kills", "races", "fuzzed cases")
+DONE = ("kills", "interruptions", "races", "fuzzed cases")
 """What tests did."""
 MET = ("losses", "doubles", "resurrections", "ghosts", "leaks")
 """What they must not meet."""

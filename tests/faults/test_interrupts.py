@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import open_redis
+from agent_memory.testing.acknowledged import Acknowledgements
+from agent_memory.testing.tally import count
 from tests import engines
 from tests.faults.interrupting import Interrupted, Places
-from tests.faults.processes import ROOT
+from tests.faults.looking import look
+from tests.faults.processes import PATIENCE, ROOT
+from tests.faults.scenarios import LIMITS, contents_of
 from tests.fuzzing import EVERYTHING
 
 pytestmark = pytest.mark.faults
@@ -79,3 +88,87 @@ def test_a_request_that_is_interrupted_anywhere_leaves_no_half_read_answer(
         (clients,) = channel.call_all([("CLIENT", "LIST")])
         assert len(clients.splitlines()) == 1
         channel.close()
+
+
+class Life:
+    """What a run does between interruptions, and what it was told about its entries.
+
+    Args:
+        folder: The memory's.
+        log: The acknowledgements.
+    """
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self.folder, self.log = folder, log
+        self.noted = Acknowledgements(log)
+        self.system = opened(folder)
+        self._step = 0
+
+    def store(self, agent: str = "ant", times: int = 1) -> None:
+        for _ in range(times):
+            self._step += 1
+            self.noted.storing(agent, self._step)
+            self.system.store_agent_state(agent, contents_of(agent, self._step), self._step)
+            self.noted.stored(agent, self._step)
+
+    def recall(self) -> None:
+        self.system.recall(Query(agent_id="ant", limit=9))
+
+    def maintain(self) -> None:
+        self.system.maintain()
+
+    def forget(self) -> None:
+        """Forget the oldest, which is in long-term memory."""
+        (oldest,) = self.system.recall(Query(agent_id="ant", limit=1), touch=False)
+        place = oldest.entry.agent_id, oldest.entry.step_number
+        self.noted.forgetting([place])
+        self.system.forget("ant", memory_id=oldest.entry.memory_id)
+        self.noted.forgot([place])
+
+    def goes_on(self) -> None:
+        """See that nobody else is kept waiting, in another process or another thread."""
+        for file in self.folder.glob("*.db"):
+            with closing(sqlite3.connect(file, timeout=0.0, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+        with ThreadPoolExecutor(1) as another:
+            another.submit(self.store, "bee").result(PATIENCE)
+            another.submit(self.maintain).result(PATIENCE)
+
+    def close(self) -> None:
+        self.system.close()
+        self.noted.close()
+
+
+def opened(folder: Path) -> AgentMemorySystem:
+    config = MemoryConfig(
+        path=folder, engine="embedded", search=False, on_store_error="raise", **LIMITS
+    )
+    return AgentMemorySystem(config, upkeep=False)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("work", "apart"), [("store", 499), ("recall", 199), ("maintain", 299), ("forget", 997)]
+)
+def test_a_call_that_is_interrupted_anywhere_keeps_nobody_waiting_and_loses_nothing(
+    tmp_path: Path, work: str, apart: int
+) -> None:
+    life = Life(tmp_path / "memory", tmp_path / "log")
+    life.store(times=30)
+    life.maintain()
+    # What its traceback has in hand is kept with an exception, as by a notebook.
+    kept: list[Interrupted | None] = []
+    places = Places(getattr(life, work))
+    for interrupted in islice(places.each(max(apart // 20, 1) if EVERYTHING else apart), 1000):
+        kept.append(interrupted)
+        try:
+            life.goes_on()
+        except Exception as error:
+            raise AssertionError(f"after an interruption at {places.where}") from error
+        life.store(times=2)
+        count("interruptions")
+    assert len(kept) >= 5
+    kept.clear()
+    life.close()
+    look(life.folder, life.log, f"interrupting {work}", in_place=False)

@@ -21,11 +21,11 @@ from sqlalchemy import Connection, Engine, inspect, text
 from agent_memory.connections.migrating import migration
 from agent_memory.connections.sql import (
     is_read_only,
-    not_forking,
     open_engine,
     place_of,
     translating_sql_errors,
 )
+from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.schema_differences import differences
@@ -341,9 +341,5 @@ def _opened(sql_engine_or_url: Engine | str) -> Iterator[Engine]:
 
 @contextmanager
 def _reading(sql_engine: Engine) -> Iterator[Connection]:
-    with (
-        translating_sql_errors(place_of(sql_engine)),
-        not_forking(sql_engine),
-        sql_engine.connect() as connection,
-    ):
+    with translating_sql_errors(place_of(sql_engine)), connection_to(sql_engine) as connection:
         yield connection

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Engine
 
 from agent_memory.connections.sql import (
     is_read_only,
-    not_forking,
     place_of,
     translating_sql_errors,
     writing,
 )
+from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.errors import StoreReadOnly
 
 
@@ -60,9 +60,5 @@ class Transactions:
 
     @contextmanager
     def _open(self, sql_engine: Engine) -> Iterator[Connection]:
-        with (
-            translating_sql_errors(self.place),
-            not_forking(sql_engine),
-            sql_engine.connect() as connection,
-        ):
+        with translating_sql_errors(self.place), connection_to(sql_engine) as connection:
             yield connection

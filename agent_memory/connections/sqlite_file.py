@@ -1,0 +1,47 @@
+"""Notices that a SQLite file is not the one any more that was opened."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, event
+
+from agent_memory.errors import StoreReplaced
+from agent_memory.values.files import FileId, file_id, make_private
+
+
+def watch_file(engine: Engine, file: str, place: str, *, is_made: bool) -> None:
+    """Refuse to go on with a SQLite file that was deleted, moved or replaced since it was opened.
+
+    SQLite would write to a file without a name, or to an empty one under the old name.
+
+    Args:
+        engine: Its engine.
+        file: The file.
+        place: What to call it in messages.
+        is_made: Whether the file is made if it is missing, as its user's alone.
+    """
+    known: list[FileId] = []
+
+    def check(*_: object) -> None:
+        there = file_id(file)
+        if known and there not in known:
+            raise StoreReplaced(
+                f"{place}: the file was {'replaced' if there else 'deleted or moved'} "
+                "while it was open; close the memory, put the file back, or restore a backup, and "
+                "open it again"
+            )
+
+    @event.listens_for(engine, "do_connect")
+    def before_connect(*_: object) -> None:
+        check()
+        if is_made:
+            make_private(file)
+
+    @event.listens_for(engine, "connect")
+    def remember(*_: object) -> None:
+        there = file_id(file)
+        if not known and there is not None:
+            known.append(there)
+
+    event.listen(engine, "begin", check)
+    # Before the word is given on which a move deletes its source.
+    event.listen(engine, "commit", check)
