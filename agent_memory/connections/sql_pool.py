@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,11 +85,14 @@ class InterruptiblePool(Pool):
                 self._taken.pop(id(record), None)
 
     def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:
-        if connection is self.only and not self._is_over:
-            # SQLAlchemy closes what an interruption makes it doubt, and would close the database.
-            connection.rollback()
-            return
-        super()._close_connection(connection, terminate=terminate)
+        if isinstance(connection, sqlite3.Connection):
+            # While a cursor of it is kept, as by a traceback, closing it leaves its transaction
+            # open.
+            with suppress(sqlite3.Error):
+                connection.rollback()
+        # SQLAlchemy closes what an interruption makes it doubt, and would end one in memory.
+        if connection is not self.only or self._is_over:
+            super()._close_connection(connection, terminate=terminate)
 
     def status(self) -> str:
         """How many connections there are."""
@@ -119,7 +123,7 @@ class InterruptiblePool(Pool):
             if self._taken.get(id(record)) in takings:
                 # Whoever still has it in hand does not give it back any more.
                 record.fairy_ref = None
-                self._clean(record)
+                record.invalidate()
                 self._taken.pop(id(record), None)
 
     def _do_get(self) -> ConnectionPoolEntry:
@@ -181,16 +185,8 @@ class InterruptiblePool(Pool):
             if self._taken.get(id(record)) is not taking:
                 return False
             self._taken[id(record)] = _Taking()
-        self._clean(record)
-        return True
-
-    def _clean(self, record: _ConnectionRecord) -> None:
-        """Leave nothing of a transaction."""
-        connection = record.dbapi_connection
-        if isinstance(connection, sqlite3.Connection):
-            # Closing it would leave the transaction open for as long as a cursor is.
-            connection.rollback()
         record.invalidate()
+        return True
 
 
 def _is_used(record: _ConnectionRecord) -> bool:

@@ -15,7 +15,6 @@ from agent_memory.connections.sql import open_engine, writing
 from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.values.forking import PATIENCE, ForkGate
 from tests.faults.interrupting import Interrupted, Places
-from tests.fuzzing import EVERYTHING
 
 pytestmark = [
     # Of what is interrupted in a destructor, Python says that it goes on.
@@ -52,7 +51,7 @@ def test_a_transaction_that_is_interrupted_anywhere_ends_though_its_traceback_is
     kept: list[Interrupted | None] = []
     places = Places(work)
     with ThreadPoolExecutor(1) as another:
-        for interrupted in places.each(1 if EVERYTHING else 3):
+        for interrupted in places.each():
             kept.append(interrupted)
             assert numbers(engine) == [], places.where
             assert another.submit(numbers, engine).result(60) == [], places.where
