@@ -51,8 +51,8 @@ _ACKNOWLEDGED = (
         (
             Edit(
                 "connections/redis",
-                "connection.disconnect()\n            raise\n        # Only here",
-                "self._idle.append(connection)\n            raise\n        # Only here",
+                "connection.disconnect()\nraise\n# Only here",
+                "self._idle.append(connection)\nraise\n# Only here",
             ),
         ),
         tests_in(
