@@ -47,28 +47,6 @@ _ACKNOWLEDGED = (
         tests_in("faults/test_embedded.py", "test_stronger_durability_wins_and_outlives_a_kill"),
     ),
     Mutant(
-        "a request that is interrupted leaves no half-read answer",
-        (
-            Edit(
-                "connections/redis",
-                "connection.disconnect()\nraise\n# Only here",
-                "self._idle.append(connection)\nraise\n# Only here",
-            ),
-        ),
-        tests_in(
-            "faults/test_interrupts.py",
-            "test_a_request_that_is_interrupted_anywhere_leaves_no_half_read_answer",
-        ),
-    ),
-    Mutant(
-        "a transaction that is interrupted ends though its exception is kept",
-        (Edit("connections", "pool.give_up(in_use.pop(me, ()))", "in_use.pop(me, ())"),),
-        tests_in(
-            "connections/test_sql_interrupted.py",
-            "test_a_transaction_that_is_interrupted_anywhere_ends_though_its_traceback_is_kept",
-        ),
-    ),
-    Mutant(
         "an entry and its place in every index change together",
         (
             Edit(
