@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent_memory.errors import InvalidEntry
-from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.conditions import between
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.query import Order, Query
 
@@ -48,12 +48,28 @@ def query_of(
     """
     return Query(
         agent_id=agent,
-        steps=_steps(steps) if steps else None,
+        steps=steps_of(steps),
         memory_type=of_type,
         attributes=dict(map(_condition, where)),
         order=Order.NEWEST if newest else None,
         limit=limit,
     )
+
+
+def steps_of(given: str) -> tuple[int | None, int | None] | None:
+    """The range that ``--steps`` gives; None without one.
+
+    Raises:
+        InvalidEntry: It is none.
+    """
+    if not given:
+        return None
+    first, colon, last = given.partition(":")
+    try:
+        low, high = (int(end) if end else None for end in (first, last))
+    except ValueError:
+        raise InvalidEntry(f"--steps {given!r}: write 7, 5:10, 5: or :10") from None
+    return (low, high) if colon else (low, low)
 
 
 def state_of(near: str) -> dict[str, Any] | None:
@@ -73,15 +89,6 @@ def state_of(near: str) -> dict[str, Any] | None:
     return state
 
 
-def _steps(given: str) -> tuple[int, int]:
-    first, colon, last = given.partition(":")
-    try:
-        low = int(first) if first else 0
-        return low, (int(last) if last else MAX_STEP) if colon else low
-    except ValueError:
-        raise InvalidEntry(f"--steps {given!r}: write 7, 5:10, 5: or :10") from None
-
-
 def _condition(given: str) -> tuple[str, Any]:
     path, equals, wanted = given.partition("=")
     if not (path and equals):
@@ -89,7 +96,7 @@ def _condition(given: str) -> tuple[str, Any]:
     low, dots, high = wanted.partition("..")
     if dots:
         try:
-            return path, (float(low), float(high))
+            return path, between(float(low), float(high))
         except ValueError:
             pass  # text may have two dots too
     return path, _value(wanted)

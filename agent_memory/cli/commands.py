@@ -20,7 +20,7 @@ from agent_memory.cli.encoder_upkeep import app as encoder_app
 from agent_memory.cli.files import export
 from agent_memory.cli.forget import forget
 from agent_memory.cli.listing import agents, runs, stats
-from agent_memory.cli.looking import show, tail
+from agent_memory.cli.looking import history, show, tail
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 from agent_memory.cli.output import AsJson
 from agent_memory.cli.rebind import rebind
@@ -40,6 +40,7 @@ _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
     export: "export ants.parquet --run sweep-1",
     files.import_: "import ants.parquet --path elsewhere",
     forget: "forget --run sweep-1 --agent ant-1",
+    history: "history ant-1 food --steps 100:200",
     looking.recall: "recall ant-1 --steps 5:10 --where food=2..4 --limit 5",
     rebind: "rebind --yes",
     restore: "restore ants.backup --path elsewhere",

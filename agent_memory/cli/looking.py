@@ -19,6 +19,7 @@ from agent_memory.cli.asking import (
     Where,
     query_of,
     state_of,
+    steps_of,
 )
 from agent_memory.cli.latest import Latest
 from agent_memory.cli.opening import Folder, Run, console, of_run, opened, plain_errors
@@ -48,6 +49,25 @@ def recall(
         query = query_of(agent, steps, of_type, where or (), newest=newest, limit=limit)
         hits = of_run(system, run).recall(query, near=state_of(near), touch=False)
     _print(hits, as_json=as_json)
+
+
+def history(
+    agent: Agent,
+    attribute: Annotated[str, typer.Argument(metavar="PATH", help="Such as food or at[0].")],
+    path: Folder = None,
+    run: Run = None,
+    steps: Steps = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print how a value of an agent's states went, step by step, and how exact it is."""
+    with plain_errors(), opened(path, read_only=True) as system:
+        values = of_run(system, run).history(agent, attribute, steps=steps_of(steps))
+    columns = (values.steps.tolist(), values.values.tolist(), values.bounds.tolist(), values.tiers)
+    rows = (
+        {"step": step, "value": value, "bound": bound, "tier": tier.name}
+        for step, value, bound, tier in zip(*columns, strict=True)
+    )
+    print_rows(rows, as_json=as_json, names=0)
 
 
 def show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,10 +67,20 @@ def console() -> Console:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the command with one line where something is wrong."""
-    try:
-        yield
-    except MemoryStoreError as error:
-        # What a driver or a parser says may come in several lines.
-        typer.echo(f"agent-memory: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from None
+    """End the command with one line where something is wrong; say on a line what is doubtful."""
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except MemoryStoreError as error:
+            _complain(error)
+            raise typer.Exit(2) from None
+        finally:
+            for doubt in doubts:
+                _complain(doubt.message)
+
+
+def _complain(problem: object) -> None:
+    # What a driver or a parser says may come in several lines.
+    typer.echo(f"agent-memory: {' '.join(str(problem).split())}", err=True)

@@ -86,6 +86,21 @@ def test_recall_answers_as_the_memory_does(folder: Path) -> None:
     assert rows("recall", "bee", "--run", "later", "--type", "action", "--path", folder) == []
 
 
+def test_how_a_value_went_is_printed_with_its_bounds(folder: Path) -> None:
+    assert rows("history", "ant/1", "at[0]", "--path", folder, "--steps", "9:") == [
+        {"step": step, "value": step, "bound": 0.0, "tier": "STM"} for step in (9, 10, 11)
+    ]
+    assert rows("history", "ant/1", "nothing", "--path", folder) == []
+
+
+def test_a_path_that_no_entry_has_is_told_on_a_line_of_its_own(folder: Path) -> None:
+    result = invoke("recall", "ant/1", "--where", "fodo=3", "--path", folder)
+    assert (result.exit_code, result.stdout) == (0, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("agent-memory: ")
+    assert "food" in line
+
+
 def test_a_memory_is_shown_by_the_beginning_of_its_id(folder: Path) -> None:
     last = rows("recall", "bee", "--run", "later", "--path", folder, "--newest")[0]
     asked = ("show", "bee", last["memory_id"][:16], "--run", "later", "--path", folder)
