@@ -16,10 +16,15 @@ from agent_memory.values.checks import checked_importance, checked_step
 from agent_memory.values.coded import CodedContents
 from agent_memory.values.contents import pack, packed_once, plain_contents, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.extent import TooDeep, TooMuch
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
 
 # What a new entry has in the fields behind its encoder version.
 _AS_NEW = tuple(one.default for one in fields(MemoryEntry)[14:])
+
+
+# What is raised where contents are too large or too deep to be read whole.
+_LIMITS = (TooDeep, TooMuch, RecursionError, MemoryError)
 
 
 class Prepared(NamedTuple):
@@ -285,7 +290,8 @@ class NewEntries:
 def _vector(encoder: Encoder, contents: Mapping[str, Any]) -> NDArray[np.float32] | None:
     try:
         return encoder.encode_one(contents)
-    except InvalidEntry:
+    except InvalidEntry as error:
+        _raise_what_came_between(error, [contents])
         # What cannot be encoded cannot be stored, and storing it will name the path.
         return None
 
@@ -296,6 +302,24 @@ def _vectors(
     """The vectors of states, and whether they are known to be finite."""
     try:
         rows = encoder.encode(states)
-    except InvalidEntry:
+    except InvalidEntry as error:
+        _raise_what_came_between(error, states)
         return [_vector(encoder, state) for state in states], False
     return [*rows], bool(np.isfinite(rows).all())
+
+
+def _raise_what_came_between(error: InvalidEntry, states: Sequence[Mapping[str, Any]]) -> None:
+    """Raise what a signal's handler raised, if that reads as a fault of a value's own code."""
+    fault = error.__cause__
+    if fault is None or isinstance(fault, _LIMITS):
+        return
+    if all(map(_can_be_stored, states)):
+        raise fault from None
+
+
+def _can_be_stored(contents: Mapping[str, Any]) -> bool:
+    try:
+        pack(contents)
+    except InvalidEntry:
+        return False
+    return True

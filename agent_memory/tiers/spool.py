@@ -113,7 +113,7 @@ class Spool:
             (self._store, at, coded(entry, self._max_entry_bytes), *entry.key[:2], *known)
             for entry in entries
         ]
-        with self._held.working(spare_pages=0) as connection:
+        with self._held.lock, self._held.working(spare_pages=0) as connection:
             connection.executemany(
                 "INSERT INTO waiting (store, spooled_at, entry, run_id, agent_id, moment, is_sure)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -122,19 +122,19 @@ class Spool:
 
     def done(self, numbers: Iterable[int]) -> None:
         """Remove what has been stored, or was forgotten meanwhile."""
-        with self._held.working() as connection:
+        with self._held.lock, self._held.working() as connection:
             connection.executemany(
                 "DELETE FROM waiting WHERE number = ?", [(number,) for number in numbers]
             )
 
     def refuse(self, number: int, reason: str) -> None:
         """Mark an entry that the store will not take, so that the others go on."""
-        with self._held.working() as connection:
+        with self._held.lock, self._held.working() as connection:
             connection.execute("UPDATE waiting SET refused = ? WHERE number = ?", (reason, number))
 
     def retry(self) -> None:
         """Let what was refused be tried again."""
-        with self._held.working() as connection:
+        with self._held.lock, self._held.working() as connection:
             connection.execute(
                 "UPDATE waiting SET refused = NULL WHERE store = ? AND refused IS NOT NULL",
                 (self._store,),
@@ -144,7 +144,7 @@ class Spool:
 
     def waiting(self, limit: int) -> list[Waiting]:
         """The first of what waits and was not refused, in the order it was put."""
-        with self._held.reading() as connection:
+        with self._held.lock, self._held.reading() as connection:
             rows = connection.execute(
                 f"{_SELECT} WHERE store = ? AND refused IS NULL ORDER BY number LIMIT ?",
                 (self._store, limit),
@@ -155,7 +155,7 @@ class Spool:
         """All that waits, refused or not, in the order it was put."""
         last = -1
         while True:
-            with self._held.reading() as connection:
+            with self._held.lock, self._held.reading() as connection:
                 rows = connection.execute(
                     f"{_SELECT} WHERE store = ? AND number > ? ORDER BY number LIMIT ?",
                     (self._store, last, _READ_AT_ONCE),
@@ -167,7 +167,7 @@ class Spool:
 
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        with self._held.reading() as connection:
+        with self._held.lock, self._held.reading() as connection:
             found = connection.execute(
                 "SELECT 1 FROM waiting WHERE store = ? LIMIT 1", (self._store,)
             ).fetchall()
@@ -175,7 +175,7 @@ class Spool:
 
     def owners(self) -> set[tuple[str, str]]:
         """The runs and agents of what waits and can be read."""
-        with self._held.reading() as connection:
+        with self._held.lock, self._held.reading() as connection:
             found = connection.execute(
                 "SELECT DISTINCT run_id, agent_id FROM waiting"
                 " WHERE store = ? AND run_id IS NOT NULL",
@@ -185,7 +185,7 @@ class Spool:
 
     def numbers(self, run_id: str, agent_id: str) -> list[int]:
         """The places in the queue of what waits of an agent of a run, in their order."""
-        with self._held.reading() as connection:
+        with self._held.lock, self._held.reading() as connection:
             found = connection.execute(
                 "SELECT number FROM waiting"
                 " WHERE store = ? AND run_id = ? AND agent_id = ? ORDER BY number",
@@ -195,7 +195,7 @@ class Spool:
 
     def read(self, numbers: Iterable[int]) -> list[Waiting]:
         """What waits at some places in the queue, in their order; what is gone is left out."""
-        with self._held.reading() as connection:
+        with self._held.lock, self._held.reading() as connection:
             rows = connection.execute(
                 "SELECT number, spooled_at, entry, moment, is_sure FROM waiting"
                 " WHERE store = ? AND number IN (SELECT value FROM json_each(?))",
@@ -208,7 +208,7 @@ class Spool:
         empty = SpoolStatus(self.file, 0, 0, self._held.max_bytes)
         if not self.exists:
             return empty
-        with self._held.reading() as connection:
+        with self._held.lock, self._held.reading() as connection:
             held, oldest, refused = connection.execute(
                 "SELECT COUNT(*), MIN(number), COUNT(refused) FROM waiting WHERE store = ?",
                 (self._store,),

@@ -95,7 +95,7 @@ class SpoolFile:
         self._openings = 0
         self._writes = 0
         self._format = FORMAT
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         # SQLite's locks do not survive a fork: see ``connections.sql.not_forking``.
         self.gate = ForkGate(self._close, self._renew)
 
@@ -107,7 +107,7 @@ class SpoolFile:
         """
         if self._connection is None and not _has_bytes(self.file):
             return None
-        with self.reading() as connection:
+        with self.lock, self.reading() as connection:
             if self._format == 0:
                 # Whoever is making it has not come to its tables yet: to be looked at again.
                 self._close()
@@ -117,29 +117,37 @@ class SpoolFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read from it, beside those who write to it."""
-        with self.gate.passing(), self._lock, self._translated():
+        """Read from it, beside those who write to it; within ``lock``."""
+        with self.gate.passing(), self._translated():
             connection = self._opened_once()
             self._check_file()
             yield connection
 
     @contextmanager
     def working(self, spare_pages: int = _SPARE_PAGES) -> Iterator[sqlite3.Connection]:
-        """A transaction, which waits its turn among processes; an error undoes it."""
-        with self.gate.passing(), self._lock, self._translated():
+        """A transaction, which waits its turn among processes; an error undoes it.
+
+        It is to be within ``lock``. A signal's handler may raise as this is left, and what is not
+        undone then is undone by the next one.
+        """
+        with self.gate.passing(), self._translated():
             connection = self._opened_once()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             self._check_file()
             pages = max(self.max_bytes // PAGE, 1) + spare_pages
             connection.execute(f"PRAGMA max_page_count={pages}")
             connection.execute("BEGIN IMMEDIATE")
             self._writes += 1
+            begun = self._writes
             try:
                 yield connection
                 connection.execute("COMMIT")
                 self._check_file()
             except BaseException:
-                # A full disk ends the transaction by itself.
-                if connection.in_transaction:
+                # A full disk ends the transaction by itself. And one that was interrupted as it was
+                # left may come here late, when another is under way.
+                if connection.in_transaction and self._writes == begun:
                     connection.execute("ROLLBACK")
                 raise
 
@@ -149,12 +157,12 @@ class SpoolFile:
         Returns:
             None once it is done; else why it is not.
         """
-        with self.reading() as connection:
+        with self.lock, self.reading() as connection:
             return rewrite_sqlite(connection)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
-        with self._lock:
+        with self.lock:
             self._close()
 
     def unusable(self, error: Exception) -> StoreUnavailable:
@@ -170,7 +178,7 @@ class SpoolFile:
             self._connection = None
 
     def _renew(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     # -- opening ------------------------------------------------------------------------------
 

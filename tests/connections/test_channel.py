@@ -163,3 +163,28 @@ def test_a_server_that_refuses_connections_is_asked_by_every_request(
         channel.breaker.pause.ticks = lambda: time.monotonic() + 60  # whatever that took here
         assert channel.call("PING") == b"PONG"
         assert not channel.breaker.is_away
+
+
+class Alarm(TimeoutError):
+    """What a program raises where its own time is over."""
+
+
+def test_an_alarm_of_the_program_comes_out_and_tells_nothing_of_the_server(
+    server: engines.StoppableServer,
+) -> None:
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    with ExitStack() as opened:
+        channel = own(server, opened)(0)
+        former = signal.signal(signal.SIGALRM, ring)
+        try:
+            for command in (("BLPOP", "nothing", "60"), ("BLPOP", "nothing", "0")):
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                with pytest.raises(Alarm):
+                    channel.call(*command)
+                assert not channel.breaker.is_away
+                assert channel.call("ECHO", "asked") == b"asked"
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, former)

@@ -16,8 +16,10 @@ import pytest
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import open_redis
+from agent_memory.embeddings import features
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
+from agent_memory.values.contents import as_contents
 from tests import engines
 from tests.faults.interrupting import Interrupted, Places
 from tests.faults.looking import look
@@ -172,3 +174,42 @@ def test_a_call_that_is_interrupted_anywhere_keeps_nobody_waiting_and_loses_noth
     kept.clear()
     life.close()
     look(life.folder, life.log, f"interrupting {work}", in_place=False)
+
+
+class Expired(Exception):
+    """What a handler raises may be an Exception like any other."""
+
+
+@pytest.mark.parametrize("how", ["singly", "in a step", "in a batch"])
+def test_no_entry_is_stored_without_its_vector_where_an_exception_came_between(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    rings = [False]
+
+    def interrupted(state: object) -> object:
+        if rings[0]:
+            rings[0] = False
+            raise Expired
+        return as_contents(state)
+
+    monkeypatch.setattr(features, "as_contents", interrupted)
+    with AgentMemorySystem({"engine": "fake", "ltm_url": "sqlite://"}) as memory:
+
+        def store(step: int) -> None:
+            if how == "in a step":
+                memory.store_step(step, {"ant": {"food": step}, "bee": {"food": step}})
+            elif how == "singly":
+                memory.store_agent_state("ant", {"food": step}, step)
+            else:
+                with memory.batch():
+                    memory.store_agent_state("ant", {"food": step}, step)
+
+        store(0)
+        rings[0] = True
+        with pytest.raises(Expired):
+            store(1)
+        assert not rings[0]
+        store(2)
+        entries = [hit.entry for hit in memory.recall(Query())]
+        assert {entry.step_number for entry in entries} >= {0, 2}
+        assert all(entry.embedding is not None for entry in entries)

@@ -22,7 +22,12 @@ from agent_memory.connections.redis.clients import client_like, connected, new_c
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
-from agent_memory.connections.redis.errors import LOSSES, translated, translating_redis_errors
+from agent_memory.connections.redis.errors import (
+    LOSSES,
+    alarm_behind,
+    translated,
+    translating_redis_errors,
+)
 from agent_memory.connections.redis.reading import read_answers, stay_awake
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
@@ -258,6 +263,8 @@ class RedisChannel:
         begun = breaker.ticks()
         try:
             replies = self._exchange_or_heal(commands, repeatable)
+        except TimeoutError:
+            raise  # an alarm's, which tells nothing of the server
         except (*LOSSES, StoreUnavailable) as error:
             self._failed(error, breaker.ticks() - begun)
             raise
@@ -313,12 +320,22 @@ class RedisChannel:
 
     def _send_and_read(self, commands: Sequence[Command]) -> list[Any]:
         packed = b"".join(map(packed_command, commands))
+        begun = self.breaker.ticks()
+        try:
+            return self._sent_and_read(packed, len(commands))
+        except redis.exceptions.TimeoutError as error:
+            alarm = alarm_behind(error, self.client, self.breaker.ticks() - begun)
+            if alarm is not None:
+                raise alarm from None
+            raise
+
+    def _sent_and_read(self, packed: bytes, answers: int) -> list[Any]:
         connection = self._borrow()
         try:
             connection.send_packed_command([packed])
             if self._gate is None:
                 stay_awake(connection)
-            replies = read_answers(connection, len(commands))
+            replies = read_answers(connection, answers)
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
             connection.disconnect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 
 import redis
 
@@ -21,8 +22,28 @@ _NO_WRITES_CLASSES = tuple(
 )  # fmt: skip
 
 
+_SURELY = 0.9  # of a timeout: a socket does not give up before it, and clocks are not alike
+
 LOSSES = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """What a request to a server that does not answer ends in."""
+
+
+def alarm_behind(error: Exception, client: redis.Redis, took: float) -> TimeoutError | None:
+    """What an alarm's handler raised where redis-py takes it for a silent server; None: nothing.
+
+    A program may limit its own time by a handler that raises ``TimeoutError``, which is what a
+    socket raises after its timeout. One that comes sooner is the program's.
+
+    Args:
+        error: redis-py's.
+        client: Whose timeouts hold.
+        took: After how many seconds it was raised.
+    """
+    settings = client.get_connection_kwargs()
+    limits = (settings.get("socket_timeout"), settings.get("socket_connect_timeout"))
+    patience = min((limit for limit in limits if limit is not None), default=inf)
+    alarm = error.__context__
+    return alarm if isinstance(alarm, TimeoutError) and took < _SURELY * patience else None
 
 
 @contextmanager
@@ -37,6 +58,8 @@ def translating_redis_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
+    except TimeoutError:
+        raise  # redis-py has an error of its own: this is an alarm's, which a program has set
     except (redis.exceptions.RedisError, OSError) as error:
         raise translated(error, where) from error
 
