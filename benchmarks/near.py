@@ -123,7 +123,7 @@ class Plain:
 def peers(matrix: Any) -> Iterator[tuple[str, Callable[[Any], object]]]:
     """What else finds vectors, where it is installed."""
     try:
-        from usearch.index import Index  # type: ignore[import-not-found]  # noqa: PLC0415 - may be missing
+        from usearch.index import Index  # noqa: PLC0415 - may be missing
     except ImportError:
         pass
     else:
@@ -131,7 +131,7 @@ def peers(matrix: Any) -> Iterator[tuple[str, Callable[[Any], object]]]:
         index.add(np.arange(len(matrix)), matrix)
         yield "usearch, f16, ids", lambda asked: index.search(asked, FOUND)
     try:
-        import sqlite_vec  # type: ignore[import-not-found]  # noqa: PLC0415 - may be missing
+        import sqlite_vec  # noqa: PLC0415 - may be missing
     except ImportError:
         return
     database = sqlite3.connect(":memory:")

@@ -289,7 +289,7 @@ def test_marks_with_values_beside_name_the_version_and_a_format() -> None:
         assert codec.decode(stored, 5)["lives"] == contents[5]["lives"]
         later = b"\0\2" + stored[2:]
         assert not is_coded(later)
-        with pytest.raises(EncodingError, match="unknown coding"):
+        with pytest.raises(EncodingError, match="format 2, and this version"):
             codec.decode(later, 5)
 
 

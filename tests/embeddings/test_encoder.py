@@ -284,7 +284,7 @@ class TestFile:
 
     def test_a_newer_file_says_so(self, encoder: FittedEncoder) -> None:
         raw = encoder.to_bytes()
-        with pytest.raises(EncodingError, match="newer"):
+        with pytest.raises(EncodingError, match="format 2, and this version"):
             FittedEncoder.from_bytes(raw[:7] + b"\x02" + raw[8:])
 
     @pytest.mark.parametrize(
