@@ -201,3 +201,19 @@ def test_log_is_bounded_when_a_server_starts(folder: Path) -> None:
     log.write_bytes(b"x" * 1_100_000)
     with EmbeddedServer.open(folder):
         assert log.stat().st_size < 100_000
+
+
+def test_a_server_that_ends_as_it_was_found_is_left_to_the_next_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def reset(_: EmbeddedServer) -> int:
+        raise ConnectionResetError("the server has just ended")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedServer, "_process", reset)
+        server = EmbeddedServer.open(tmp_path / "memory")
+        server.ensure_running()
+        assert not server.has_room()  # so that each change is asked after
+    server.ensure_running()
+    assert server.has_room()
+    server.close()

@@ -207,8 +207,7 @@ class EmbeddedServer:
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         self._files = file_id(self._appended)
-        with usable(self._folder):
-            self._is_told_by_space = is_told_by_free_space(self._folder, self._process())
+        self._is_told_by_space = self._is_limited_by_space()
         if launcher:
             _log.info("started the embedded server of %s", self._folder)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -257,6 +256,13 @@ class EmbeddedServer:
             # For the starts by other clients as well, while this lease lasts.
             (self._folder / keeper.ALWAYS_MARK).touch(mode=0o600)
         return self._ask("CONFIG SET appendfsync always") == b"+OK"
+
+    def _is_limited_by_space(self) -> bool:
+        try:
+            return is_told_by_free_space(self._folder, self._process())
+        except OSError:
+            # It has ended since it answered: the next request notices that, and starts it.
+            return False
 
     def _process(self) -> int | None:
         found = re.search(rb"process_id:(\d+)", keeper.ask(self._socket_path, "INFO server"))

@@ -22,7 +22,7 @@ _NO_WRITES_CLASSES = tuple(
 )  # fmt: skip
 
 
-_SURELY = 0.9  # of a timeout: a socket does not give up before it, and clocks are not alike
+_SURELY = 0.9  # of a timeout: a socket does not give up before it, and clocks differ a little
 
 LOSSES = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """What a request to a server that does not answer ends in."""
