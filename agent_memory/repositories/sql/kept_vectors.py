@@ -8,7 +8,6 @@ whether anything was committed since; if so they are read again.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,8 +23,8 @@ from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
 from agent_memory.repositories.sql.marks import KnownMarks, mark_of
-from agent_memory.values.forking import after_fork
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
+from agent_memory.values.recently_used import RecentlyUsed
 
 MAX_BYTES = 256 * 1024**2
 """How many bytes of vectors a process keeps of long-term memory."""
@@ -46,8 +45,10 @@ _NONE = -1  # the version of a vector that no encoder made, and the length of no
 _AT_ONCE = 50_000  # rows that are brought to length 1 together
 
 
-class KeptVectors:
+class KeptVectors(RecentlyUsed[tuple[str, str], "AgentVectors"]):
     """Keeps the vectors of the agents that were asked about last. Threads may share it.
+
+    An agent's are to be used with their lock held.
 
     Args:
         models: The models of the tables.
@@ -56,40 +57,7 @@ class KeptVectors:
     """
 
     def __init__(self, models: LtmModels, marks: KnownMarks, max_bytes: int = MAX_BYTES) -> None:
-        self._models = models
-        self._marks = marks
-        self._max_bytes = max_bytes
-        self._renew()
-        after_fork(self._renew)
-
-    def of(self, run_id: str, agent_id: str) -> AgentVectors:
-        """The vectors of an agent in a run; to be used with their lock held."""
-        with self._lock:
-            agent = self._agents.get((run_id, agent_id))
-            if agent is None:
-                agent = AgentVectors(self._models, self._marks, run_id, agent_id)
-                self._agents[run_id, agent_id] = agent
-            self._agents.move_to_end((run_id, agent_id))
-            return agent
-
-    @property
-    def size(self) -> int:
-        """How many bytes are kept."""
-        with self._lock:
-            return sum(agent.size for agent in self._agents.values())
-
-    def make_room(self) -> None:
-        """Drop the vectors of those that were asked about longest ago, if there are too many."""
-        with self._lock:
-            kept = sum(agent.size for agent in self._agents.values())
-            while kept > self._max_bytes and len(self._agents) > 1:
-                _, dropped = self._agents.popitem(last=False)
-                kept -= dropped.size
-
-    def _renew(self) -> None:
-        # In a forked child too: another thread may have been in the middle of a change.
-        self._lock = threading.Lock()
-        self._agents: OrderedDict[tuple[str, str], AgentVectors] = OrderedDict()
+        super().__init__(lambda agent: AgentVectors(models, marks, *agent), max_bytes)
 
 
 class AgentVectors:

@@ -95,7 +95,7 @@ class LtmReads(LongTermMemory):
         if query.attributes or query.limit == 0:
             return super().nearest(query, probe)
         run_id, agent_id = run_of(query), agent_of(query)
-        kept = self._vectors.of(run_id, agent_id)
+        kept = self._vectors.of((run_id, agent_id))
         with kept.lock, self._transactions.reading() as connection:
             kept.refresh(connection, probe)
             found = kept.nearest(query, probe)
