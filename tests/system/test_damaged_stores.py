@@ -224,3 +224,25 @@ def test_a_folder_whose_records_are_damaged_is_refused_by_a_typed_error(
     (tmp_path / "embedded.json").write_bytes(record)
     with pytest.raises(ConfigError):
         AgentMemorySystem.open(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["step_number", "timestamp", "importance_score", "revision",
+                                    "type_ref", "embedding_coding", "encoder_version"])  # fmt: skip
+def test_a_column_of_another_type_is_a_typed_error_for_near_and_leaves_the_others_readable(
+    tmp_path: Path, column: str
+) -> None:
+    with a_memory(tmp_path) as system:
+        before = system.recall(Query(agent_id="b"), near={"v": 1}, touch=False)
+        with contextlib.closing(sqlite3.connect(tmp_path / "ltm.db")) as database:
+            database.execute(
+                f"UPDATE agent_ltm_entries SET {column} = ? WHERE memory_id IN ("  # noqa: S608
+                "SELECT memory_id FROM agent_ltm_entries JOIN agent_ltm_agents a ON a.id = "
+                "agent_ref WHERE a.name = 'a' LIMIT 1)",
+                ("no number",),
+            )
+            database.commit()
+        for near in ({"v": 1}, Vector([0.1] * 32)):
+            for steps in (None, (0, 1)):
+                with contextlib.suppress(MemoryStoreError):
+                    system.recall(Query(agent_id="a", steps=steps), near=near, touch=False)
+        assert system.recall(Query(agent_id="b"), near={"v": 1}, touch=False) == before

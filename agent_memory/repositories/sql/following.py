@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,8 +136,14 @@ def _row(values: Sequence[Any], types: Mapping[int, str]) -> Row:
     coding = coding if isinstance(coding, int) else 0  # SQLite keeps a value of any type
     return Row(
         *(row, _name(memory_id), revision, contents, vector, coding % PINNED),
-        *(step, timestamp, importance, types.get(kind), coding >= PINNED),
+        *map(_number, (step, timestamp, importance)),
+        *(types.get(kind), coding >= PINNED),
     )
+
+
+def _number(value: Any) -> Any:
+    """A number of a column; what is none there lies in no range."""
+    return value if isinstance(value, (int, float)) else nan
 
 
 def _name(memory_id: Any) -> str:
