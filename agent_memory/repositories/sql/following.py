@@ -136,7 +136,7 @@ def _row(values: Sequence[Any], types: Mapping[int, str]) -> Row:
     coding = coding if isinstance(coding, int) else 0  # SQLite keeps a value of any type
     return Row(
         *(row, _name(memory_id), revision, contents, vector, coding % PINNED),
-        *map(_number, (step, timestamp, importance)),
+        *(_number(step), _number(timestamp), _number(importance)),
         *(types.get(kind), coding >= PINNED),
     )
 
