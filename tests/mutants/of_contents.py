@@ -273,6 +273,11 @@ _HOSTILE_INPUT = (
                 "raise _translated(error.orig, without_password(where)) from error",
                 "raise _translated(error.orig, where) from error",
             ),
+            Edit(
+                "connections",
+                "return without_password(engine.url.render_as_string(hide_password=True))",
+                "return engine.url.render_as_string(hide_password=False)",
+            ),
         ),
         tests_in("system/test_secrets.py", "test_a_url_that_fails_shows_no_secret"),
     ),
@@ -339,8 +344,8 @@ _TRAINING = (
             ),
         ),
         tests_in(
-            "embeddings/test_vectors_at_rest.py",
-            "test_rows_of_all_codings_are_ranked_together_and_none_is_left_out",
+            "embeddings/test_ranking.py",
+            "test_a_number_before_vectors_makes_long_ones_compare_by_direction_and_length",
         ),
     ),
     Mutant(

@@ -182,7 +182,8 @@ def test_an_outage_is_logged_once_and_answers_false(
     assert agent.clear_memory() is False
     assert system.clear_all_memories() is False
     assert system.outages.failures == 6
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    # A warning may be of what the server may lose by its settings.
+    assert [one.levelname for one in caplog.records if one.levelname != "WARNING"] == ["ERROR"]
     with pytest.raises(InvalidEntry):
         system.store_agent_state("ant", {}, -1)
     with pytest.raises(StoreUnavailable):
