@@ -74,13 +74,18 @@ def plain_errors() -> Iterator[None]:
         try:
             yield
         except MemoryStoreError as error:
-            _complain(error)
+            complain(error)
             raise typer.Exit(2) from None
         finally:
             for doubt in doubts:
-                _complain(doubt.message)
+                complain(doubt.message)
 
 
-def _complain(problem: object) -> None:
-    # What a driver or a parser says may come in several lines.
-    typer.echo(f"agent-memory: {' '.join(str(problem).split())}", err=True)
+def complain(problem: object) -> None:
+    """Say on a line of standard error what is wrong."""
+    typer.echo(f"agent-memory: {one_line(problem)}", err=True)
+
+
+def one_line(text: object) -> str:
+    """What is said, on one line: what a driver or a parser says may come in several."""
+    return " ".join(str(text).split())

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 from pydantic_core import to_json
-from rich.table import Table
 
-from agent_memory.cli.opening import console
+from agent_memory.cli.opening import console, one_line
+from agent_memory.cli.tables import counted
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import Hit
 from agent_memory.values.quoting import abbreviated
@@ -36,20 +36,18 @@ def print_rows(rows: Iterable[Row], *, as_json: bool, names: int = 1) -> None:
         for row in rows:
             typer.echo(json_line(row))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for place, row in enumerate(rows):
-        if place == 0:
-            for column, name in enumerate(row):
-                table.add_column(name, justify="left" if column < names else "right")
-        table.add_row(*map(_cell, row.values()))
-    if table.row_count:
+    printed = [*rows]
+    if printed:
+        table = counted(*printed[0], names=names)
+        for row in printed:
+            table.add_row(*map(_cell, row.values()))
         console().print(table)
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print sentences, each on one line whatever is quoted in it."""
     for line in lines:
-        typer.echo(" ".join(line.split()))
+        typer.echo(one_line(line))
 
 
 def print_report(report: Any, lines: Iterable[str], *, as_json: bool) -> None:

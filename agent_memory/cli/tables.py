@@ -65,10 +65,9 @@ def origins(hits: Iterable[Hit]) -> str:
     return ", ".join(f"{counts[tier]:,} {name}" for tier, name in TIER_NAMES.items())
 
 
-def counted(first: str, *others: str) -> Table:
-    """A table of numbers, with a name in its first column."""
+def counted(*columns: str, names: int = 1) -> Table:
+    """A table of numbers, but for names in its first columns."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < names else "right")
     return table

@@ -11,6 +11,7 @@ from dataclasses import asdict
 import typer
 
 from agent_memory.cli import tables
+from agent_memory.cli.opening import complain
 from agent_memory.cli.output import json_line
 from agent_memory.errors import StoreUnavailable
 from agent_memory.system.memory_system import AgentMemorySystem
@@ -36,7 +37,7 @@ def maintain(system: AgentMemorySystem, every: float | None, *, as_json: bool) -
             try:
                 moved = system.maintain()
             except StoreUnavailable as error:
-                typer.echo(f"agent-memory: {' '.join(str(error).split())}", err=True)
+                complain(error)
                 continue
             if as_json or any(asdict(moved).values()):
                 _print(moved, as_json=as_json)

@@ -5,13 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from itertools import islice
+from typing import Protocol
 
 from agent_memory.values.attributes import meets
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query, agent_of, run_of
 
-__all__ = ["after_step", "agent_of", "answering", "run_of"]
+__all__ = ["after_step", "agent_of", "agents_of", "answering", "run_of"]
+
+
+class HasAgents(Protocol):
+    """A tier, or a tier as questions see it."""
+
+    def agents(self, run_id: str) -> list[str]:
+        """The agents that have entries in a run, sorted."""
+
+
+def agents_of(tiers: Iterable[HasAgents], run_id: str) -> list[str]:
+    """The agents that have entries of a run in any tier, sorted."""
+    return sorted({agent_id for tier in tiers for agent_id in tier.agents(run_id)})
 
 
 def answering(entries: Iterable[MemoryEntry], query: Query) -> list[MemoryEntry]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent_memory.errors import EntryNotFound, InvalidEntry
+from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval import timeline
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.doubts import Doubts
@@ -150,7 +151,7 @@ class Retriever:
 
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, in any tier, sorted."""
-        return sorted({agent for tier in self._tiers for agent in tier.agents(run_id)})
+        return agents_of(self._tiers, run_id)
 
     def _counted(self, hits: list[Hit], touch: bool) -> list[Hit]:
         if touch and self._access_log is not None:

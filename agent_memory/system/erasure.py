@@ -8,6 +8,7 @@ from itertools import islice
 
 from agent_memory.errors import RunHasForks
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.querying import agents_of
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.forgetting import (
@@ -128,7 +129,7 @@ class Erasure:
         self._refuse_forks(self._tiers[2].forks(self._run_id))
         note_clearing(self._tiers[2], self._run_id, None, self._clock)
         spooled = self._drop(lambda _: True)
-        agents = sorted({agent for tier in self._tiers for agent in tier.agents(self._run_id)})
+        agents = agents_of(self._tiers, self._run_id)
         outcome = self._agents(agents, spooled)
         gone = self._forget_quarantined(lambda owners: owners.include(self._run_id, None))
         learned = self._learned()
@@ -225,8 +226,8 @@ class Erasure:
     # -- what is where ------------------------------------------------------------------------
 
     def _everyone(self) -> list[str]:
-        agents = {agent for tier in self._tiers for agent in tier.agents(self._run_id)}
-        return sorted(agents | {entry.agent_id for _, entry in self._spooled()})
+        agents = agents_of(self._tiers, self._run_id)
+        return sorted({*agents, *(entry.agent_id for _, entry in self._spooled())})
 
     def _spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
         """What waits of this run."""

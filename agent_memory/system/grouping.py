@@ -9,6 +9,7 @@ from typing import Literal
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.values.entry import MemoryEntry, Tier
@@ -82,8 +83,7 @@ def grouped(tiers: Tiers, run_id: str, by: By) -> dict[str, GroupStatistics]:
 def _owners(tiers: Tiers, run_id: str, by: By) -> list[tuple[str, str]] | None:
     if by == "run":
         return None
-    agents = {agent for repository in tiers for agent in repository.agents(run_id)}
-    return [(run_id, agent) for agent in sorted(agents)]
+    return [(run_id, agent) for agent in agents_of(tiers, run_id)]
 
 
 def _by_type(tiers: Tiers, run_id: str) -> dict[str, GroupStatistics]:

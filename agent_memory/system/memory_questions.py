@@ -100,10 +100,9 @@ class MemoryQuestions:
             >>> memory.state_at(None, 4).keys()
             dict_keys(['ant-1'])
         """
-        kind: Any = memory_type
-        query = Query(
-            agent_id=agent_id, steps=(None, step), memory_type=kind, order=Order.LATEST_STEP,
-            run_id=self._run.run_id if run_id is None else run_id,
+        query = self._query(
+            agent_id=agent_id, run_id=run_id, steps=(None, step), memory_type=memory_type,
+            order=Order.LATEST_STEP,
         )  # fmt: skip
         run_of(query)
         hits = self._services.retriever.first_of_each(query, touch=touch)
@@ -140,10 +139,9 @@ class MemoryQuestions:
             >>> memory.history("ant-1", "at[0]", steps=(7, None)).values
             array([7, 8, 9])
         """
-        kind: Any = memory_type
-        query = Query(
-            agent_id=agent_id, steps=steps, memory_type=kind, order=Order.STEP,
-            run_id=self._run.run_id if run_id is None else run_id,
+        query = self._query(
+            agent_id=agent_id, run_id=run_id, steps=steps, memory_type=memory_type,
+            order=Order.STEP,
         )  # fmt: skip
         run_of(query), agent_of(query)
         return self._services.retriever.history(query, checked_path(path))
@@ -201,3 +199,7 @@ class MemoryQuestions:
             agents = retriever.agents(run_id) if agent_id is None else [checked_agent_id(agent_id)]
             keys = [EntryKey(run_id, agent, memory_id) for agent in agents]
         return retriever.window(keys, *counts, touch=touch)
+
+    def _query(self, **asked: Any) -> Query:
+        """A query of some fields; of this system's run unless it names others."""
+        return Query(**asked).within(self._run.run_id)

@@ -20,6 +20,7 @@ from agent_memory.connections.circuit_breaker import Pause
 from agent_memory.errors import StoreUnavailable
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.outcomes import Added, Arrival
+from agent_memory.repositories.querying import agents_of
 from agent_memory.tiers import moving
 from agent_memory.tiers.demotion import Demotion
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -200,7 +201,7 @@ class Arrivals:
             moved = self._moved.get(run_id)
             if moved is None:
                 # Once a run, not once an agent: most runs are new, and have nothing there.
-                moved = {agent for tier in self._below for agent in tier.agents(run_id)}
+                moved = {*agents_of(self._below, run_id)}
                 self._moved[run_id] = moved
             found = self._below if agent_id in moved else []
             latest = [entry for tier in found for entry in tier.upkeep.find_readable([asked])[0]]

@@ -14,6 +14,7 @@ from itertools import islice
 
 from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.repositories.querying import agents_of
 from agent_memory.values.entry import EntryKey
 
 LEASE = 120.0
@@ -77,8 +78,7 @@ def forget_run(tiers: Tiers, run_id: str, clock: Clock) -> Removed:
     that no tier has heard of.
     """
     note_clearing(tiers[2], run_id, None, clock)
-    agents = {agent for tier in tiers for agent in tier.agents(run_id)}
-    return forget_agents(tiers, run_id, sorted(agents), clock)
+    return forget_agents(tiers, run_id, agents_of(tiers, run_id), clock)
 
 
 def forget_keys(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from agent_memory.repositories.querying import run_of
+from agent_memory.repositories.querying import agents_of, run_of
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import MAX_STEP
@@ -24,8 +24,7 @@ _END = {"steps": MAX_STEP, "times": inf}
 def queries_of_runs(tiers: Sequence[TierReader], runs: Iterable[str]) -> Iterator[Query]:
     """A query for each agent of some runs, run by run, each by step."""
     for run_id in dict.fromkeys(runs):
-        agents = {agent for tier in tiers for agent in tier.agents(run_id)}
-        for agent_id in sorted(agents):
+        for agent_id in agents_of(tiers, run_id):
             yield Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
 from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval.recall import fetch
 from agent_memory.values.contents import plain_contents
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -79,11 +80,6 @@ def stored_entries(
     ]
     found.sort(key=lambda entry: (entry.timestamp, entry.memory_id))
     return found
-
-
-def agents_of(tiers: Sequence[MemoryRepository], run_id: str) -> list[str]:
-    """The agents that have entries of a run in any tier, sorted."""
-    return sorted({agent_id for tier in tiers for agent_id in tier.agents(run_id)})
 
 
 def _keys(tiers: Sequence[MemoryRepository], run_id: str, agent_id: str) -> list[EntryKey]:
