@@ -7,7 +7,10 @@ the same server; the values are ready beforehand, so that nothing but the client
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgpack
@@ -15,12 +18,31 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.models.redis import FIELDS, agent_prefix, entry_to_values
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.sealing import unsealed
 
 NAMESPACE = "plain"
+
+
+@contextmanager
+def memory_and_client() -> Iterator[tuple[AgentMemorySystem, redis.Redis, str]]:
+    """A memory that nothing leaves, a plain client of its server, and the server's socket."""
+    with TemporaryDirectory() as folder:
+        config = MemoryConfig(
+            path=Path(folder),
+            engine="embedded",
+            search=False,
+            cleanup_interval=10**9,
+            stm_config={"memory_limit": 10**9},
+        )
+        with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
+            client = redis.Redis(unix_socket_path=server.socket_path)
+            yield system, client, server.socket_path
+            client.close()
 
 
 def ready_hash(entry: MemoryEntry) -> dict[Any, Any]:

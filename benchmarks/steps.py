@@ -13,20 +13,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from statistics import median, quantiles
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import hiredis
 import redis
 
-from agent_memory import AgentMemorySystem, MemoryConfig
-from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory import AgentMemorySystem
 from agent_memory.models.redis import agent_prefix
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure
-from benchmarks.plain_redis import ready_hash, store_one
+from benchmarks.plain_redis import memory_and_client, ready_hash, store_one
 
 AGENTS = 1_000
 ROUNDS = 9
@@ -49,18 +46,8 @@ class Cost(NamedTuple):
 
 def figures() -> Iterator[Figure]:
     """Measure a step of 1,000 agents."""
-    with TemporaryDirectory() as folder:
-        config = MemoryConfig(
-            path=Path(folder),
-            engine="embedded",
-            search=False,
-            cleanup_interval=10**9,
-            stm_config={"memory_limit": 10**9},
-        )
-        with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
-            client = redis.Redis(unix_socket_path=server.socket_path)
-            costs = _measured(system, client, server.socket_path)
-            client.close()
+    with memory_and_client() as (system, client, socket_path):
+        costs = _measured(system, client, socket_path)
     ours = costs["store_step"]
     yield _figure("a bare socket with the same commands", ours, costs["socket"], 1.5)
     yield _figure("a loop of single stores", ours, costs["loop"], 1 / 6)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import redis
 
-from agent_memory import AgentMemorySystem, MemoryConfig
-from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory import AgentMemorySystem
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, compare
-from benchmarks.plain_redis import ready_hash, store_grouped, store_one
+from benchmarks.plain_redis import memory_and_client, ready_hash, store_grouped, store_one
 
 SINGLE = 2_000
 BATCH = 1_000
@@ -24,22 +21,12 @@ BATCHES = 5
 
 def figures() -> Iterator[Figure]:
     """Measure single and batched stores."""
-    with TemporaryDirectory() as folder:
-        # Moves are measured elsewhere; here nothing may leave.
-        config = MemoryConfig(
-            path=Path(folder),
-            engine="embedded",
-            search=False,
-            cleanup_interval=10**9,
-            stm_config={"memory_limit": 10**9},
-        )
-        with AgentMemorySystem(config) as system, EmbeddedServer.open(Path(folder)) as server:
-            client = redis.Redis(unix_socket_path=server.socket_path)
-            yield _single(system, client)
-            yield _batched(system, client)
-            with AgentMemorySystem(config.model_copy(update={"spool_max_bytes": 0})) as bare:
-                yield _armed(system, bare)
-            client.close()
+    with memory_and_client() as (system, client, _):
+        yield _single(system, client)
+        yield _batched(system, client)
+        unarmed = system.config.model_copy(update={"spool_max_bytes": 0})
+        with AgentMemorySystem(unarmed) as bare:
+            yield _armed(system, bare)
 
 
 def _single(system: AgentMemorySystem, client: redis.Redis) -> Figure:
