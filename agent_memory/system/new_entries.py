@@ -121,7 +121,7 @@ class NewEntries:
             except InvalidEntry as error:
                 refused[agent_id] = error
                 contents.pop(agent_id, None)
-        now = float(step) if self.by_steps else self.clock()
+        now = self._time_of(step)
         ids = self._ids_of_step(run_id, step, memory_type, contents)
         prepared = [
             Prepared(memory_id, agent_id, step, now, memory_type, held, priorities[agent_id])
@@ -146,12 +146,8 @@ class NewEntries:
         step, importance = checked_step(step_number), checked_importance(priority)
         packed = pack(self._contents(data), max_bytes=self.max_bytes)
         contents = unpack(packed)
-        memory_id = (
-            self._reproducible_id(run_id, agent_id, step, memory_type, contents)
-            if self.by_steps
-            else self.ids()
-        )
-        now = float(step) if self.by_steps else self.clock()
+        memory_id = self._id_of(run_id, agent_id, step, memory_type, contents)
+        now = self._time_of(step)
         return Prepared(memory_id, agent_id, step, now, memory_type, contents, importance)
 
     def finished(self, run_id: str, prepared: Sequence[Prepared]) -> list[MemoryEntry]:
@@ -199,15 +195,11 @@ class NewEntries:
         version: int,
     ) -> MemoryEntry:
         return MemoryEntry(
-            memory_id=(
-                self._reproducible_id(run_id, agent_id, step, memory_type, contents)
-                if self.by_steps
-                else self.ids()
-            ),
+            memory_id=self._id_of(run_id, agent_id, step, memory_type, contents),
             run_id=run_id,
             agent_id=agent_id,
             step_number=step,
-            timestamp=float(step) if self.by_steps else self.clock(),
+            timestamp=self._time_of(step),
             memory_type=memory_type,
             contents=contents,
             importance_score=priority,  # type: ignore[arg-type]  # checked by the entry
@@ -236,6 +228,21 @@ class NewEntries:
             return entry
         plain = plain_contents(contents, self.max_bytes)
         return entry if plain is contents else replace(entry, contents=plain)
+
+    def _time_of(self, step: int) -> float:
+        return float(step) if self.by_steps else self.clock()
+
+    def _id_of(
+        self,
+        run_id: str,
+        agent_id: str,
+        step: int,
+        memory_type: MemoryType,
+        contents: Mapping[str, Any],
+    ) -> str:
+        if not self.by_steps:
+            return self.ids()
+        return self._reproducible_id(run_id, agent_id, step, memory_type, contents)
 
     def _reproducible_id(
         self,
