@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +35,6 @@ def test_a_read_only_memory_gathers_nothing(tmp_path: Path) -> None:
         pytest.raises(StoreReadOnly, match="gathered"),
     ):
         system.batch()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[engines.StoppableServer]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with engines.StoppableServer(folder) as started:
-        yield started
 
 
 def test_what_is_not_stored_is_told_by_agent_and_reads_go_on(

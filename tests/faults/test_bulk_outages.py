@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,9 @@ import pytest
 from agent_memory import AgentMemorySystem, MemoryConfig, Query, StoreUnavailable
 from agent_memory.tiers.intake import LOOK_EVERY
 from tests import engines
+from tests.faults.away import Ticks
 
 pytestmark = pytest.mark.faults
-
-
-class Ticks:
-    """A clock that stands still unless it is moved on."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[engines.StoppableServer]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with engines.StoppableServer(folder) as started:
-        yield started
 
 
 def opened(server: engines.StoppableServer, folder: Path, **more: Any) -> AgentMemorySystem:

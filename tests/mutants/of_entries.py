@@ -447,7 +447,7 @@ _AWAY = (
     ),
     Mutant(
         "what is acknowledged while a disk fills is in the server's file",
-        (Edit("connections/embedded", "if script.writes:", "if not script.writes:"),),
+        (Edit("connections/embedded", "if is_change:", "if not is_change:"),),
         tests_in(
             "faults/test_full_disks.py",
             "test_what_is_acknowledged_while_a_disk_fills_is_kept",

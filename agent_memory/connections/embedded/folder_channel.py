@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.disk_space import advice_for
@@ -24,6 +25,8 @@ from agent_memory.connections.redis.commands import Command
 from agent_memory.connections.redis.conversation import Conversation
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreFull, StoreUnavailable
+
+_R = TypeVar("_R")
 
 _READS: Final = re.compile(
     "CONFIG|DUMP|EXISTS|FT.INFO|FT.SEARCH|FT._LIST|GET|HGET|HGETALL|HLEN|HMGET|INFO|LLEN|LRANGE"
@@ -65,14 +68,8 @@ class FolderChannel(RedisChannel):
             StoreFull: There is no room for the change.
             StoreUnavailable: The server does not answer, or cannot serve.
         """
-        losses = self.losses
-        try:
-            answer = super().call(*command, repeatable=repeatable)
-        except StoreUnavailable as error:
-            raise self._told(error) from error
-        if not _reads(command):
-            self._check_kept(losses)
-        return answer
+        ask = partial(super().call, *command, repeatable=repeatable)
+        return self._kept(ask, is_change=not _reads(command))
 
     def call_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands and return their answers; see ``RedisChannel.call_all``.
@@ -81,14 +78,8 @@ class FolderChannel(RedisChannel):
             StoreFull: There is no room for the changes.
             StoreUnavailable: The server does not answer, or cannot serve.
         """
-        losses = self.losses
-        try:
-            answers = super().call_all(commands)
-        except StoreUnavailable as error:
-            raise self._told(error) from error
-        if not all(map(_reads, commands)):
-            self._check_kept(losses)
-        return answers
+        ask = partial(super().call_all, commands)
+        return self._kept(ask, is_change=not all(map(_reads, commands)))
 
     def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
             repeatable: bool = True) -> list[Any]:  # fmt: skip
@@ -98,14 +89,8 @@ class FolderChannel(RedisChannel):
             StoreFull: There is no room for the changes.
             StoreUnavailable: The server does not answer, or cannot serve.
         """
-        losses = self.losses
-        try:
-            answers = super().run(script, calls, repeatable=repeatable)
-        except StoreUnavailable as error:
-            raise self._told(error) from error
-        if script.writes:
-            self._check_kept(losses)
-        return answers
+        ask = partial(super().run, script, calls, repeatable=repeatable)
+        return self._kept(ask, is_change=script.writes)
 
     @contextmanager
     def conversation(self) -> Iterator[Conversation]:
@@ -129,6 +114,17 @@ class FolderChannel(RedisChannel):
         # After the answer, so that what was acknowledged was in the folder by then.
         self._server.check_folder()
         return replies
+
+    def _kept(self, ask: Callable[[], _R], *, is_change: bool) -> _R:
+        """What the server answers, once a change is in its file."""
+        losses = self.losses
+        try:
+            answer = ask()
+        except StoreUnavailable as error:
+            raise self._told(error) from error
+        if is_change:
+            self._check_kept(losses)
+        return answer
 
     def _check_kept(self, losses: int) -> None:
         """See that what was changed is in the server's file.

@@ -207,7 +207,7 @@ class EmbeddedServer:
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         self._files = file_id(self._appended)
-        self._is_told_by_space = self._is_limited_by_space()
+        self._is_told_by_space = self._is_told_by_free_space()
         if launcher:
             _log.info("started the embedded server of %s", self._folder)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -257,7 +257,7 @@ class EmbeddedServer:
             (self._folder / keeper.ALWAYS_MARK).touch(mode=0o600)
         return self._ask("CONFIG SET appendfsync always") == b"+OK"
 
-    def _is_limited_by_space(self) -> bool:
+    def _is_told_by_free_space(self) -> bool:
         try:
             return is_told_by_free_space(self._folder, self._process())
         except OSError:
