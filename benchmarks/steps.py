@@ -65,7 +65,7 @@ def _figure(
     processor = median(one.processor for one in ours) / median(one.processor for one in theirs)
     return Figure(
         f"a step of {AGENTS:,} agents against {beside}",
-        "told" if target is None else f"{target:.2f}x its time or less",
+        "for comparison" if target is None else f"{target:.2f}x its time or less",
         f"{middle:.2f}x",
         target is None or middle <= target,
         f"quartiles {low:.2f} and {high:.2f}; {processor:.2f}x its processor time; "
