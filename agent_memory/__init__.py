@@ -74,6 +74,8 @@ if TYPE_CHECKING:
         one_of,
     )
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+    from agent_memory.values.explanation import Explanation, TierPlan
+    from agent_memory.values.pages import Hits
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
     from agent_memory.values.rank import Rank
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
@@ -99,12 +101,14 @@ _HOMES = {
     "EntryConflict": "errors",
     "EntryKey": "values.entry",
     "EntryNotFound": "errors",
+    "Explanation": "values.explanation",
     "ExportReceipt": "system.frames.receipts",
     "Finding": "values.check_report",
     "ForgettingReceipt": "system.erasure",
     "Difference": "values.timeline",
     "Hit": "values.query",
     "History": "values.timeline",
+    "Hits": "values.pages",
     "ImRepository": "repositories.redis.repository",
     "ImportReceipt": "system.frames.receipts",
     "IndexBuilding": "errors",
@@ -147,6 +151,7 @@ _HOMES = {
     "StoreUnavailable": "errors",
     "Stored": "values.stored",
     "Tier": "values.entry",
+    "TierPlan": "values.explanation",
     "Vector": "values.vector",
     "VectorStore": "embeddings.vector_store",
     "WritesRefused": "errors",
@@ -179,11 +184,13 @@ __all__ = [
     "EntryConflict",
     "EntryKey",
     "EntryNotFound",
+    "Explanation",
     "ExportReceipt",
     "Finding",
     "ForgettingReceipt",
     "History",
     "Hit",
+    "Hits",
     "ImRepository",
     "ImportReceipt",
     "IndexBuilding",
@@ -226,6 +233,7 @@ __all__ = [
     "StoreUnavailable",
     "Stored",
     "Tier",
+    "TierPlan",
     "Vector",
     "VectorStore",
     "WritesRefused",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
+from agent_memory.repositories.access import note_read
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.repositories.encodings import Encodings
@@ -230,7 +231,7 @@ class InMemoryRepository(LongTermMemory):
         found.sort(
             key=lambda snapshot: sort_key(snapshot.fields), reverse=query.sorting in DESCENDING
         )
-        return answering((snapshot.entry() for snapshot in found), query)
+        return answering(map(_read, found), query)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
@@ -357,6 +358,11 @@ class _Snapshot(NamedTuple):
 
     def entry(self) -> MemoryEntry:
         return _own(self.fields, unpack(self.packed))
+
+
+def _read(snapshot: _Snapshot) -> MemoryEntry:
+    note_read(1)
+    return snapshot.entry()
 
 
 def _own(entry: MemoryEntry, contents: dict[str, Any]) -> MemoryEntry:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NoReturn
 
 from agent_memory.errors import StoreReadOnly
+from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.encodings import Encodings
@@ -94,6 +95,10 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
         return self._repository.keys_answering(query)
+
+    def access(self, query: Query) -> Access:
+        """How a question is answered: by which index, and how many entries that gives."""
+        return self._repository.access(query)
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""

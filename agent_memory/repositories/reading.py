@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from agent_memory.repositories.access import Access
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
 
@@ -49,3 +50,7 @@ class WideAnswers:
     def keys_answering(self: EntryReader, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
         return [entry.key for entry in self.find(query)]
+
+    def access(self: EntryReader, query: Query) -> Access:
+        """How a question is answered here: without an index, by looking at all entries."""
+        return Access("scan of all entries", len(self.find(replace(query, attributes={}))))

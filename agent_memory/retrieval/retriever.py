@@ -16,6 +16,8 @@ from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval import timeline
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.doubts import Doubts
+from agent_memory.retrieval.explaining import explain
+from agent_memory.retrieval.paging import page
 from agent_memory.retrieval.ranking import checked_diversity, pool_of, ranked
 from agent_memory.retrieval.ranking import diverse as choose_diverse
 from agent_memory.retrieval.recall import count, fetch, recall
@@ -23,7 +25,9 @@ from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.conditions import exists
 from agent_memory.values.entry import EntryKey
+from agent_memory.values.explanation import Explanation
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
+from agent_memory.values.pages import Hits, place_of
 from agent_memory.values.query import Hit, Order, Query
 from agent_memory.values.rank import Rank, checked_rank
 from agent_memory.values.timeline import History
@@ -63,7 +67,8 @@ class Retriever:
         touch: bool = True,
         rank: object = None,
         diverse: object = None,
-    ) -> list[Hit]:
+        after: object = None,
+    ) -> Hits:
         """Answer a query; see ``AgentMemorySystem.recall``.
 
         Args:
@@ -72,13 +77,20 @@ class Retriever:
             touch: Whether this counts as a retrieval of what is found.
             rank: A ``Rank``, or the name of a preset; None: similarity or the order counts alone.
             diverse: How much diversity counts, from 0 to 1; None: not.
+            after: The cursor of the page before; None: from the beginning.
 
         Raises:
-            InvalidEntry: ``near``, ``rank`` or ``diverse`` has no meaning.
+            InvalidEntry: ``near``, ``rank``, ``diverse`` or ``after`` has no meaning.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
         """
         weights = checked_rank(rank)
+        if near is None and weights is None and diverse is None:
+            return Hits(self._paged(query, after, touch), query)
+        if after is not None:
+            raise InvalidEntry(
+                "after: pages are of a query's order; near, rank and diverse take a larger limit"
+            )
         strength = None if diverse is None else checked_diversity(diverse, query)
         limit = query.limit
         if weights is not None:
@@ -91,7 +103,16 @@ class Retriever:
             self._doubts.tell(query, hits)
         if strength is not None and limit is not None:
             hits = choose_diverse(hits, strength, limit)
-        return self._counted(hits if limit is None else hits[:limit], touch)
+        return Hits(self._counted(hits if limit is None else hits[:limit], touch))
+
+    def _paged(self, query: Query, after: object, touch: bool) -> list[Hit]:
+        if after is None:
+            hits = recall(self._tiers, query)
+        else:
+            hits = page(self._tiers, query, place_of(query, after))
+        if query.attributes:
+            self._doubts.tell(query, hits)
+        return self._counted(hits, touch)
 
     def _answered(self, query: Query, near: object) -> list[Hit]:
         if near is None:
@@ -123,6 +144,10 @@ class Retriever:
         if query.attributes and not number:
             self._doubts.tell(query, [])
         return number
+
+    def explain(self, query: Query) -> Explanation:
+        """How a query is answered, and what that reads; it counts as no retrieval."""
+        return explain(self._tiers, query)
 
     def first_of_each(self, query: Query, *, touch: bool) -> list[Hit]:
         """The first entry, in a query's order, of each agent that it is about."""

@@ -10,6 +10,7 @@ from agent_memory.system.services import Services
 from agent_memory.values.attributes import checked_path
 from agent_memory.values.checks import checked_count
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
+from agent_memory.values.explanation import Explanation
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.query import Hit, Order, Query, agent_of, query_of, run_of
 from agent_memory.values.timeline import Difference, History
@@ -45,6 +46,27 @@ class MemoryQuestions:
             5
         """
         return self._services.retriever.count(query_of(query, asked).within(self._run.run_id))
+
+    def explain(self, query: Query | None = None, **asked: Any) -> Explanation:
+        """How a query is answered: tier by tier by which index, and how much that reads.
+
+        The query is answered for it, which counts as no retrieval.
+
+        Args:
+            query: What is asked; of this system's run unless it names others.
+            asked: The fields of a ``Query``, in place of one.
+
+        Raises:
+            InvalidEntry: ``query`` is no query.
+            StoreUnavailable: A tier does not answer.
+
+        Examples:
+            >>> print(memory.explain(agent_id="ant-1", steps=(5, 9)))  # doctest: +ELLIPSIS
+            5 entries answer
+            STM         5 expected        5 read        5 found  sorted sets steps 5.0 to 9.0
+            ...
+        """
+        return self._services.retriever.explain(query_of(query, asked).within(self._run.run_id))
 
     @overload
     def state_at(

@@ -42,6 +42,7 @@ from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.values.pages import Hits
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query, query_of
 from agent_memory.values.rank import Rank
@@ -262,8 +263,9 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
         touch: bool = True,
         rank: Rank | str | None = None,
         diverse: float | None = None,
+        after: str | None = None,
         **asked: Any,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Answer a query from all tiers: each entry once, from the richest tier that holds it.
 
         Args:
@@ -278,10 +280,13 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
                 "generative_agents" or "freshness".
             diverse: From 0 to 1: how much an entry counts less, the more similar it is to those
                 before it, so that one moment does not fill the answer; needs a limit.
+            after: The cursor ``next`` of the page before: what lies behind it is given, up to the
+                limit, whatever was stored, moved or forgotten meanwhile.
             asked: The fields of a ``Query``, in place of one.
 
         Raises:
-            InvalidEntry: ``query`` is no query, or ``near`` is none of these.
+            InvalidEntry: ``query`` is no query, ``near`` is none of these, or ``after`` is the
+                cursor of another query.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
 
@@ -295,7 +300,7 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
         """
         question = query_of(query, asked).within(self.config.run_id)
         return self._services.retriever.recall(
-            question, near=near, touch=touch, rank=rank, diverse=diverse
+            question, near=near, touch=touch, rank=rank, diverse=diverse, after=after
         )
 
     def fetch(self, agent_id: str | int, memory_id: str, *, touch: bool = True) -> Hit | None:

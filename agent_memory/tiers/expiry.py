@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.moves import MoveNotes
@@ -55,6 +56,9 @@ class TierReader(Protocol):
 
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
+
+    def access(self, query: Query) -> Access:
+        """How a question is answered: by which index, and how many entries that gives."""
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
@@ -126,6 +130,13 @@ class ExpiryFilter:
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
         return [entry.key for entry in self.find(query)]
+
+    def access(self, query: Query) -> Access:
+        """How a question is answered: by which index, and how many entries that gives."""
+        asked = self.visible(query) if query.is_about_one_agent else [query]
+        if not asked:
+            return Access("nothing: all of it is over its age", 0)
+        return self.repository.access(asked[0])
 
     def _each_agent(self, query: Query) -> Iterator[Query]:
         """The query of each agent that it is about, since each has an age of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes, Stored
 from agent_memory.repositories.moves import MoveNotes
@@ -83,6 +84,10 @@ class ReaderWithWaiting:
         if all(self.waiting.of(*owner) is None for owner in self._owners(query)):
             return self.reader.keys_answering(query)
         return [entry.key for entry in self.find(query)]
+
+    def access(self, query: Query) -> Access:
+        """How a question is answered by the tier; what waits is in this process's memory."""
+        return self.reader.access(query)
 
     def _owners(self, query: Query) -> list[tuple[str, str]]:
         """The runs and agents that a query is about, and of which something may wait."""

@@ -19,6 +19,7 @@ from agent_memory.models.redis import (
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import spelled_attributes
+from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.packing import Ready
@@ -97,6 +98,7 @@ class HashMapper:
     def decode_many(self, replies: Iterable[Values]) -> list[MemoryEntry]:
         """The entries of what was read; see ``load``."""
         there = [values for values in replies if any(values)]
+        note_read(len(there))
         vectors = read_vectors([values[_EMBEDDING] for values in there])
         steps = [self._step_of(values) for values in there]
         contents = self._codec.decode_many([values[_CONTENTS] or b"" for values in there], steps)

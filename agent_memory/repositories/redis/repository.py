@@ -14,6 +14,7 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import EntryNotFound
 from agent_memory.models.redis import Value, encode_id, memory_id_of, readable_ids
+from agent_memory.repositories.access import Access
 from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
@@ -32,6 +33,7 @@ from agent_memory.repositories.redis.calls import (
 )
 from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, as_replaced, reading
+from agent_memory.repositories.redis.explaining import access
 from agent_memory.repositories.redis.following import changes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many_agents import ManyAgents
@@ -263,6 +265,15 @@ class RedisRepository(MemoryRepository):
         if not query.is_about_one_agent:
             return self._many.keys(query)
         return flat(keys_answering(self.channel, self.key_space.namespace, [query]))
+
+    def access(self, query: Query) -> Access:
+        """How a question is answered: by which sorted sets, and how many entries they give."""
+        owners, conditions = self._many.owners(query), query.attributes
+        if query.is_about_one_agent:
+            usable = self._declared.lookups(self.key_space.prefix(*owners[0]), conditions)
+        else:
+            usable = self._declared.lookups_of_all(conditions)
+        return access(self.channel, self.key_space, query, usable, owners)
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""

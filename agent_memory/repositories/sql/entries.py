@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
+from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
@@ -86,6 +87,7 @@ class RowMapper:
     def to_entries(self, rows: Iterable[Any]) -> list[MemoryEntry]:
         """The entries of some rows, in a fraction of the time; see ``to_entry``."""
         found = [*rows]
+        note_read(len(found))
         stored = [_named(row, _stored_in, row) for row in found]
         contents = self._codec.decode_many(
             [one for one, _, _ in stored],
@@ -116,6 +118,7 @@ class RowMapper:
         Raises:
             EncodingError: The row is damaged; names the entry.
         """
+        note_read(1)
         return row_to_entry(row, _named(row, self.contents_of, row))
 
     def contents_of(self, row: Any) -> dict[str, Any]:

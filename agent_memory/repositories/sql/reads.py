@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
+from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.forgettings import Forgetting, RollBack, strictest
@@ -16,6 +17,7 @@ from agent_memory.repositories.querying import answering
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
+from agent_memory.repositories.sql.explaining import access
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks
 from agent_memory.repositories.sql.moments import Moments
@@ -32,6 +34,7 @@ from agent_memory.repositories.sql.statements import (
     memory_ids_by_step,
     number_of_entries,
     runs_with_entries,
+    table_of,
     tombstones_in,
 )
 from agent_memory.repositories.sql.transactions import Transactions
@@ -126,6 +129,14 @@ class LtmReads(LongTermMemory):
                 for statement, asked in parts
                 for row in connection.execute(statement, asked)
             ]
+
+    def access(self, query: Query) -> Access:
+        """How the database answers a question: by which index, and how many rows that gives."""
+        statement, asked = next(entries_answering(self._models, query))
+        table = table_of(self._models.LtmEntry).name
+        with self._transactions.reading() as connection:
+            where = sql_attributes.conditions(connection, self._models, query)
+            return access(connection, statement.where(*where), asked, table)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

@@ -1,0 +1,32 @@
+"""Tells how a question is answered, by answering it and counting what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_memory.repositories.access import counting_reads
+from agent_memory.retrieval.recall import left_behind
+from agent_memory.tiers.expiry import TierReader
+from agent_memory.values.entry import EntryKey, Tier
+from agent_memory.values.explanation import Explanation, TierPlan
+from agent_memory.values.query import Query
+
+
+def explain(tiers: Sequence[TierReader], query: Query) -> Explanation:
+    """How a query is answered, tier by tier.
+
+    Args:
+        tiers: The tiers, richest first.
+        query: What is asked; it names its runs.
+    """
+    found: dict[EntryKey, Tier] = {}
+    plans = []
+    for tier in tiers:
+        with counting_reads() as read:
+            entries = tier.find(query)
+        for entry in entries:
+            found.setdefault(entry.key, tier.tier)
+        way, expected, details = tier.access(query)
+        plans.append(TierPlan(tier.tier, way, expected, read.number, len(entries), details))
+    there = len(found) - len(left_behind(tiers, query, found))
+    return Explanation(tuple(plans), there if query.limit is None else min(there, query.limit))
