@@ -117,7 +117,12 @@ def tcp_server(
 
 
 def _start(
-    program: Path, folder: Path, port: int, modules: Sequence[Path], more: str = ""
+    program: Path,
+    folder: Path,
+    port: int,
+    modules: Sequence[Path],
+    more: str = "",
+    arguments: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
     settings = folder / "server.conf"
     load = "".join(f'loadmodule "{module}"\n' for module in modules)
@@ -127,7 +132,7 @@ def _start(
     )
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
-            [program, settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [program, settings, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
 
 
@@ -137,11 +142,13 @@ class StoppableServer:
     Args:
         folder: Where it works.
         more: Further lines of its settings.
+        arguments: What its program is started with beside them.
     """
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, more: str = "", *arguments: str) -> None:
         self._folder = folder
         self._more = more
+        self._arguments = arguments
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -153,7 +160,9 @@ class StoppableServer:
     def start(self) -> None:
         """Start it, or bring it back on its port with what it held."""
         kept = f"appendonly yes\nappendfsync always\n{self._more}"
-        self._process = _start(server_binary(), self._folder, self.port, (), kept)
+        self._process = _start(
+            server_binary(), self._folder, self.port, (), kept, self._arguments
+        )
         if not _answers(self._process, self.port):
             raise RuntimeError(f"no server came up in {self._folder}")
 

@@ -15,6 +15,7 @@ import typer
 
 from agent_memory.cli.findings import Finding, State, looked
 from agent_memory.cli.folder_findings import look_at_folder, look_at_schema
+from agent_memory.cli.identity_findings import look_at_identity
 from agent_memory.cli.opening import Folder, plain_errors
 from agent_memory.cli.output import AsJson, json_line
 from agent_memory.cli.server_findings import look_at_server
@@ -67,8 +68,11 @@ def findings(config: MemoryConfig) -> Iterator[Finding]:
     folder = looked("folder", lambda: look_at_folder(config, where))
     yield from folder
     if all(finding.state is not State.BROKEN for finding in folder):
-        yield from looked("engine", lambda: look_at_server(config, where))
-        yield from looked("schema", lambda: look_at_schema(config, where))
+        stores = looked("engine", lambda: look_at_server(config, where))
+        stores += looked("schema", lambda: look_at_schema(config, where))
+        yield from stores
+        if all(finding.state is not State.BROKEN for finding in stores):
+            yield from looked("identity", lambda: look_at_identity(config, where))
     yield from (_look_at_extra(*extra) for extra in _EXTRAS.items())
 
 

@@ -15,7 +15,7 @@ from agent_memory.connections.embedded.modules import GET_SEARCH, search_install
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import describe, fake_server, open_redis
-from agent_memory.connections.redis.risks import server_risks
+from agent_memory.connections.redis.risks import not_served, server_risks
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
 
@@ -66,9 +66,9 @@ _PROBE: Final = Script("redis.call('SET', KEYS[1], 'doctor') return redis.call('
 
 def _stores(config: MemoryConfig, channel: RedisChannel) -> Finding:
     """Whether entries can be stored, which takes scripts that write."""
-    if channel.engine.is_cluster:
-        reason = f"{channel.where} is a node of a cluster, which holds a part of the keys alone"
-        return Finding("stores", f"{reason}: name a server that is none", State.BROKEN)
+    unfit = not_served(channel) if channel.engine.kind == "redis" else None
+    if unfit is not None:
+        return Finding("stores", unfit, State.BROKEN)
     try:
         channel.run(_PROBE, [([f"{config.stm_config.namespace}:doctor"], [])])
     except StoreUnavailable as error:

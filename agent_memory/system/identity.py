@@ -100,6 +100,20 @@ class MemoryIdentity:
             return
         self._record(recorded, made.get(_ID))
 
+    def check(self) -> None:
+        """See whether the memory could be opened for writing, and record nothing.
+
+        Raises:
+            ConfigError: Server and database do not belong together, or the query engine would put
+                the entries of another memory into one index with these.
+            NewerFormat: A newer version made one of them.
+            StoreUnavailable: The server or the database does not answer.
+        """
+        self.settle(read_only=True)
+        with self._indexed_elsewhere() as indexed:
+            for record, namespace in indexed:
+                self._check_indexed(record, namespace, self._id or "")
+
     def record_settings(self, settings: str) -> None:
         """Record the present settings, which may change from one opening to the next.
 
@@ -234,17 +248,23 @@ class MemoryIdentity:
 
     def _note_index(self, identity: str) -> None:
         """Note in database 0 that a namespace of this memory lies in another one."""
+        with self._indexed_elsewhere() as indexed:
+            for record, namespace in indexed:
+                note = {f"{_DB}{namespace.db}": identity}
+                self._check_indexed(record, namespace, identity)
+                if not note.items() <= record.read().items():
+                    record.note(note)
+                    self._check_indexed(record, namespace, identity)
+
+    @contextmanager
+    def _indexed_elsewhere(self) -> Iterator[list[tuple[NamespaceRecord, NamespaceRecord]]]:
+        """The namespaces beyond database 0 of a query engine, each after its like in database 0."""
         beyond = [namespace for namespace in self._namespaces if namespace.db != 0]
         if not beyond or not self._connections.redis_engine.has_query_engine:
+            yield []
             return
         with self._first_database() as channel:
-            for namespace in beyond:
-                indexed = NamespaceRecord(channel, namespace.namespace)
-                note = {f"{_DB}{namespace.db}": identity}
-                self._check_indexed(indexed, namespace, identity)
-                if not note.items() <= indexed.read().items():
-                    indexed.note(note)
-                    self._check_indexed(indexed, namespace, identity)
+            yield [(NamespaceRecord(channel, one.namespace), one) for one in beyond]
 
     @contextmanager
     def _first_database(self) -> Iterator[RedisChannel]:

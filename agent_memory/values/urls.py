@@ -15,6 +15,15 @@ _PASSWORD_IN_QUERY = re.compile(
     r"[^&\s]*",
     re.IGNORECASE,
 )
+_SCHEMES = "does not begin with redis://, rediss:// or unix://"
+_NOT_SERVED = {
+    "cluster": "names a Redis Cluster, which does not serve a memory: a step of many agents and a "
+    "move are one transaction, and would touch several of its nodes. Name one server that is no "
+    "node of a cluster, with redis:// or rediss://",
+    "sentinel": "names a Sentinel, which is not asked where its primary is: name the primary "
+    "itself, with redis:// or rediss://",
+}
+"""What kinds of deployments do not serve, by a part of their URL's scheme, and why."""
 _PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
 
 
@@ -53,9 +62,9 @@ def checked_redis_url(name: str, url: str) -> str:
         ConfigError: It has another scheme.
     """
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ConfigError(
-            f"{name}: {without_password(url)!r} does not begin with redis://, rediss:// or unix://"
-        )
+        scheme = url.partition("://")[0].lower()
+        reason = next((why for kind, why in _NOT_SERVED.items() if kind in scheme), _SCHEMES)
+        raise ConfigError(f"{name}: {without_password(url)!r} {reason}")
     return url
 
 

@@ -22,6 +22,18 @@ _NO_WRITES_CLASSES = tuple(
 )  # fmt: skip
 
 
+_OF_CLUSTERS = tuple(
+    getattr(redis.exceptions, name)
+    for name in ("ClusterDownError", "ClusterCrossSlotError", "AskError", "MovedError")
+)
+
+NODE_OF_A_CLUSTER = (
+    "is a node of a cluster, which holds a part of the keys alone, and does not serve a memory: "
+    "name a server that is none"
+)
+"""What to say of such a server, after its name."""
+
+
 _SURELY = 0.9  # of a timeout: a socket does not give up before it, and clocks differ a little
 
 LOSSES = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
@@ -89,7 +101,9 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
             )
         takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
         kind = WritesRefused if takes_none else CommandRefused
-        return kind(f"{where} refuses: {error}")
+        # Told at opening, but to users without the right to ask what the server is.
+        hint = f"; it {NODE_OF_A_CLUSTER}" if isinstance(error, _OF_CLUSTERS) else ""
+        return kind(f"{where} refuses: {error}{hint}")
     return StoreUnavailable(
         f"{where} does not answer as a Redis server does ({error}); correct host and "
         "port or redis_url"

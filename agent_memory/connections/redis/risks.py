@@ -6,6 +6,7 @@ import logging
 from typing import NamedTuple
 
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.errors import NODE_OF_A_CLUSTER
 from agent_memory.errors import CommandRefused, ConfigError
 
 _NEAR = 0.9  # of the limit on its memory
@@ -34,18 +35,20 @@ def server_risks(channel: RedisChannel) -> list[Risk]:
     Raises:
         StoreUnavailable: It does not answer.
     """
-    try:
-        said = channel.call("INFO")
-    except CommandRefused:
-        return []  # a user without the right to ask; storing needs no answer
-    lines = said.decode(errors="replace").splitlines() if isinstance(said, bytes) else []
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    found = (_eviction(facts), _durability(facts), _replica(facts), _memory(facts))
-    return [risk for risk in found if risk is not None]
+    return _risks(_facts(channel))
+
+
+def not_served(channel: RedisChannel) -> str | None:
+    """Why a server cannot hold a memory, whatever its settings; None: it can, or does not tell.
+
+    Raises:
+        StoreUnavailable: It does not answer.
+    """
+    return _not_served(channel, _facts(channel))
 
 
 def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
-    """Log each risk once in a process, or refuse a server whose settings cost entries.
+    """Refuse what is no single server; log each risk of one once in a process, or refuse it too.
 
     Args:
         channel: The server.
@@ -56,7 +59,11 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
         ConfigError: It is refused.
         StoreUnavailable: It does not answer.
     """
-    risks = [risk for risk in server_risks(channel) if not (read_only and risk.name == "replica")]
+    facts = _facts(channel)
+    reason = _not_served(channel, facts)
+    if reason is not None:
+        raise ConfigError(f"redis_url: {reason}")
+    risks = [risk for risk in _risks(facts) if not (read_only and risk.name == "replica")]
     refused = [risk.means for risk in risks if risk.is_setting]
     if strict and refused:
         raise ConfigError(
@@ -67,6 +74,29 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
         if (channel.where, risk.name) not in _told:
             _told.add((channel.where, risk.name))
             _logger.warning("%s may lose entries: %s", channel.where, risk.means)
+
+
+def _facts(channel: RedisChannel) -> dict[str, str]:
+    try:
+        said = channel.call("INFO")
+    except CommandRefused:
+        return {}  # a user without the right to ask; storing needs no answer
+    lines = said.decode(errors="replace").splitlines() if isinstance(said, bytes) else []
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _risks(facts: dict[str, str]) -> list[Risk]:
+    found = (_eviction(facts), _durability(facts), _replica(facts), _memory(facts))
+    return [risk for risk in found if risk is not None]
+
+
+def _not_served(channel: RedisChannel, facts: dict[str, str]) -> str | None:
+    mode = facts.get("redis_mode") or facts.get("server_mode", "")
+    if mode == "sentinel":
+        return f"{channel.where} is a Sentinel, which holds no keys: name its primary itself"
+    if mode == "cluster" or facts.get("cluster_enabled") == "1":
+        return f"{channel.where} {NODE_OF_A_CLUSTER}"
+    return None
 
 
 def _eviction(facts: dict[str, str]) -> Risk | None:
