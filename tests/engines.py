@@ -160,9 +160,7 @@ class StoppableServer:
     def start(self) -> None:
         """Start it, or bring it back on its port with what it held."""
         kept = f"appendonly yes\nappendfsync always\n{self._more}"
-        self._process = _start(
-            server_binary(), self._folder, self.port, (), kept, self._arguments
-        )
+        self._process = _start(server_binary(), self._folder, self.port, (), kept, self._arguments)
         if not _answers(self._process, self.port):
             raise RuntimeError(f"no server came up in {self._folder}")
 
