@@ -25,6 +25,8 @@ from sqlalchemy.pool import Pool
 
 from agent_memory.connections.deployment import database_file
 from agent_memory.connections.disk_space import full_database
+from agent_memory.connections.sql_copying import serve_copies
+from agent_memory.connections.sql_failures import leave_standbys
 from agent_memory.connections.sql_files import file_of, file_url, remove_copy_with
 from agent_memory.connections.sql_options import check_server, check_sqlite
 from agent_memory.connections.sql_pool import InterruptiblePool
@@ -91,6 +93,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
         complaint = f"({type(error).__name__}); {_url_remedy(error)}"
     else:
+        serve_copies(engine)
+        leave_standbys(engine)
         return _with_gate(engine)
     # Not chained, and not raised where the error is at hand: what is said of a URL that cannot be
     # read may quote the password.
@@ -268,6 +272,8 @@ _REMEDIES = (
     ("permission denied", "let its owner grant the right, or name another user in the URL"),
     ("does not exist", "check user and database in the URL"),
     ("could not", "check that the server is running and the URL"),
+    ("statement timeout", "raise statement_timeout, or ease what keeps the server busy"),
+    ("lock timeout", "another transaction holds it for long: let it finish, or end it"),
     ("refused", "check that the server is running and the URL"),
 )
 _MISSING = re.compile(

@@ -105,7 +105,8 @@ class LtmRepository(LtmReads):
         rows = self._mapper.to_rows(entries)
         outcomes: list[Added] = []
         for batch in chunked(rows, self._batch_size):
-            outcomes += self._writer.run(partial(self._add_batch, batch, read_at))
+            # What is stored already is found to be there.
+            outcomes += self._writer.run(partial(self._add_batch, batch, read_at), repeatable=True)
         return outcomes
 
     def _add_batch(

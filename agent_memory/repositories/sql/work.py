@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import inf
@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from agent_memory.connections.sql_copying import can_copy, copy_rows
 from agent_memory.errors import StoreUnavailable
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.nearest import same_vector
@@ -258,8 +259,7 @@ class UnitOfWork:
         ids = {key.memory_id for key in wanted if is_canonical(key.memory_id)}
         located = {
             EntryKey(row.run_id, row.agent_id, row.memory_id): _located(row)
-            for chunk in chunked(ids, IN_LIST)
-            for row in self.connection.execute(locations(self._models, chunk))
+            for row in self._located(ids)
         }
         return {key: place for key, place in located.items() if key in wanted}
 
@@ -283,12 +283,20 @@ class UnitOfWork:
     def _stored(self, memory_ids: Iterable[str | bytes]) -> dict[Mark, Located]:
         return {
             Mark(row.run_ref, row.agent_id, row.memory_id): _located(row)
-            for chunk in chunked(memory_ids, IN_LIST)
-            for row in self.connection.execute(locations(self._models, chunk))
+            for row in self._located(memory_ids)
         }
+
+    def _located(self, memory_ids: Iterable[str | bytes]) -> Iterator[Any]:
+        in_array = self.connection.dialect.name == "postgresql"
+        for chunk in chunked(memory_ids, IN_LIST):
+            yield from self.connection.execute(locations(self._models, chunk, in_array=in_array))
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
+            return
+        if can_copy(self.connection):
+            columns = [*rows[0]]
+            copy_rows(self.connection, self._entries, columns, map(itemgetter(*columns), rows))
             return
         if not self.connection.dialect.positional:
             self.connection.execute(insert(self._entries), rows)
