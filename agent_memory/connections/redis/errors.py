@@ -101,7 +101,7 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
             )
         takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
         kind = WritesRefused if takes_none else CommandRefused
-        # Told at opening, but to users without the right to ask what the server is.
+        # Said at opening, but not to users without the right to ask what the server is.
         hint = f"; it {NODE_OF_A_CLUSTER}" if isinstance(error, _OF_CLUSTERS) else ""
         return kind(f"{where} refuses: {error}{hint}")
     return StoreUnavailable(
