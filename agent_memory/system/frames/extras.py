@@ -1,4 +1,4 @@
-"""Packages that frames need and an extra brings."""
+"""Packages that frames and pictures need and an extra brings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ EXTRAS: Mapping[str, str] = {
     "pandas": "frames",
     "polars": "polars",
     "duckdb": "duckdb",
+    "altair": "explore",
+    "vl_convert": "explore",
 }
 """The extra that brings each package."""
 

@@ -1,0 +1,89 @@
+"use strict";
+// Draws pictures: {rows, specs: {light, dark}}. A new picture takes the place of the old one when it
+// is ready, so that nothing flashes.
+const drawing = (() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const shown = new Map();
+  const MOST_SVG = 1500;
+  const MOST_ROWS = 200;
+
+  function make(tag, text, attributes) {
+    const element = document.createElement(tag);
+    if (text !== undefined && text !== null) element.textContent = text;
+    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
+    return element;
+  }
+
+  async function draw(host, picture, onPick) {
+    const turn = Symbol("turn");
+    shown.set(host, { picture, onPick, turn });
+    const stage = make("div", null, { class: "stage waiting" });
+    host.append(stage);
+    const spec = picture.specs[dark.matches ? "dark" : "light"];
+    const result = await vegaEmbed(stage, { ...spec, datasets: { rows: picture.rows } }, {
+      actions: false,
+      ast: true,
+      renderer: picture.rows.length > MOST_SVG ? "canvas" : "svg",
+      tooltip: { theme: dark.matches ? "dark" : "light" },
+    });
+    if (shown.get(host)?.turn !== turn) {
+      result.finalize();
+      stage.remove();
+      return;
+    }
+    if (onPick) {
+      result.view.addEventListener("click", (_, item) => {
+        if (item && item.datum && item.datum.id) onPick(item.datum);
+      });
+    }
+    for (const old of [...host.querySelectorAll(":scope > .stage")]) if (old !== stage) old.remove();
+    shown.get(host).finalize?.();
+    shown.get(host).finalize = () => result.finalize();
+    stage.classList.remove("waiting");
+    table(host, picture);
+    host.dataset.drawn = "yes";
+  }
+
+  // The same as a table, for those who do not see the picture, and for those who want numbers.
+  function table(host, picture) {
+    const open = host.querySelector(":scope > details")?.open;
+    host.querySelector(":scope > details")?.remove();
+    if (!picture.rows.length) return;
+    const details = make("details", null, { class: "as-table" });
+    details.append(make("summary", "As a table"));
+    const fill = () => {
+      if (!details.open || details.querySelector("table")) return;
+      const columns = [...new Set(picture.rows.flatMap((row) => Object.keys(row)))];
+      const grid = make("table");
+      const head = make("tr");
+      for (const column of columns) head.append(make("th", column, { scope: "col" }));
+      grid.append(make("thead"), make("tbody"));
+      grid.tHead.append(head);
+      for (const row of picture.rows.slice(0, MOST_ROWS)) {
+        const line = make("tr");
+        for (const column of columns) line.append(make("td", row[column] ?? ""));
+        grid.tBodies[0].append(line);
+      }
+      const frame = make("div", null, { class: "scroll", tabindex: "0", role: "region",
+        "aria-label": "the same as a table" });
+      frame.append(grid);
+      details.append(frame);
+      const left = picture.rows.length - MOST_ROWS;
+      if (left > 0) details.append(make("p", `and ${left.toLocaleString("en")} more`));
+    };
+    details.addEventListener("toggle", fill);
+    if (open) details.open = true;
+    host.append(details);
+  }
+
+  function forget(host) {
+    shown.get(host)?.finalize?.();
+    shown.delete(host);
+  }
+
+  dark.addEventListener("change", () => {
+    for (const [host, { picture, onPick }] of [...shown]) draw(host, picture, onPick);
+  });
+
+  return { draw, forget, make };
+})();

@@ -1,0 +1,227 @@
+"""Vega-Altair charts of what a memory holds. No I/O.
+
+Each takes its rows as data of its own, or under a name by which a page gives them later.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import altair as alt
+
+from agent_memory.system.pictures.records import Life, Line, Occupancy, Sampled, World
+from agent_memory.system.pictures.rows import extent
+from agent_memory.system.pictures.themes import Theme
+from agent_memory.values.entry import MemoryType, Tier
+
+Width = int | Literal["container"]
+Chart = Any
+"""A chart of Altair, whose types are not looked at, since it may not be installed."""
+
+_TIERS = [tier.name for tier in Tier]
+_TYPES = [kind.value for kind in MemoryType]
+_LONGEST_NAME = 48
+
+
+def named(text: str) -> str:
+    """A name of any length as a title shows it."""
+    line = " ".join(text.split()) or "''"
+    return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
+
+
+def inline(rows: list[dict[str, Any]]) -> Chart:
+    """Rows as the data of a chart that stands alone."""
+    return alt.InlineData(values=rows)
+
+
+def by_name(name: str) -> Chart:
+    """Data that the page gives later."""
+    return alt.NamedData(name=name)
+
+
+def timeline(life: Life, data: Chart, theme: Theme, width: Width, *, contents: bool) -> Chart:
+    """Each memory of an agent at its step, by type, coloured by tier; pinned ones are marked."""
+    steps = [moment.step for moment in life.moments]
+    tooltip = [
+        *(_quantity("step", "step", format=",d"), _nominal("type"), _nominal("tier")),
+        *(_quantity("importance", "importance (0 to 1)"), _nominal("exact", "contents")),
+        *([_nominal("contents", "holds")] if contents else []),
+    ]
+    base = alt.Chart(data).encode(
+        x=_steps_axis(steps),
+        y=alt.Y(
+            field="type", type="nominal", title=None, sort=_TYPES,
+            scale=alt.Scale(domain=[kind for kind in _TYPES if kind in _types_of(life)]),
+        ),
+        tooltip=tooltip,
+    )  # fmt: skip
+    ticks = base.mark_tick(thickness=2, size=26, opacity=0.85, cursor="pointer").encode(
+        color=_tier_colour(theme)
+    )
+    pins = (
+        base.transform_filter("datum.kept === 'pinned'")
+        .mark_point(shape="triangle-down", size=70, filled=True, yOffset=-20, cursor="pointer")
+        .encode(color=alt.value(theme.ink))
+    )
+    title = _title(
+        f"What {named(life.agent_id)} remembers",
+        f"steps {min(steps):,} to {max(steps):,}, run {named(life.run_id)}; ▼ pinned",
+        life.sampled,
+    )
+    described = (
+        f"Timeline of agent {named(life.agent_id)}: {life.sampled.total:,} memories from step "
+        f"{min(steps):,} to step {max(steps):,}, coloured by tier."
+    )
+    chart = alt.layer(ticks, pins).properties(
+        width=width, height=44 * len(_types_of(life)), title=title, description=described
+    )
+    return chart.add_params(alt.selection_interval(bind="scales", encodings=["x"]))
+
+
+def history(line: Line, data: Chart, theme: Theme, width: Width) -> Chart:
+    """A number over steps: exact values as dots, others hollow within the band of their bounds.
+
+    What is no finite number has no place on the axis: it is a cross at the lower edge.
+    """
+    steps = [point.step for point in line.points]
+    finite = [point for point in line.points if point.is_finite]
+    is_bounded = any(point.bound for point in finite)
+    edges = [edge for it in finite for edge in (it.value - it.bound, it.value + it.bound)]
+    axis = alt.Y(
+        field="value", type="quantitative", title=named(line.path),
+        scale=alt.Scale(domain=list(extent(edges)), zero=False, nice=True),
+    )  # fmt: skip
+    base = alt.Chart(data).encode(x=_steps_axis(steps))
+    band = (
+        base.transform_filter("isValid(datum.low)")
+        .mark_rule(opacity=0.45, strokeWidth=3)
+        .encode(
+            y=alt.Y(field="low", type="quantitative", title=named(line.path)),
+            y2=alt.Y2(field="high"),
+            color=_tier_colour(theme),
+        )
+    )
+    path = base.transform_filter("isValid(datum.value)").mark_line(
+        color=theme.muted, strokeWidth=1, opacity=0.7
+    ).encode(y=axis)  # fmt: skip
+    dots = base.transform_filter("isValid(datum.value)").mark_point(
+        filled=True, cursor="pointer"
+    ).encode(
+        y=axis,
+        color=_tier_colour(theme),
+        shape=alt.Shape(
+            field="exact", type="nominal", title="contents",
+            scale=alt.Scale(domain=["exact", "within bounds"], range=["circle", "diamond"]),
+            legend=alt.Legend(orient="top", titleOrient="left") if is_bounded else None,
+        ),
+        size=alt.value(22 if len(line.points) <= 500 else 9),
+        tooltip=[
+            *(_quantity("step", "step", format=",d"), _quantity("value", named(line.path))),
+            *(_quantity("bound", "may be off by ±"), _nominal("tier")),
+        ],
+    )  # fmt: skip
+    odd = base.transform_filter("isValid(datum.odd)").mark_point(
+        shape="cross", filled=True, size=60, color=theme.ink
+    ).encode(
+        y=alt.value(122),
+        tooltip=[_quantity("step", "step", format=",d"), _nominal("odd", "value")],
+    )  # fmt: skip
+    layers = [band, path, dots, *([odd] if len(finite) < len(line.points) else [])]
+    described = (
+        f"{named(line.path)} of agent {named(line.agent_id)} over steps: {len(line.points):,} "
+        "values, coloured by tier, with bands where they are not exact."
+    )
+    return alt.layer(*layers).properties(
+        width=width, height=130, description=described,
+        title=_title(f"{named(line.path)} of {named(line.agent_id)}", "", line.sampled),
+    )  # fmt: skip
+
+
+def occupancy(held: Occupancy, data: Chart, theme: Theme, width: Width) -> Chart:
+    """How many entries of which steps lie in which tier."""
+    last = max((each.last_step for each in held.held), default=0)
+    first = min((each.first_step for each in held.held), default=0)
+    bars = alt.Chart(data).mark_rect(stroke=theme.ground, strokeWidth=0.5).encode(
+        x=_steps_axis([first, last + 1], field="from"),
+        x2=alt.X2(field="until"),
+        y=alt.Y(field="low", type="quantitative", title="entries", axis=alt.Axis(tickMinStep=1)),
+        y2=alt.Y2(field="high"),
+        color=_tier_colour(theme),
+        tooltip=[
+            *(_quantity("from", "from step", format=",d"), _quantity("to", "to step", format=",d")),
+            *(_nominal("tier"), _quantity("entries", "entries", format=",d")),
+        ],
+    )  # fmt: skip
+    title = _title(
+        f"Which tier holds the entries of {named(held.whose)}", "by step", held.sampled, held.agents
+    )
+    described = f"Entries of {named(held.whose)} by step and tier, from step {first:,} to {last:,}."
+    return bars.properties(width=width, height=220, title=title, description=described)
+
+
+def world_map(world: World, data: Chart, theme: Theme, width: Width) -> Chart:
+    """The agents at a step on a plane; hollow where their latest state is from before it."""
+    xs, ys = extent(place.x for place in world.places), extent(place.y for place in world.places)
+    colour = _tier_colour(theme)
+    if world.colour:
+        colour = alt.Color(
+            field="value", type="quantitative", title=named(world.colour),
+            scale=alt.Scale(scheme=theme.scheme),
+        )  # fmt: skip
+    where = world.position
+    dots = alt.Chart(data).mark_point(size=60, cursor="pointer", strokeWidth=1.5).encode(
+        x=_coordinate(alt.X, "x", where.x if where else "x", xs),
+        y=_coordinate(alt.Y, "y", where.y if where else "y", ys),
+        color=colour,
+        fill=alt.condition("datum.age === 0", colour, alt.value("transparent")),
+        tooltip=[
+            *(_nominal("agent"), _quantity("x", "x"), _quantity("y", "y")),
+            *(_quantity("step", "state of step", format=",d"), _nominal("tier")),
+            *([_quantity("value", named(world.colour))] if world.colour else []),
+        ],
+    )  # fmt: skip
+    note = "no position was found in the states" if where is None else where.note
+    return dots.properties(
+        width=width, height=420,
+        title=_title(f"The world at step {world.step:,}", f"{note}; hollow: of an earlier step",
+                     world.sampled),
+        description=f"{len(world.places):,} agents on a plane at step {world.step:,}.",
+    )  # fmt: skip
+
+
+def _types_of(life: Life) -> list[str]:
+    return sorted({moment.memory_type.value for moment in life.moments}, key=_TYPES.index)
+
+
+def _steps_axis(steps: list[int], field: str = "step") -> Chart:
+    domain = list(extent(map(float, steps)))
+    return alt.X(
+        field=field, type="quantitative", title="step", axis=alt.Axis(format="~s", tickMinStep=1),
+        scale=alt.Scale(domain=domain, nice=False, padding=6),
+    )  # fmt: skip
+
+
+def _coordinate(channel: Any, field: str, path: str, ends: tuple[float, float]) -> Chart:
+    scale = alt.Scale(domain=list(ends), nice=False, padding=14)
+    return channel(field=field, type="quantitative", title=named(path), scale=scale)
+
+
+def _tier_colour(theme: Theme) -> Chart:
+    return alt.Color(
+        field="tier", type="nominal", title="tier",
+        scale=alt.Scale(domain=_TIERS, range=list(theme.tiers)),
+        legend=alt.Legend(orient="top", titleOrient="left", symbolOpacity=1),
+    )  # fmt: skip
+
+
+def _quantity(field: str, title: str, **options: Any) -> Chart:
+    return alt.Tooltip(field=field, type="quantitative", title=title, **options)
+
+
+def _nominal(field: str, title: str | None = None) -> Chart:
+    return alt.Tooltip(field=field, type="nominal", title=title or field)
+
+
+def _title(text: str, *notes: str | Sampled) -> Chart:
+    said = [note.note if isinstance(note, Sampled) else note for note in notes]
+    return alt.Title(text=text, subtitle="; ".join(filter(None, said)) or " ")

@@ -1,0 +1,63 @@
+"""Pictures for pages: the rows once, and a specification for light and for dark ground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent_memory.system.pictures import charts
+from agent_memory.system.pictures.records import Life, Line, Occupancy, World
+from agent_memory.system.pictures.rows import Row, held_rows, line_rows, moment_rows, place_rows
+from agent_memory.system.pictures.themes import DARK, LIGHT, Theme
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that a page draws in either theme.
+
+    Attributes:
+        rows: Its data.
+        specs: By "light" and "dark", what Vega-Lite draws of the data named ``rows``.
+    """
+
+    rows: list[Row]
+    specs: Mapping[str, Mapping[str, Any]]
+
+
+def timeline(life: Life, *, contents: bool) -> Picture:
+    """The timeline of an agent."""
+    return _drawn(
+        moment_rows(life, contents=contents),
+        lambda data, theme: charts.timeline(life, data, theme, "container", contents=contents),
+    )
+
+
+def history(line: Line) -> Picture:
+    """How a number of an agent went."""
+    return _drawn(
+        line_rows(line), lambda data, theme: charts.history(line, data, theme, "container")
+    )
+
+
+def occupancy(held: Occupancy) -> Picture:
+    """Which tier holds the entries of which steps."""
+    return _drawn(
+        held_rows(held), lambda data, theme: charts.occupancy(held, data, theme, "container")
+    )
+
+
+def world_map(world: World) -> Picture:
+    """The agents at a step."""
+    return _drawn(
+        place_rows(world), lambda data, theme: charts.world_map(world, data, theme, "container")
+    )
+
+
+def _drawn(rows: list[Row], chart: Callable[[Any, Theme], charts.Chart]) -> Picture:
+    data = charts.by_name("rows")
+    specs: dict[str, dict[str, Any]] = {}
+    for theme in (LIGHT, DARK):
+        spec = chart(data, theme).to_dict()
+        specs[theme.name] = {**spec, "config": theme.config()}
+    return Picture(rows, specs)
