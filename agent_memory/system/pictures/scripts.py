@@ -38,7 +38,8 @@ def vega_script() -> str:
     with suppress(OSError, UnicodeDecodeError):
         if kept.stat().st_size:
             return kept.read_text(encoding="utf-8")
-    script: str = vl_convert.javascript_bundle(None, vl_version=dialect)
+    # The stub lacks the default, which is a script that shows the libraries to the page.
+    script: str = vl_convert.javascript_bundle(None, vl_version=dialect)  # type: ignore[arg-type]
     with suppress(OSError):  # without a cache it takes longer next time, and that is all
         _keep(kept, script)
     return script
