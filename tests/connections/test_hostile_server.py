@@ -73,16 +73,28 @@ def always(reply: bytes | None) -> Answer:
     return lambda _command, _connection: reply
 
 
-def endless(chunk: bytes, first: bytes = b"", pause: float = 0.0) -> Answer:
-    def send(_command: list[bytes], connection: socket.socket) -> bytes | None:
-        with contextlib.suppress(OSError):
-            connection.sendall(first)
-            while True:
-                connection.sendall(chunk)
-                time.sleep(pause)
-        return None
+MOST_READ = 16 * 1024 * 1024  # bytes of one answer that the tests let a client read
 
-    return send
+
+class Endless:
+    """Answers for as long as the client reads, up to several times what it should read.
+
+    Attributes:
+        was_read_on: Whether a client read more than it should.
+    """
+
+    def __init__(self, chunk: bytes, first: bytes = b"", pause: float = 0.0) -> None:
+        self._chunk, self._first, self._pause = chunk, first, pause
+        self.was_read_on = False
+
+    def __call__(self, _command: list[bytes], connection: socket.socket) -> bytes | None:
+        with contextlib.suppress(OSError):
+            connection.sendall(self._first)
+            for _ in range(4 * MOST_READ // len(self._chunk)):
+                connection.sendall(self._chunk)
+                time.sleep(self._pause)
+            self.was_read_on = True
+        return None
 
 
 ANSWERS: dict[str, Answer] = {
@@ -109,11 +121,11 @@ ANSWERS: dict[str, Answer] = {
     "no authentication": always(b"-NOAUTH Authentication required.\r\n"),
     "an old version": always(b"-ERR unknown command 'EVALSHA'\r\n"),
     "an error that is no text": always(b"-ERR \xff\xfe\x00\r\n"),
-    "a line without end": endless(b"a" * 65536, b"+"),
-    "a value without end": endless(b"a" * 65536, b"$4000000000\r\n"),
-    "a list without end": endless(b":1\r\n" * 16000, b"*40000000\r\n"),
-    "more answers than questions": endless(b"+OK\r\n" * 1_000),
-    "a value byte by byte": endless(b"a", b"$1000\r\n", 0.1),
+    "a line without end": Endless(b"a" * 65536, b"+"),
+    "a value without end": Endless(b"a" * 65536, b"$4000000000\r\n"),
+    "a list without end": Endless(b":1\r\n" * 16000, b"*40000000\r\n"),
+    "more answers than questions": Endless(b"+OK\r\n" * 1_000),
+    "a value byte by byte": Endless(b"a", b"$1000\r\n", 0.1),
 }
 
 
@@ -121,7 +133,7 @@ ANSWERS: dict[str, Answer] = {
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "REPLY_TIMEOUT", 0.5)
     monkeypatch.setattr(redis_reading, "PATIENCE", 0.5)
-    monkeypatch.setattr(redis_reading, "LARGEST_ANSWER", 16 * 1024 * 1024)
+    monkeypatch.setattr(redis_reading, "LARGEST_ANSWER", MOST_READ)
 
 
 def opened(url: str, folder: Path) -> AgentMemorySystem:
@@ -133,8 +145,10 @@ def opened(url: str, folder: Path) -> AgentMemorySystem:
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_whatever_a_server_answers_is_a_typed_error(name: str, tmp_path: Path) -> None:
-    with served(ANSWERS[name]) as url, pytest.raises(StoreUnavailable):
+    answer = ANSWERS[name]
+    with served(answer) as url, pytest.raises(StoreUnavailable):
         opened(url, tmp_path)
+    assert not (isinstance(answer, Endless) and answer.was_read_on)
 
 
 @pytest.mark.faults
