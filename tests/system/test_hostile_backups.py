@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import sqlite3
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory import AgentMemorySystem, EncodingError, MemoryConfig
+from agent_memory import AgentMemorySystem, EncodingError, MemoryConfig, StoreUnavailable
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.validation import validate
 from tests.fuzzing import count_case
@@ -127,3 +128,13 @@ def test_a_backup_whose_pages_lead_to_one_another_is_refused_in_bounded_time(
     assert len(levels) > 3
     with closing(Backup(bad)) as backup, pytest.raises(EncodingError, match="cannot be restored"):
         validate(backup, MOST)
+
+
+def test_a_file_that_is_no_database_is_refused_and_not_kept_open(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    raw = b"no database" * 1000
+    file.write_bytes(raw + hostile_backups.seal_of(raw))
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        Backup(file)
+    descriptors = [Path(entry) for entry in os.scandir("/proc/self/fd")]
+    assert file not in [entry.readlink() for entry in descriptors if entry.is_symlink()]

@@ -289,12 +289,13 @@ class Backup:
             self._connection = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True
             )
-            (made_by,) = self._connection.execute("PRAGMA user_version").fetchone()
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"the backup {path} cannot be read ({error})") from error
-        if made_by > FORMAT:
+        try:
+            self._check_format()
+        except BaseException:
             self.close()
-            raise newer(f"the backup {path}", made_by, FORMAT)
+            raise
 
     def check_structure(self) -> None:
         """See that the tables are what a backup has, and can be read in bounded time.
@@ -333,6 +334,14 @@ class Backup:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _check_format(self) -> None:
+        try:
+            (made_by,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the backup {self.path} cannot be read ({error})") from error
+        if made_by > FORMAT:
+            raise newer(f"the backup {self.path}", made_by, FORMAT)
 
     def _rows(self, asked: str, *values: object) -> list[Any]:
         with self._translated():
