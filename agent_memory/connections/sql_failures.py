@@ -25,7 +25,7 @@ def was_interfered(failure: MemoryStoreError) -> bool:
 
 
 def was_cut_off(failure: MemoryStoreError) -> bool:
-    """whether the connection was lost, or is to a server that takes no writes any more.
+    """Whether the connection was lost, or is to a server that takes no writes any more.
 
     Another connection may lead to one that does. What was not committed by then is undone; of what
     was being committed nobody knows.

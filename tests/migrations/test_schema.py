@@ -13,7 +13,7 @@ from sqlalchemy import Engine, inspect, text
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine, writing
 from agent_memory.errors import ConfigError, SchemaOutOfDate
-from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql import new_schema, schema
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import an_entry
 from tests.migrations.conftest import on_every_engine
@@ -49,6 +49,31 @@ def test_a_new_database_is_brought_to_head(engine: Engine, prefix: str) -> None:
     entry = an_entry()
     repository.add(entry)
     assert repository.get(entry.key) == entry
+
+
+def _contents(engine: Engine) -> dict[str, object]:
+    """What a SQLite file holds, in whatever order it was made."""
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT type, name, tbl_name, sql FROM sqlite_master")
+        made: dict[str, object] = {f"{kind} {name}": rest for kind, name, *rest in found}
+        for table in inspect(connection).get_table_names():
+            made[table] = connection.exec_driver_sql(f"SELECT * FROM {table}").all()  # noqa: S608
+    return made
+
+
+@pytest.mark.parametrize("prefix", ["agent_ltm", "other"])
+def test_later_databases_of_a_process_are_made_as_the_first_one_without_alembic(
+    tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_schema, "_known", {})
+    first, second = (open_engine(f"sqlite:///{tmp_path / str(number)}.db") for number in range(2))
+    schema.ensure(first, prefix)
+    monkeypatch.delattr("alembic.command.upgrade")
+    schema.ensure(second, prefix)
+    assert _contents(second) == _contents(first)
+    schema.check_tables(second, prefix)
+    first.dispose()
+    second.dispose()
 
 
 @on_every_engine

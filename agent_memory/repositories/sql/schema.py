@@ -28,6 +28,7 @@ from agent_memory.connections.sql import (
 from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
+from agent_memory.repositories.sql.new_schema import SchemaKey, create_schema
 from agent_memory.repositories.sql.schema_differences import differences
 from agent_memory.values.deprecation import renamed_argument
 from agent_memory.values.urls import without_password
@@ -71,7 +72,13 @@ def ensure(sql_engine: Engine, table_prefix: str = DEFAULT_PREFIX) -> None:
         with migration(sql_engine) as connection:
             # Asked again behind the write lock: another process may have come first.
             if not _tables(connection, table_prefix):
-                _upgrade(_alembic(connection, table_prefix), "head")
+                create_schema(
+                    connection,
+                    SchemaKey(table_prefix, HEAD, str(scripts_folder())),
+                    version_table(table_prefix),
+                    tables=lambda: _tables(connection, table_prefix),
+                    upgrade=lambda: _upgrade(_alembic(connection, table_prefix), "head"),
+                )
     check(sql_engine, table_prefix)
 
 
