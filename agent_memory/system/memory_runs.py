@@ -120,8 +120,8 @@ class MemoryRuns(MemoryFiles):
             StoreUnavailable: A tier does not answer.
 
         Examples:
-            >>> [(run.run_id, run.total) for run in memory.runs()]
-            [('default', 10)]
+            >>> {run.run_id: run.total for run in memory.runs()}["default"]
+            10
         """
         return self._services.runs.summaries()
 
