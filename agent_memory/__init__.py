@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         NewerFormat,
         NotAllStored,
         QueryEngineMissing,
-        RunConflict,
         RunHasForks,
         SchemaOutOfDate,
         SearchIndexError,
@@ -79,7 +78,7 @@ if TYPE_CHECKING:
     from agent_memory.values.pages import Hits
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
     from agent_memory.values.rank import Rank
-    from agent_memory.values.run import RunSummary
+    from agent_memory.values.sample import Sample
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.values.stored import Stored
     from agent_memory.values.timeline import Difference, History
@@ -138,11 +137,10 @@ _HOMES = {
     "RedisSTMConfig": "config",
     "RedisSTMStore": "system.agent_stores",
     "RestoreReceipt": "system.backups.restoring",
-    "RunConflict": "errors",
     "RunHasForks": "errors",
-    "RunSummary": "values.run",
     "SQLiteLTMConfig": "config",
     "SQLiteLTMStore": "system.agent_stores",
+    "Sample": "values.sample",
     "SchemaOutOfDate": "errors",
     "SearchIndexError": "errors",
     "SpoolStatus": "values.status",
@@ -222,11 +220,10 @@ __all__ = [
     "RedisSTMConfig",
     "RedisSTMStore",
     "RestoreReceipt",
-    "RunConflict",
     "RunHasForks",
-    "RunSummary",
     "SQLiteLTMConfig",
     "SQLiteLTMStore",
+    "Sample",
     "SchemaOutOfDate",
     "SearchIndexError",
     "SpoolStatus",

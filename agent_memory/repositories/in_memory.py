@@ -24,6 +24,7 @@ from agent_memory.repositories.forgettings import (
     strictest,
     with_roll_back,
 )
+from agent_memory.repositories.importances import ReadImportances
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added, Arrival, Gone
@@ -55,6 +56,7 @@ class InMemoryRepository(LongTermMemory):
         self._counted: dict[str, list[EntryKey]] = {}  # what was absent, by the name of the count
         self.encodings = _InMemoryEncodings(self, self._shelf)
         self.upkeep = _InMemoryUpkeep(self, self._shelf)
+        self.importances = ReadImportances(self)
 
     def __repr__(self) -> str:
         return f"InMemoryRepository({self.tier.name}, {len(self._shelf.entries)} entries)"

@@ -12,6 +12,7 @@ from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.following import Changes
 from agent_memory.repositories.forgettings import Forgetting, RollBack
+from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import Agent, MoveNotes, OpenMove
 from agent_memory.repositories.nearest import Neighbour, Probe, Vectors
 from agent_memory.repositories.upkeep import TierUpkeep
@@ -49,6 +50,7 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
         self.encodings = _ReadOnlyEncodings(repository)
         self.upkeep = _ReadOnlyUpkeep(repository)
         self.moves = _ReadOnlyNotes(repository)
+        self.importances = _ReadOnlyImportances(repository)
 
     add_many = arrive = take_over = replace = touch = touched = _refuse
     remove = remove_many = remove_answering = remove_copied = move_within = _refuse
@@ -199,6 +201,20 @@ class _ReadOnlyUpkeep(TierUpkeep, _ReadOnly):
     def stored_bytes(self) -> int:
         """How many bytes the engine uses for all entries here, of every run."""
         return self._upkeep.stored_bytes()
+
+
+class _ReadOnlyImportances(_ReadOnly):
+    """The importances of a tier that is not written to."""
+
+    def __init__(self, repository: MemoryRepository) -> None:
+        self.tier = repository.tier
+        self._importances = repository.importances
+
+    set = _refuse
+
+    def of(self, run_id: str, agents: Sequence[str]) -> dict[str, Importances]:
+        """Those of some agents of a run; see ``ImportanceIndex``."""
+        return self._importances.of(run_id, agents)
 
 
 class _ReadOnlyNotes(MoveNotes, _ReadOnly):

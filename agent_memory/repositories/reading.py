@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent_memory.repositories.access import Access
+from agent_memory.repositories.importances import ImportanceIndex, Importances
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
 
@@ -32,6 +33,16 @@ class EntryReader(Protocol):
 
 class WideAnswers:
     """What any tier answers beyond ``find``; an engine that has a quicker way takes that."""
+
+    importances: ImportanceIndex
+    """How important its entries are, and of which steps."""
+
+    def importances_of(self, run_id: str, agents: Sequence[str]) -> dict[str, Importances]:
+        """How important the entries of some agents are, and of which steps; no contents are read.
+
+        Agents without entries may be left out.
+        """
+        return self.importances.of(run_id, agents)
 
     def first_of_each(self: EntryReader, query: Query) -> list[MemoryEntry]:
         """The first entry, in the query's order, of each agent that it is about.

@@ -21,6 +21,7 @@ from agent_memory.retrieval.paging import page
 from agent_memory.retrieval.ranking import checked_diversity, pool_of, ranked
 from agent_memory.retrieval.ranking import diverse as choose_diverse
 from agent_memory.retrieval.recall import count, fetch, recall
+from agent_memory.retrieval.sampling import Sampler
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.conditions import exists
@@ -42,6 +43,9 @@ class Retriever:
         access_log: Where retrievals are counted; None: nowhere, in a memory opened read-only.
         now: Gives the time in the unit of timestamps.
         decay: What recency is multiplied by, and for how many steps, where a rank names none.
+
+    Attributes:
+        sampler: Draws entries at random.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Retriever:
         self._now = now
         self._decay = decay
         self._doubts = Doubts(tiers)
+        self.sampler = Sampler(tiers)
 
     def recall(
         self,

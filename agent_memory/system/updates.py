@@ -7,7 +7,7 @@ for again from the top, the way entries move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agent_memory.errors import EntryConflict, EntryNotFound, StoreUnavailable
@@ -51,6 +51,18 @@ class EntryUpdates:
             EntryKey(self._run_id, agent_id, memory_id),
             lambda entry: replace(entry, importance_score=wanted),
         )
+
+    def set_importances(self, wanted: Mapping[EntryKey, float]) -> list[EntryKey]:
+        """Set how important many memories are; see ``AgentMemorySystem.update_importance``.
+
+        Returns:
+            Those that no tier holds.
+        """
+        left = dict(wanted)
+        for repository in self._tiers.values():  # from the top down, as entries move
+            missing = repository.importances.set(left) if left else []
+            left = {key: left[key] for key in missing}
+        return [*left]
 
     def set_pinned(self, agent_id: str, memory_id: str, *, pinned: bool) -> MemoryEntry:
         """Pin a memory, or let it move; see ``AgentMemorySystem.pin``."""

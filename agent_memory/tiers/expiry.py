@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes
+from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import agent_of, run_of
@@ -59,6 +60,9 @@ class TierReader(Protocol):
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which index, and how many entries that gives."""
+
+    def importances_of(self, run_id: str, agents: Sequence[str]) -> dict[str, Importances]:
+        """How important the entries of some agents are, and of which steps."""
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
@@ -137,6 +141,11 @@ class ExpiryFilter:
         if not asked:
             return Access("nothing: all of it is over its age", 0)
         return self.repository.access(asked[0])
+
+    def importances_of(self, run_id: str, agents: Sequence[str]) -> dict[str, Importances]:
+        """How important the entries of some agents are, and of which steps; each is read."""
+        queries = [Query(run_id=run_id, agent_id=agent_id) for agent_id in agents]
+        return {agent_of(query): Importances.of_entries(self.find(query)) for query in queries}
 
     def _each_agent(self, query: Query) -> Iterator[Query]:
         """The query of each agent that it is about, since each has an age of its own."""

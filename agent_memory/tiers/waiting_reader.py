@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.following import Changes, Stored
+from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import agent_of, run_of
@@ -88,6 +89,16 @@ class ReaderWithWaiting:
     def access(self, query: Query) -> Access:
         """How a question is answered by the tier; what waits is in this process's memory."""
         return self.reader.access(query)
+
+    def importances_of(self, run_id: str, agents: Sequence[str]) -> dict[str, Importances]:
+        """How important the entries of some agents are, and of which steps."""
+        waiting = [agent_id for agent_id in agents if self.waiting.of(run_id, agent_id) is not None]
+        there = [agent_id for agent_id in agents if agent_id not in waiting]
+        found = self.reader.importances_of(run_id, there)
+        for agent_id in waiting:
+            entries = self.find(Query(run_id=run_id, agent_id=agent_id))
+            found[agent_id] = Importances.of_entries(entries)
+        return found
 
     def _owners(self, query: Query) -> list[tuple[str, str]]:
         """The runs and agents that a query is about, and of which something may wait."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,11 +16,10 @@ from agent_memory.testing import an_entry
 
 
 @pytest.fixture
-def sql_engine() -> Iterator[Engine]:
+def sql_engine() -> Engine:
     engine = open_engine("sqlite://")
     schema.ensure(engine)
-    yield engine
-    engine.dispose()
+    return engine
 
 
 def test_engine_is_the_old_name_of_a_repositorys_sql_engine(sql_engine: Engine) -> None:

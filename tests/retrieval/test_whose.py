@@ -20,7 +20,7 @@ from tests.engines import usually_on
 from tests.memories import Opener
 
 
-def _requests(
+def requests_of(
     memory: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]
 ) -> tuple[int, int]:
     """How many requests to the server and how many statements some work needs."""
@@ -56,7 +56,7 @@ def test_everyone_at_a_step_is_one_request_a_tier(
         found: list[Any] = []
         query = Query(steps=(step, step))
         ask = lambda: found.extend(memory.recall(query, touch=False))  # noqa: B023, E731
-        assert _requests(memory, monkeypatch, ask) == (2, 1)
+        assert requests_of(memory, monkeypatch, ask) == (2, 1)
         assert {hit.tier for hit in found} == {tier}
         assert sorted(hit.entry.agent_id for hit in found) == sorted(
             f"ant {number}" for number in range(25)

@@ -16,7 +16,8 @@ Record = list[Any]
 """A record of the log; an empty one where there was no log."""
 
 _MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED = b"+", b"-", b"!"
-_MARKS = {_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED}
+MARKS = {_MANY_CAME, _MANY_WENT, _ANY_MAY_HAVE_CHANGED}
+"""Records that name no entries."""
 
 
 class ChangeLog:
@@ -68,8 +69,8 @@ class ChangeLog:
         # Of those that went and came again while nobody asked, the ids alone would tell nothing.
         if _ANY_MAY_HAVE_CHANGED in logged or {_MANY_CAME, _MANY_WENT} <= logged:
             return None
-        names = {name for record in logged - _MARKS for name in record.split()}
-        if logged & _MARKS:
+        names = {name for record in logged - MARKS for name in record.split()}
+        if logged & MARKS:
             names |= set(self.ids()) ^ {name.encode() for name in known}
         return sorted(names)
 

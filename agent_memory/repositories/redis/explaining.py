@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command
-from agent_memory.models.redis_attributes import Lookup
 from agent_memory.repositories.access import Access
+from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.sorted_sets import lookups
 from agent_memory.values.query import Order, Query
@@ -20,7 +20,7 @@ def access(
     channel: RedisChannel,
     key_space: KeySpace,
     query: Query,
-    attributes: Sequence[Lookup],
+    declared: DeclaredAttributes,
     owners: Sequence[Agent],
 ) -> Access:
     """How a tier on a server answers a question.
@@ -29,10 +29,13 @@ def access(
         channel: The server.
         key_space: The tier's keys.
         query: What is asked.
-        attributes: Indexes of declared attributes that tell of its conditions; without the prefix
-            of an agent.
+        declared: The declared attributes.
         owners: Whom it is about.
     """
+    if query.is_about_one_agent:
+        attributes = declared.lookups(key_space.prefix(*owners[0]), query.attributes)
+    else:
+        attributes = declared.lookups_of_all(query.attributes)
     leading = query
     if not query.is_about_one_agent and query.limit is None:
         # As ``ManyAgents`` asks: by the index that tells most.

@@ -35,6 +35,7 @@ from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, as_replaced, reading
 from agent_memory.repositories.redis.explaining import access
 from agent_memory.repositories.redis.following import changes
+from agent_memory.repositories.redis.importances import RedisImportances
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many_agents import ManyAgents
 from agent_memory.repositories.redis.notes import RedisMoveNotes
@@ -50,6 +51,7 @@ from agent_memory.values.query import Query, checked_query
 
 _CHANGED = -1
 _UNPINNED = ("unpinned", "")  # of any revision and count, unless it is pinned
+_Expected = tuple[Value, Value]  # a revision, and how often it was retrieved
 _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 
 
@@ -87,6 +89,7 @@ class RedisRepository(MemoryRepository):
         self._many = ManyAgents(channel, self.key_space, self._mapper)
         self._plain = PlainStoring(channel, self.key_space, self._mapper, self._declared, clock)
         self.encodings = RedisEncodings(self, channel, self.key_space, clock)
+        self.importances = RedisImportances(channel, self.key_space, clock)
         self.upkeep = RedisUpkeep(
             self,
             channel,
@@ -189,7 +192,7 @@ class RedisRepository(MemoryRepository):
         if any(query.attributes or not query.is_about_one_agent for query in queries):
             return super().remove_answering(queries)
         found = keys_answering(self.channel, self.key_space.namespace, queries)
-        expected: dict[EntryKey, tuple[Value, Value]] = {}
+        expected: dict[EntryKey, _Expected] = {}
         for query, keys in zip(queries, found, strict=True):
             for key in keys:
                 if query.pinned is False:
@@ -268,12 +271,7 @@ class RedisRepository(MemoryRepository):
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which sorted sets, and how many entries they give."""
-        owners, conditions = self._many.owners(query), query.attributes
-        if query.is_about_one_agent:
-            usable = self._declared.lookups(self.key_space.prefix(*owners[0]), conditions)
-        else:
-            usable = self._declared.lookups_of_all(conditions)
-        return access(self.channel, self.key_space, query, usable, owners)
+        return access(self.channel, self.key_space, query, self._declared, self._many.owners(query))
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
@@ -366,9 +364,7 @@ class RedisRepository(MemoryRepository):
 
         return in_order(groups, self._declared.run(script, calls))
 
-    def _remove(
-        self, keys: Sequence[EntryKey], expected: Sequence[tuple[Value, Value]]
-    ) -> list[int]:
+    def _remove(self, keys: Sequence[EntryKey], expected: Sequence[_Expected]) -> list[int]:
         groups = by_agent(keys)
         calls = []
         for agent, places in groups:

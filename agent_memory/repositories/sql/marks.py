@@ -113,7 +113,12 @@ class KnownMarks:
         return marks
 
     @contextmanager
-    def going_on(self, connection: Connection, changed: Collection[Agent] | None) -> Iterator[None]:
+    def going_on(
+        self,
+        connection: Connection,
+        changed: Collection[Agent] | None,
+        spared: Collection[Marks] = (),
+    ) -> Iterator[None]:
         """Keep what this process itself is about to write from being taken for a change.
 
         What is kept of other agents stays true. Only SQLite, where a transaction that writes has
@@ -122,6 +127,7 @@ class KnownMarks:
         Args:
             connection: What is written on, whose transaction has begun to write.
             changed: The agents whose entries change; None: anyone's may.
+            spared: The marks of what is kept of them and is changed in the same way.
         """
         if changed is None or connection.dialect.name != "sqlite":
             yield
@@ -132,7 +138,11 @@ class KnownMarks:
         if before is None or after is None:
             return
         with self._lock:
-            others = [marks for marks in self._all if marks.agent not in changed]
+            others = [
+                marks
+                for marks in self._all
+                if marks.agent not in changed or any(marks is one for one in spared)
+            ]
         for marks in others:
             marks.go_on(before, after)
 

@@ -18,6 +18,7 @@ from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.sql.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encodings import LtmEncodings
 from agent_memory.repositories.sql.entries import EntryRow, RowMapper
+from agent_memory.repositories.sql.importances import LtmImportances
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES
 from agent_memory.repositories.sql.reads import LtmReads
 from agent_memory.repositories.sql.statements import chunked, owned_by, table_of
@@ -73,6 +74,7 @@ class LtmRepository(LtmReads):
         self._writer = Writer(self._transactions, models, clock)
         self._named: NamedWork[list[EntryKey]] = NamedWork(self._writer)
         self.encodings = LtmEncodings(self, self._transactions, models, codec, self._writer)
+        self.importances = LtmImportances(self._transactions, models, self._marks, self._writer)
         self.upkeep = LtmUpkeep(
             self,
             self._transactions,

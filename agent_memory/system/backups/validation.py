@@ -238,7 +238,6 @@ _COLUMNS: Mapping[str, Mapping[str, _Check]] = {
         "seed": _or_none(_seed),
         "status": _text,
         "created_at": _number,
-        "parameters": _or_none(_json),
     },
     "versions": {
         "id": _new_version,
@@ -264,5 +263,5 @@ _COLUMNS: Mapping[str, Mapping[str, _Check]] = {
     "attributes": {"path": _path},
     "unreadable": {"place": _text, "why": _text, "at": _number, "stored": _packed},
 }
-_LATER = {"agent_hash", "parameters"}
+_LATER = {"agent_hash"}
 """Columns that early backups do not have."""
