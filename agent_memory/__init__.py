@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         NewerFormat,
         NotAllStored,
         QueryEngineMissing,
+        RunConflict,
         RunHasForks,
         SchemaOutOfDate,
         SearchIndexError,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from agent_memory.values.pages import Hits
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
     from agent_memory.values.rank import Rank
+    from agent_memory.values.run import RunSummary
     from agent_memory.values.sample import Sample
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.values.stored import Stored
@@ -137,7 +139,9 @@ _HOMES = {
     "RedisSTMConfig": "config",
     "RedisSTMStore": "system.agent_stores",
     "RestoreReceipt": "system.backups.restoring",
+    "RunConflict": "errors",
     "RunHasForks": "errors",
+    "RunSummary": "values.run",
     "SQLiteLTMConfig": "config",
     "SQLiteLTMStore": "system.agent_stores",
     "Sample": "values.sample",
@@ -220,7 +224,9 @@ __all__ = [
     "RedisSTMConfig",
     "RedisSTMStore",
     "RestoreReceipt",
+    "RunConflict",
     "RunHasForks",
+    "RunSummary",
     "SQLiteLTMConfig",
     "SQLiteLTMStore",
     "Sample",

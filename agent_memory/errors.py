@@ -8,6 +8,7 @@
     +-- EntryNotFound(KeyError)         no entry under that key
     +-- EncoderNotFound(KeyError)       no version of the encoder under that number
     +-- EntryConflict                   the entry was changed by someone else meanwhile
+    |   +-- RunConflict                 the run is there already, or was begun with other parameters
     +-- EncoderInUse                    stored entries need the version of the encoder
     +-- SchemaOutOfDate                 the long-term schema is older or newer than the code
     +-- EntriesWouldBeLost              a downgrade of the schema would drop stored entries
@@ -92,6 +93,10 @@ class EncoderNotFound(MemoryStoreError, KeyError):
 
 class EntryConflict(MemoryStoreError):
     """The stored entry has another revision than the one the caller has seen."""
+
+
+class RunConflict(EntryConflict):
+    """A run is there already, or was begun with another seed or other parameters."""
 
 
 class SchemaOutOfDate(MemoryStoreError):

@@ -32,6 +32,7 @@ from agent_memory.models.ltm_types import (
     Name,
     RealNumber,
     RowId,
+    RunParameters,
     SmallNumber,
     Truth,
     WholeNumber,
@@ -72,8 +73,9 @@ class RunColumns(Prefixed):
         parent_id: The run it was forked from.
         fork_step: At which step it was.
         seed: Its random seed, an int of any size.
-        status: How it stands.
+        status: "running", "finished", "failed", or "forgotten".
         created_at: When it was first met, in seconds since 1970.
+        parameters: What it was begun with, as JSON; None: nobody recorded it.
     """
 
     __table_suffix__ = "runs"
@@ -85,6 +87,7 @@ class RunColumns(Prefixed):
     seed: Mapped[int | None] = mapped_column(DecimalInt)
     status: Mapped[str] = mapped_column(String)
     created_at: Mapped[float] = mapped_column(RealNumber)
+    parameters: Mapped[dict[str, Any] | None] = mapped_column(RunParameters)
 
     @declared_attr
     def parent_id(cls) -> Mapped[int | None]:

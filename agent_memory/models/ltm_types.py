@@ -277,6 +277,29 @@ class DecimalInt(TypeDecorator[int]):
             return None
 
 
+class RunParameters(TypeDecorator[dict[str, Any]]):
+    """What a run was begun with, as JSON."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def coerce_compared_value(self, op: operators.OperatorType | None, value: Any) -> Any:
+        """Compare a value at a path as JSON."""
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Give the dict that is stored; None where it is damaged: no entry depends on it."""
+        read = super().result_processor(dialect, coltype) or (lambda value: value)
+
+        def process(value: Any) -> Any:
+            try:
+                return read(value)
+            except ValueError:
+                return None
+
+        return process
+
+
 class _AttributePath(TypeDecorator[str]):
     """The path of a declared attribute, as each database finds it among the keys of an object."""
 

@@ -110,7 +110,9 @@ class AgentDirectory:
 
         Returns:
             The keys of what was stored, and by place why the rest was not. An entry whose key is
-            stored already is accepted, and stays as the newer of the two copies.
+            stored already is accepted, and stays as the newer of the two copies. Where other
+            contents are stored under its key it is refused as ``EntryConflict``, unless the run
+            was begun with ``exists="replace"``: then it takes their place.
 
         Raises:
             StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.

@@ -7,11 +7,13 @@ be stored is refused before any of its slice is sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from agent_memory.errors import InvalidEntry, MemoryStoreError
+from agent_memory.errors import EntryConflict, InvalidEntry, MemoryStoreError, StoreUnavailable
+from agent_memory.retrieval.recall import fetch
 from agent_memory.system.new_entries import Prepared
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.replaying import is_outage
@@ -19,6 +21,7 @@ from agent_memory.values.checks import checked_member, checked_step
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.identity import checked_agent_id
 from agent_memory.values.quoting import quoted
+from agent_memory.values.sameness import has_contents_of
 from agent_memory.values.stored import Stored
 
 AT_ONCE = 1_000
@@ -101,6 +104,7 @@ class BulkStoring:
                     made[place] = self._entry_of(given)
                 except InvalidEntry as error:
                     outcome.refused[place] = error
+            self._settle_conflicts(made, outcome)
             self._store(made, outcome)
         return outcome.as_stored()
 
@@ -137,6 +141,41 @@ class BulkStoring:
                 "store it by run(run_id).store_many"
             )
         return self._resources.new_entries.read_once(entry)
+
+    def _settle_conflicts(self, made: dict[int, MemoryEntry], outcome: _Outcome) -> None:
+        """Take out entries under whose ids others are stored; where they are replaced, those.
+
+        While a tier is away nobody can look there, and entries are stored all the same.
+        """
+        tiers = self._resources.tiers
+        with suppress(StoreUnavailable):
+            hits = fetch(tiers, list(dict.fromkeys(entry.key for entry in made.values())))
+            there = {hit.entry.key: (hit.entry, f"is stored in {hit.tier.name}") for hit in hits}
+            replaced: set[EntryKey] = set()
+            for place, entry in list(made.items()):
+                other, where = there.setdefault(entry.key, (entry, "was given before it"))
+                if other is entry or not _is_another(other, entry):
+                    continue
+                if self._run.replaces:
+                    replaced.add(entry.key)
+                    there[entry.key] = entry, where
+                    continue
+                self._not_stored([made.pop(place)], outcome)
+                outcome.refused[place] = EntryConflict(
+                    f"another entry {entry.memory_id} of agent {quoted(entry.agent_id)} {where}, "
+                    "and stays: leave memory_id out to store this one beside it, or begin the run "
+                    'with exists="replace"'
+                )
+            for tier in tiers if replaced else ():
+                tier.remove_many(replaced)
+            self._keep_last(made, replaced)
+
+    @staticmethod
+    def _keep_last(made: dict[int, MemoryEntry], replaced: set[EntryKey]) -> None:
+        last = {entry.key: place for place, entry in made.items()}
+        for place, entry in list(made.items()):
+            if entry.key in replaced and last[entry.key] != place:
+                del made[place]
 
     def _store(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> None:
         """Store a slice, and tell upkeep of it."""
@@ -189,6 +228,16 @@ class BulkStoring:
         if outcome.is_repeated:
             for entry in entries:
                 self._resources.new_entries.not_stored(entry)
+
+
+def _is_another(stored: MemoryEntry, given: MemoryEntry) -> bool:
+    """Whether an entry is no copy of the one that is stored under its id, and no later one."""
+    if given.revision > stored.revision:
+        return False
+    try:
+        return not has_contents_of(stored, given)
+    except InvalidEntry:
+        return False  # which storing it will say
 
 
 def _by_agent(name: str, given: object) -> dict[str, object]:

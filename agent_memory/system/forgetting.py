@@ -12,6 +12,7 @@ from agent_memory.connections.sql import place_of
 from agent_memory.errors import InvalidEntry
 from agent_memory.repositories.querying import run_of
 from agent_memory.repositories.sql.encoders import EncoderVersions
+from agent_memory.repositories.sql.runs import RunRecords
 from agent_memory.system.beneath import Connections
 from agent_memory.system.erasure import Erasure, ForgettingReceipt
 from agent_memory.tiers.forgetting import Tiers
@@ -31,6 +32,7 @@ class Forgetting:
         versions: The versions of the encoder.
         connections: The servers, whose files ``scrub`` rewrites.
         clock: Gives the time in seconds since 1970.
+        records: What is recorded of runs.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Forgetting:
         versions: EncoderVersions,
         connections: Connections,
         clock: Callable[[], float],
+        records: RunRecords,
     ) -> None:
         self._run_id = run_id
         self._tiers = tiers
@@ -48,6 +51,7 @@ class Forgetting:
         self._versions = versions
         self._connections = connections
         self._clock = clock
+        self._records = records
         file = file_beside(connections.deployment, "aside")
         self._quarantine = None if file is None else Quarantine(file)
 
@@ -81,7 +85,13 @@ class Forgetting:
         whose = None if agent is None else checked_agent_id(agent)
         if memory_id is not None:
             return erasure.memory(checked_memory_id(memory_id), whose)
-        return erasure.run() if whose is None else erasure.agent(whose)
+        return self._whole(erasure) if whose is None else erasure.agent(whose)
+
+    def _whole(self, erasure: Erasure) -> ForgettingReceipt:
+        receipt = erasure.run()
+        # What it was begun with may tell of people as its entries do.
+        self._records.forget(receipt.run_id)
+        return receipt
 
     def _erasure(self, run_id: str) -> Erasure:
         return Erasure(

@@ -25,12 +25,12 @@ from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.restoring import RestoreReceipt
 from agent_memory.system.backups.validation import validate
 from agent_memory.system.closed import CLOSED
-from agent_memory.system.frames.memory_files import MemoryFiles
 from agent_memory.system.instance import ProcessInstance
 from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
 from agent_memory.system.memory_learning import MemoryLearning
 from agent_memory.system.memory_questions import MemoryQuestions
+from agent_memory.system.memory_runs import MemoryRuns
 from agent_memory.system.open_batches import BatchOfRun
 from agent_memory.system.pictures.memory_pictures import MemoryPictures
 from agent_memory.system.reopening import check_reopens
@@ -43,11 +43,12 @@ from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.file_names import whole_path
-from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.pages import Hits
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Hit, Query, query_of
 from agent_memory.values.rank import Rank
+from agent_memory.values.run import Ending
 
 
 class AgentMemorySystem(
@@ -55,7 +56,7 @@ class AgentMemorySystem(
     MemoryQuestions,
     MemoryLearning,
     MemoryUpkeep,
-    MemoryFiles,
+    MemoryRuns,
     MemoryPictures,
 ):
     """The memory of all agents of a run. Use it as a context manager, or ``close`` it.
@@ -114,13 +115,13 @@ class AgentMemorySystem(
         MemoryQuestions.__init__(self, run, services)
         MemoryLearning.__init__(self, run, services)
         MemoryUpkeep.__init__(self, run, services)
-        MemoryFiles.__init__(self, run)
+        MemoryRuns.__init__(self, run, services)
         MemoryPictures.__init__(self, run, services)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(
             self, _leave, opened, services.access_log, run.open_batch
         )
-        self._runs: dict[str, AgentMemorySystem] = {}
+        self._runs: dict[str, Self] = {}
         self.config: Final[MemoryConfig] = whole
         self.stm: Final[MemoryRepository] = opened.tiers[0]
         self.im: Final[MemoryRepository] = opened.tiers[1]
@@ -165,30 +166,17 @@ class AgentMemorySystem(
         config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
         return cls(config, read_only=read_only, upkeep=upkeep)
 
-    def run(self, name: str) -> AgentMemorySystem:
-        """The same memory, bound to a run; closed with this one.
-
-        Examples:
-            >>> episode = memory.run("episode-1")
-            >>> episode.store_agent_state("ant-1", {"food": 2.0}, 0)
-            True
-            >>> len(episode.recall(Query(agent_id="ant-1")))
-            1
-        """
-        name = checked_run_id(name)
-        read_only = self._resources.read_only
+    def _bound_to(self, name: str) -> Self:
+        opened = self._resources
         if name == self.config.run_id:
             return self
-        if name not in self._runs:
+        bound = self._runs.get(name)
+        if bound is None or bound._resources is CLOSED:  # noqa: SLF001  # of the same class
             config = MemoryConfig(**{**dict(self.config), "run_id": name})
             # Upkeep, which is of all runs, is left to this system.
-            self._runs[name] = AgentMemorySystem(
-                config,
-                read_only=read_only,
-                upkeep=False,
-                clock=self._resources.clock,
-            )
-        return self._runs[name]
+            bound = type(self)(config, read_only=opened.read_only, upkeep=False, clock=opened.clock)
+            self._runs[name] = bound
+        return bound
 
     def close(self) -> None:
         """Move down what has to leave, write what was counted, and close; idempotent.
@@ -235,7 +223,10 @@ class AgentMemorySystem(
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self._resources is not CLOSED and self._run.is_recorded:
+            how: Ending = "finished" if error is None else "failed"
+            self._resources.upkeep.attempt(lambda: self.end_run(how))
         self.close()
 
     # -- what it is made of -------------------------------------------------------------------

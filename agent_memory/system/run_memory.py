@@ -23,6 +23,8 @@ class RunMemory:
         latest_step: The highest step stored through this object; -1 before the first.
         owner: What must live as long as this does.
         open_batch: Where stores of the run are gathered, if anywhere.
+        is_recorded: Whether this object has begun the run with a record, and is to say its end.
+        replaces: Whether an entry that is stored under the id of another takes its place.
     """
 
     resources: Resources
@@ -32,6 +34,8 @@ class RunMemory:
     latest_step: int = -1
     owner: object = None
     open_batch: BatchOfRun = field(default_factory=BatchOfRun)
+    is_recorded: bool = False
+    replaces: bool = False
 
     def __post_init__(self) -> None:
         """Build what is not given."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent_memory.repositories.sql.runs import RunRecords
+from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.retriever import Retriever
 from agent_memory.system.backups.file import Backup
@@ -14,6 +16,7 @@ from agent_memory.system.forgetting import Forgetting
 from agent_memory.system.learning.versions import Encoders
 from agent_memory.system.maintenance import Maintenance
 from agent_memory.system.run_memory import RunMemory
+from agent_memory.system.runs import Runs
 from agent_memory.system.statistics import status
 from agent_memory.tiers.forgetting import forget_run
 from agent_memory.values.check_report import CheckReport
@@ -33,6 +36,7 @@ class Services:
         retriever: Answers questions.
         forgetting: Forgets what is named.
         maintenance: Does the upkeep.
+        runs: Begins and lists runs.
     """
 
     def __init__(self, run: RunMemory) -> None:
@@ -50,10 +54,12 @@ class Services:
             run.now,
             (opened.config.memory_priority_decay, float(opened.config.cleanup_interval)),
         )
+        records = RunRecords(Transactions(opened.connections.sql_engine), opened.models, clock)
         self.forgetting = Forgetting(
             *(run.run_id, opened.tiers, opened.intake, encoder.versions),
-            *(opened.connections, clock),
+            *(opened.connections, clock, records),
         )
+        self.runs = Runs(records, opened.tiers, opened.intake, self.forgetting)
         self.maintenance = Maintenance(run, self.access_log)
 
     def status(self) -> MemoryStatus:

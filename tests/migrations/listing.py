@@ -64,6 +64,12 @@ def listing(engine: Engine, table_prefix: str = "agent_ltm") -> list[str]:
             for it in session.scalars(select(models.Tombstone))
         ]
         lines += [
+            line("run", run.name, run.parent_id and runs[run.parent_id], run.fork_step, run.seed,
+                 run.parameters, run.status)
+            for run in session.scalars(select(models.Run))
+            if run.parameters is not None
+        ]  # fmt: skip
+        lines += [
             line("attributes", entry.run_id, entry.memory_id, entry.attributes)
             for entry in session.scalars(select(models.LtmEntry))
             if entry.attributes is not None

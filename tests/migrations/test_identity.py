@@ -34,6 +34,7 @@ LANDED = {
     "0001_long_term_memory.py": "ccd6edb2839ebfaf",
     "0002_declared_attributes.py": "3cccb8350489fce8",
     "0003_identity_of_agents.py": "a3e862a2f315e280",
+    "0004_parameters_of_runs.py": "a92075ce22cdd842",
 }
 
 
@@ -162,6 +163,7 @@ def _runs_as_a_script(script: str) -> None:
 def test_the_asset_of_the_revision_holds_shared_ids(tmp_path: Path) -> None:
     shutil.copy(ASSETS / "0003.db", tmp_path / "ltm.db")
     engine = open_engine(f"sqlite:///{tmp_path}/ltm.db")
+    schema.upgrade(engine)
     entries = entries_of(engine)
     assert len({(entry.run_id, entry.memory_id) for entry in entries}) < len(entries)
     assert len(listing(engine)) == len((ASSETS / "0003.jsonl").read_text().splitlines())

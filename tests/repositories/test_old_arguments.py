@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,10 +16,11 @@ from agent_memory.testing import an_entry
 
 
 @pytest.fixture
-def sql_engine() -> Engine:
+def sql_engine() -> Iterator[Engine]:
     engine = open_engine("sqlite://")
     schema.ensure(engine)
-    return engine
+    yield engine
+    engine.dispose()
 
 
 def test_engine_is_the_old_name_of_a_repositorys_sql_engine(sql_engine: Engine) -> None:

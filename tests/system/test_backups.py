@@ -286,6 +286,10 @@ def test_a_backup_of_every_format_is_restored_whole(made_by: int, target: dict[s
         keys = [EntryKey("default", agent, make_backup.FORGOTTEN) for agent in ("ant", "bee")]
         assert found.ltm.forgotten(keys) == dict.fromkeys(keys if made_by < 2 else keys[:1])
         assert found.check().findings == ()
+        (run,) = found.runs()
+        begun = make_backup.BEGUN if made_by >= 3 else {"parameters": {}, "seed": None}
+        assert {"parameters": run.parameters, "seed": run.seed} == begun
+        assert run.status == ("finished" if made_by >= 3 else "running")
 
 
 def test_a_backup_of_a_newer_version_is_refused(

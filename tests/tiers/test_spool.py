@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +36,22 @@ for number in range(first, first + int(sys.argv[3])):
     spool.put(an_entry(memory_id=a_memory_id(number), step_number=number), float(number))
     print(number, flush=True)
 """
+
+
+_opened: list[Spool] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
+def opened(file: Path, store: str, max_bytes: int, **more: Any) -> Spool:
+    """A spool that is closed after the test."""
+    _opened.append(Spool(file, store, max_bytes, **more))
+    return _opened[-1]
 
 
 @pytest.fixture
@@ -74,7 +92,7 @@ def test_any_sequence_of_putting_replaying_and_dying_keeps_order_and_set(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spool"
-        spool = Spool(file, "store", ROOM)
+        spool = opened(file, "store", ROOM)
         waiting: list[int] = []
         replayed: list[int] = []
         count = 0
@@ -84,9 +102,8 @@ def test_any_sequence_of_putting_replaying_and_dying_keeps_order_and_set(
                 waiting.append(count)
                 count += 1
             elif act == "die":
-                # The connection is left as a killed process leaves it: never closed by it.
-                _abandoned.append(spool)
-                spool = Spool(file, "store", ROOM)
+                # The connection is left as a killed process leaves it: not closed by it.
+                spool = opened(file, "store", ROOM)
             elif isinstance(act, int) and spool.exists:
                 batch = spool.waiting(act)
                 replayed += [decoded(found).step_number for found in batch]
@@ -96,12 +113,8 @@ def test_any_sequence_of_putting_replaying_and_dying_keeps_order_and_set(
             assert spool.status().entries == len(waiting)
         if spool.exists:
             assert steps(spool) == waiting
-        spool.close()
-        while _abandoned:
-            _abandoned.pop().close()
-
-
-_abandoned: list[Spool] = []
+        while _opened:
+            _opened.pop().close()
 
 
 def test_an_entry_comes_back_as_it_was_put(file: Path) -> None:
@@ -119,7 +132,7 @@ def test_an_entry_comes_back_as_it_was_put(file: Path) -> None:
     ]
     entries.append(an_entry(contents={}, embedding=None, encoder_version=None))
     put_at = [(entry, 7.5 + place) for place, entry in enumerate(entries)]
-    spool = Spool(file, "store", ROOM)
+    spool = opened(file, "store", ROOM)
     for entry, at in put_at:
         spool.put(entry, at)
     found = [(decoded(waiting), waiting.spooled_at) for waiting in spool.waiting(len(entries))]
@@ -127,7 +140,7 @@ def test_an_entry_comes_back_as_it_was_put(file: Path) -> None:
 
 
 def test_what_is_put_is_on_disk_before_it_is_acknowledged(file: Path) -> None:
-    spool = Spool(file, "store", ROOM)
+    spool = opened(file, "store", ROOM)
     for again in (False, True):
         put(spool, int(again))
         connection = spool._held._connection
@@ -148,7 +161,7 @@ def test_what_was_acknowledged_outlives_the_kill_of_the_process_that_put_it(file
     process.send_signal(signal.SIGKILL)
     reported += [int(line) for line in process.stdout if line.endswith(b"\n")]
     process.wait(20)
-    kept = steps(Spool(file, "store", ROOM))
+    kept = steps(opened(file, "store", ROOM))
     assert kept[: len(reported)] == reported
     assert kept == list(range(len(kept)))
     process.stdout.close()
@@ -158,7 +171,7 @@ def test_processes_that_put_at_once_lose_nothing_and_keep_their_own_order(file: 
     processes = [putting(file, 1_000 * worker, 60) for worker in range(3)]
     for process in processes:
         process.communicate(timeout=60)
-    kept = steps(Spool(file, "store", ROOM))
+    kept = steps(opened(file, "store", ROOM))
     for worker in range(3):
         first = 1_000 * worker
         assert [step for step in kept if first <= step < first + 1_000] == list(
@@ -167,7 +180,7 @@ def test_processes_that_put_at_once_lose_nothing_and_keep_their_own_order(file: 
 
 
 def test_both_sides_of_a_fork_put(file: Path) -> None:
-    spool = Spool(file, "store", ROOM)
+    spool = opened(file, "store", ROOM)
     put(spool, 1)
     child = os.fork()
     if child == 0:
@@ -188,7 +201,7 @@ def test_a_full_spool_refuses_keeps_what_it_has_and_takes_more_once_there_is_roo
     file: Path,
 ) -> None:
     bound = 4 * LEAST_BYTES
-    spool = Spool(file, "store", bound)
+    spool = opened(file, "store", bound)
     count = 0
     with pytest.raises(StoreUnavailable, match=r"is full.*spool_max_bytes"):  # noqa: PT012  # until it is
         while True:
@@ -209,9 +222,9 @@ def test_a_full_spool_refuses_keeps_what_it_has_and_takes_more_once_there_is_roo
 
 
 def test_entries_of_another_store_are_told_and_left_alone(file: Path) -> None:
-    other = Spool(file, "other", ROOM)
+    other = opened(file, "other", ROOM)
     put(other, 1, 2)
-    mine = Spool(file, "mine", ROOM)
+    mine = opened(file, "mine", ROOM)
     put(mine, 3)
     assert steps(mine) == [3]
     assert (mine.status().entries, mine.status().elsewhere) == (1, 2)
@@ -220,7 +233,7 @@ def test_entries_of_another_store_are_told_and_left_alone(file: Path) -> None:
 
 
 def test_what_is_refused_is_passed_over_and_tried_again(file: Path) -> None:
-    spool = Spool(file, "store", ROOM)
+    spool = opened(file, "store", ROOM)
     put(spool, 1, 2)
     spool.refuse(spool.waiting(1)[0].number, "wrong kind of value")
     assert steps(spool) == [2]
@@ -230,14 +243,14 @@ def test_what_is_refused_is_passed_over_and_tried_again(file: Path) -> None:
 
 
 def test_nothing_is_made_before_something_is_put(file: Path) -> None:
-    spool = Spool(file, "store", ROOM)
+    spool = opened(file, "store", ROOM)
     assert not spool.exists
     assert spool.status().entries == 0
     assert list(file.parent.iterdir()) == []
 
 
 def test_one_process_replays_at_a_time(file: Path) -> None:
-    one, two = Spool(file, "store", ROOM), Spool(file, "store", ROOM)
+    one, two = opened(file, "store", ROOM), opened(file, "store", ROOM)
     with one.replaying() as mine, two.replaying() as theirs:
         assert (mine, theirs) == (True, False)
     with two.replaying() as theirs:
@@ -245,7 +258,7 @@ def test_one_process_replays_at_a_time(file: Path) -> None:
 
 
 def test_bad_contents_are_refused_as_short_term_memory_refuses_them(file: Path) -> None:
-    spool = Spool(file, "store", ROOM, max_entry_bytes=100)
+    spool = opened(file, "store", ROOM, max_entry_bytes=100)
     with pytest.raises(InvalidEntry, match=r"contents\.thing"):
         spool.put(an_entry(contents={"thing": object()}), 1.0)
     with pytest.raises(InvalidEntry, match="max_entry_bytes"):
@@ -254,7 +267,7 @@ def test_bad_contents_are_refused_as_short_term_memory_refuses_them(file: Path) 
 
 
 def test_damage_is_told_by_its_place_in_the_queue(file: Path) -> None:
-    spool = Spool(file, "store", ROOM)
+    spool = opened(file, "store", ROOM)
     put(spool, 1)
     spool.close()
     with sqlite3.connect(file) as connection:
@@ -269,13 +282,13 @@ def test_a_file_of_a_newer_version_is_refused(file: Path) -> None:
     connection.execute("PRAGMA user_version=99")
     connection.close()
     with pytest.raises(StoreUnavailable, match=r"format 99, .* up to 2; it is left as it is"):
-        put(Spool(file, "store", ROOM), 1)
+        put(opened(file, "store", ROOM), 1)
 
 
 def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("no folder")
     with pytest.raises(StoreUnavailable, match="cannot be used"):
-        put(Spool(tmp_path / "taken" / "spool", "store", ROOM), 1)
+        put(opened(tmp_path / "taken" / "spool", "store", ROOM), 1)
 
 
 def _made(folder: Path, **keys: object) -> Spool | None:
@@ -358,17 +371,17 @@ def test_a_file_of_format_1_is_read_as_it_is_and_gets_owners_when_it_is_written(
         assert [one.spooled_at for one in spool.all_waiting()] == [1.0, 2.0]
         spool.close()
 
-    check(Spool(file, "store", ROOM, read_only=True))
+    check(opened(file, "store", ROOM, read_only=True))
     with contextlib.closing(sqlite3.connect(file)) as kept:
         assert kept.execute("PRAGMA user_version").fetchone() == (1,)
-    check(Spool(file, "store", ROOM))
+    check(opened(file, "store", ROOM))
     with contextlib.closing(sqlite3.connect(file)) as kept:
         assert kept.execute("PRAGMA user_version").fetchone() == (2,)
-    check(Spool(file, "store", ROOM, read_only=True))
+    check(opened(file, "store", ROOM, read_only=True))
 
 
 def test_what_waits_is_known_to_have_changed_whoever_changed_it(file: Path) -> None:
-    mine, other = Spool(file, "store", ROOM), Spool(file, "store", ROOM)
+    mine, other = opened(file, "store", ROOM), opened(file, "store", ROOM)
     assert mine.version() is None
     put(mine, 1)
     seen = mine.version()

@@ -36,7 +36,7 @@ from agent_memory.values.urls import without_password
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions there have been, oldest first."""
 
 HEAD = REVISIONS[-1]

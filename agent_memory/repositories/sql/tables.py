@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, null, select, update
 
 from agent_memory.errors import EntryConflict
 from agent_memory.models.ltm import LtmModels
@@ -64,7 +64,10 @@ class LongTermTables:
         names = ("name", "parent", "fork_step", "status", "created_at")
         return [
             {name: row[name] for name in names}
-            | {"seed": None if row["seed"] is None else str(row["seed"])}
+            | {
+                "seed": None if row["seed"] is None else str(row["seed"]),
+                "parameters": _as_text(row["parameters"]),
+            }
             for row in connection.execute(asked.order_by(run.c.id)).mappings()
         ]
 
@@ -73,10 +76,7 @@ class LongTermTables:
         table = table_of(self._models.EncoderVersion)
         rows = connection.execute(select(table).where(table.c.id != 0).order_by(table.c.id))
         return [
-            {
-                name: json.dumps(value) if name in _JSON and value is not None else value
-                for name, value in row.items()
-            }
+            {name: _as_text(value) if name in _JSON else value for name, value in row.items()}
             for row in rows.mappings()
         ]
 
@@ -153,10 +153,16 @@ class LongTermTables:
 
         here = known()
         added = [run for run in runs if run["name"] not in here]
-        for run in added:
+        for run in runs:
             values = {name: run[name] for name in ("name", "fork_step", "status", "created_at")}
-            seed = None if run["seed"] is None else int(run["seed"])
-            connection.execute(insert(table), values | {"seed": seed})
+            values["seed"] = None if run["seed"] is None else int(run["seed"])
+            values["parameters"] = _of_text(run.get("parameters"))  # early backups have none
+            if run["name"] not in here:
+                connection.execute(insert(table), values)
+            elif values["parameters"] is not None:
+                # What is recorded here stays.
+                unrecorded = table.c.parameters.is_(null()), table.c.name == run["name"]
+                connection.execute(update(table).where(*unrecorded).values(values))
         here = known()
         for run in added:
             if run["parent"] is not None:
@@ -176,9 +182,7 @@ class LongTermTables:
             bare = {"id": 0, "status": self._models.EncoderVersion.UNREGISTERED}
             connection.execute(insert(table), bare | {"format": 0, "created_at": 0.0})
         for row in versions:
-            values = dict(row) | {
-                name: None if row[name] is None else json.loads(row[name]) for name in _JSON
-            }
+            values = dict(row) | {name: _of_text(row[name]) for name in _JSON}
             values["parent_id"] = None
             if values["status"] == ACTIVE:
                 values["status"] = REGISTERED
@@ -218,6 +222,15 @@ class LongTermTables:
         fresh = [row for row in rows if key(row) not in here]
         if fresh:
             connection.execute(insert(table), fresh)
+
+
+def _as_text(value: Any) -> str | None:
+    """A value of a JSON column as text."""
+    return None if value is None else json.dumps(value)
+
+
+def _of_text(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def refuse_conflicts(conflicts: Sequence[int]) -> None:

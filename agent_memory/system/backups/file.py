@@ -31,10 +31,11 @@ from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.files import make_private
 from agent_memory.values.formats import at, newer
 
-FORMAT = 2
+FORMAT = 3
 """Of the file, in its ``user_version``.
 
-1 knew entries and forgotten keys by run and id; 2 knows them by their agents too.
+1 knew entries and forgotten keys by run and id; 2 knows them by their agents too; 3 knows the
+parameters of runs.
 """
 SPOOL = -1
 """Stands for the tier of what waited in the spool."""
@@ -53,7 +54,7 @@ _SCHEMA = (
     "CREATE TABLE unreadable (place TEXT, why TEXT, at REAL, stored BLOB)",
     """CREATE TABLE runs (
         name TEXT PRIMARY KEY, parent TEXT, fork_step INTEGER, seed TEXT, status TEXT,
-        created_at REAL
+        created_at REAL, parameters TEXT
     )""",
     """CREATE TABLE versions (
         id INTEGER PRIMARY KEY, name TEXT, kind TEXT, status TEXT, format INTEGER,

@@ -238,6 +238,7 @@ _COLUMNS: Mapping[str, Mapping[str, _Check]] = {
         "seed": _or_none(_seed),
         "status": _text,
         "created_at": _number,
+        "parameters": _or_none(_json),
     },
     "versions": {
         "id": _new_version,
@@ -263,5 +264,5 @@ _COLUMNS: Mapping[str, Mapping[str, _Check]] = {
     "attributes": {"path": _path},
     "unreadable": {"place": _text, "why": _text, "at": _number, "stored": _packed},
 }
-_LATER = {"agent_hash"}
+_LATER = {"agent_hash", "parameters"}
 """Columns that early backups do not have."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry
 from agent_memory.system.backups.file import FORMAT
@@ -18,6 +19,9 @@ NOW = 1_700_000_000.0
 STEPS = 6  # of which each tier holds two
 FORGOTTEN = a_memory_id(999)
 """Was forgotten for good: for every agent up to format 1, then for "ant" alone."""
+
+BEGUN: dict[str, Any] = {"parameters": {"ants": 2, "at": (1, 2.5)}, "seed": 2**70}
+"""What the run was begun with, from format 3 on."""
 
 
 def entries(made_by: int) -> list[MemoryEntry]:
@@ -43,6 +47,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         config = MemoryConfig(engine="fake", path=folder, **limits)
         with AgentMemorySystem(config, upkeep=False) as system:
+            system.run("default", **BEGUN).end_run("finished")
             for entry in entries(FORMAT):
                 (system.ltm, system.im, system.stm)[entry.step_number // 2].add(entry)
             ant = entries(FORMAT)[0].key
