@@ -123,7 +123,7 @@ def checked_seed(seed: object) -> int | None:
     """
     if seed is None:
         return None
-    if isinstance(seed, str) and seed.strip("-").isdecimal() and len(seed) < _MOST_BITS // 4:
+    if isinstance(seed, str) and seed.removeprefix("-").isdecimal() and len(seed) < _MOST_BITS // 4:
         return int(seed)
     try:
         number = seed.__index__()  # type: ignore[attr-defined]  # what has none is refused

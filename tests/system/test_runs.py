@@ -150,8 +150,8 @@ def test_how_a_run_ended_is_recorded(system: AgentMemorySystem) -> None:
 
 @pytest.mark.parametrize("given", [
     {"parameters": [1]}, {"parameters": {1: 2}}, {"parameters": {"a": {"b": object()}}},
-    {"seed": "x"}, {"seed": True}, {"seed": 1.5}, {"seed": 10**5_000}, {"exists": "maybe"},
-    {"parent": "nobody"}, {"parent": "walk"}, {"fork_step": 3},
+    {"seed": "x"}, {"seed": "1-"}, {"seed": True}, {"seed": 1.5}, {"seed": 10**5_000},
+    {"exists": "maybe"}, {"parent": "nobody"}, {"parent": "walk"}, {"fork_step": 3},
     {"parent": "default", "fork_step": -1},
 ])  # fmt: skip
 def test_what_has_no_meaning_records_nothing(
