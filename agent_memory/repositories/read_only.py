@@ -198,6 +198,10 @@ class _ReadOnlyUpkeep(TierUpkeep, _ReadOnly):
         """How important each entry of some agents is that is not pinned, newest first."""
         return self._upkeep.importances_of(agents)
 
+    def check_storable(self, entries: Sequence[MemoryEntry]) -> None:
+        """Raise what storing entries here would raise for what is in them; stores nothing."""
+        self._upkeep.check_storable(entries)
+
     def stored_bytes(self) -> int:
         """How many bytes the engine uses for all entries here, of every run."""
         return self._upkeep.stored_bytes()

@@ -127,6 +127,16 @@ class TierUpkeep(ABC):
         An estimate from a sample where the engine keeps no sum.
         """
 
+    def check_storable(self, entries: Sequence[MemoryEntry]) -> None:  # noqa: B027  # an engine may refuse nothing
+        """Raise what storing entries here would raise for what is in them; stores nothing.
+
+        Args:
+            entries: The entries, at the level of this tier.
+
+        Raises:
+            InvalidEntry: One cannot be stored here.
+        """
+
     def declare_attributes(self) -> None:  # noqa: B027  # engines that index none have nothing to do
         """See that queries by the declared attributes are answered from an index.
 

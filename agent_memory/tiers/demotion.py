@@ -151,6 +151,27 @@ class Demotion:
         changed = (entry.key[:2] for entry, left in zip(batch, gone, strict=True) if not left)
         return Moved(gone.count(Gone.REMOVED), frozenset(changed))
 
+    def refusals(self, entries: Sequence[MemoryEntry]) -> list[tuple[EntryKey, Exception]]:
+        """Why the tier below could not store entries; nothing moves.
+
+        Args:
+            entries: As they stand in the source.
+
+        Returns:
+            Those that it could not store, each with the reason.
+        """
+        if not entries:
+            return []
+        try:
+            copies = [self.engine.lowered(entry, self.level) for entry in entries]
+            self.destination.upkeep.check_storable(copies)
+        except _OF_AN_ENTRY as error:
+            if len(entries) == 1:
+                return [(entries[0].key, error)]
+            middle = len(entries) // 2
+            return self.refusals(entries[:middle]) + self.refusals(entries[middle:])
+        return []
+
     def _report(self, entry: MemoryEntry, error: Exception) -> None:
         if entry.key in self.reported:
             return

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     """A forgotten key that stays closed for no reason."""
     MOVE = "move"
     """A move that was broken off."""
+    STUCK = "stuck"
+    """An entry that the tier below cannot store: it answers, and cannot leave its tier."""
     SEARCH = "search"
     """An index of the query engine that does not hold what it should."""
     DATABASE = "database"

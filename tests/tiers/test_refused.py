@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from agent_memory.errors import EncodingError, StoreUnavailable
 from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.tiers.consolidation import Moves
+from agent_memory.values.check_report import Kind
 
 BELOW: dict[Tier, Any] = {Tier.IM: (HashMapper, "encode"), Tier.LTM: (RowMapper, "to_row")}
 
@@ -66,10 +70,38 @@ def test_an_entry_that_cannot_be_stored_below_keeps_no_other(
         assert hit.tier < tier
         [noted] = [one.getMessage() for one in caplog.records if "cannot store" in one.getMessage()]
         assert hit.entry.memory_id in noted
-        assert system.check().sound
+        [stuck] = system.check(repair=True).findings
+        assert stuck.kind is Kind.STUCK
+        assert hit.entry.memory_id in stuck.place
+        assert "nobody has thought of it" in stuck.means
         monkeypatch.undo()
+        assert system.check().sound
         assert system.maintain().refused == 0
         assert kept(system) == [2, 2, 27]
+
+
+def test_a_check_tells_of_entries_that_cannot_move_down(
+    open_memory: Callable[..., AgentMemorySystem],
+) -> None:
+    """Whoever checks need not be who tried to move them, and nothing has to be due."""
+    system = open_memory()
+    system.store_agent_state("ant", {"step": 0}, 0)
+    [hit] = system.recall(Query(agent_id="ant"), touch=False)
+    beyond = replace(hit.entry, revision=2**63 - 1, embedding=None, encoder_version=None)
+    for tier in (system.stm, system.im):
+        tier.add(replace(beyond, memory_id=uuid.uuid4().hex, compression_level=int(tier.tier)))
+    report = system.check()
+    # Intermediate memory can hold such a revision, and long-term memory cannot.
+    assert [(one.kind, one.place.partition(",")[0]) for one in report.findings] == [
+        (Kind.STUCK, "IM")
+    ]
+    [stuck] = report.findings
+    assert "revision: 9223372036854775807 is beyond" in stuck.means
+    assert not stuck.repaired
+    assert not report.sound
+    [entry] = system.im.find(Query(run_id="default", agent_id="ant"))
+    system.forget("ant", memory_id=entry.memory_id)
+    assert system.check().sound
 
 
 def test_what_is_wrong_with_the_store_is_raised(

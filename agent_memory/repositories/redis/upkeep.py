@@ -148,6 +148,10 @@ class RedisUpkeep(TierUpkeep):
         """How many bytes the server uses for all entries here, estimated from a sample."""
         return stored_bytes(self._channel, self._prefixes(self.all_agents()))
 
+    def check_storable(self, entries: Sequence[MemoryEntry]) -> None:
+        """Raise what storing entries here would raise for what is in them; stores nothing."""
+        self._mapper.encode_many(entries)
+
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and index what is stored by all declared ones.
 

@@ -79,6 +79,7 @@ class LtmRepository(LtmReads):
             self,
             self._transactions,
             models,
+            mapper,
             lambda: self._declared.declare(self._writer, mapper.contents_of),
         )
         self._codec = codec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import exists, func, select
 
@@ -11,6 +11,7 @@ from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.repositories.sql.counts import agent_counts
+from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.statements import (
     all_agents_with_entries,
     bytes_of_weights,
@@ -20,6 +21,7 @@ from agent_memory.repositories.sql.statements import (
 )
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.upkeep import TierUpkeep
+from agent_memory.values.entry import MemoryEntry
 
 
 class LtmUpkeep(TierUpkeep):
@@ -29,6 +31,7 @@ class LtmUpkeep(TierUpkeep):
         reader: Reads the tier.
         transactions: The database.
         models: The models of the tables.
+        mapper: Turns entries into rows.
         declare: Declares the attributes of this process, and completes what is stored.
     """
 
@@ -37,11 +40,13 @@ class LtmUpkeep(TierUpkeep):
         reader: EntryReader,
         transactions: Transactions,
         models: LtmModels,
+        mapper: RowMapper,
         declare: Callable[[], None],
     ) -> None:
         super().__init__(reader)
         self._transactions = transactions
         self._models = models
+        self._mapper = mapper
         self._declare = declare
 
     def counts_of(
@@ -82,6 +87,10 @@ class LtmUpkeep(TierUpkeep):
             )
             weights = connection.execute(bytes_of_weights(self._models)).scalar_one()
             return int((pages - free) * page_bytes - weights)
+
+    def check_storable(self, entries: Sequence[MemoryEntry]) -> None:
+        """Raise what storing entries here would raise for what is in them; stores nothing."""
+        self._mapper.to_rows(entries)
 
     def declare_attributes(self) -> None:
         """Declare the attributes of this process, and complete the column of what is stored.

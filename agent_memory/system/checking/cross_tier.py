@@ -1,4 +1,4 @@
-"""Looks for entries in two tiers, for forgotten ones that are there, and for broken moves."""
+"""Looks for entries in two tiers or stuck in one, for forgotten ones, and for broken moves."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ class CrossTierChecks:
     # -- entries ------------------------------------------------------------------------------
 
     def look(self, tier: Tier, entries: Sequence[MemoryEntry]) -> None:
-        """Look for entries of a tier above in the tiers below, and among what was forgotten."""
+        """Look for entries of a tier above in the tiers below, and among what was forgotten.
+
+        Those that the tier below could not store are reported at once: they would never move.
+        """
+        self._report_stuck(tier, entries)
         keys = [entry.key for entry in entries]
         self._twice += self._met_twice(tier, keys)
         forgotten = self._job.tiers[2].forgotten(keys) if keys else {}
@@ -121,6 +125,17 @@ class CrossTierChecks:
         ]
         ages = inspection.ages(places)
         return {key: age for key, age in zip(keys, ages, strict=True) if age is not None}
+
+    def _report_stuck(self, tier: Tier, entries: Sequence[MemoryEntry]) -> None:
+        way = self._demotions[tier]
+        for key, error in way.refusals(entries):
+            self._job.findings.add(
+                Kind.STUCK,
+                f"{tier.name}, {_named(key)}",
+                f"answers, and cannot move down, since {way.destination.tier.name} cannot store "
+                f"it: {error}",
+                "as the message says; or forget the entry",
+            )
 
     def _report_twice(self, one: _Twice) -> None:
         repaired = self._job.repair and self._keep_one(one)
