@@ -27,7 +27,7 @@ from agent_memory.embeddings.comparable import Comparable
 from agent_memory.embeddings.feature_blocks import LARGEST, Boxed, Values
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import Scales
-from agent_memory.embeddings.sketches import share_apart, sketch_in
+from agent_memory.embeddings.sketches import shares_apart, sketch_in
 
 LACKING = 4.0
 """What a value counts that the other state lacks, squared."""
@@ -266,7 +266,7 @@ class _Question:
         self.high = np.zeros(table.columns)
         self.low = np.zeros(table.columns)
         self.weight = np.zeros(table.columns)
-        self.sketches: dict[int, bytes] = {}
+        self.sketches: dict[int, NDArray[np.uint32]] = {}
         self.named = 0.0
         self.is_wide = False
         for path, value in asked.values.items():
@@ -328,14 +328,12 @@ def _squared(
     return squares
 
 
-def _shares(table: FeatureTable, codes: NDArray[np.float64], sketch: bytes) -> NDArray[np.float64]:
+def _shares(
+    table: FeatureTable, codes: NDArray[np.float64], pieces: NDArray[np.uint32]
+) -> NDArray[np.float64]:
     """The share of pieces that a text and others do not have in common; 1 of short texts."""
     present, places = np.unique(codes.astype(np.intp), return_inverse=True)
-    shares = np.ones(len(present))
-    for place, code in enumerate(present.tolist()):
-        other = sketch_in(table.token(code))
-        if other is not None:
-            shares[place] = share_apart(sketch, other)
+    shares = shares_apart(pieces, [table.token(code) for code in present.tolist()])
     return shares[places].reshape(codes.shape)
 
 

@@ -45,6 +45,7 @@ class FeatureTable:
         self.codes: dict[str, int] = {}
         self.held: dict[int, Counter[int]] = {}
         self._names: list[str] = []  # of the tokens, by their numbers
+        self._long = 0  # bytes that tokens take beyond what any does
         self._blocks: dict[tuple[int, ...], Block] = {}
         self._loose = Loose()
         # By row: the block and the place there, or what is loose; None of one that was removed.
@@ -64,7 +65,8 @@ class FeatureTable:
     def size(self) -> int:
         """How many bytes the table takes, about."""
         blocks = sum(block.size for block in self._blocks.values())
-        return blocks + self._loose.size + _TOKEN_BYTES * (self.columns + len(self._names))
+        names = _TOKEN_BYTES * (self.columns + len(self._names)) + self._long
+        return blocks + self._loose.size + names
 
     @property
     def blocks(self) -> Iterable[Values]:
@@ -225,4 +227,5 @@ class FeatureTable:
         if code is None:
             code = self.codes[token] = len(self._names)
             self._names.append(token)
+            self._long += max(len(token) - _TOKEN_BYTES, 0)
         return code
