@@ -7,7 +7,7 @@ their features are kept, and each question asks every tier what has changed sinc
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import Scales, scales_of
 from agent_memory.repositories.following import FILTERED, Changes, Stored
 from agent_memory.tiers.expiry import TierReader
+from agent_memory.values.coded import CodedContents
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
 from agent_memory.values.recently_used import RecentlyUsed
@@ -31,6 +32,28 @@ _BARE = 2_000  # bytes that an agent without entries takes
 _ENTRY_BYTES = 300  # of an entry besides its features, about
 _UNKNOWN = -1  # a category that no entry has
 _NOWHERE = -1  # the tier of a row that was removed
+
+
+_EXACT = 0  # the number of the rounding of what was not rounded
+
+
+class Rounding(NamedTuple):
+    """How the numbers of contents were rounded.
+
+    Attributes:
+        version: Whose code has done it.
+        level: At which level: 1 or 2.
+    """
+
+    version: int
+    level: int
+
+
+Meets = Callable[[NDArray[np.intp]], NDArray[np.bool_]]
+"""Tells which of some rows may be given."""
+
+Rounded = Callable[[Rounding, Comparable], Comparable]
+"""Gives a state as it would have been rounded."""
 
 
 class FeatureCache(RecentlyUsed[tuple[str, str], "AgentFeatures"]):
@@ -46,17 +69,26 @@ class FeatureCache(RecentlyUsed[tuple[str, str], "AgentFeatures"]):
         super().__init__(lambda agent: AgentFeatures(*agent), max_bytes)
 
 
-class Candidate(NamedTuple):
-    """An entry that answers, and how far it is.
+class Far(NamedTuple):
+    """How far an entry is: what it is sorted by, the first is the best.
 
     Attributes:
-        rank: What it is sorted by, the first is the best: the distance, and how much it says
-            besides what was asked about.
+        distance: The distance.
+        is_rounded: Whether it is the same only as far as rounding tells.
+        besides: How much it says besides what was asked about.
     """
+
+    distance: float
+    is_rounded: bool
+    besides: float
+
+
+class Candidate(NamedTuple):
+    """An entry that answers, and how far it is."""
 
     stored: Stored
     tier: Tier
-    rank: tuple[float, float]
+    rank: Far
 
 
 class AgentFeatures:
@@ -78,6 +110,8 @@ class AgentFeatures:
         self._places: dict[Tier, dict[str, int]] = {}
         self._stored: list[Stored] = []  # by row, as what follows
         self._tier = np.zeros(0, np.int8)
+        self._rounding = np.zeros(0, np.int16)
+        self._roundings: dict[Rounding, int] = {}  # their numbers, from 1
         # Steps are whole numbers that a double tells apart, as all other numbers are.
         self._fields = {name: np.zeros(0) for name in FILTERED}
         self._codes: dict[str, int] = {}  # the numbers of categories
@@ -117,37 +151,77 @@ class AgentFeatures:
         queries: Mapping[Tier, Sequence[Query]],
         asked: Comparable,
         limit: int | None,
-        among: Mapping[Tier, Collection[str]] | None = None,
+        among: Mapping[Tier, Collection[str]] | None,
+        rounded: Rounded,
     ) -> list[Candidate]:
         """The entries nearest to a state.
+
+        Contents that a code has rounded are the same as the state if it would round the state to
+        them: it is what the entry that was stored of the state is found by.
 
         Args:
             queries: What is asked of each tier; an entry is to answer one of its tier's.
             asked: The state.
-            limit: How many at most, but that those are given too which are as far as the last.
-            among: Only these, by the ids of each tier's.
+            limit: How many at most, but that those are given too which are as far as the last,
+                and those that are the same as far as rounding tells.
+            among: Only these, by the ids of each tier's; None: all.
+            rounded: Rounds the state.
 
         Returns:
             Not sorted. Of an entry in several tiers the richest tier's copy.
         """
         if self._scales is None:
             self._scales = scales_of(self._table)
-        if limit is not None and among is None:
-            meets = partial(self._answering, queries, self._copies())
-            near = nearest(self._table, self._scales, asked, limit, meets)
+        meets = partial(self._answering, queries, self._copies(), among)
+        found = self._nearest(self._scales, asked, limit, meets)
+        for one in self._roundings_here():
+            its = partial(self._of_rounding, self._roundings[one], meets)
+            same = self._nearest(self._scales, rounded(one, asked), 1, its)
+            found |= {place: it for place, it in same.items() if it.distance == 0.0}
+        return [
+            Candidate(self._stored[place], Tier(int(self._tier[place])), far)
+            for place, far in found.items()
+        ]
+
+    def _nearest(
+        self, scales: Scales, asked: Comparable, limit: int | None, meets: Meets
+    ) -> dict[int, Far]:
+        """How far the nearest rows are that meet something, and all as far as the last of them."""
+        if limit is not None:
+            near = nearest(self._table, scales, asked, limit, meets)
             if near is not None:
-                return [*map(self._candidate, *(column.tolist() for column in near))]
-        found = distances(self._table, self._scales, asked)
-        rows = np.arange(len(self._table))
-        answering = self._answering(queries, self._copies(), rows)
-        if among is not None:
-            answering &= self._named(among)
-        places = np.flatnonzero(answering)
+                return self._far(*near)
+        found = distances(self._table, scales, asked)
+        places = np.flatnonzero(meets(np.arange(len(self._table))))
         if limit is not None and len(places) > limit:
             far = found.distance[places]
             places = places[far <= np.partition(far, limit - 1)[limit - 1]]
-        chosen = (places, found.distance[places], found.besides[places])
-        return [*map(self._candidate, *(column.tolist() for column in chosen))]
+        return self._far(places, found.distance[places], found.besides[places])
+
+    def _far(self, *found: NDArray[Any]) -> dict[int, Far]:
+        places, distances_, besides = (column.tolist() for column in found)
+        is_rounded = (self._rounding[found[0]] != _EXACT).tolist()
+        return {
+            place: Far(distance, rounded and distance == 0.0, more)
+            for place, distance, more, rounded in zip(
+                places, distances_, besides, is_rounded, strict=True
+            )
+        }
+
+    def _of_rounding(self, number: int, meets: Meets, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of some rows meet something and have a rounding, of shape (rows,)."""
+        of_it = self._rounding[rows] == number
+        of_it[of_it] = meets(rows[of_it])
+        return of_it
+
+    def _roundings_here(self) -> list[Rounding]:
+        """How the contents of entries that are here were rounded."""
+        if not self._roundings:
+            return []
+        rows = len(self._stored)
+        here = self._rounding[:rows][self._tier[:rows] != _NOWHERE]
+        counts = np.bincount(here, minlength=len(self._roundings) + 1)
+        return [one for one, number in self._roundings.items() if counts[number]]
 
     def lists_of(self, length: int) -> list[str]:
         """The paths under which entries hold lists of so many elements."""
@@ -160,13 +234,11 @@ class AgentFeatures:
             named[[places[name] for name in names if name in places]] = True
         return named
 
-    def _candidate(self, place: int, distance: float, besides: float) -> Candidate:
-        return Candidate(self._stored[place], Tier(int(self._tier[place])), (distance, besides))
-
     def _answering(
         self,
         queries: Mapping[Tier, Sequence[Query]],
         copies: Sequence[int],
+        among: Mapping[Tier, Collection[str]] | None,
         rows: NDArray[np.intp],
     ) -> NDArray[np.bool_]:
         """Which of some rows answer, each entry once, of shape (rows,)."""
@@ -178,6 +250,8 @@ class AgentFeatures:
                 chosen |= of_tier & self._meets(query, rows)
         if copies:
             chosen &= ~np.isin(rows, copies)
+        if among is not None:
+            chosen &= self._named(among)[rows]
         return chosen
 
     def _meets(self, query: Query, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -219,13 +293,22 @@ class AgentFeatures:
             [{} if it.contents is None else comparable(it.contents).values for it in changes.stored]
         )
         self._make_room(added.stop)
-        for place, it in zip(added, changes.stored, strict=True):
+        roundings = [self._number_of(it.contents) for it in changes.stored]
+        for place, it, rounding in zip(added, changes.stored, roundings, strict=True):
             places[it.memory_id] = place
             self._stored.append(it._replace(contents=None))
             self._tier[place] = int(tier)
+            self._rounding[place] = rounding
             for name, column in self._fields.items():
                 value = it.fields[name]
                 column[place] = self._code(value) if name in CATEGORIES else value
+
+    def _number_of(self, contents: object) -> int:
+        """The number of the rounding of contents."""
+        if not isinstance(contents, CodedContents) or not contents.bounds:
+            return _EXACT
+        how = Rounding(contents.version, contents.level)
+        return self._roundings.setdefault(how, len(self._roundings) + 1)
 
     def _code(self, category: object) -> int:
         return self._codes.setdefault(str(category), len(self._codes))
@@ -235,6 +318,7 @@ class AgentFeatures:
         renamed = {old: new for new, old in enumerate(kept.tolist())}
         self._stored = [self._stored[place] for place in kept.tolist()]
         self._tier = self._tier[kept]
+        self._rounding = self._rounding[kept]
         self._fields = {name: column[kept] for name, column in self._fields.items()}
         for places in self._places.values():
             for name, place in places.items():
@@ -246,6 +330,7 @@ class AgentFeatures:
         if rows > room:
             more = max(rows, 2 * room)
             self._tier = _grown(self._tier, more)
+            self._rounding = _grown(self._rounding, more)
             self._fields = {name: _grown(column, more) for name, column in self._fields.items()}
 
 

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.compression.codes import Codes
 from agent_memory.embeddings.comparable import Comparable, comparable, comparable_list
 from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
-from agent_memory.retrieval.agent_features import Candidate, FeatureCache
+from agent_memory.retrieval.agent_features import Candidate, FeatureCache, Rounding
 from agent_memory.retrieval.recall import fetch, left_behind
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import checked_embedding
@@ -142,6 +143,7 @@ class SimilaritySearch:
     Args:
         encoders: The versions of the encoder.
         features: Keeps what is compared.
+        codes: The codes of contents, which have rounded some.
         level: Gives the compression level of a tier.
         max_entry_bytes: How large a state may be that is asked about; None for no limit.
     """
@@ -150,11 +152,13 @@ class SimilaritySearch:
         self,
         encoders: EncoderRegistry,
         features: FeatureCache,
+        codes: Codes,
         level: Callable[[Tier], int],
         max_entry_bytes: int | None = None,
     ) -> None:
         self._encoders = encoders
         self._features = features
+        self._codes = codes
         self._level = level
         self._max_entry_bytes = max_entry_bytes
 
@@ -207,7 +211,7 @@ class SimilaritySearch:
                 agent.refresh(tiers)
                 among = _answering(tiers, query) if query.attributes else None
                 queries = {tier.tier: tier.visible(query) for tier in tiers}
-                found = agent.nearest(queries, asked, query.limit, among)
+                found = agent.nearest(queries, asked, query.limit, among, self._rounded)
             chosen = _ordered(found, query.order)[: query.limit]
             hits = _read(tiers, query, chosen)
             if hits is not None:
@@ -217,6 +221,16 @@ class SimilaritySearch:
             # Others change entries faster than they can be read: those that stay are right.
             hits = [hit for one in chosen for hit in _read(tiers, query, [one]) or ()]
         return hits
+
+    def _rounded(self, rounding: Rounding, asked: Comparable) -> Comparable:
+        """A state as the code of a version would have rounded it."""
+        code = self._codes.code(rounding.version)
+        return asked._replace(
+            values={
+                path: code.rounded(path, value, rounding.level) if type(value) is float else value
+                for path, value in asked.values.items()
+            }
+        )
 
     def _near_list(self, tiers: Sequence[TierReader], query: Query, near: Any) -> list[Hit]:
         """What is near an observation: a list of numbers that states hold under some path."""

@@ -171,6 +171,7 @@ class _Opening:
             similarity=SimilaritySearch(
                 registry,
                 FeatureCache(config.vector_cache_bytes),
+                codes,
                 partial(level_of, config),
                 config.max_entry_bytes,
             ),

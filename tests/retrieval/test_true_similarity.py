@@ -117,6 +117,40 @@ def test_the_nearest_are_found_on_every_engine_in_all_tiers_before_and_after_tra
         check(memory, kind, states, every=50)
 
 
+@engines.usually_on("fakeredis", "tcp and postgresql")
+def test_what_a_code_has_rounded_is_found_by_what_was_stored(
+    open_memory: Callable[..., AgentMemorySystem],
+) -> None:
+    """Rounding hides no memory behind its neighbours, and no exact one behind rounded ones."""
+    memory = open_memory(**LIMITS)
+    random = np.random.default_rng(1)
+    states = [
+        {"x": 446_000.0 + 3_000.0 * x, "place": (5e6 + y, 3), "walks": y > 0.5}
+        for x, y in random.uniform(size=(2 * STATES, 2)).tolist()
+    ]
+    for step, state in enumerate(states[:STATES]):
+        memory.store_agent_state("walker", state, step)
+    memory.maintain()
+    memory.train_encoder(network=False)
+    for step, state in enumerate(states[STATES:], STATES):
+        memory.store_agent_state("walker", state, step)
+    memory.maintain()
+    rounded = 0
+    for step in range(0, 2 * STATES, 10):
+        hits = memory.recall(Query(agent_id="walker", limit=10), near=states[step], touch=False)
+        (own,) = [hit for hit in hits if hit.entry.step_number == step]
+        assert own.score == 1.0
+        if own.entry.error_bounds:
+            rounded += own.tier is Tier.LTM
+        else:
+            assert hits[0] is own
+        # The same of a part of it, as an observation is.
+        part = {"place": states[step]["place"]}
+        parts = memory.recall(Query(agent_id="walker", limit=None), near=part, touch=False)
+        assert {hit.entry.step_number: hit.score for hit in parts}[step] == 1.0
+    assert rounded >= 10
+
+
 @pytest.fixture(scope="module")
 def fake() -> Iterator[AgentMemorySystem]:
     with AgentMemorySystem({"engine": "fake"} | LIMITS) as memory:

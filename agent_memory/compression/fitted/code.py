@@ -103,6 +103,31 @@ class ContentsCode:
                 found[column.path] = found.get(column.path, frozenset()) | {column.numbers}
         return found
 
+    def rounded(self, path: str, value: float, level: int) -> float:
+        """A number as it is given back; what the code keeps exact stays as it is.
+
+        Args:
+            path: Its path.
+            value: The number.
+            level: The level: 1 or 2.
+        """
+        lattice = self._only_lattice.get(path)
+        cell = None if lattice is None else lattice.cell(value, level)
+        if lattice is None or cell is None:
+            return value
+        coarse = lattice.coarse(cell)
+        return lattice.value(cell) if lattice.has_rest(coarse, level) else lattice.whole(coarse)
+
+    @cached_property
+    def _only_lattice(self) -> dict[str, Lattice]:
+        """The lattices of paths whose numbers lie on that one alone, whatever their shape."""
+        found: dict[str, set[object]] = {}
+        for column in (column for shape in self.shapes for column in shape.columns):
+            if column.numbers is not None:
+                found.setdefault(column.path, set()).add(column.numbers)
+        alone = ((path, next(iter(some))) for path, some in found.items() if len(some) == 1)
+        return {path: numbers for path, numbers in alone if isinstance(numbers, Lattice)}
+
     @cached_property
     def _by_signature(self) -> dict[Signature, int]:
         return {shape.signature: place for place, shape in enumerate(self.shapes)}
