@@ -210,7 +210,7 @@ class AgentFeatures:
 
     def _of_rounding(self, number: int, meets: Meets, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of some rows meet something and have a rounding, of shape (rows,)."""
-        of_it = self._rounding[rows] == number
+        of_it: NDArray[np.bool_] = self._rounding[rows] == number
         of_it[of_it] = meets(rows[of_it])
         return of_it
 
