@@ -48,14 +48,14 @@ def restore(
 
 
 def _saved(receipt: BackupReceipt) -> Iterator[str]:
-    yield f"saved {_counted(receipt.entries)} in {receipt.file}"
+    yield f"saved {counted(receipt.entries)} in {receipt.file}"
     if receipt.unreadable:
         yield f"{receipt.unreadable:,} cannot be read; their bytes are in it: see check"
     yield f"{receipt.stored_bytes:,} bytes, SHA-256 {receipt.digest}"
 
 
 def _restored(receipt: RestoreReceipt) -> Iterator[str]:
-    yield f"restored {_counted(receipt.entries)} from {receipt.file}"
+    yield f"restored {counted(receipt.entries)} from {receipt.file}"
     if receipt.unreadable:
         yield f"{receipt.unreadable:,} could not be read when it was made; they are quarantined"
     if receipt.verified:
@@ -67,6 +67,7 @@ def _restored(receipt: RestoreReceipt) -> Iterator[str]:
         )
 
 
-def _counted(entries: Mapping[str, int]) -> str:
+def counted(entries: Mapping[str, int]) -> str:
+    """How many entries there are, and where."""
     where = ", ".join(f"{count:,} {place}" for place, count in entries.items())
     return f"{sum(entries.values()):,} entries ({where})"

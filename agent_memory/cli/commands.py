@@ -14,6 +14,7 @@ from agent_memory.cli import files, looking, upkeep
 from agent_memory.cli.backup import backup, restore
 from agent_memory.cli.check import check
 from agent_memory.cli.convert import convert
+from agent_memory.cli.copying import copy, move_to
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder_upkeep import app as encoder_app
@@ -31,6 +32,9 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 app.add_typer(database_app, name="db")
 app.add_typer(encoder_app, name="encoder")
+database_app.command(
+    epilog="Example: agent-memory db copy memory redis://host:6379,postgresql+psycopg://host/ants"
+)(copy)
 
 _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
     agents: "agents --run sweep-1 --search ant",
@@ -43,6 +47,7 @@ _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
     forget: "forget --run sweep-1 --agent ant-1",
     history: "history ant-1 food --steps 100:200",
     looking.recall: "recall ant-1 --steps 5:10 --where food=2..4 --limit 5",
+    move_to: "move-to --redis redis://host:6379 --ltm postgresql+psycopg://user@host/ants",
     rebind: "rebind --yes",
     report: "report ant-1 -o ant-1.html",
     restore: "restore ants.backup --path elsewhere",
@@ -55,7 +60,8 @@ _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
 """The commands that have modules of their own, and an example of each."""
 
 for _command, _example in _COMMANDS.items():
-    app.command(_command.__name__.rstrip("_"), epilog=f"Example: agent-memory {_example}")(_command)
+    _name = _command.__name__.rstrip("_").replace("_", "-")
+    app.command(_name, epilog=f"Example: agent-memory {_example}")(_command)
 
 
 @app.command(epilog="Example: agent-memory demo --agents 50 --steps 20")
