@@ -18,7 +18,7 @@ from typing import Any
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import recorded_config, recorded_settings, settings_of
-from agent_memory.errors import ConfigError, StoreUnavailable
+from agent_memory.errors import ConfigError, MemoryNotEmpty, StoreUnavailable
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.identity import as_recorded
 from agent_memory.system.memory_system import AgentMemorySystem
@@ -148,10 +148,15 @@ def copy_memory(
     file = work / _BACKUP
     resumed = file.is_file()
     config = _recorded(original, work)
+    target = copy.config(work, _settings(config))
     if not resumed:
         _back_up(config, file, progress)
-    made = _settings(config)
-    restored = AgentMemorySystem.restore(file, copy.config(work, made), progress=progress)
+    try:
+        restored = AgentMemorySystem.restore(file, target, progress=progress)
+    except (ConfigError, MemoryNotEmpty):
+        # Nothing was written, so that the next attempt begins with what is there then.
+        shutil.rmtree(work)
+        raise
     with closing(Backup(file)) as saved:
         begun_at = next(row["value"] for row in saved.table("head") if row["name"] == "begun_at")
     changed: tuple[EntryKey, ...] = ()

@@ -8,12 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import redis
 from typer.testing import CliRunner, Result
 
-from agent_memory import AgentMemorySystem, MemoryConfig, MemoryNotEmpty, Query
+from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.cli.commands import app
-from agent_memory.errors import ConfigError, StoreUnavailable
-from agent_memory.system import copying
 from agent_memory.system.copying import MemoryPlace, copy_memory
 from tests import engines
 from tests.system.test_backups import AGENTS, LIMITS, fill, remembered
@@ -40,7 +39,7 @@ def filled(folder: Path) -> AgentMemorySystem:
     config = MemoryConfig(path=folder, engine="embedded", search=False, **DECLARED)
     system = AgentMemorySystem(config)
     fill(system)
-    system.forget(Query(agent_id=AGENTS[1], steps=(0, 3)))
+    system.forget(query=Query(agent_id=AGENTS[1], steps=(0, 3)))
     return system
 
 
@@ -100,7 +99,15 @@ def test_a_copy_that_was_broken_off_goes_on(folder: Path, servers: str, tmp_path
 def test_a_move_tells_what_changed_meanwhile(
     folder: Path, servers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis_url, _, ltm_url = servers.partition(",")
+    redis_url = servers.partition(",")[0]
+
+    def move(number: int) -> Result:
+        redis.Redis.from_url(redis_url).flushall()
+        return run(
+            *("move-to", "--redis", redis_url, "--ltm", f"sqlite:///{tmp_path}/{number}.db"),
+            *("--path", folder, "--work", tmp_path),
+        )
+
     with filled(folder) as system:
         restore = AgentMemorySystem.restore
 
@@ -110,44 +117,29 @@ def test_a_move_tells_what_changed_meanwhile(
             return done
 
         monkeypatch.setattr(AgentMemorySystem, "restore", restore_while_one_is_stored)
-        moved = run(
-            *("move-to", "--redis", redis_url, "--ltm", ltm_url),
-            *("--path", folder, "--work", tmp_path),
-        )
+        moved = move(1)
+        monkeypatch.undo()
     assert moved.exit_code == 1, moved.output
     assert "1 entries changed in the original meanwhile" in moved.output
-
-
-def test_a_move_says_what_to_set(folder: Path, servers: str, tmp_path: Path) -> None:
-    redis_url, _, ltm_url = servers.partition(",")
-    filled(folder).close()
-    moved = run(
-        *("move-to", "--redis", redis_url, "--ltm", ltm_url),
-        *("--path", folder, "--work", tmp_path),
-    )
+    moved = move(2)
     assert moved.exit_code == 0, moved.output
     assert "set $AGENT_MEMORY_REDIS_URL and $AGENT_MEMORY_LTM_URL" in moved.output
 
 
 def test_bad_places_are_refused_and_nothing_is_left(folder: Path, tmp_path: Path) -> None:
-    filled(folder).close()
-    filled(tmp_path / "other").close()
-    for places, kind, reason in (
-        ((folder, folder), 2, "cannot be copied to where it is"),
-        ((tmp_path / "none", tmp_path / "to"), 2, "there is no memory in"),
-        ((folder, "redis://h:1"), 2, "two URLs with a comma"),
-        ((folder, tmp_path / "other"), 2, "holds something already"),
+    for memory in (folder, tmp_path / "other"):
+        with AgentMemorySystem(
+            MemoryConfig(path=memory, engine="embedded", search=False)
+        ) as system:
+            assert system.store_agent_state("ant", {"food": 1}, 1)
+    for places, reason in (
+        ((folder, folder), "cannot be copied to where it is"),
+        ((tmp_path / "none", tmp_path / "to"), "there is no memory in"),
+        ((folder, "redis://h:1"), "two URLs with a comma"),
+        ((folder, "redis+cluster://h:1,sqlite:///a.db"), "names a Redis Cluster"),
+        ((folder, tmp_path / "other"), "holds something already"),
     ):
         done = run("db", "copy", *places, "--work", tmp_path / "work")
-        assert done.exit_code == kind, done.output
+        assert done.exit_code == 2, done.output
         assert reason in done.output
-    with pytest.raises(ConfigError):
-        MemoryPlace.of("redis://h:1,")
-    with pytest.raises(StoreUnavailable):
-        copying.copy_memory(
-            MemoryPlace(path=tmp_path / "none"), MemoryPlace(path=tmp_path / "to"), tmp_path / "w"
-        )
-    with pytest.raises(MemoryNotEmpty):
-        copying.copy_memory(
-            MemoryPlace(path=folder), MemoryPlace(path=tmp_path / "other"), tmp_path / "w"
-        )
+    assert not any((tmp_path / "work").glob("*"))
