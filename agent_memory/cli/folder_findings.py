@@ -10,7 +10,8 @@ from agent_memory.cli.findings import Finding, State
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.folder_record import check_folder
-from agent_memory.connections.sql import open_engine
+from agent_memory.connections.sql import open_engine, translating_sql_errors
+from agent_memory.connections.sql_failures import check_takes_writes
 from agent_memory.repositories.sql import schema
 from agent_memory.values.urls import without_password
 
@@ -49,6 +50,8 @@ def look_at_schema(config: MemoryConfig, where: Deployment) -> list[Finding]:
         return [to_be_made]
     engine = open_engine(where.ltm_url, read_only=True)
     try:
+        with translating_sql_errors(place):
+            check_takes_writes(engine, place)
         if schema.current(engine, prefix) is None:
             return [to_be_made]
         schema.check(engine, prefix)

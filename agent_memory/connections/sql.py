@@ -80,7 +80,11 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _with_gate(_open_sqlite(parsed, read_only))
         check_server(parsed, parsed.get_dialect())
-        options = {_READ_ONLY: read_only, "postgresql_readonly": read_only}
+        options = {_READ_ONLY: read_only}
+        if read_only:
+            # Not False otherwise, which a standby refuses for every statement, and which overrides
+            # what the server's operator has set.
+            options["postgresql_readonly"] = True
         engine = create_engine(
             parsed,
             poolclass=InterruptiblePool,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, ExceptionContext, event, exc
 
-from agent_memory.errors import MemoryStoreError
+from agent_memory.errors import MemoryStoreError, WritesRefused
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SERIALIZATION_FAILURE = "40001"
@@ -41,6 +41,31 @@ def leave_standbys(engine: Engine) -> None:
     driver finds the one that takes writes when it connects.
     """
     event.listen(engine, "handle_error", _leave)
+
+
+def check_takes_writes(engine: Engine, where: str) -> None:
+    """See that a database takes writes, which that of a standby does not.
+
+    Args:
+        engine: Its engine.
+        where: The database, as messages shall call it. No secrets.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: It does not answer.
+        WritesRefused: It takes none.
+    """
+    if engine.dialect.name != "postgresql":
+        return
+    with engine.connect() as connection:
+        takes_none = connection.exec_driver_sql(
+            "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'"
+        ).scalar()
+    if takes_none:
+        raise WritesRefused(
+            f"{where} takes no writes (it is a standby, or its operator has set it so): name the "
+            "server that does in the URL, or all of them "
+            "(?host=a&host=b&target_session_attrs=read-write), or open the memory read-only"
+        )
 
 
 def _leave(context: ExceptionContext) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,8 +18,11 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Query, StoreUnavailable
+from agent_memory.cli.doctor import findings
+from agent_memory.cli.findings import State
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine
+from agent_memory.errors import WritesRefused
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql import schema
@@ -27,6 +31,7 @@ from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.repositories.sql.writing import Writer
 from agent_memory.testing.samples import a_memory_id, an_entry
+from tests import engines
 from tests.faults.scenarios import LIMITS, contents_of
 
 pytestmark = pytest.mark.faults
@@ -257,3 +262,44 @@ def test_entries_wait_above_while_statements_time_out(
         steps = [hit.entry.step_number for hit in memory.recall(Query(agent_id="ant"))]
         assert sorted(steps) == [*range(20)]
         assert memory.check().sound
+
+
+def test_entries_wait_through_a_failover_and_none_is_lost(tmp_path: Path) -> None:
+    with (
+        TemporaryDirectory(prefix="agent-memory-pg-") as folder,
+        engines.PostgresqlPair(Path(folder)) as pair,
+    ):
+        config = MemoryConfig(**LIMITS, engine="fake", path=tmp_path, ltm_url=pair.url("a", "b"))
+        with AgentMemorySystem(config) as memory:
+            steps = iter(range(1000))
+
+            def store(number: int) -> None:
+                for step in islice(steps, number):
+                    assert memory.store_agent_state("ant", contents_of("ant", step), step)
+
+            store(20)
+            moved = memory.ltm.count("default")
+            assert moved > 0
+            standby = config.model_copy(update={"ltm_url": pair.url("b")})
+            with pytest.raises(WritesRefused, match="name the server that does"):
+                AgentMemorySystem(standby)
+            (found,) = [one for one in findings(standby) if one.subject == "schema"]
+            assert found.state is State.BROKEN
+            with AgentMemorySystem(standby, read_only=True) as beside:
+                assert beside.ltm.count("default") == moved
+            # The open connections are to a server that takes no writes any more.
+            pair.on_primary("ALTER SYSTEM SET default_transaction_read_only = on")
+            pair.on_primary("SELECT pg_reload_conf()")
+            store(10)
+            with pytest.raises(StoreUnavailable):
+                memory.maintain()
+            pair.kill_primary()
+            store(10)
+            with pytest.raises(StoreUnavailable):
+                memory.maintain()
+            pair.promote()
+            memory.maintain()
+            assert memory.ltm.count("default") == 30
+            steps_found = [hit.entry.step_number for hit in memory.recall(Query(agent_id="ant"))]
+            assert sorted(steps_found) == [*range(40)]
+            assert memory.check().sound
