@@ -19,6 +19,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import recorded_config, recorded_settings, settings_of
 from agent_memory.errors import ConfigError, MemoryNotEmpty, StoreUnavailable
+from agent_memory.system.backups.comparing import differing
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.identity import as_recorded
 from agent_memory.system.memory_system import AgentMemorySystem
@@ -162,8 +163,7 @@ def copy_memory(
     changed: tuple[EntryKey, ...] = ()
     if is_last:
         _back_up(config, work / _AFTERWARDS, progress)
-        with closing(Backup(work / _AFTERWARDS)) as now:
-            changed = tuple(EntryKey(*key) for key in now.differing_from(file))
+        changed = tuple(differing(file, work / _AFTERWARDS))
     receipt = CopyReceipt(
         restored.entries, restored.unreadable, restored.differing, changed, begun_at, resumed
     )

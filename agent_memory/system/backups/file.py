@@ -77,15 +77,6 @@ _LISTED = {
     *("last_access_time", "revision", "encoder_version", "embedding", "contents"),
     *("error_bounds", "pinned"),
 }
-_DIFFERING = """
-    SELECT a.run, a.agent, a.memory_id
-    FROM main.entries a LEFT JOIN other.entries b USING (run, agent, memory_id)
-    WHERE b.fields IS NOT a.fields
-    UNION ALL
-    SELECT b.run, b.agent, b.memory_id
-    FROM other.entries b LEFT JOIN main.entries a USING (run, agent, memory_id)
-    WHERE a.fields IS NULL
-"""
 # What msgpack and fields of a wrong type end in.
 _UNREADABLE = (
     *(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError),
@@ -333,20 +324,6 @@ class Backup:
         asked = "SELECT COUNT(*) FROM entries WHERE ?1 IS NULL OR tier = ?1"
         [(count,)] = self._rows(asked, tier)
         return int(count)
-
-    def differing_from(self, other: Path) -> list[tuple[str, str, str]]:
-        """The run, agent and id of each entry that is in one of two backups, or other in each.
-
-        Where an entry is does not matter, since upkeep moves it.
-
-        Args:
-            other: The file of the other backup, which was verified.
-        """
-        theirs = f"file:{quote(str(other.absolute()))}?mode=ro&immutable=1"
-        with self._translated():
-            self._connection.execute("ATTACH ? AS other", (theirs,))
-            # By the indexes of both: neither is sorted.
-            return self._connection.execute(_DIFFERING).fetchall()
 
     def table(self, name: str) -> list[dict[str, Any]]:
         """The rows of one of the small tables."""
