@@ -11,6 +11,7 @@ import typer
 
 from agent_memory.cli import demo as sugarscape_demo
 from agent_memory.cli import files, looking, upkeep
+from agent_memory.cli.adopt import adopt
 from agent_memory.cli.backup import backup, restore
 from agent_memory.cli.check import check
 from agent_memory.cli.convert import convert
@@ -37,6 +38,7 @@ database_app.command(
 )(copy)
 
 _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
+    adopt: "adopt /mnt/gone/agent_memory.db-spool",
     agents: "agents --run sweep-1 --search ant",
     backup: "backup ants.backup",
     check: "check --repair",
@@ -91,8 +93,12 @@ def maintain(
     ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Move down what has to leave its tier, agents that are idle or gone included."""
-    with plain_errors(), opened(path, upkeep=True) as system:
+    """Move down what has to leave its tier, agents that are idle or gone included.
+
+    With --watch any number of workers, on any machines, divide the agents among themselves.
+    """
+    # A worker does its share, and no upkeep of everything when it opens and closes the memory.
+    with plain_errors(), opened(path, upkeep=not watch) as system:
         upkeep.maintain(system, every if watch else None, as_json=as_json)
 
 

@@ -29,18 +29,24 @@ def maintain(system: AgentMemorySystem, every: float | None, *, as_json: bool) -
     Raises:
         StoreUnavailable: A store does not answer. Rounds after the first wait for it instead.
     """
-    _print(system.maintain(), as_json=as_json)
     if every is None:
+        _print(system.maintain(), as_json=as_json)
         return
-    with _ended_by_signal() as ended:
+    with _ended_by_signal() as ended, system.maintenance_worker(_lease(every)) as worker:
+        _print(worker.maintain(), as_json=as_json)
         while not ended.wait(every):
             try:
-                moved = system.maintain()
+                moved = worker.maintain()
             except StoreUnavailable as error:
                 complain(error)
                 continue
             if as_json or any(asdict(moved).values()):
                 _print(moved, as_json=as_json)
+
+
+def _lease(every: float) -> float:
+    """How long a worker's lease lasts, in seconds: a round may take long, and one may fail."""
+    return max(3 * every, 30.0)
 
 
 def _print(moved: Moves, *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ the same script, which lie in others, so that a cluster is not served:
     <namespace>:attributes:complete               set     those that every entry is indexed by
     <namespace>:agents:<run>                      sorted  agents by the time of their last write
     <namespace>:runs                              set     runs
+    <namespace>:workers                           sorted  workers by the end of their leases
 
 Ids of runs and agents are data: they are spelled with letters, digits and ``_`` alone, so that
 nothing in them can end a tag, match a pattern or reach another agent's keys.

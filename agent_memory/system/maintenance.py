@@ -9,6 +9,7 @@ from agent_memory.errors import WritesRefused
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.consolidation import Moves
+from agent_memory.tiers.worker_share import WorkerShare
 
 
 class Maintenance:
@@ -23,8 +24,12 @@ class Maintenance:
         self._run = run
         self._access_log = access_log
 
-    def maintain(self) -> Moves:
-        """Do all upkeep; see ``AgentMemorySystem.maintain``."""
+    def maintain(self, share: WorkerShare | None = None) -> Moves:
+        """Do all upkeep; see ``AgentMemorySystem.maintain``.
+
+        Args:
+            share: Whose agents alone move down; None: all agents do.
+        """
         resources = self._run.resources
         resources.check_writable("upkeep is the writer's")
         resources.identity.confirm()
@@ -34,11 +39,11 @@ class Maintenance:
             # What moves down makes room on a server that is too full to count retrievals.
             self._access_log.flush()
         moved = self._run.consolidation.settle()
-        moved += self._move_down()
+        moved += self._move_down(share)
         if not stored:
             # For what waits too, if anything makes room for it.
             resources.intake.replay()
-            moved += self._move_down()
+            moved += self._move_down(share)
         return moved
 
     def _store_waiting(self) -> bool:
@@ -49,10 +54,10 @@ class Maintenance:
             return False
         return True
 
-    def _move_down(self) -> Moves:
+    def _move_down(self, share: WorkerShare | None) -> Moves:
         resources, consolidation = self._run.resources, self._run.consolidation
         self._run.merge_repeats()
-        moved = consolidation.consolidate_all(resources.clock(), self._present_steps())
+        moved = consolidation.consolidate_all(resources.clock(), self._present_steps(), share)
         return moved + self._run.keep_budget()
 
     def _present_steps(self) -> Callable[[str, str], int | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent_memory.errors import InvalidEntry
+from agent_memory.repositories.redis.worker_leases import WorkerLeases
 from agent_memory.repositories.sql.runs import RunRecords
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.retrieval.access_log import AccessLog
@@ -15,11 +17,13 @@ from agent_memory.system.checking.whole import MemoryCheck
 from agent_memory.system.forgetting import Forgetting
 from agent_memory.system.learning.versions import Encoders
 from agent_memory.system.maintenance import Maintenance
+from agent_memory.system.maintenance_worker import MaintenanceWorker
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.runs import Runs
 from agent_memory.system.statistics import status
 from agent_memory.tiers.forgetting import forget_run
 from agent_memory.values.check_report import CheckReport
+from agent_memory.values.checks import checked_number
 from agent_memory.values.progress import Progress
 from agent_memory.values.status import MemoryStatus
 
@@ -75,6 +79,15 @@ class Services:
         for search in opened.search.values():
             search.ensure()
         return True
+
+    def maintenance_worker(self, lease_seconds: float) -> MaintenanceWorker:
+        """One of several workers; see ``AgentMemorySystem.maintenance_worker``."""
+        opened = self._run.resources
+        seconds = checked_number("lease_seconds", lease_seconds)
+        if seconds <= 0:
+            raise InvalidEntry(f"lease_seconds: {seconds} is not above 0")
+        leases = WorkerLeases(opened.connections.stm, opened.config.stm_config.namespace)
+        return MaintenanceWorker(leases, self.maintenance.maintain, seconds)
 
     def clear_run(self) -> bool:
         """Forget the whole run in every tier; returns True."""

@@ -8,13 +8,16 @@ from typing import overload
 from agent_memory.system.backups.saving import BackupReceipt
 from agent_memory.system.erasure import ForgettingReceipt
 from agent_memory.system.grouping import By, GroupStatistics, grouped
+from agent_memory.system.maintenance_worker import MaintenanceWorker
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
 from agent_memory.system.statistics import TierStatistics, statistics
+from agent_memory.tiers.adoption import AdoptedSpool
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.values.check_report import CheckReport
 from agent_memory.values.checks import checked_step
 from agent_memory.values.entry import Tier
+from agent_memory.values.file_names import whole_path
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Query
@@ -97,6 +100,36 @@ class MemoryUpkeep:
             Moves(stm_to_im=0, im_to_ltm=0, dropped=0)
         """
         return self._services.maintenance.maintain()
+
+    def maintenance_worker(self, lease_seconds: float = 60.0) -> MaintenanceWorker:
+        """One of any number of workers that divide the agents of all runs among themselves.
+
+        Args:
+            lease_seconds: After how many seconds of silence its agents go to the others; longer
+                than one of its rounds and the pause after it.
+
+        Raises:
+            InvalidEntry: No number above 0 is given.
+            StoreReadOnly: The memory was opened read-only.
+        """
+        self._resources.check_writable("upkeep is the writer's")
+        return self._services.maintenance_worker(lease_seconds)
+
+    def adopt_spool(self, file: str | Path) -> AdoptedSpool:
+        """Take over what waits in the spool of another machine that is gone, and store it.
+
+        Args:
+            file: The other machine's, whose name ends in ``-spool``; no process may use it.
+
+        Raises:
+            ConfigError: The file is the spool of this machine, or the memory has none here.
+            NewerFormat: A newer version made the file.
+            StoreReadOnly: The memory was opened read-only.
+            StoreUnavailable: The file cannot be used; or the server takes nothing, and what was
+                taken over waits here.
+        """
+        self._resources.check_writable("what waits elsewhere stays there")
+        return self._resources.intake.adopt(whole_path(file))
 
     def clear_all_memories(self) -> bool:
         """Forget the whole run in every tier, agents this process never met included.

@@ -11,7 +11,9 @@ from agent_memory.testing.wholeness import Findings
 
 _OF_EVERY_ENTRY = ("steps", "times", "importance")
 _BESIDE = ("changes", "ahead")
-_OF_THE_NAMESPACE = ("runs", "moving", "counted", "memory", "attributes", "attributes:complete")
+_OF_THE_NAMESPACE = (
+    *("runs", "moving", "counted", "workers", "memory", "attributes", "attributes:complete"),
+)
 
 
 def orphans(client: RedisClient, namespaces: Iterable[str]) -> Findings:

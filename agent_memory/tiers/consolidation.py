@@ -20,6 +20,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.moves import Agent
 from agent_memory.tiers.ageing import Moments
 from agent_memory.tiers.demotion import Demotion, demotions
+from agent_memory.tiers.worker_share import WorkerShare
 from agent_memory.values.entry import EntryKey
 
 _ROUNDS = 3  # how often an entry that changes while it moves is copied again
@@ -114,7 +115,12 @@ class Consolidation:
 
         return self._consolidate(owners, Moments(now, lambda *_: step))
 
-    def consolidate_all(self, now: float, step_of: Callable[[str, str], int | None]) -> Moves:
+    def consolidate_all(
+        self,
+        now: float,
+        step_of: Callable[[str, str], int | None],
+        share: WorkerShare | None = None,
+    ) -> Moves:
         """Move down what has to leave, of every agent of every run.
 
         Many runs need no more requests than many agents of one run.
@@ -123,11 +129,12 @@ class Consolidation:
             now: The time, in the unit of timestamps.
             step_of: Gives the step by which entries of an agent of a run age; None: none of
                 them leaves for its age in steps.
+            share: Whose agents alone are looked at; None: all agents are.
 
         Returns:
             How many entries moved.
         """
-        return self._consolidate(lambda _: None, Moments(now, step_of))
+        return self._consolidate(lambda _: None, Moments(now, step_of), share)
 
     def count(self, moved: Moves) -> None:
         """Count entries that were moved."""
@@ -149,16 +156,21 @@ class Consolidation:
         self,
         owners_in: Callable[[MemoryRepository], Iterable[Agent] | None],
         moments: Moments,
+        share: WorkerShare | None = None,
     ) -> Moves:
         above, below = (
-            self._descend(way, owners_in(way.source), moments) for way in self._demotions
+            self._descend(way, owners_in(way.source), moments, share) for way in self._demotions
         )
         moved = Moves(above[0], below[0], above[1] + below[1], above[2] + below[2])
         self.count(moved)
         return moved
 
     def _descend(
-        self, way: Demotion, agents: Iterable[Agent] | None, moments: Moments
+        self,
+        way: Demotion,
+        agents: Iterable[Agent] | None,
+        moments: Moments,
+        share: WorkerShare | None,
     ) -> tuple[int, int, int]:
         """How many entries moved down this way, were dropped, and were refused below."""
         moved = dropped = 0
@@ -166,6 +178,8 @@ class Consolidation:
         for _ in range(_ROUNDS):
             read_at = self._clock()
             counts = way.agent_counts(agents, moments.now)
+            if share is not None:
+                counts = {agent: held for agent, held in counts.items() if share.owns(*agent)}
             overdue = way.overdue(counts, moments)
             if self._drops and overdue:
                 queries = [query for asked in overdue.values() for query in asked]

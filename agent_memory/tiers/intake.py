@@ -13,15 +13,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker, Pause
 from agent_memory.errors import (
+    ConfigError,
     EncodingError,
     MemoryStoreError,
     StoreUnavailable,
 )
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.tiers.adoption import AdoptedSpool, adopt
 from agent_memory.tiers.arriving import Arrivals
 from agent_memory.tiers.last_moments import LastMoments
 from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
@@ -182,6 +185,20 @@ class Intake:
                 left = self._replay.slice(self._spool)
             if left is Left.NOTHING:
                 self._settled()
+
+    def adopt(self, file: Path) -> AdoptedSpool:
+        """Take over what waits in the spool of a machine that is gone, and store it.
+
+        Raises:
+            ConfigError: There is no spool here, or the file is it.
+            StoreUnavailable: The file cannot be used; or the server takes nothing, and what was
+                taken over waits here.
+        """
+        if self._spool is None:
+            raise ConfigError("spool_max_bytes: this memory has no spool to take entries over in")
+        adopted = adopt(self._spool, file)
+        self.replay()
+        return adopted
 
     def spooled(self) -> Iterator[tuple[int, MemoryEntry]]:
         """What waits and can be read, each with its number.

@@ -69,7 +69,13 @@ class Spool:
         self.file = file
         self._store = store
         self._max_entry_bytes = max_entry_bytes
+        self._former = former
         self._held = SpoolFile(file, store, max_bytes, former, read_only=read_only)
+
+    def of_file(self, file: Path) -> Spool:
+        """What waits for the same store in another file, such as that of a machine that is gone."""
+        most = self._held.max_bytes
+        return Spool(file, self._store, most, self._max_entry_bytes, former=self._former)
 
     @property
     def exists(self) -> bool:

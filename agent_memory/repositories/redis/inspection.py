@@ -34,7 +34,7 @@ _IN_NAMESPACE = (
     (re.compile(rb"attributes|code:[0-9]+"), b"string"),
     (re.compile(rb"attributes:complete|runs"), b"set"),
     (re.compile(rb"memory|moving"), b"hash"),
-    (re.compile(rb"counted"), b"zset"),
+    (re.compile(rb"counted|workers"), b"zset"),
     (re.compile(rb"agents:[A-Za-z0-9_]*"), b"zset"),
 )
 _GLOB = re.compile(r"([\\*?\[\]])")

@@ -42,6 +42,11 @@ class KeySpace:
         """The sorted set of counts of retrievals whose answers may not have come."""
         return f"{self.namespace}:counted"
 
+    @property
+    def workers(self) -> str:
+        """The sorted set of workers that share the upkeep, by when their leases run out."""
+        return f"{self.namespace}:workers"
+
     def agents(self, run_id: str) -> str:
         """The sorted set of a run's agents that have entries."""
         return f"{self.namespace}:agents:{encode_id(run_id)}"
