@@ -21,7 +21,7 @@ class WorkerShare:
     Examples:
         >>> share = WorkerShare("a", ("a", "b"))
         >>> sum(share.owns("default", f"ant-{number}") for number in range(1000))
-        512
+        506
     """
 
     worker: str

@@ -117,6 +117,11 @@ def server(tmp_path: Path) -> Iterator[engines.StoppableServer]:
         yield started
 
 
+def spool_file(memory: AgentMemorySystem) -> Path:
+    assert memory.status.spool is not None
+    return memory.status.spool.file
+
+
 def test_the_spool_of_a_machine_that_is_gone_is_adopted(
     server: engines.StoppableServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +136,7 @@ def test_the_spool_of_a_machine_that_is_gone_is_adopted(
         server.kill()
         for step in range(2, 7):
             assert memory.store_agent_state("ant", {"food": step}, step)
-        file = memory.status.spool.file
+        file = spool_file(memory)
     # It is gone, and somebody has its disk.
     gone = tmp_path / "mounted-spool"
     for part in file.parent.glob(f"{file.name}*"):
@@ -151,4 +156,4 @@ def test_the_spool_of_a_machine_that_is_gone_is_adopted(
         server.kill()
         assert memory.store_agent_state("ant", {"food": 7}, 7)
         with pytest.raises(ConfigError, match="is the spool of this machine"):
-            memory.adopt_spool(memory.status.spool.file)
+            memory.adopt_spool(spool_file(memory))
