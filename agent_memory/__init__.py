@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent_memory.errors import (
         CommandRefused,
         ConfigError,
+        EmbedderError,
         EncodingError,
         EntriesWouldBeLost,
         EntryConflict,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
         near_point,
         one_of,
     )
+    from agent_memory.values.embedder import Embedder
     from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
     from agent_memory.values.explanation import Explanation, TierPlan
     from agent_memory.values.pages import Hits
@@ -99,6 +101,8 @@ _HOMES = {
     "CommandRefused": "errors",
     "CompressionEngine": "compression.levels",
     "ConfigError": "errors",
+    "Embedder": "values.embedder",
+    "EmbedderError": "errors",
     "EncodingError": "errors",
     "EntriesWouldBeLost": "errors",
     "EntryConflict": "errors",
@@ -185,6 +189,8 @@ __all__ = [
     "CompressionEngine",
     "ConfigError",
     "Difference",
+    "Embedder",
+    "EmbedderError",
     "EncodingError",
     "EntriesWouldBeLost",
     "EntryConflict",

@@ -3,6 +3,7 @@
     MemoryStoreError                    root: catch it to catch them all
     +-- ConfigError(ValueError)         a configuration that cannot be used
     +-- InvalidEntry(ValueError)        an entry or argument that cannot be stored
+    +-- EmbedderError                   a model of the user's own gives no vectors
     +-- EncodingError(ValueError)       stored bytes that cannot be read back
     |   +-- NewerFormat                 they were stored by a newer version of the package
     +-- EntryNotFound(KeyError)         no entry under that key
@@ -58,6 +59,14 @@ class ConfigError(MemoryStoreError, ValueError):
 
 class InvalidEntry(MemoryStoreError, ValueError):
     """An entry or an argument that cannot be stored; nothing was written."""
+
+
+class EmbedderError(MemoryStoreError):
+    """A model of the user's own raises, or gives no finite vectors of its width.
+
+    Nothing was stored. The message names the first entry that it fails for, and what the model
+    raised is ``__cause__``.
+    """
 
 
 class EncodingError(MemoryStoreError, ValueError):

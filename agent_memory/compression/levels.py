@@ -15,7 +15,7 @@ by 0x01, and what lies between names the version of a code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, overload
@@ -28,6 +28,7 @@ from agent_memory.compression.rows import Stored
 from agent_memory.compression.squeezing import WORTH_TRYING, squeeze, unsqueeze
 from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.own import OwnSpace
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.widths import Widths
@@ -252,8 +253,9 @@ class CompressionEngine:
         if isinstance(entry, MemoryEntry):
             return self._with_contents(self.lowered(entry, level))
         # In a dict the vector's name says its width, and not which version made it.
-        version = self._encoders.current.version
-        given = replace(MemoryEntry.from_dict(entry), encoder_version=version)
+        given = MemoryEntry.from_dict(entry)
+        if not self._encoders.is_own(given.encoder_version):
+            given = replace(given, encoder_version=self._encoders.current.version)
         return self.compress(given, level).to_dict()
 
     def lowered(self, entry: MemoryEntry, level: int) -> MemoryEntry:
@@ -306,17 +308,25 @@ class CompressionEngine:
 
         Args:
             entries: The entries, whose contents are encoded again.
-            version: The version.
+            version: The version. One of a model of the user's own leaves entries as they are that
+                have no text for it.
 
         Raises:
             EncoderNotFound: It is not registered.
             EncodingError: What is registered is damaged.
             InvalidEntry: The contents of one cannot be encoded.
+            ConfigError: The version is of a model of the user's own that is not at hand.
+            EmbedderError: That model fails.
         """
         encoder = self._encoders.required(version)
-        vectors = encoder.encode([entry.contents for entry in entries])
+        states = [entry.contents for entry in entries]
+        vectors: Iterable[NDArray[np.float32] | None] = (
+            encoder.encode_some(states) if isinstance(encoder, OwnSpace) else encoder.encode(states)
+        )
         return [
-            replace(
+            entry
+            if vector is None
+            else replace(
                 entry,
                 embedding=self._at_level(encoder, vector, entry.compression_level),
                 encoder_version=version,

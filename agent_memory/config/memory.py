@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from agent_memory.config.encoder import AutoencoderConfig
 from agent_memory.config.limits import LARGEST, Positive, Share
@@ -15,6 +15,7 @@ from agent_memory.config.long_term import PathTolerance, SQLiteLTMConfig, by_pat
 from agent_memory.config.redis import RedisIMConfig, RedisSTMConfig, names_a_server
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.values.config_part import ConfigPart
+from agent_memory.values.embedder import Embedder
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.paths import check_syntax
 from agent_memory.values.secrets import Url
@@ -77,6 +78,9 @@ class MemoryConfig(ConfigPart):
             There is none with the engine "fake" or long-term memory in the process.
         similarity: Where vectors of the Redis tiers are compared: in the "process", from vectors
             that are kept. "server" is deprecated and does the same.
+        embedder: A model of your own, an ``Embedder`` or a callable that has a name: it makes the
+            vectors of what is stored in place of the encoder, and of texts that are asked about.
+            Its name is recorded with the memory, the model is not: each process gives it again.
         vector_cache_bytes: How many bytes of vectors a process keeps of each tier: some 2,000 a
             vector of 384 numbers, 200 of one of 32.
 
@@ -114,6 +118,8 @@ class MemoryConfig(ConfigPart):
     max_entry_bytes: Positive = 16 * 1024 * 1024
     spool_max_bytes: Annotated[int, Field(ge=0, le=LARGEST)] = 1024 * 1024 * 1024
     similarity: Literal["process", "server"] = "process"
+    # Of no type that pydantic would look into: a model is given on as it is.
+    embedder: Annotated[Any, AfterValidator(Embedder.of)] = Field(default=None)
     vector_cache_bytes: Positive = 256 * 1024 * 1024
 
     # Spelled out, so that type checkers accept a nested dict in place of a part.

@@ -11,13 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent_memory.embeddings.encoder import Encoder, FittedEncoder
+from agent_memory.embeddings.own import OwnSpace, is_own
 from agent_memory.embeddings.version_zero import VersionZero
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncoderNotFound, EncodingError
+from agent_memory.values.embedder import Embedder
 from agent_memory.values.forking import after_fork
 
 UNTRAINED = 0
@@ -53,6 +55,7 @@ class EncoderRegistry:
         widths: Of the vectors of version 0; a registered version has its own.
         source: Where the others are registered; None: there are none.
         clock: Gives a time in seconds that never goes back.
+        embedder: The model of this process, which makes the vectors of the space of its name.
     """
 
     def __init__(
@@ -60,9 +63,11 @@ class EncoderRegistry:
         widths: Widths | None = None,
         source: VersionSource | None = None,
         clock: Callable[[], float] = time.monotonic,
+        embedder: Embedder | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
+        self._embedder = embedder
         untrained = VersionZero(widths)
         self._loaded: dict[int, Encoder] = {UNTRAINED: untrained}
         self._absent: dict[int, float] = {}  # when it was looked for
@@ -113,6 +118,10 @@ class EncoderRegistry:
         except (EncoderNotFound, EncodingError):
             return None
 
+    def is_own(self, version: int | None) -> bool:
+        """Whether a version stands for vectors of a model of the user's own."""
+        return version not in (None, UNTRAINED) and isinstance(self.encoder(version), OwnSpace)
+
     def required(self, version: int) -> Encoder:
         """The encoder of a version.
 
@@ -142,7 +151,7 @@ class EncoderRegistry:
             raise type(wrong)(*wrong.args)
         try:
             artifact = None if self._known_absent(version) else self._artifact(version)
-            encoder = None if artifact is None else FittedEncoder.from_bytes(artifact)
+            encoder = None if artifact is None else read_version(artifact, self._embedder)
         except EncodingError as error:
             wrong = type(error)(
                 f"version {version} of the encoder cannot be read ({error}); its vectors are not "
@@ -185,3 +194,20 @@ class EncoderRegistry:
 
     def _unlock(self) -> None:
         self._lock = threading.RLock()
+
+
+def read_version(artifact: bytes, embedder: Embedder | None = None) -> FittedEncoder | OwnSpace:
+    """Read the bytes of a version: an encoder that was fitted, or a space of own vectors.
+
+    Args:
+        artifact: As registered.
+        embedder: The model of this process, for the space of its name.
+
+    Raises:
+        EncodingError: They are damaged, or made by a newer version.
+    """
+    if not is_own(artifact):
+        return FittedEncoder.from_bytes(artifact)
+    space = OwnSpace.from_bytes(artifact)
+    mine = embedder is not None and embedder.name == space.name
+    return replace(space, embedder=embedder) if mine else space

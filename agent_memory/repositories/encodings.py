@@ -75,10 +75,12 @@ class Encodings(ABC):
             for entry in self._reader.find(replace(query, limit=None))
         )
 
-    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
-        """The keys of an agent's entries whose vector another encoder made, or that have none."""
+    def outdated(self, run_id: str, agent_id: str, *versions: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector no such version made, or that have none."""
         query = Query(run_id=run_id, agent_id=agent_id, order=Order.STEP)
-        return [entry.key for entry in self._reader.find(query) if entry.encoder_version != version]
+        return [
+            entry.key for entry in self._reader.find(query) if entry.encoder_version not in versions
+        ]
 
     def versions(self) -> dict[int, int]:
         """How many entries of every run name each version of the encoder. Looks at all of them."""

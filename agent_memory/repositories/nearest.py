@@ -14,6 +14,10 @@ from agent_memory.values.entry import MemoryEntry
 _NOTHING = np.zeros(0, np.float32)
 
 
+LEFT_OUT = _NOTHING
+"""What a probe gives for vectors that are not asked about: none of them is found."""
+
+
 class Vectors(NamedTuple):
     """The vectors of some entries, of one encoder version and width."""
 
@@ -32,7 +36,8 @@ class Probe(Protocol):
         """The vector to compare those of a version and width with, of shape (width,).
 
         Returns:
-            None if those do not compare.
+            None if those do not compare: all of them are given. An empty vector (``LEFT_OUT``) if
+            they are not asked about: none is.
         """
 
     def bias(self, version: int | None, width: int) -> float:
@@ -86,6 +91,8 @@ def nearest_ids(
         asked = probe.at(version, matrix.shape[1])
         if asked is None:
             found |= dict.fromkeys(memory_ids)
+            continue
+        if not len(asked):
             continue
         bias = probe.bias(version, matrix.shape[1])
         unit = as_unit(with_bias(asked[None], bias)[0])

@@ -143,9 +143,9 @@ class _ReadOnlyEncodings(Encodings, _ReadOnly):
         """The vectors of the entries that answer a query, whatever its order and limit."""
         return self._encodings.vectors(query)
 
-    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
-        """The keys of an agent's entries whose vector another encoder made, or that have none."""
-        return self._encodings.outdated(run_id, agent_id, version)
+    def outdated(self, run_id: str, agent_id: str, *versions: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector no such version made, or that have none."""
+        return self._encodings.outdated(run_id, agent_id, *versions)
 
     def versions(self) -> dict[int, int]:
         """How many entries of every run name each version of the encoder."""

@@ -21,25 +21,24 @@ from numpy.typing import NDArray
 
 from agent_memory.compression.codes import Codes
 from agent_memory.embeddings.comparable import Comparable, comparable, comparable_list
+from agent_memory.embeddings.own_spaces import OwnSpaces
 from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.retrieval.agent_features import Candidate, FeatureCache, Rounding
-from agent_memory.retrieval.recall import fetch, left_behind
+from agent_memory.retrieval.candidates import best, candidates
+from agent_memory.retrieval.own_vectors import near_own, own_query
+from agent_memory.retrieval.recall import fetch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
-from agent_memory.values.identity import checked_memory_id
-from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
+from agent_memory.values.identity import checked_memory_id, is_memory_id
+from agent_memory.values.ordering import DESCENDING, ORDERED_BY
 from agent_memory.values.query import Hit, Order, Query
 from agent_memory.values.vector import Vector
 
-# Vectors order near neighbours the less surely the narrower they are: so more candidates than are
-# asked for make the best of them almost surely be among them. How many times as many by the level
-# of the tier, which says how wide its vectors are, and at least.
-_CANDIDATES = {0: (4, 40), 1: (8, 80), 2: (16, 160)}
 _ATTEMPTS = 3
 
 
@@ -142,6 +141,7 @@ class SimilaritySearch:
 
     Args:
         encoders: The versions of the encoder.
+        spaces: The vectors of models of the user's own.
         features: Keeps what is compared.
         codes: The codes of contents, which have rounded some.
         level: Gives the compression level of a tier.
@@ -151,12 +151,14 @@ class SimilaritySearch:
     def __init__(
         self,
         encoders: EncoderRegistry,
+        spaces: OwnSpaces,
         features: FeatureCache,
         codes: Codes,
         level: Callable[[Tier], int],
         max_entry_bytes: int | None = None,
     ) -> None:
         self._encoders = encoders
+        self._spaces = spaces
         self._features = features
         self._codes = codes
         self._level = level
@@ -171,17 +173,20 @@ class SimilaritySearch:
                 similar, its order decides among equals, which without one are newest first.
             near: A state (a dict, dataclass or pydantic model), a list or array of numbers that
                 states hold under some path, a memory (an entry, or the id of one of the query's
-                agent), or a ``Vector``.
+                agent), a text, of which the embedder makes a vector, or a ``Vector``.
 
         Returns:
             The entries with their scores, the best first: from 0 to 1 near a state or memory,
-            cosines from -1 to 1 near a vector.
+            cosines from -1 to 1 near a vector, None of those that have no vector like it.
 
         Raises:
-            InvalidEntry: ``near`` is none of these.
+            InvalidEntry: ``near`` is none of these, or a text and there is no embedder.
+            EmbedderError: The embedder fails for the text.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
         """
+        if isinstance(near, str) and not is_memory_id(near):
+            near = self._spaces.of_text(near)
         if isinstance(near, str):
             key = EntryKey(run_of(query), agent_of(query), checked_memory_id(near))
             found = fetch(tiers, [key])
@@ -191,6 +196,9 @@ class SimilaritySearch:
         if isinstance(near, MemoryEntry):
             near = near.contents
         if isinstance(near, Vector):
+            own = own_query(near, self._spaces, self._encoders)
+            if own is not None:
+                return near_own(tiers, query, own, self._level)
             return self._near_vector(tiers, query, near.numbers)
         if isinstance(near, (Sequence, np.ndarray)):
             return self._near_list(tiers, query, near)
@@ -266,26 +274,13 @@ class SimilaritySearch:
         if query.limit == 0:
             return []
         probe = SimilarityQuery.to_vector(self._encoders, vector)
-        found: dict[EntryKey, tuple[MemoryEntry, Tier]] = {}
-        for repository in tiers:
-            times, least = _CANDIDATES[self._level(repository.tier)]
-            # Where contents are asked about, all that answer are read anyway: so all are ranked.
-            narrowed = query.limit is not None and not query.attributes
-            limit = max((query.limit or 0) * times, least) if narrowed else None
-            for entry, _ in repository.nearest(replace(query, limit=limit), probe):
-                # Tiers are read from the top down, as entries move: the richer copy is met first.
-                found.setdefault(entry.key, (entry, repository.tier))
-        for key in left_behind(tiers, query, {key: tier for key, (_, tier) in found.items()}):
-            del found[key]
-        scores = probe.scores([entry for entry, _ in found.values()])
+        found = candidates(tiers, query, probe, self._level)
+        scores = probe.scores([entry for entry, _ in found])
         hits = [
             Hit(entry, tier, float(score))
-            for (entry, tier), score in zip(found.values(), scores, strict=True)
+            for (entry, tier), score in zip(found, scores, strict=True)
         ]
-        order = query.order or Order.NEWEST
-        hits.sort(key=lambda hit: SORT_KEYS[order](hit.entry), reverse=order in DESCENDING)
-        hits.sort(key=lambda hit: -(hit.score or 0.0))
-        return hits[: query.limit]
+        return best(hits, query)
 
 
 def _answering(tiers: Sequence[TierReader], query: Query) -> dict[Tier, set[str]]:

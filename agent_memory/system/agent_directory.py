@@ -11,6 +11,7 @@ from agent_memory.system.memory_agent import MemoryAgent
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.stored import Stored
+from agent_memory.values.vector import VectorLike
 
 
 class AgentDirectory:
@@ -45,7 +46,13 @@ class AgentDirectory:
         return agent
 
     def store_agent_state(
-        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+        self,
+        agent_id: str | int,
+        data: Mapping[str, Any],
+        step_number: int,
+        priority: float = 1.0,
+        *,
+        vector: VectorLike | None = None,
     ) -> bool:
         """Remember a state of an agent; see ``MemoryAgent.store_state``.
 
@@ -53,19 +60,34 @@ class AgentDirectory:
             >>> memory.store_agent_state("ant-1", {"food": 5.5, "at": (1, 3)}, 11)
             True
         """
-        return self.get_memory_agent(agent_id).store_state(data, step_number, priority)
+        agent = self.get_memory_agent(agent_id)
+        return agent.store_state(data, step_number, priority, vector=vector)
 
     def store_agent_interaction(
-        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+        self,
+        agent_id: str | int,
+        data: Mapping[str, Any],
+        step_number: int,
+        priority: float = 1.0,
+        *,
+        vector: VectorLike | None = None,
     ) -> bool:
         """Remember an interaction of an agent; see ``MemoryAgent.store_state``."""
-        return self.get_memory_agent(agent_id).store_interaction(data, step_number, priority)
+        agent = self.get_memory_agent(agent_id)
+        return agent.store_interaction(data, step_number, priority, vector=vector)
 
     def store_agent_action(
-        self, agent_id: str | int, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+        self,
+        agent_id: str | int,
+        data: Mapping[str, Any],
+        step_number: int,
+        priority: float = 1.0,
+        *,
+        vector: VectorLike | None = None,
     ) -> bool:
         """Remember an action of an agent; see ``MemoryAgent.store_state``."""
-        return self.get_memory_agent(agent_id).store_action(data, step_number, priority)
+        agent = self.get_memory_agent(agent_id)
+        return agent.store_action(data, step_number, priority, vector=vector)
 
     def store_step(
         self,
@@ -73,6 +95,8 @@ class AgentDirectory:
         data: Mapping[str, Any] | Mapping[int, Any],
         type: MemoryType | str = MemoryType.STATE,  # noqa: A002 - the word a caller knows it by
         priority: float | Mapping[str, float] | Mapping[int, float] = 1.0,
+        *,
+        vector: Mapping[str, VectorLike] | Mapping[int, VectorLike] | None = None,
     ) -> Stored:
         """Remember what many agents see, do or meet in one step, together.
 
@@ -86,27 +110,36 @@ class AgentDirectory:
                 the same data under both, with ``type="interaction"``.
             type: What kind of memories they are: "state", "interaction" or "action".
             priority: How important they are, 0 to 1; or that by agent.
+            vector: By agent, vectors of your own model; see ``MemoryAgent.store_state``.
 
         Returns:
             The keys of what was stored, and by agent why the rest was not.
 
         Raises:
             InvalidEntry: Step, type, an agent id or ``priority`` has no meaning, or two keys mean
-                one agent; nothing is stored.
+                one agent, or there is a vector for an agent without data; nothing is stored.
+            EmbedderError: The embedder fails; nothing is stored.
             StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.
 
         Examples:
             >>> memory.store_step(16, {"ant-1": {"food": 4.0}, "ant-2": {"food": 2.5}})
             Stored(2 accepted, 0 refused)
         """
-        return self._bulk.store_step(step_number, data, type, priority)
+        return self._bulk.store_step(step_number, data, type, priority, vector)
 
-    def store_many(self, entries: Iterable[MemoryEntry | Mapping[str, Any]]) -> Stored:
+    def store_many(
+        self,
+        entries: Iterable[MemoryEntry | Mapping[str, Any]],
+        *,
+        vector: Iterable[VectorLike | None] | None = None,
+    ) -> Stored:
         """Store entries of this run as they are, such as those of another memory, together.
 
         Args:
             entries: Entries, or their dicts (``MemoryEntry.to_dict``) of which run, memory id and
                 timestamp may be left out. They are taken 1,000 at a time.
+            vector: One for each entry, of your own model, in place of that of the entry; None
+                leaves that as it is. The embedder is not asked.
 
         Returns:
             The keys of what was stored, and by place why the rest was not. An entry whose key is
@@ -115,6 +148,7 @@ class AgentDirectory:
             was begun with ``exists="replace"``: then it takes their place.
 
         Raises:
+            InvalidEntry: There are more or fewer vectors than entries; nothing is stored.
             StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.
 
         Examples:
@@ -122,7 +156,7 @@ class AgentDirectory:
             >>> bool(memory.store_many(entries))
             True
         """
-        return self._bulk.store_many(entries)
+        return self._bulk.store_many(entries, vector)
 
     def batch(self, max_entries: int = MOST_ENTRIES, max_seconds: float = MOST_SECONDS) -> Batch:
         """Gather single stores of this run, of any agent and thread, and store them together.

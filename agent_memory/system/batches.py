@@ -101,6 +101,7 @@ class Batch:
         data: object,
         step_number: object,
         priority: object,
+        vector: object = None,
     ) -> None:
         """Take what an agent sees, does or meets, as it is now.
 
@@ -110,7 +111,7 @@ class Batch:
         """
         with self._lock:
             prepared = self._run.resources.new_entries.prepared(
-                self._run.run_id, agent_id, memory_type, data, step_number, priority
+                self._run.run_id, agent_id, memory_type, data, step_number, priority, vector
             )
             if not self._gathered:
                 self._since = self._ticks()
@@ -129,6 +130,7 @@ class Batch:
 
         Raises:
             NotAllStored: Some of it cannot be stored; the error says which, and why.
+            EmbedderError: The embedder fails: nothing of it is stored, and it stays gathered.
         """
         stored = self.store_gathered()
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from agent_memory.values.identity import checked_agent_id
 from agent_memory.values.quoting import quoted
 from agent_memory.values.sameness import has_contents_of
 from agent_memory.values.stored import Stored
+from agent_memory.values.vector import VectorLike
 
 AT_ONCE = 1_000
 """How many entries are held in memory, and sent, at once."""
@@ -72,6 +73,7 @@ class BulkStoring:
         data: Mapping[Any, object],
         memory_type: MemoryType | str,
         priority: float | Mapping[Any, float],
+        vector: Mapping[Any, VectorLike] | None = None,
     ) -> Stored:
         """Store what agents see, do or meet in a step; see ``AgentDirectory.store_step``."""
         self._resources.check_writable("nothing was stored")
@@ -80,28 +82,51 @@ class BulkStoring:
         kind = checked_member("memory_type", MemoryType, memory_type)
         given = _by_agent("data", data)
         priorities = _priorities(given, priority)
+        vectors = _vectors(given, vector)
         outcome = self._begin()
-        for agents in _slices(given):
+
+        def made(agents: Sequence[str]) -> dict[str, MemoryEntry]:
             entries, refused = self._resources.new_entries.of_step(
                 self._run.run_id,
                 step,
                 kind,
                 {agent: (given[agent], priorities[agent]) for agent in agents},
+                vectors,
             )
             outcome.refused.update(refused)
+            return entries
+
+        slices = map(made, _slices(given))
+        for entries in slices if self._resources.config.embedder is None else self._all(slices):
             self._store(entries, outcome)
         return outcome.as_stored()
 
-    def store_many(self, entries: Iterable[MemoryEntry | Mapping[str, object]]) -> Stored:
+    def _all(self, slices: Iterable[dict[str, MemoryEntry]]) -> list[dict[str, MemoryEntry]]:
+        """All slices, before any is sent: an embedder may fail in the last one."""
+        made: list[dict[str, MemoryEntry]] = []
+        try:
+            for entries in slices:
+                made.append(entries)  # noqa: PERF402 - what is made is kept where the next one fails
+        except BaseException:
+            for entries in made:
+                self._not_stored(entries.values(), _Outcome())
+            raise
+        return made
+
+    def store_many(
+        self,
+        entries: Iterable[MemoryEntry | Mapping[str, object]],
+        vector: Iterable[VectorLike | None] | None = None,
+    ) -> Stored:
         """Store entries as they are; see ``AgentDirectory.store_many``."""
         self._resources.check_writable("nothing was stored")
         self._resources.batches.store_gathered()
         outcome = self._begin()
-        for slice_ in _slices(enumerate(entries)):
+        for slice_ in _slices(enumerate(_paired(entries, vector))):
             made: dict[int, MemoryEntry] = {}
-            for place, given in slice_:
+            for place, (given, own) in slice_:
                 try:
-                    made[place] = self._entry_of(given)
+                    made[place] = self._entry_of(given, own)
                 except InvalidEntry as error:
                     outcome.refused[place] = error
             self._settle_conflicts(made, outcome)
@@ -130,7 +155,9 @@ class BulkStoring:
     def _begin(self) -> _Outcome:
         return _Outcome(raises=self._resources.config.on_store_error == "raise")
 
-    def _entry_of(self, given: MemoryEntry | Mapping[str, object]) -> MemoryEntry:
+    def _entry_of(
+        self, given: MemoryEntry | Mapping[str, object], vector: VectorLike | None
+    ) -> MemoryEntry:
         run_id = self._run.run_id
         entry = given
         if not isinstance(entry, MemoryEntry):
@@ -140,6 +167,9 @@ class BulkStoring:
                 f"run_id: {quoted(entry.run_id)} is not this run, {quoted(run_id)}: "
                 "store it by run(run_id).store_many"
             )
+        if vector is not None:
+            numbers, version = self._resources.new_entries.spaces.given(vector)
+            entry = replace(entry, embedding=numbers, encoder_version=version)
         return self._resources.new_entries.read_once(entry)
 
     def _settle_conflicts(self, made: dict[int, MemoryEntry], outcome: _Outcome) -> None:
@@ -261,6 +291,29 @@ def _priorities(data: Mapping[str, object], priority: object) -> Mapping[str, ob
     for agent in data.keys() - found.keys():
         raise InvalidEntry(f"priority: there is none for the agent {quoted(agent)}")
     return found
+
+
+def _vectors(data: Mapping[str, object], vector: object) -> Mapping[str, object]:
+    if vector is None:
+        return {}
+    found = _by_agent("vector", vector)
+    for agent in found.keys() - data.keys():
+        raise InvalidEntry(f"vector: there is no data of the agent {quoted(agent)}")
+    return found
+
+
+def _paired(
+    entries: Iterable[MemoryEntry | Mapping[str, object]],
+    vector: Iterable[VectorLike | None] | None,
+) -> Iterable[tuple[MemoryEntry | Mapping[str, object], VectorLike | None]]:
+    if vector is None:
+        return ((entry, None) for entry in entries)
+    if isinstance(vector, (str, Mapping)):
+        raise InvalidEntry(f"vector: one for each entry is needed, not {quoted(vector)}")
+    given, vectors = [*entries], [*vector]
+    if len(given) != len(vectors):
+        raise InvalidEntry(f"vector: {len(vectors)} for {len(given)} entries")
+    return zip(given, vectors, strict=True)
 
 
 def _slices(given: Iterable[_T]) -> Iterator[list[_T]]:

@@ -6,7 +6,7 @@ tiers, so that what it has coded there can be read if the database is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,7 +14,10 @@ from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
+from agent_memory.embeddings.own import KIND, OwnSpace
+from agent_memory.embeddings.own_spaces import OwnSpaces
 from agent_memory.embeddings.registry import UNTRAINED, EncoderRegistry
+from agent_memory.errors import StoreReadOnly
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.codes import CodeCopies
 from agent_memory.repositories.sql.encoders import EncoderVersions
@@ -34,6 +37,7 @@ class CurrentEncoder:
         compression: Brings entries to the level of a tier.
         copies: The copies of codes beside the Redis tiers.
         declared: The declared attributes of each Redis tier.
+        spaces: The vectors of models of the user's own.
     """
 
     config: MemoryConfig
@@ -44,6 +48,7 @@ class CurrentEncoder:
     compression: CompressionEngine
     copies: CodeCopies
     declared: Sequence[DeclaredAttributes]
+    spaces: OwnSpaces
     _copied: set[int] = field(default_factory=set)
 
     @cached_property
@@ -115,3 +120,38 @@ def highest_version_named(tiers: Tiers) -> int:
     """
     vectors = (version for tier in tiers for version in tier.encodings.versions())
     return max([*vectors, *tiers[1].encodings.code_versions()], default=0)
+
+
+def open_spaces(
+    config: MemoryConfig,
+    registry: EncoderRegistry,
+    versions: EncoderVersions,
+    tiers: Tiers,
+    clock: Callable[[], float],
+    *,
+    read_only: bool,
+) -> OwnSpaces:
+    """The spaces of own vectors of a memory, registered among the versions of its encoder.
+
+    Raises:
+        ConfigError: The embedder makes other vectors than those that are stored under its name.
+        StoreUnavailable: Long-term memory does not answer.
+    """
+
+    def register(space: OwnSpace) -> int:
+        if read_only:
+            raise StoreReadOnly(
+                f"the memory was opened read-only, and holds no vectors of {space.name!r}"
+            )
+        return versions.register(
+            space.to_bytes(),
+            kind=KIND,
+            at=clock(),
+            name=space.name,
+            metrics={"dim": space.dim},
+            above=highest_version_named(tiers),
+        )
+
+    spaces = OwnSpaces(registry, versions, config.embedder, register)
+    spaces.check()
+    return spaces

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from agent_memory.embeddings.own import KIND
 from agent_memory.errors import RunHasForks
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.querying import agents_of
@@ -299,8 +300,8 @@ class Erasure:
         """The versions that learned from those agents (None: of any), and the unattributed."""
         learned, unattributed = [], []
         for record in self._versions.records():
-            if record.stored_bytes == 0:
-                continue
+            if record.stored_bytes == 0 or record.kind == KIND:
+                continue  # gone, or learned elsewhere
             runs = record.metrics.get("learned_from", {}).get("runs") or {}
             if not runs:
                 unattributed.append(record.version)

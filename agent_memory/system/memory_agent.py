@@ -19,6 +19,7 @@ from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.tiers.forgetting import forget_agents
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
+from agent_memory.values.vector import VectorLike
 
 
 class MemoryAgent:
@@ -79,28 +80,43 @@ class MemoryAgent:
         """The configuration."""
         return self._run.resources.config
 
-    def store_state(self, data: Mapping[str, Any], step_number: int, priority: float = 1.0) -> bool:
+    def store_state(
+        self,
+        data: Mapping[str, Any],
+        step_number: int,
+        priority: float = 1.0,
+        *,
+        vector: VectorLike | None = None,
+    ) -> bool:
         """Remember a state.
 
         Args:
             data: A dict, dataclass or pydantic model.
             step_number: The simulation step, 0 or more.
             priority: How important it is, 0 to 1.
+            vector: A vector of your own model, or a ``Vector`` that names it. None: the embedder of
+                the configuration makes one, or else the encoder.
 
         Returns:
             Whether it was stored and acknowledged.
 
         Raises:
-            InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+            InvalidEntry: The data cannot be stored, or step, priority or vector has no meaning.
+            EmbedderError: The embedder fails; nothing is stored.
 
         Examples:
             >>> ant.store_state({"food": 1.0}, 13)
             True
         """
-        return self._remember(MemoryType.STATE, data, step_number, priority)
+        return self._remember(MemoryType.STATE, data, step_number, priority, vector)
 
     def store_interaction(
-        self, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+        self,
+        data: Mapping[str, Any],
+        step_number: int,
+        priority: float = 1.0,
+        *,
+        vector: VectorLike | None = None,
     ) -> bool:
         """Remember an interaction; see ``store_state``.
 
@@ -108,10 +124,15 @@ class MemoryAgent:
             >>> ant.store_interaction({"partner": "ant-2"}, 15)
             True
         """
-        return self._remember(MemoryType.INTERACTION, data, step_number, priority)
+        return self._remember(MemoryType.INTERACTION, data, step_number, priority, vector)
 
     def store_action(
-        self, data: Mapping[str, Any], step_number: int, priority: float = 1.0
+        self,
+        data: Mapping[str, Any],
+        step_number: int,
+        priority: float = 1.0,
+        *,
+        vector: VectorLike | None = None,
     ) -> bool:
         """Remember an action; see ``store_state``.
 
@@ -119,7 +140,7 @@ class MemoryAgent:
             >>> ant.store_action({"action_type": "rest"}, 14)
             True
         """
-        return self._remember(MemoryType.ACTION, data, step_number, priority)
+        return self._remember(MemoryType.ACTION, data, step_number, priority, vector)
 
     def set_importance(self, memory_id: str, importance: float) -> MemoryEntry:
         """Set how important a memory is; see ``AgentMemorySystem.set_importance``. Raises."""
@@ -192,16 +213,28 @@ class MemoryAgent:
         }
 
     def _remember(
-        self, memory_type: MemoryType, data: object, step_number: object, priority: object
+        self,
+        memory_type: MemoryType,
+        data: object,
+        step_number: object,
+        priority: object,
+        vector: object,
     ) -> bool:
         run = self._run
         resources = run.resources
+        given = memory_type, data, step_number, priority, vector
         if run.open_batch.batch is not None:
-            run.open_batch.batch.gather(self.agent_id, memory_type, data, step_number, priority)
+            run.open_batch.batch.gather(self.agent_id, *given)
             return True
-        entry = resources.new_entries.of_data(
-            run.run_id, self.agent_id, memory_type, data, step_number, priority
-        )
+        make = resources.new_entries.of_data
+        if vector is None and resources.config.embedder is None:
+            made = make(run.run_id, self.agent_id, *given)
+        else:
+            # The name of its model is looked up, once in a process.
+            made = resources.outages.guard(None, make, run.run_id, self.agent_id, *given)
+            if made is None:
+                return False
+        entry = made
         try:
             stored = resources.outages.guard(False, resources.intake.store, entry)
         except BaseException:

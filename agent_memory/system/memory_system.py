@@ -41,6 +41,7 @@ from agent_memory.system.sharing import acquire, release
 from agent_memory.system.upkeep import MemoryUpkeep
 from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.values.deprecation import OldName
+from agent_memory.values.embedder import Embedder, Model
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
@@ -151,7 +152,12 @@ class AgentMemorySystem(
 
     @classmethod
     def open(
-        cls, path: str | Path, *, read_only: bool = False, upkeep: bool = True
+        cls,
+        path: str | Path,
+        *,
+        read_only: bool = False,
+        upkeep: bool = True,
+        embedder: Embedder | Model | None = None,
     ) -> AgentMemorySystem:
         """Open the memory in a folder, with the embedded server, where and as it was made.
 
@@ -161,9 +167,12 @@ class AgentMemorySystem(
             path: The folder.
             read_only: Open beside a live run: no upkeep, no counted retrievals, no writes.
             upkeep: False leaves moving entries down to others, at opening and closing too.
+            embedder: See ``MemoryConfig``; a model is no part of the memory.
         """
         folder = whole_path(path)
-        config = MemoryConfig(path=folder, engine="embedded", **recorded_config(folder))
+        config = MemoryConfig(
+            path=folder, engine="embedded", embedder=embedder, **recorded_config(folder)
+        )
         return cls(config, read_only=read_only, upkeep=upkeep)
 
     def _bound_to(self, name: str) -> Self:
@@ -275,8 +284,8 @@ class AgentMemorySystem(
             near: Give the most similar first, with their scores; the query's order decides among
                 equals, which without one are newest first. Similar to a state (a dict, dataclass
                 or pydantic model), to a list or array of numbers that states hold under some
-                path, to a memory (an entry, or the id of one of the query's agent), or to a
-                ``Vector``.
+                path, to a memory (an entry, or the id of one of the query's agent), to a text, of
+                which the embedder makes a vector, or to a ``Vector``.
             touch: Whether this counts as a retrieval of what is found.
             rank: What matters most first, by relevance, recency and importance: a ``Rank``,
                 "generative_agents" or "freshness".
@@ -289,6 +298,7 @@ class AgentMemorySystem(
         Raises:
             InvalidEntry: ``query`` is no query, ``near`` is none of these, or ``after`` is the
                 cursor of another query.
+            EmbedderError: The embedder fails for a text.
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
 

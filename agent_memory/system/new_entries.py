@@ -9,22 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.own_spaces import OwnSpaces, OwnVector
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import InvalidEntry
+from agent_memory.system.new_vectors import MadeVectors, NewVectors, entry_of
 from agent_memory.values.checks import checked_importance, checked_step
 from agent_memory.values.coded import CodedContents
 from agent_memory.values.contents import pack, packed_once, plain_contents, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
-from agent_memory.values.extent import TooDeep, TooMuch
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
 
 # What a new entry has in the fields behind its encoder version.
 _AS_NEW = tuple(one.default for one in fields(MemoryEntry)[14:])
-
-
-# What is raised where contents are too large or too deep to be read whole.
-_LIMITS = (TooDeep, TooMuch, RecursionError, MemoryError)
 
 
 class Prepared(NamedTuple):
@@ -37,6 +33,8 @@ class Prepared(NamedTuple):
     memory_type: MemoryType
     contents: Mapping[str, Any]
     importance_score: float
+    own: OwnVector | None = None
+    """The vector that was given with it."""
 
 
 @dataclass
@@ -45,6 +43,7 @@ class NewEntries:
 
     Attributes:
         encoders: Make the vectors, with the version in use.
+        spaces: Take vectors that are given, and make those of the user's own model.
         by_steps: Whether times are steps and ids are reproducible.
         max_bytes: How large contents may be.
         clock: Gives the time in seconds since 1970.
@@ -53,15 +52,18 @@ class NewEntries:
     """
 
     encoders: EncoderRegistry
+    spaces: OwnSpaces
     by_steps: bool
     max_bytes: int
     clock: Callable[[], float]
     ids: MemoryIds = field(init=False)
+    _vectors: NewVectors = field(init=False)
     ordinals: Ordinals = field(init=False, default_factory=Ordinals)
 
     def __post_init__(self) -> None:
         """Take ids from the same clock."""
         self.ids = MemoryIds(self.clock)
+        self._vectors = NewVectors(self.encoders, self.spaces)
 
     def of_data(
         self,
@@ -71,6 +73,7 @@ class NewEntries:
         data: object,
         step_number: object,
         priority: object,
+        vector: object = None,
     ) -> MemoryEntry:
         """Make the entry of what an agent sees, does or meets.
 
@@ -81,16 +84,17 @@ class NewEntries:
             data: A dict, dataclass or pydantic model.
             step_number: The simulation step, 0 or more.
             priority: How important it is, 0 to 1.
+            vector: A vector of the user's own; None: the embedder makes one, or the encoder.
 
         Raises:
-            InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+            InvalidEntry: The data cannot be stored, or step, priority or vector has no meaning.
+            EmbedderError: The embedder fails.
         """
         step = checked_step(step_number)
         contents = self._contents(data)
-        current = self.encoders.current
-        vector = _vector(current.encoder, contents)
+        numbers, version = self._vectors.one(contents, vector, agent_id, step)
         return self._entry(
-            run_id, agent_id, step, memory_type, contents, priority, vector, current.version
+            run_id, agent_id, step, memory_type, contents, priority, numbers, version
         )
 
     def of_step(
@@ -99,6 +103,7 @@ class NewEntries:
         step: int,
         memory_type: MemoryType,
         given: Mapping[str, tuple[object, object]],
+        vectors: Mapping[str, object],
     ) -> tuple[dict[str, MemoryEntry], dict[str, InvalidEntry]]:
         """Make the entries of what agents see, do or meet in one step; vectors in one call.
 
@@ -107,27 +112,40 @@ class NewEntries:
             step: The step.
             memory_type: What kind of memories they are.
             given: By agent, the data and how important it is.
+            vectors: By agent, vectors of the user's own; the embedder makes others, or the encoder.
 
         Returns:
             The entries by agent, and why there is none for the other agents.
+
+        Raises:
+            EmbedderError: The embedder fails.
         """
         contents: dict[str, Mapping[str, Any]] = {}
         priorities: dict[str, float] = {}
         refused: dict[str, InvalidEntry] = {}
+        owns: dict[str, OwnVector] = {}
         for agent_id, (data, priority) in given.items():
             try:
                 contents[agent_id] = self._contents(data)
                 priorities[agent_id] = checked_importance(priority)
+                if vectors.get(agent_id) is not None:
+                    owns[agent_id] = self.spaces.given(vectors[agent_id])
             except InvalidEntry as error:
                 refused[agent_id] = error
                 contents.pop(agent_id, None)
+        agents = [*contents]
+        made = self._vectors.many(
+            [*contents.values()],
+            [owns.get(agent_id) for agent_id in agents],
+            lambda place: entry_of(agents[place], step),
+        )
         now = self._time_of(step)
         ids = self._ids_of_step(run_id, step, memory_type, contents)
         prepared = [
             Prepared(memory_id, agent_id, step, now, memory_type, held, priorities[agent_id])
             for memory_id, (agent_id, held) in zip(ids, contents.items(), strict=True)
         ]
-        return dict(zip(contents, self.finished(run_id, prepared), strict=True)), refused
+        return dict(zip(contents, _entries(run_id, prepared, made), strict=True)), refused
 
     def prepared(
         self,
@@ -137,31 +155,33 @@ class NewEntries:
         data: object,
         step_number: object,
         priority: object,
+        vector: object = None,
     ) -> Prepared:
         """Take what an agent sees, does or meets, as it is now; ``finished`` makes the entry.
 
         Raises:
-            InvalidEntry: The data cannot be stored, or step or priority has no meaning.
+            InvalidEntry: The data cannot be stored, or step, priority or vector has no meaning.
         """
         step, importance = checked_step(step_number), checked_importance(priority)
+        own = None if vector is None else self.spaces.given(vector)
         packed = pack(self._contents(data), max_bytes=self.max_bytes)
         contents = unpack(packed)
         memory_id = self._id_of(run_id, agent_id, step, memory_type, contents)
         now = self._time_of(step)
-        return Prepared(memory_id, agent_id, step, now, memory_type, contents, importance)
+        return Prepared(memory_id, agent_id, step, now, memory_type, contents, importance, own)
 
     def finished(self, run_id: str, prepared: Sequence[Prepared]) -> list[MemoryEntry]:
-        """Make the entries of what was taken of a run, with their vectors, all in one call."""
-        current = self.encoders.current
-        vectors, are_finite = _vectors(current.encoder, [one.contents for one in prepared])
-        return [
-            MemoryEntry.restored(
-                *(one.memory_id, run_id, *one[1:], 0, 0, one.timestamp, one.timestamp),
-                *(vector, current.version, *_AS_NEW),
-                is_finite=are_finite,
-            )
-            for one, vector in zip(prepared, vectors, strict=True)
-        ]
+        """Make the entries of what was taken of a run, with their vectors, all in one call.
+
+        Raises:
+            EmbedderError: The embedder fails.
+        """
+        made = self._vectors.many(
+            [one.contents for one in prepared],
+            [one.own for one in prepared],
+            lambda place: entry_of(prepared[place].agent_id, prepared[place].step_number),
+        )
+        return _entries(run_id, prepared, made)
 
     def _ids_of_step(
         self,
@@ -288,45 +308,18 @@ class NewEntries:
             kind, step = entry.memory_type, entry.step_number
             made = self._reproducible_id(entry.run_id, entry.agent_id, step, kind, entry.contents)
             entry = replace(entry, memory_id=made)
-        if entry.embedding is None:
+        if entry.embedding is None or self.encoders.is_own(entry.encoder_version):
             return entry
         # A dict does not say which version made its vector: the one that it was read with.
         return replace(entry, encoder_version=self.encoders.current.version)
 
 
-def _vector(encoder: Encoder, contents: Mapping[str, Any]) -> NDArray[np.float32] | None:
-    try:
-        return encoder.encode_one(contents)
-    except InvalidEntry as error:
-        _raise_what_came_between(error, [contents])
-        # What cannot be encoded cannot be stored, and storing it will name the path.
-        return None
-
-
-def _vectors(
-    encoder: Encoder, states: Sequence[Mapping[str, Any]]
-) -> tuple[list[NDArray[np.float32] | None], bool]:
-    """The vectors of states, and whether they are known to be finite."""
-    try:
-        rows = encoder.encode(states)
-    except InvalidEntry as error:
-        _raise_what_came_between(error, states)
-        return [_vector(encoder, state) for state in states], False
-    return [*rows], bool(np.isfinite(rows).all())
-
-
-def _raise_what_came_between(error: InvalidEntry, states: Sequence[Mapping[str, Any]]) -> None:
-    """Raise what a signal's handler raised, if that reads as a fault of a value's own code."""
-    fault = error.__cause__
-    if fault is None or isinstance(fault, _LIMITS):
-        return
-    if all(map(_can_be_stored, states)):
-        raise fault from None
-
-
-def _can_be_stored(contents: Mapping[str, Any]) -> bool:
-    try:
-        pack(contents)
-    except InvalidEntry:
-        return False
-    return True
+def _entries(run_id: str, prepared: Sequence[Prepared], vectors: MadeVectors) -> list[MemoryEntry]:
+    return [
+        MemoryEntry.restored(
+            *(one.memory_id, run_id, *one[1:-1], 0, 0, one.timestamp, one.timestamp),
+            *(*made, *_AS_NEW),
+            is_finite=vectors.are_finite,
+        )
+        for one, made in zip(prepared, vectors.pairs, strict=True)
+    ]

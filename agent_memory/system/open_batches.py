@@ -24,6 +24,7 @@ class Gathering(Protocol):
         data: object,
         step_number: object,
         priority: object,
+        vector: object = None,
     ) -> None:
         """Take what an agent sees, does or meets, as it is now."""
 

@@ -52,7 +52,11 @@ from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.agent_features import FeatureCache
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
-from agent_memory.system.encoder_in_use import CurrentEncoder, highest_version_named
+from agent_memory.system.encoder_in_use import (
+    CurrentEncoder,
+    highest_version_named,
+    open_spaces,
+)
 from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.open_batches import OpenBatches
@@ -130,7 +134,9 @@ class _Opening:
         # Opened first: an outdated schema is to be reported before a server is started.
         sql_engine, sql_breaker = self._open_database()
         versions = EncoderVersions(sql_engine, config.ltm_config.table_prefix)
-        registry = EncoderRegistry(Widths.of(config.autoencoder_config), versions)
+        registry = EncoderRegistry(
+            Widths.of(config.autoencoder_config), versions, embedder=config.embedder
+        )
         codes = Codes(versions, exact=config.indexed_attributes)
         compression = CompressionEngine(config.autoencoder_config, registry, codes)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
@@ -154,6 +160,7 @@ class _Opening:
         for rows in (versions.coded_rows, copies.coded_rows):
             codes.look_in(rows)
         tiers = self._tiers(connections, codes, codec)
+        spaces = open_spaces(config, registry, versions, tiers, clock, read_only=read_only)
         intake = self._intake(connections, tiers, identity)
         batches = OpenBatches()
         for channel in connections.channels:
@@ -174,16 +181,18 @@ class _Opening:
             encoder=CurrentEncoder(
                 *(config, read_only, versions, registry, codes, compression, copies),
                 [*declared.values()],
+                spaces,
             ),
             similarity=SimilaritySearch(
                 registry,
+                spaces,
                 FeatureCache(config.vector_cache_bytes),
                 codes,
                 partial(level_of, config),
                 config.max_entry_bytes,
             ),
             new_entries=NewEntries(
-                registry, config.clock == "steps", config.max_entry_bytes, clock
+                registry, spaces, config.clock == "steps", config.max_entry_bytes, clock
             ),
             intake=intake,
             steps=steps,

@@ -163,6 +163,15 @@ def checked_memory_id(memory_id: object) -> str:
         ) from error
 
 
+def is_memory_id(text: str) -> bool:
+    """Whether a text can be the id of a memory: a UUID."""
+    try:
+        checked_memory_id(text)
+    except InvalidEntry:
+        return False
+    return True
+
+
 def checked_agent_id(agent_id: object) -> str:
     """Return an agent's id as text; an int (Mesa's ``unique_id``) becomes its decimal text.
 

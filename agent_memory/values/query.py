@@ -333,7 +333,8 @@ class Hit:
         entry: The entry; its ``error_bounds`` say how exact its contents are.
         tier: Where it was found.
         score: Similarity where the query asked for it, else None: from 0 for nothing in common to
-            1 for the same near a state or memory, a cosine from -1 to 1 near a vector.
+            1 for the same near a state or memory, a cosine from -1 to 1 near a vector or text.
+            None too near a vector or text of a model of your own, of an entry without one.
 
     Examples:
         >>> hit = memory.recall(Query(agent_id="ant-1", steps=(3, 3)))[0]

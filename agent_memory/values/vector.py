@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.checks import as_row, checked_embedding
+from agent_memory.values.identity import checked_encoder_name
 
 _LARGEST, _LEAST = 1e30, 1e-30  # of float32, with room for sums of squares' worth of numbers
 
@@ -25,10 +26,13 @@ class Vector:
     Attributes:
         numbers: Finite numbers of shape (dim,), kept as float32: made by the memory's encoder and
             as wide as some tier's vectors, or of a model of one's own and as wide as the
-            ``embedding`` that entries were stored with.
+            vectors that entries were stored with.
+        space: Whose vector it is: the name of an ``Embedder``, "own" for vectors that were stored
+            without a name, or "encoder" for the memory's encoder. None: whichever has vectors of
+            that width; where several have, a question is refused.
 
     Raises:
-        InvalidEntry: It holds what is no finite number, or none at all.
+        InvalidEntry: It holds what is no finite number, or none at all; or the space is no name.
 
     Examples:
         >>> Vector([0.5, 1.0]).numbers
@@ -36,20 +40,24 @@ class Vector:
     """
 
     numbers: NDArray[np.float32]
+    space: str | None = None
 
-    def __init__(self, numbers: Sequence[float] | NDArray[Any]) -> None:
+    def __init__(self, numbers: Sequence[float] | NDArray[Any], space: str | None = None) -> None:
         """Check the numbers, and keep a copy of them."""
         kept = checked_embedding(_within_float32(numbers)).copy()
         kept.flags.writeable = False
         object.__setattr__(self, "numbers", kept)
+        object.__setattr__(self, "space", None if space is None else checked_encoder_name(space))
 
     def __len__(self) -> int:
         """How many numbers it has."""
         return len(self.numbers)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the numbers are the same."""
-        return isinstance(other, Vector) and bool(np.array_equal(self.numbers, other.numbers))
+        """Whether numbers and space are the same."""
+        if not isinstance(other, Vector) or self.space != other.space:
+            return False
+        return bool(np.array_equal(self.numbers, other.numbers))
 
     def __hash__(self) -> int:
         """By the bytes of the numbers."""
@@ -57,7 +65,12 @@ class Vector:
 
     def __repr__(self) -> str:
         """In a few characters."""
-        return f"Vector({len(self)} numbers)"
+        space = "" if self.space is None else f", space={self.space!r}"
+        return f"Vector({len(self)} numbers{space})"
+
+
+VectorLike = Vector | Sequence[float] | NDArray[Any]
+"""What stands for a vector of the user's own."""
 
 
 def _within_float32(given: object) -> object:

@@ -58,10 +58,10 @@ class RedisEncodings(Encodings):
         stored = in_order(groups, self._channel.run(scripts.REEMBED, calls))
         return [code == 1 for code in stored]
 
-    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
-        """The keys of an agent's entries whose vector another encoder made, or that have none."""
-        wanted = str(version).encode()
-        return [key for key, found in self._versions(run_id, agent_id) if found != wanted]
+    def outdated(self, run_id: str, agent_id: str, *versions: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector no such version made, or that have none."""
+        kept = {str(version).encode() for version in versions}
+        return [key for key, found in self._versions(run_id, agent_id) if found not in kept]
 
     def versions(self) -> dict[int, int]:
         """How many entries of every run name each version of the encoder."""

@@ -83,8 +83,11 @@ class AgentVectors:
         """
         found: dict[str, float | None] = {}
         for (version, width), group in self._groups.items():
+            asked = probe.at(version, width)
+            if asked is not None and not len(asked):
+                continue
             biased = probe.bias(version, width) != 0.0
-            found |= group.nearest(query, None if biased else probe.at(version, width))
+            found |= group.nearest(query, None if biased else asked)
         self._measure()
         return found
 

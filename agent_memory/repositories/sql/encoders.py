@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from agent_memory.compression.rows import Stored
+from agent_memory.embeddings.own import KIND
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncoderInUse, EncoderNotFound, EncodingError, EntryConflict
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
@@ -33,8 +34,9 @@ ACTIVE = "active"
 REGISTERED = "registered"
 REMOVED = "removed"
 
-FORMAT = 1
-"""The number of a version's row, kept in it; 0 is that of versions that are only named."""
+FORMAT = 2
+"""The newest number of a version's row, kept in it; 0 is that of versions that are only named, 1
+of encoders, and 2 of spaces of own vectors, which the packages before did not know."""
 _ATTEMPTS = 3
 _SAMPLED = 256  # rows
 
@@ -46,7 +48,8 @@ class EncoderRecord:
     Attributes:
         version: Its number; 0 needs no training.
         name: For people.
-        kind: "pca", "learned", "file" for one that was given as a file, or "untrained" for 0.
+        kind: "pca", "learned", "file" for one that was given as a file, "own" for a space of own
+            vectors, or "untrained" for 0.
         status: "active" (new entries are encoded with it), "registered", "removed" (its weights
             are gone), or "unregistered": entries name it, and its weights are not here.
         parent: The version that was active when it was trained.
@@ -138,6 +141,13 @@ class EncoderVersions:
         used = not any(record.status == ACTIVE for record in registered)
         return [_untrained(used), *registered]
 
+    def own(self) -> list[int]:
+        """The versions that stand for spaces of own vectors."""
+        column = self._table.c
+        asked = select(column.id).where(column.kind == KIND).order_by(column.id)
+        with self._transactions.reading() as connection:
+            return [int(version) for version in connection.scalars(asked)]
+
     def named(self, name: str) -> int | None:
         """The version of a name; None if there is none."""
         column = self._table.c
@@ -181,7 +191,7 @@ class EncoderVersions:
             "name": name,
             "kind": kind,
             "status": REGISTERED,
-            "format": FORMAT,
+            "format": FORMAT if kind == KIND else 1,
             "created_at": at,
             "parent_id": parent,
             "metrics": None if metrics is None else dict(metrics),
@@ -230,7 +240,7 @@ class EncoderVersions:
 
         Raises:
             EncoderNotFound: It is not registered.
-            EncoderInUse: New entries are encoded with it.
+            EncoderInUse: New entries are encoded with it, or it is a space of own vectors.
         """
         table = self._table
         with self._transactions.writing() as connection:
@@ -241,12 +251,19 @@ class EncoderVersions:
 
     def _check_removable(self, connection: Connection, version: int) -> None:
         column = self._table.c
-        status = connection.scalar(
-            select(column.status).where(column.id == version, column.weights.is_not(None))
-        )
-        if status is None:
+        found = connection.execute(
+            select(column.status, column.kind, column.name).where(
+                column.id == version, column.weights.is_not(None)
+            )
+        ).one_or_none()
+        if found is None:
             raise _not_registered(version)
-        if status == ACTIVE:
+        if found.kind == KIND:
+            raise EncoderInUse(
+                f"version {version} stands for the own vectors of {found.name!r}: any process may "
+                "store more of them, and its row takes a few bytes"
+            )
+        if found.status == ACTIVE:
             raise EncoderInUse(
                 f"version {version} of the encoder encodes new entries; activate another first"
             )

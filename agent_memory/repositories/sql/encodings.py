@@ -75,10 +75,10 @@ class LtmEncodings(Encodings):
             rows = connection.execute(statement, asked).all()
         return vectors_of(rows)
 
-    def outdated(self, run_id: str, agent_id: str, version: int) -> list[EntryKey]:
-        """The keys of an agent's entries whose vector another encoder made, or that have none."""
+    def outdated(self, run_id: str, agent_id: str, *versions: int) -> list[EntryKey]:
+        """The keys of an agent's entries whose vector no such version made, or that have none."""
         with self._transactions.reading() as connection:
-            ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, version))
+            ids = connection.scalars(outdated_memory_ids(self._models, run_id, agent_id, versions))
             return [EntryKey(run_id, agent_id, memory_id) for memory_id in ids]
 
     def versions(self) -> dict[int, int]:

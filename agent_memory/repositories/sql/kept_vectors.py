@@ -221,8 +221,10 @@ class _Group:
 
     def nearest(self, query: Query, probe: Probe, types: dict[str, int]) -> dict[str, float | None]:
         """The nearest by memory id with their cosines; all, if they do not compare."""
-        among = self._answering(query, types)
         asked = probe.at(self._version, self._width)
+        if asked is not None and not len(asked):
+            return {}
+        among = self._answering(query, types)
         if asked is None:
             places = range(len(self._names)) if among is None else among.tolist()
             return dict.fromkeys(map(self._name, places))

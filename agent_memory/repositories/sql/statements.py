@@ -213,12 +213,12 @@ def memory_ids_by_step(models: LtmModels, run_id: str, agent_id: str) -> Select[
 
 
 def outdated_memory_ids(
-    models: LtmModels, run_id: str, agent_id: str, version: int
+    models: LtmModels, run_id: str, agent_id: str, versions: Sequence[int]
 ) -> Select[*tuple[Any, ...]]:
-    """The ids of an agent's entries whose vector another encoder made, by step."""
+    """The ids of an agent's entries whose vector no such version made, by step."""
     made_by = models.LtmEntry.encoder_version
     ids = memory_ids_by_step(models, run_id, agent_id)
-    return ids.where((made_by != version) | made_by.is_(None))
+    return ids.where(made_by.not_in(versions) | made_by.is_(None))
 
 
 def entries_of_any_run(models: LtmModels) -> Select[*tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.manifest import read_manifest
 from agent_memory.connections.folder_record import check_folder
-from agent_memory.embeddings.encoder import FittedEncoder
+from agent_memory.embeddings.registry import read_version
 from agent_memory.errors import (
     EncodingError,
     MemoryStoreError,
@@ -115,7 +115,7 @@ def _version_fault(version: int, versions: EncoderVersions, *, used: bool) -> tu
         if weights is None and used:
             return Kind.VERSION, "is not registered", ""
         if weights is not None:
-            FittedEncoder.from_bytes(weights)
+            read_version(weights)
         if code is not None:
             from_bytes(code)
     except NewerFormat as error:

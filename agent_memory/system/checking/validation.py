@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.int8_grid import on_int8_grid
+from agent_memory.embeddings.own import OwnSpace
 from agent_memory.embeddings.ranking import with_bias
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError
@@ -90,7 +91,8 @@ class Validator:
             fault = self._width_fault(entries[place], encoder)
             if fault:
                 wrong[place] = fault
-            elif fault is None and _is_exact(entries[place]):
+            # Of a model of the user's own nobody knows what it was given.
+            elif fault is None and _is_exact(entries[place]) and not isinstance(encoder, OwnSpace):
                 comparable.append(place)
         made = _made(encoder, [entries[place] for place in comparable])
         for place, vector in zip(comparable, made, strict=True):
@@ -122,18 +124,23 @@ class Validator:
         """The entry with a new vector; None if none can be made.
 
         Of the version it names, if that is registered, else of the version in use. If only the
-        name of the version is wrong, that is corrected.
+        name of the version is wrong, that is corrected. In place of a vector that was given it gets
+        one of the version in use, unless its model is at hand.
         """
         version = _version_of_vector(entry)
         if version != entry.encoder_version:
             return replace(entry, encoder_version=version)
         if version is None or self._encoder.registry.encoder(version) is None:
             version = self._encoder.registry.current.version
-        try:
-            (made,) = self._encoder.compression.embed([entry], version)
-        except MemoryStoreError:
-            return None
-        return made
+        bare = replace(entry, embedding=None, encoder_version=None)
+        for one in (version, self._encoder.registry.current.version):
+            try:
+                (made,) = self._encoder.compression.embed([bare], one)
+            except MemoryStoreError:
+                made = bare
+            if made.encoder_version is not None or not self._encoder.registry.is_own(one):
+                break
+        return made if made.encoder_version is not None else None
 
 
 def _version_of_vector(entry: MemoryEntry) -> int | None:

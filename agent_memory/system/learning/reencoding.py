@@ -30,7 +30,8 @@ class Reencoded(NamedTuple):
     done: int
     """Entries that were given a vector of the version."""
     unreadable: int
-    """Entries whose contents cannot be read or encoded; they keep what they have."""
+    """Entries whose contents cannot be read or encoded, or have no text for the model that was
+    asked for; they keep what they have."""
     left: int
     """Entries that were found with another version's vector once more at the end."""
 
@@ -50,6 +51,7 @@ def reencode(
     version: int,
     runs: Sequence[str],
     progress: EntriesProgress | None = None,
+    kept: Sequence[int] = (),
 ) -> Reencoded:
     """Re-encode the entries of some runs that have no vector of a version.
 
@@ -62,18 +64,21 @@ def reencode(
         version: The version.
         runs: Of which runs.
         progress: Called with each batch.
+        kept: Versions whose vectors stay too.
 
     Raises:
         EncoderNotFound: The version is not registered.
         EncodingError: What is registered is damaged.
+        EmbedderError: The model of the version fails; what was done stays done.
         StoreUnavailable: A tier does not answer; what was done stays done.
     """
+    right = version, *kept
     done, unreadable, left = 0, set[EntryKey](), 0
     wide = [*_too_wide(tiers[-1], compression.narrowest(version), version, runs)]
-    total = sum(len(keys) for _, keys in [*wide, *_outdated(tiers, version, runs)])
+    total = sum(len(keys) for _, keys in [*wide, *_outdated(tiers, right, runs)])
     for _ in range(_PASSES):
         changed, wide_now, wide = 0, wide, []
-        for tier, keys in [*wide_now, *_outdated(tiers, version, runs)]:
+        for tier, keys in [*wide_now, *_outdated(tiers, right, runs)]:
             for batch in _batches([key for key in keys if key not in unreadable]):
                 pairs = _encoded(tier, batch, compression, version, unreadable)
                 read, entries = [old for old, _ in pairs], [new for _, new in pairs]
@@ -81,7 +86,7 @@ def reencode(
                 if progress is not None:
                     progress(min(done + changed + len(unreadable), total), total)
         done += changed
-        left = sum(len(set(keys) - unreadable) for _, keys in _outdated(tiers, version, runs))
+        left = sum(len(set(keys) - unreadable) for _, keys in _outdated(tiers, right, runs))
         if not left:
             break
     return Reencoded(done, len(unreadable), left)
@@ -116,12 +121,12 @@ def recode(
 
 
 def _outdated(
-    tiers: Sequence[MemoryRepository], version: int, runs: Sequence[str]
+    tiers: Sequence[MemoryRepository], versions: Sequence[int], runs: Sequence[str]
 ) -> Iterator[tuple[MemoryRepository, list[EntryKey]]]:
     for tier in tiers:
         for run_id in runs:
             for agent_id in tier.agents(run_id):
-                yield tier, tier.encodings.outdated(run_id, agent_id, version)
+                yield tier, tier.encodings.outdated(run_id, agent_id, *versions)
 
 
 def _too_wide(
@@ -162,7 +167,9 @@ def _encoded(
     compression.embed([], version)
     try:
         read = tier.get_many(keys)
-        pairs = zip(read, compression.embed(read, version), strict=True)
+        pairs = [*zip(read, compression.embed(read, version), strict=True)]
+        # Those that have no text for the user's own model.
+        unreadable.update(new.key for _, new in pairs if new.encoder_version != version)
         return [(old, new) for old, new in pairs if _differ(old, new)]
     except (EncodingError, InvalidEntry) as error:
         if len(keys) == 1:

@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.encoder import FittedEncoder, Reconstruction
+from agent_memory.embeddings.encoder import Encoder, FittedEncoder, Reconstruction
+from agent_memory.embeddings.own import OwnSpace
 from agent_memory.embeddings.plan import Plan
 from agent_memory.embeddings.training import MOST_FITTED
 from agent_memory.errors import ConfigError, EntryConflict, InvalidEntry, StoreReadOnly
@@ -64,6 +65,16 @@ class Encoders:
         Another process may have activated another: ``maintain`` finds out.
         """
         return self._encoder.registry.current.version
+
+    @property
+    def own(self) -> int | None:
+        """The version that stands for the embedder's vectors; None before the first is stored.
+
+        Without an embedder, that of vectors that were given without a name.
+        """
+        spaces = self._encoder.spaces
+        found = spaces.find(spaces.name)
+        return None if found is None else found[0]
 
     def versions(self) -> list[EncoderRecord]:
         """All versions by number: 0, those that are registered, those that entries of LTM name."""
@@ -144,13 +155,14 @@ class Encoders:
             InvalidEntry: It is no number of a version.
             EncoderNotFound: It is not registered.
             EncodingError: What is registered is damaged; what was active stays so.
-            ConfigError: The configuration says which one to encode with.
+            ConfigError: The configuration says which one to encode with, or it stands for vectors
+                of a model of your own.
             StoreReadOnly: The memory was opened read-only.
         """
         self._check_writable("nothing was activated")
         self._check_activation()
         version = checked_version(version)
-        self._encoder.registry.sought(version)
+        self._check_is_encoder(self._encoder.registry.sought(version), version)
         self._encoder.versions.activate(version)
         self._encoder.registry.use(version)
         self._encoder.use_code(version)
@@ -161,6 +173,7 @@ class Encoders:
         *,
         runs: Sequence[str] | None = None,
         progress: EntriesProgress | None = None,
+        replace_own: bool = False,
     ) -> Reencoded:
         """Give entries that another version encoded vectors of this one, in every tier.
 
@@ -168,9 +181,12 @@ class Encoders:
         entries of both versions are found.
 
         Args:
-            version: The version; None: the current one.
+            version: The version; None: the current one. That of an embedder (``own``) gives a
+                vector of it to all that have a text for it.
             runs: Of which runs; None: of all.
             progress: Called with each batch: entries dealt with, and how many there are.
+            replace_own: Whether a version of the encoder also takes the place of vectors of your
+                own models, which else stay.
 
         Returns:
             What came of it. An entry that another process was moving down meanwhile may arrive
@@ -180,18 +196,25 @@ class Encoders:
             InvalidEntry: ``version`` is no number of one, or ``runs`` is no list of runs.
             EncoderNotFound: It is not registered.
             EncodingError: What is registered is damaged.
+            ConfigError: The version is of an embedder that the memory was not opened with.
+            EmbedderError: The embedder fails; what was done stays done.
             StoreReadOnly: The memory was opened read-only.
             StoreUnavailable: A tier does not answer; what was done stays done.
         """
         self._check_writable("nothing was re-encoded")
         tiers = self._tiers
         version = self.current if version is None else checked_version(version)
-        self._encoder.registry.sought(version)
+        space = self._encoder.registry.sought(version)
+        kept: list[int] = []
+        if isinstance(space, OwnSpace):
+            space.required_embedder()
+        elif not replace_own:
+            kept = self._encoder.versions.own()
         if runs is None:
             runs = sorted({run_id for tier in tiers for run_id in tier.runs()})
         else:
             runs = checked_run_ids(runs)
-        return reencode(tiers, self._encoder.compression, version, runs, progress)
+        return reencode(tiers, self._encoder.compression, version, runs, progress, kept)
 
     def recode(
         self, *, runs: Sequence[str] | None = None, progress: EntriesProgress | None = None
@@ -245,6 +268,7 @@ class Encoders:
 
         Raises:
             InvalidEntry: A number or list has no meaning.
+            ConfigError: The version stands for vectors of a model of your own.
             EncoderNotFound: The version is not registered.
             EncodingError: What is registered is damaged.
             StoreUnavailable: A tier does not answer.
@@ -253,6 +277,7 @@ class Encoders:
             raise InvalidEntry(f"most: a number of memories from 1 on is needed, not {most!r:.80}")
         version = self.current if version is None else checked_version(version)
         encoder = self._encoder.registry.sought(version)
+        self._check_is_encoder(encoder, version)
         wanted = [self._run_id] if runs is None else checked_run_ids(runs)
         entries = stored_entries(self._tiers[:1], wanted, most)
         states = [entry.contents for entry in entries]
@@ -271,7 +296,8 @@ class Encoders:
 
         Raises:
             InvalidEntry: The entry has no vector, or no tier has vectors of that width.
-            ConfigError: The version that made it needs no training, and cannot be decoded.
+            ConfigError: The version that made it needs no training, or a model of your own made
+                it: it cannot be decoded.
             EncoderNotFound: It is not registered.
             EncodingError: What is registered is damaged.
         """
@@ -282,6 +308,7 @@ class Encoders:
         else:
             version, vector = given.encoder_version, given.embedding
         encoder = self._encoder.registry.sought(version)
+        self._check_is_encoder(encoder, version)
         if not isinstance(encoder, FittedEncoder):
             raise ConfigError(
                 f"vectors of version {version} cannot be decoded; train an encoder "
@@ -291,6 +318,15 @@ class Encoders:
         if not isinstance(given, MemoryEntry):
             return rebuilt
         return replace(rebuilt, contents=given.contents, bounds=given.error_bounds or {})
+
+    @staticmethod
+    def _check_is_encoder(encoder: Encoder, version: int) -> None:
+        if isinstance(encoder, OwnSpace):
+            raise ConfigError(
+                f"version {version} stands for the vectors of a model of your own, "
+                f"{encoder.name!r}: it encodes what is stored where the memory is opened with that "
+                "embedder, and its vectors cannot be decoded"
+            )
 
     def _check_activation(self) -> None:
         config = self._encoder.config.autoencoder_config
