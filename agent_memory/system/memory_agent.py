@@ -226,15 +226,12 @@ class MemoryAgent:
         if run.open_batch.batch is not None:
             run.open_batch.batch.gather(self.agent_id, *given)
             return True
+        # A vector of the user's own may need long-term memory, to which its model is named once.
         make = resources.new_entries.of_data
-        if vector is None and resources.config.embedder is None:
-            made = make(run.run_id, self.agent_id, *given)
-        else:
-            # The name of its model is looked up, once in a process.
-            made = resources.outages.guard(None, make, run.run_id, self.agent_id, *given)
-            if made is None:
-                return False
-        entry = made
+        guard = resources.outages.guard
+        entry: MemoryEntry | None = guard(None, make, run.run_id, self.agent_id, *given)
+        if entry is None:
+            return False
         try:
             stored = resources.outages.guard(False, resources.intake.store, entry)
         except BaseException:

@@ -151,7 +151,7 @@ class Embedder:
         for place, one in enumerate(inputs):
             try:
                 self.model([one])
-            except Exception:  # noqa: BLE001  # whatever it raises, the first of which is told above
+            except Exception:  # noqa: BLE001  # whatever it raises: what it raised first is kept
                 return place
         return None
 

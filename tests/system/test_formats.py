@@ -31,7 +31,7 @@ from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.embedded import manifest
 from agent_memory.connections.sql import writing
 from agent_memory.embeddings import artifact as encoder_artifact
-from agent_memory.embeddings import vector_store
+from agent_memory.embeddings import own, vector_store
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.models import ltm_vectors
 from agent_memory.repositories.sql import encoders
@@ -59,6 +59,7 @@ NUMBERS: dict[str, int] = {
     "vectors in long-term memory": ltm_vectors.NEWEST,
     "encoders": encoder_artifact.MAGIC[-1],
     "rows of encoder versions": encoders.FORMAT,
+    "spaces of own vectors": own.MAGIC[-1],
     "vector files": vector_store.MAGIC[-1],
     "spool": spool.FORMAT,
     "quarantine": quarantine.FORMAT,
@@ -72,6 +73,7 @@ KEPT: dict[str, tuple[Path, str]] = {
     "memory": (ASSETS, "memory_{}.tar.xz"),
     "codes of contents": (CODES, "code_{}.msgpack"),
     "encoders": (ASSETS, "encoder_{}.amenc"),
+    "spaces of own vectors": (ASSETS, "own_{}.amown"),
     "vector files": (ASSETS, "vectors_{}.amvec"),
     "spool": (ASSETS, "spool_{}.db"),
     "quarantine": (ASSETS, "quarantine_{}.db"),
@@ -148,6 +150,8 @@ def test_files_of_every_number_are_read(tmp_path: Path) -> None:
     store.load(ASSETS / "vectors_1.amvec")
     assert [found for found, _ in store.search(VECTORS[1], k=1)] == ["b"]
     assert FittedEncoder.from_bytes((ASSETS / "encoder_1.amenc").read_bytes()).encode(STATES).size
+    space = own.OwnSpace.from_bytes((ASSETS / "own_1.amown").read_bytes())
+    assert (space.name, space.dim) == ("minilm", 384)
     for number in range(1, spool.FORMAT + 1):
         for read_only in (True, False):
             file = copied(f"spool_{number}.db", tmp_path)
@@ -200,6 +204,10 @@ def read_encoder(_: Path) -> None:
     FittedEncoder.from_bytes(later_magic(raw, encoder_artifact.MAGIC))
 
 
+def read_own(_: Path) -> None:
+    own.OwnSpace.from_bytes(later_magic((ASSETS / "own_1.amown").read_bytes(), own.MAGIC))
+
+
 def read_code(_: Path) -> None:
     later = bytes([code_artifact.MAGIC[-1] + 1])
     code_artifact.from_bytes(code_artifact.MAGIC[:-1] + later + bytes(80))
@@ -243,6 +251,7 @@ def read_exact_bytes(_: Path) -> None:
 NEWER: dict[str, Callable[[Path], None]] = {
     "vector files": read_vectors,
     "encoders": read_encoder,
+    "spaces of own vectors": read_own,
     "codes of contents": read_code,
     "further codings of contents": read_further,
     "exact contents": read_extension,

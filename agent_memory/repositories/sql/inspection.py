@@ -92,7 +92,7 @@ class StoredRow:
                 if named[name] is None:
                     named[name] = named["timestamp"]
             if not with_vector:
-                named |= {"embedding": None, "encoder_version": None}
+                named |= {"embedding": None}
             stored = columns["contents"]
             # Coded contents may rest beside the vector, and cannot be read without it.
             beside = vector_of(SimpleNamespace(**named)) if _is_coded(stored) else None

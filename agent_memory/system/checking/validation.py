@@ -132,15 +132,18 @@ class Validator:
             return replace(entry, encoder_version=version)
         if version is None or self._encoder.registry.encoder(version) is None:
             version = self._encoder.registry.current.version
+        made = self._made_by(version, entry)
+        if made is None and self._encoder.registry.is_own(version):
+            made = self._made_by(self._encoder.registry.current.version, entry)
+        return made
+
+    def _made_by(self, version: int, entry: MemoryEntry) -> MemoryEntry | None:
         bare = replace(entry, embedding=None, encoder_version=None)
-        for one in (version, self._encoder.registry.current.version):
-            try:
-                (made,) = self._encoder.compression.embed([bare], one)
-            except MemoryStoreError:
-                made = bare
-            if made.encoder_version is not None or not self._encoder.registry.is_own(one):
-                break
-        return made if made.encoder_version is not None else None
+        try:
+            (made,) = self._encoder.compression.embed([bare], version)
+        except MemoryStoreError:
+            return None
+        return made if made.encoder_version == version else None
 
 
 def _version_of_vector(entry: MemoryEntry) -> int | None:

@@ -12,6 +12,8 @@ import numpy as np
 
 from agent_memory import AgentMemorySystem, MemoryConfig, VectorStore
 from agent_memory.embeddings.artifact import MAGIC as ENCODER_MAGIC
+from agent_memory.embeddings.own import MAGIC as OWN_MAGIC
+from agent_memory.embeddings.own import OwnSpace
 from agent_memory.embeddings.vector_store import MAGIC as VECTORS_MAGIC
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.system.frames.exact import FORMAT as EXPORT_FORMAT
@@ -58,6 +60,7 @@ def main() -> None:
         vectors = VectorStore(3)
         vectors.add(["a", "b", "c"], VECTORS)
         vectors.save(HERE / f"vectors_{VECTORS_MAGIC[-1]}.amvec")
+        (HERE / f"own_{OWN_MAGIC[-1]}.amown").write_bytes(OwnSpace("minilm", 384).to_bytes())
         config = MemoryConfig(engine="fake", path=folder)
         with AgentMemorySystem(config, upkeep=False) as memory:
             memory.stm.add_many(entries())
