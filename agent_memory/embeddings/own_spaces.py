@@ -158,8 +158,8 @@ class OwnSpaces:
         model = self.embedder
         if model is None:
             raise InvalidEntry(
-                f"near: {text!r:.80} is no memory id; to ask near a text, open the memory with the "
-                "model that made its vectors: MemoryConfig(embedder=...)"
+                f"near: {text!r:.80} is not a UUID; to ask near a text, open the memory with "
+                "the model that made its vectors: MemoryConfig(embedder=...)"
             )
         (row,) = model.vectors([text], lambda _: f"the text {text!r:.80}")
         return Vector(row, space=model.name)

@@ -103,7 +103,7 @@ def test_texts_find_what_is_near_them_in_every_tier_on_every_engine(open_memory:
         # A byte a number in long-term memory.
         off = 5e-3 if hit.tier is Tier.LTM else 1e-6
         assert hit.score == pytest.approx(wanted[hit.entry.step_number], abs=off)
-    scores = [hit.score for hit in compared]
+    scores = [hit.score or 0.0 for hit in compared]
     assert scores == sorted(scores, reverse=True)
     best = memory.recall(Query(agent_id="ant", limit=5), near="fox river")
     assert best == hits[:5]
@@ -171,8 +171,8 @@ def test_a_policy_of_4096_numbers_stays_as_wide_in_every_tier(memory: AgentMemor
         assert len(hits[0].entry.embedding) == 4_096  # type: ignore[arg-type]  # it has one
     assert {hit.tier for hit in memory.recall(agent_id="ant")} == set(Tier)
     with memory.sql_engine.connect() as connection:
-        asked = "SELECT MAX(LENGTH(embedding)) FROM agent_ltm_entries"
-        assert connection.exec_driver_sql(asked).scalar_one() == 4_100
+        longest = "SELECT MAX(LENGTH(embedding)) FROM agent_ltm_entries"
+        assert connection.exec_driver_sql(longest).scalar_one() == 4_100
 
 
 @pytest.mark.parametrize(
