@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from agent_memory.errors import ConfigError, InvalidEntry, NotAllStored
+from agent_memory.integrations.runs import record_seed
 from agent_memory.interfaces.hooks.states import storable
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.entry import MemoryEntry
@@ -109,6 +110,7 @@ class AgentRecorder:
         self._agent = memory.get_memory_agent(agent_id)
         self._raises = memory.config.on_store_error == "raise"
         self._logged: set[str] = set()
+        self._has_seed = False
         self.info = info
         self.clock = clock
         self._go_on()
@@ -126,6 +128,12 @@ class AgentRecorder:
             if self._raises:
                 raise
             self._store_what_can_be(contents, step)
+
+    def note_seed(self, seed: str | None) -> None:
+        """Record the seed that the first episode began with, if the run is recorded."""
+        if not self._has_seed:
+            self._has_seed = True
+            record_seed(self._memory, None if seed is None else int(seed))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -250,18 +258,6 @@ class Episode:
             self._first = {}
         self._recorder.store(contents, at)
         self._step += 1
-
-
-def run_of(memory: object, run: str | None) -> AgentMemorySystem:
-    """The memory that an environment is recorded in.
-
-    Raises:
-        ConfigError: It is none.
-        InvalidEntry: The run has no meaning.
-    """
-    if not isinstance(memory, AgentMemorySystem):
-        raise ConfigError(f"memory: an AgentMemorySystem is needed, not {type(memory).__name__}")
-    return memory if run is None else memory.run(run)
 
 
 def checked_info(info: object) -> InfoChoice:

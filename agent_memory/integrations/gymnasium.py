@@ -21,13 +21,14 @@ from agent_memory.integrations.episodes import (
     checked_info,
     chosen_info,
     plain,
-    run_of,
     seed_text,
 )
 from agent_memory.integrations.extras import explained, require
+from agent_memory.integrations.runs import environment_run
 from agent_memory.integrations.vectors import final_observation, info_of, member
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.query import Hit
+from agent_memory.values.run import Existing
 
 try:
     import gymnasium as gym
@@ -58,12 +59,16 @@ class RememberEpisodes(gym.Wrapper):
         env: The environment.
         memory: Where to remember. It is not closed with the environment.
         agent_id: Whose memories they are. Its steps and episodes go on after those that it has.
-        run: The run of the memory; None: the one that the memory is bound to.
+        run: The run of the memory, which is recorded with the environment's ``spec`` and the seed
+            of the first reset; None: the one that the memory is bound to.
+        parameters: What else is recorded of the run.
+        exists: What becomes of a run that is there; see ``AgentMemorySystem.run``.
         info: Which keys of ``info`` are stored: True for all, False for none, or their names.
 
     Raises:
         ConfigError: ``env``, ``memory`` or ``info`` is none.
         InvalidEntry: The agent id or run has no meaning.
+        RunConflict: The run is there, and ``exists`` refuses it.
         StoreUnavailable: What the agent has stored before cannot be read.
     """
 
@@ -74,13 +79,15 @@ class RememberEpisodes(gym.Wrapper):
         *,
         agent_id: str | int,
         run: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        exists: Existing | None = None,
         info: InfoChoice = False,
     ) -> None:
         if not isinstance(env, gym.Env):
             other = "; use RememberVectorEpisodes" if isinstance(env, VectorEnv) else ""
             raise ConfigError(f"env: a gymnasium.Env is needed, not {type(env).__name__}{other}")
         super().__init__(env)
-        self.memory = run_of(memory, run)
+        self.memory = environment_run(memory, run, env, parameters, exists)
         self._clock = Clock()
         self._recorder = AgentRecorder(self.memory, agent_id, self._clock, checked_info(info))
         self._episode = Episode(self._recorder)
@@ -107,6 +114,7 @@ class RememberEpisodes(gym.Wrapper):
         if seed is None and not self._is_seeded:
             seed = getattr(self.env, "np_random_seed", None)
         self._is_seeded = True
+        self._recorder.note_seed(seed_text(seed))
         self._begin(observation, info, seed=seed_text(seed), options=given)
         return observation, info
 
@@ -171,12 +179,16 @@ class RememberVectorEpisodes(VectorWrapper):
         env: The vector environment, with any autoreset mode.
         memory: Where to remember. It is not closed with the environment.
         agent_id: Whose memories they are. Its steps and episodes go on after those that it has.
-        run: The run of the memory; None: the one that the memory is bound to.
+        run: The run of the memory, which is recorded with the environment's ``spec`` and the seed
+            of the first reset; None: the one that the memory is bound to.
+        parameters: What else is recorded of the run.
+        exists: What becomes of a run that is there; see ``AgentMemorySystem.run``.
         info: Which keys of ``info`` are stored: True for all, False for none, or their names.
 
     Raises:
         ConfigError: ``env``, ``memory`` or ``info`` is none, or the mode is not known.
         InvalidEntry: The agent id or run has no meaning.
+        RunConflict: The run is there, and ``exists`` refuses it.
         StoreUnavailable: What the agent has stored before cannot be read.
     """
 
@@ -187,6 +199,8 @@ class RememberVectorEpisodes(VectorWrapper):
         *,
         agent_id: str | int,
         run: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        exists: Existing | None = None,
         info: InfoChoice = False,
     ) -> None:
         if not isinstance(env, VectorEnv):
@@ -195,7 +209,7 @@ class RememberVectorEpisodes(VectorWrapper):
                 f"env: a gymnasium.vector.VectorEnv is needed, not {type(env).__name__}{other}"
             )
         super().__init__(env)
-        self.memory = run_of(memory, run)
+        self.memory = environment_run(memory, run, env, parameters, exists)
         self._mode = _autoreset_mode(env)
         self._clock = Clock()
         self._recorder = AgentRecorder(self.memory, agent_id, self._clock, checked_info(info))
@@ -214,6 +228,7 @@ class RememberVectorEpisodes(VectorWrapper):
         mask = given.pop("reset_mask", None)
         observations, infos = self.env.reset(seed=seed, options=options)
         seeds, seen = self._seeds(seed), plain(observations)
+        self._recorder.note_seed(seed_text(seeds[0]))
         for place, episode in enumerate(self._episodes):
             if mask is None or mask[place]:
                 episode.stop(self._clock.step)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
 from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.integrations.runs import begun_run
 from agent_memory.interfaces.hooks.states import attributes_of, position_of, storable
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.query import Hit, Query
 from agent_memory.values.quoting import quoted
+from agent_memory.values.run import Existing
 from agent_memory.values.stored import Stored
 
 Fields = Iterable[str] | Callable[[Any], Mapping[str, Any]] | None
@@ -25,6 +28,7 @@ Fields = Iterable[str] | Callable[[Any], Mapping[str, Any]] | None
 
 _logger = logging.getLogger("agent_memory.mesa")
 _NOT_CHOSEN = object()
+_DRAWN = 2**64
 
 
 class MemoryCollector:
@@ -44,7 +48,9 @@ class MemoryCollector:
             plain attributes. None: all agents.
         every: States are remembered at every so many steps; births and deaths at each.
         run: The id of the run; None: ``run_id_of(model, parameters)``.
-        parameters: What the model was made with, for the id of the run.
+        parameters: What the model was made with, which is recorded with its seed.
+        exists: What becomes of a run that is there: "resume", "refuse" or "replace"; see
+            ``AgentMemorySystem.run``. None: it is resumed, and what was recorded first stays.
         priority: How important states are, 0 to 1, or a callable that takes the agent.
 
     Attributes:
@@ -52,7 +58,10 @@ class MemoryCollector:
 
     Raises:
         ConfigError: An argument has no meaning.
-        InvalidEntry: The id of the run has none.
+        InvalidEntry: The id of the run or ``exists`` has none.
+        RunConflict: The run is there, and ``exists`` says that it is refused, or that it is resumed
+            with what it was begun with.
+        StoreUnavailable: Long-term memory does not answer, where runs are recorded.
 
     Examples:
         >>> from agent_memory.integrations.mesa import MemoryCollector
@@ -75,6 +84,7 @@ class MemoryCollector:
         every: int = 1,
         run: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        exists: Existing | None = None,
         priority: float | Callable[[Any], float] = 1.0,
     ) -> None:
         if type(every) is not int or every < 1:
@@ -85,7 +95,9 @@ class MemoryCollector:
         self._fields = _checked({object: None} if agents is None else agents)
         self._every = every
         self._priority = priority
-        self.memory = memory.run(run_id_of(model, parameters) if run is None else run)
+        name = run_id_of(model, parameters) if run is None else run
+        self.memory = begun_run(memory, name, parameters or {}, seed_of(model), exists)
+        self._has_ended = False
         # The agents of the last call by id, with their classes; None before the first.
         self._alive: dict[str, str] | None = None
         self._left_out: set[str] = set()
@@ -114,6 +126,9 @@ class MemoryCollector:
             if self._fields_of(agent) is not _NOT_CHOSEN
         }
         self._remember_changes(step, agents)
+        if not getattr(self._model, "running", True) and not self._has_ended:
+            self._has_ended = True
+            self.memory.end_run()
         if step % self._every:
             return Stored()
         given = self._priority
@@ -234,6 +249,28 @@ def run_id_of(model: Any, parameters: Mapping[str, Any] | None = None) -> str:
     except (InvalidEntry, TypeError, AttributeError) as error:
         raise ConfigError(f"parameters: they cannot name a run ({error}); give run=") from error
     return f"{name}-{hashlib.blake2b(named, digest_size=8).hexdigest()}"
+
+
+def seed_of(model: Any) -> int | None:
+    """The number that a model's random generators began with; None where it is not known.
+
+    Examples:
+        >>> from agent_memory.integrations.mesa import seed_of
+        >>> from types import SimpleNamespace
+        >>> seed_of(SimpleNamespace(_seed=42))
+        42
+    """
+    # What the model really has: ``batch_run`` of Mesa 3.5 does not hand a parameter "seed" on.
+    seed = getattr(model, "_seed", None)
+    if seed is None:
+        # Mesa 3.3 keeps no number that was given as ``rng``; NumPy does, and one that it drew
+        # itself, with which nothing else began, has 128 bits.
+        generator = getattr(model, "rng", None)
+        sequence = getattr(getattr(generator, "bit_generator", None), "seed_seq", None)
+        seed = getattr(sequence, "entropy", None)
+        if not isinstance(seed, numbers.Integral) or int(seed) >= _DRAWN:
+            return None
+    return int(seed) if isinstance(seed, numbers.Integral) else None
 
 
 def step_of(model: Any) -> int:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from agent_memory.errors import ConfigError, InvalidEntry
-from agent_memory.integrations.episodes import run_of
 from agent_memory.integrations.extras import explained, require
+from agent_memory.integrations.runs import run_of
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query

@@ -5,7 +5,7 @@ Needs the extra ``pettingzoo``. See ``docs/pettingzoo.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from agent_memory.errors import ConfigError
@@ -18,13 +18,14 @@ from agent_memory.integrations.episodes import (
     checked_info,
     chosen_info,
     plain,
-    run_of,
     scalar,
     seed_text,
 )
 from agent_memory.integrations.extras import explained, require
+from agent_memory.integrations.runs import environment_run, record_seed
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.query import Hit
+from agent_memory.values.run import Existing
 
 try:
     from pettingzoo import AECEnv, ParallelEnv
@@ -107,6 +108,8 @@ class RememberParallelEpisodes(BaseParallelWrapper):
         memory: Where to remember. It is not closed with the environment.
         agent_id: Gives the id of an agent's memories; None: the agent's name.
         run: The run of the memory; None: the one that the memory is bound to.
+        parameters: What is recorded of the run, with the seed of its first reset.
+        exists: What becomes of a run that is there; see ``AgentMemorySystem.run``.
         info: Which keys of ``infos`` are stored: True for all, False for none, or their names.
 
     Raises:
@@ -122,6 +125,8 @@ class RememberParallelEpisodes(BaseParallelWrapper):
         *,
         agent_id: AgentId | None = None,
         run: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        exists: Existing | None = None,
         info: InfoChoice = False,
     ) -> None:
         if not isinstance(env, ParallelEnv):
@@ -130,7 +135,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
                 f"env: a pettingzoo.ParallelEnv is needed, not {type(env).__name__}{other}"
             )
         super().__init__(env)
-        self.memory = run_of(memory, run)
+        self.memory = environment_run(memory, run, env, parameters, exists)
         self._agents = _Agents(self.memory, agent_id or str, info)
 
     def reset(
@@ -139,6 +144,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
         """Begin an episode; one that goes on is broken off, and its last observations stored."""
         given = plain(options)
         observations, infos = self.env.reset(seed=seed, options=options)
+        record_seed(self.memory, seed)
         agents = self._agents
         _know(agents, (*getattr(self.env, "possible_agents", ()), *self.env.agents))
         agents.begin_episode()
@@ -224,6 +230,8 @@ class RememberAECEpisodes(BaseWrapper):
         memory: Where to remember. It is not closed with the environment.
         agent_id: Gives the id of an agent's memories; None: the agent's name.
         run: The run of the memory; None: the one that the memory is bound to.
+        parameters: What is recorded of the run, with the seed of its first reset.
+        exists: What becomes of a run that is there; see ``AgentMemorySystem.run``.
         info: Which keys of ``infos`` are stored: True for all, False for none, or their names.
 
     Raises:
@@ -239,6 +247,8 @@ class RememberAECEpisodes(BaseWrapper):
         *,
         agent_id: AgentId | None = None,
         run: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        exists: Existing | None = None,
         info: InfoChoice = False,
     ) -> None:
         if not isinstance(env, AECEnv):
@@ -247,7 +257,7 @@ class RememberAECEpisodes(BaseWrapper):
                 f"env: a pettingzoo.AECEnv is needed, not {type(env).__name__}{other}"
             )
         super().__init__(env)
-        self.memory = run_of(memory, run)
+        self.memory = environment_run(memory, run, env, parameters, exists)
         self._agents = _Agents(self.memory, agent_id or str, info)
         self._acted: dict[Any, tuple[int, Any]] = {}
         self._seen: dict[Any, Any] = {}
@@ -258,6 +268,7 @@ class RememberAECEpisodes(BaseWrapper):
         given = plain(options)
         self._settle()
         self.env.reset(seed=seed, options=options)
+        record_seed(self.memory, seed)
         _know(self._agents, (*getattr(self.env, "possible_agents", ()), *self.env.agents))
         self._agents.begin_episode()
         self._first = {"seed": seed_text(seed), "options": given}

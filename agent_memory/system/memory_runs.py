@@ -56,8 +56,9 @@ class MemoryRuns(MemoryFiles):
             parent: The run it goes on from, which cannot be forgotten before it.
             fork_step: At which step of its parent it begins.
             exists: What becomes of the run if it is there: "resume" goes on with it, if it was
-                begun with the same; "refuse" raises; "replace" forgets it, and what is stored
-                then under the id of another entry takes its place. None: "resume".
+                begun with the same, and records a seed where none is; "refuse" raises; "replace"
+                forgets it, and what is stored then under the id of another entry takes its place.
+                None: "resume".
 
         Raises:
             InvalidEntry: An argument has no meaning, or there is no such parent.
@@ -90,6 +91,16 @@ class MemoryRuns(MemoryFiles):
         bound._run.is_recorded = True  # noqa: SLF001  # as above
         bound._run.replaces = wanted.exists == "replace"  # noqa: SLF001  # as above
         return bound
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether this object has begun its run with a record.
+
+        Examples:
+            >>> memory.is_recorded
+            False
+        """
+        return self._run.is_recorded
 
     def end_run(self, status: Ending = "finished") -> None:
         """Record how this run ended.

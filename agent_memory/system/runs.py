@@ -118,7 +118,7 @@ class Runs:
                 f"run {quoted(record.run_id)} is there already, and nothing was stored: name "
                 'another run, or say exists="resume" or exists="replace"'
             )
-        recorded, is_new = self._records.begin(record)
+        recorded, is_new = self._records.begin(record, add_seed=wanted.exists == "resume")
         if not is_new:
             _refuse_others(wanted, recorded)
 

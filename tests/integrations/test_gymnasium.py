@@ -14,7 +14,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import Autoreset, TimeLimit
 
-from agent_memory import AgentMemorySystem, ConfigError, InvalidEntry, Order, Query
+from agent_memory import AgentMemorySystem, ConfigError, InvalidEntry, Order, Query, RunConflict
 from agent_memory.integrations.episodes import plain
 from agent_memory.integrations.gymnasium import RememberEpisodes, RememberVectorEpisodes
 from agent_memory.values.contents import pack
@@ -264,3 +264,25 @@ def test_an_environment_is_sent_to_a_worker_with_its_memory(open_memory: Opener)
         sent.reset(seed=2)
         sent.step(1)
         assert len(sent.recall(limit=None)) >= 6
+
+
+def test_a_run_is_recorded_with_the_environment_and_its_first_seed(
+    memory: AgentMemorySystem,
+) -> None:
+    for seed in (2**80, 5):  # whoever comes later changes nothing
+        env = RememberEpisodes(
+            gym.make("CartPole-v1", sutton_barto_reward=True), memory,
+            agent_id="pole", run="training", parameters={"rate": 0.5},
+        )  # fmt: skip
+        env.reset(seed=seed)
+        env.close()
+    (found,) = memory.runs()
+    assert found.parameters == {
+        "environment": "CartPole-v1", "kwargs": {"sutton_barto_reward": True}, "rate": 0.5,
+    }  # fmt: skip
+    assert (found.run_id, found.seed) == ("training", 2**80)
+    plain_env = RememberEpisodes(Account(), memory, agent_id="a")
+    plain_env.reset(seed=1)
+    assert [run.run_id for run in memory.runs()] == ["training"]
+    with pytest.raises(RunConflict):
+        RememberEpisodes(Account(), memory, agent_id="a", run="training", exists="refuse")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Order, Query
-from agent_memory.integrations.mesa import MemoryCollector, run_id_of
+from agent_memory import (
+    AgentMemorySystem,
+    ConfigError,
+    MemoryConfig,
+    Order,
+    Query,
+    RunConflict,
+)
+from agent_memory.integrations.mesa import MemoryCollector, run_id_of, seed_of
 
 mesa = pytest.importorskip("mesa")
 from mesa.discrete_space import CellAgent, OrthogonalMooreGrid  # noqa: E402  # where Mesa is there
@@ -224,6 +234,52 @@ def test_workers_of_a_batch_run_share_a_folder(tmp_path: Path) -> None:
         runs = [run for run in system.stm.runs() if run.startswith("Field-")]
         assert len(runs) == 4
         assert {system.stm.count(run) > 0 for run in runs} == {True}
+        recorded = [run for run in system.runs() if run.run_id.startswith("Field-")]
+        assert {run.seed for run in recorded} == {1, 2}
+        assert {run.parameters["sheep"] for run in recorded} == {2, 3}
+
+
+def test_a_run_is_recorded_with_what_the_model_was_made_with(system: AgentMemorySystem) -> None:
+    given = {"sheep": 2, "rate": np.float64(0.5)}
+    model = a_field(7, sheep=2)
+    collector = MemoryCollector(model, system, parameters=given)
+    model.running = False
+    collector.collect()
+    (found,) = system.runs()
+    assert (found.seed, found.parameters, found.status) == (7, given, "finished")
+    assert (found.first_step, found.last_step, found.agents) == (0, 0, 2)
+    # Without a seed Mesa 3.3 keeps none, and 3.5 the one that it has drawn.
+    assert seed_of(Field()) is None or mesa.__version__ > "3.4"
+    with pytest.raises(RunConflict):
+        MemoryCollector(a_field(7), system, parameters=given, exists="refuse")
+    MemoryCollector(a_field(7), system, parameters=given, exists="replace")
+    assert system.runs()[0].total == 0
+
+
+def test_a_run_that_was_begun_with_another_seed_goes_on_and_says_so(
+    system: AgentMemorySystem, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in (1, 2):
+        MemoryCollector(a_field(seed), system, run="mine", parameters={"tool": object()}).collect()
+    assert "parameters.tool is not recorded" in caplog.text
+    assert "seed: run 'mine' was begun with 1, and is resumed with 2" in caplog.text
+    assert [(run.run_id, run.seed) for run in system.runs()] == [("mine", 1)]
+    with pytest.raises(RunConflict):
+        MemoryCollector(a_field(2), system, run="mine", exists="resume")
+
+
+def test_the_same_seed_leaves_an_identical_export(tmp_path: Path) -> None:
+    processes = []
+    for number, seed in enumerate((42, 42, 43)):
+        file = tmp_path / f"run-{number}.jsonl"
+        command = [sys.executable, "-m", "tests.integrations.same_seed", str(file), str(seed)]
+        environment = os.environ | {"PYTHONHASHSEED": str(number)}
+        processes.append(subprocess.Popen(command, env=environment))
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    one, same, other = ((tmp_path / f"run-{number}.jsonl").read_bytes() for number in range(3))
+    assert one.count(b"\n") > 4 * 10
+    assert one == same
+    assert one != other
 
 
 @pytest.mark.parametrize(

@@ -51,13 +51,14 @@ class RunRecords:
         with self._transactions.reading() as connection:
             return self._read(connection, run_id)
 
-    def begin(self, wanted: RunRecord) -> tuple[RunRecord, bool]:
-        """Record what a run is begun with, unless that is recorded already.
+    def begin(self, wanted: RunRecord, *, add_seed: bool = True) -> tuple[RunRecord, bool]:
+        """Record what a run is begun with, unless that is recorded already; its seed by itself.
 
         Of several processes that begin the same run at once, one records it.
 
         Args:
             wanted: What to record; its parameters are a dict.
+            add_seed: Whether the seed of a run that is recorded without one is recorded now.
 
         Returns:
             What is recorded, and whether this call has recorded it.
@@ -84,6 +85,12 @@ class RunRecords:
                     created_at=case((column.status == FORGOTTEN, now), else_=column.created_at),
                 )
             )
+            if add_seed and wanted.seed is not None and not changed.rowcount:
+                connection.execute(
+                    update(self._table)
+                    .where(column.name == wanted.run_id, column.seed.is_(null()))
+                    .values(seed=wanted.seed)
+                )
             connection.commit()
             recorded = self._read(connection, wanted.run_id)
         return recorded or replace(wanted, status=FORGOTTEN), changed.rowcount == 1
