@@ -9,14 +9,13 @@ difference of two values of a path is 2 in its own units, so that a difference c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings.feature_blocks import Values
-from agent_memory.embeddings.feature_table import FeatureTable
 
 CONSTANT = 4.0
 """What another value than that of a path which never changed counts: as two deviations."""
@@ -44,7 +43,27 @@ class Scales(NamedTuple):
     step: NDArray[np.float64]
 
 
-def scales_of(table: FeatureTable) -> Scales:
+class Table(Protocol):
+    """What units are measured on: see ``FeatureTable``, whose names these are."""
+
+    @property
+    def columns(self) -> int:
+        """How many columns there are."""
+
+    @property
+    def held(self) -> Mapping[int, Mapping[int, int]]:
+        """How many rows have each token of a column of tokens, by its number."""
+
+    @property
+    def blocks(self) -> Iterable[Values]:
+        """The rows, shape by shape."""
+
+    @property
+    def loose(self) -> Values:
+        """The values of the rows that are in no block."""
+
+
+def scales_of(table: Table) -> Scales:
     """Measure the columns of a table over the rows that it has."""
     deviations = _deviations(table)
     steps = deviations <= 0.0
@@ -61,7 +80,7 @@ def scales_of(table: FeatureTable) -> Scales:
     return Scales(inverse, steps, step)
 
 
-def _deviations(table: FeatureTable) -> NDArray[np.float64]:
+def _deviations(table: Table) -> NDArray[np.float64]:
     """Standard deviations without outliers; 0 of what does not vary, and of tokens."""
     sums = _Sums(table)
     deviations = sums.deviations()
@@ -78,7 +97,7 @@ def _deviations(table: FeatureTable) -> NDArray[np.float64]:
 class _Sums:
     """Sums over the values of each column, of shape (columns,)."""
 
-    def __init__(self, table: FeatureTable) -> None:
+    def __init__(self, table: Table) -> None:
         self._parts = [part for part in (*table.blocks, table.loose) if len(part.rows)]
         self._width = table.columns
         self.count = np.zeros(self._width)

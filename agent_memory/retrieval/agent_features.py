@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agent_memory.embeddings.comparable import Comparable, comparable
 from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
+from agent_memory.embeddings.joint_scales import joint_scales
 from agent_memory.embeddings.scales import Scales, scales_of
 from agent_memory.repositories.following import FILTERED, Changes, Stored
 from agent_memory.tiers.expiry import TierReader
@@ -153,6 +154,7 @@ class AgentFeatures:
         limit: int | None,
         among: Mapping[Tier, Collection[str]] | None,
         rounded: Rounded,
+        scales: Scales | None = None,
     ) -> list[Candidate]:
         """The entries nearest to a state.
 
@@ -166,17 +168,17 @@ class AgentFeatures:
                 and those that are the same as far as rounding tells.
             among: Only these, by the ids of each tier's; None: all.
             rounded: Rounds the state.
+            scales: The units of numbers; None: those that this agent's entries have alone.
 
         Returns:
             Not sorted. Of an entry in several tiers the richest tier's copy.
         """
-        if self._scales is None:
-            self._scales = scales_of(self._table)
+        units = self.scales if scales is None else scales
         meets = partial(self._answering, queries, self._copies(), among)
-        found = self._nearest(self._scales, asked, limit, meets)
+        found = self._nearest(units, asked, limit, meets)
         for one in self._roundings_here():
             its = partial(self._of_rounding, self._roundings[one], meets)
-            same = self._nearest(self._scales, rounded(one, asked), 1, its)
+            same = self._nearest(units, rounded(one, asked), 1, its)
             found |= {place: it for place, it in same.items() if it.distance == 0.0}
         return [
             Candidate(self._stored[place], Tier(int(self._tier[place])), far)
@@ -222,6 +224,20 @@ class AgentFeatures:
         here = self._rounding[:rows][self._tier[:rows] != _NOWHERE]
         counts = np.bincount(here, minlength=len(self._roundings) + 1)
         return [one for one, number in self._roundings.items() if counts[number]]
+
+    @property
+    def scales(self) -> Scales:
+        """The units of numbers that the agent's entries have."""
+        if self._scales is None:
+            self._scales = scales_of(self._table)
+        return self._scales
+
+    @staticmethod
+    def joint_scales(agents: Sequence[AgentFeatures]) -> list[Scales]:
+        """The units that the entries of several agents have together, for each of them."""
+        if len(agents) == 1:
+            return [agents[0].scales]
+        return joint_scales([agent._table for agent in agents])  # noqa: SLF001 - its own class
 
     def lists_of(self, length: int) -> list[str]:
         """The paths under which entries hold lists of so many elements."""

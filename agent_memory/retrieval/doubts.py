@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from math import inf, nextafter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.expiry import TierReader
@@ -26,7 +27,25 @@ LOOKED_AT = 500
 """How many of the newest entries are looked at for a path that nothing was found by."""
 
 _MOST_PATHS = 10_000
+_MOST_ASKED = 1_000  # agents, or groups of them, of which it is known what was looked at
 _PACKAGE = str(Path(__file__).parents[1])
+
+
+class _Looked(NamedTuple):
+    """What was looked at of some agents' entries.
+
+    Attributes:
+        latest: The time of the newest; None: nothing was.
+        paths: The paths that they have.
+        number: How many of the newest there were, at most ``LOOKED_AT``.
+    """
+
+    latest: float | None
+    paths: frozenset[str]
+    number: int
+
+
+_NOTHING = _Looked(None, frozenset(), 0)
 
 
 class Doubts:
@@ -39,6 +58,7 @@ class Doubts:
     def __init__(self, tiers: Sequence[TierReader]) -> None:
         self._tiers = tiers
         self._had: set[str] = set()  # paths that some entry has had
+        self._looked: dict[tuple[object, object], _Looked] = {}  # by whose entries
 
     def tell(self, query: Query, hits: Sequence[Hit]) -> None:
         """Warn of what is doubtful in a query that was answered."""
@@ -51,26 +71,40 @@ class Doubts:
             self._look(query, wanted - self._had)
 
     def _look(self, query: Query, wanted: set[str]) -> None:
-        anything: dict[str, Any] = dict.fromkeys(
-            ("steps", "times", "memory_type", "importance", "pinned")
+        """Look for paths in the newest entries; of those that were looked at before in none."""
+        whose = query.agents, query.runs
+        before = self._looked.get(whose, _NOTHING)
+        anything: dict[str, Any] = dict.fromkeys(("steps", "memory_type", "importance", "pinned"))
+        # Behind the newest time: of those that come at the very same time later nothing is known.
+        since = None if before.latest is None else (nextafter(before.latest, inf), None)
+        wider = replace(
+            query, attributes={}, order=Order.NEWEST, limit=LOOKED_AT, times=since, **anything
         )
-        wider = replace(query, attributes={}, order=Order.NEWEST, limit=LOOKED_AT, **anything)
-        entries = [hit.entry.contents for hit in recall(self._tiers, wider)]
-        had = {
-            path
-            for path in wanted
-            if any(value_at(contents, path) is not ABSENT for contents in entries)
+        new = [hit.entry for hit in recall(self._tiers, wider)]
+        known = before.paths.union(path for it in new for path, _ in flattened(it.contents))
+        looked = before
+        if new:
+            number = min(before.number + len(new), LOOKED_AT)
+            looked = _Looked(new[0].timestamp, frozenset(known), number)
+            if len(known) < _MOST_PATHS and len(self._looked) < _MOST_ASKED:
+                self._looked[whose] = looked
+        had = {path for path in wanted if any(_is_at(path, one) for one in known)}
+        had |= {
+            path for path in wanted if any(value_at(it.contents, path) is not ABSENT for it in new)
         }
         self._note(had)
-        unknown = sorted(wanted - had)
-        if entries and unknown:
-            known = {path for contents in entries for path, _ in flattened(contents)}
-            for path in unknown:
-                _tell_of_path(path, known, len(entries))
+        if looked.number:
+            for path in sorted(wanted - had):
+                _tell_of_path(path, known, looked.number)
 
     def _note(self, paths: set[str]) -> None:
         if len(self._had) < _MOST_PATHS:
             self._had |= paths
+
+
+def _is_at(path: str, leaf: str) -> bool:
+    """Whether a path is that of a value, or of what it lies in."""
+    return leaf.startswith(path) and leaf[len(path) : len(path) + 1] in ("", ".", "[")
 
 
 def _paths(conditions: Mapping[str, Condition]) -> Iterable[str]:

@@ -12,8 +12,7 @@ for which their contents are encoded again.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,9 @@ from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
-from agent_memory.retrieval.agent_features import Candidate, FeatureCache, Rounding
+from agent_memory.retrieval.agent_features import FeatureCache, Rounding
 from agent_memory.retrieval.candidates import best, candidates
+from agent_memory.retrieval.near_states import each_agent, lists_of, near_state
 from agent_memory.retrieval.own_vectors import near_own, own_query
 from agent_memory.retrieval.recall import fetch
 from agent_memory.tiers.expiry import TierReader
@@ -35,11 +35,8 @@ from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_memory_id, is_memory_id
-from agent_memory.values.ordering import DESCENDING, ORDERED_BY
-from agent_memory.values.query import Hit, Order, Query
+from agent_memory.values.query import Hit, Query
 from agent_memory.values.vector import Vector
-
-_ATTEMPTS = 3
 
 
 class SimilarityQuery:
@@ -196,10 +193,10 @@ class SimilaritySearch:
         if isinstance(near, MemoryEntry):
             near = near.contents
         if isinstance(near, Vector):
-            own = own_query(near, self._spaces, self._encoders)
+            own, vector = own_query(near, self._spaces, self._encoders), near.numbers
             if own is not None:
-                return near_own(tiers, query, own, self._level)
-            return self._near_vector(tiers, query, near.numbers)
+                return each_agent(tiers, query, lambda one: near_own(tiers, one, own, self._level))
+            return each_agent(tiers, query, lambda one: self._near_vector(tiers, one, vector))
         if isinstance(near, (Sequence, np.ndarray)):
             return self._near_list(tiers, query, near)
         # Packed and unpacked as what is stored: so the same state has the same features.
@@ -209,26 +206,7 @@ class SimilaritySearch:
     def _near_state(
         self, tiers: Sequence[TierReader], query: Query, asked: Comparable
     ) -> list[Hit]:
-        if query.limit == 0:
-            return []
-        agent = self._features.of((run_of(query), agent_of(query)))
-        chosen: list[Candidate] = []
-        hits: list[Hit] | None = None
-        for _ in range(_ATTEMPTS):
-            with agent.lock:
-                agent.refresh(tiers)
-                among = _answering(tiers, query) if query.attributes else None
-                queries = {tier.tier: tier.visible(query) for tier in tiers}
-                found = agent.nearest(queries, asked, query.limit, among, self._rounded)
-            chosen = _ordered(found, query.order)[: query.limit]
-            hits = _read(tiers, query, chosen)
-            if hits is not None:
-                break
-        self._features.make_room()
-        if hits is None:
-            # Others change entries faster than they can be read: those that stay are right.
-            hits = [hit for one in chosen for hit in _read(tiers, query, [one]) or ()]
-        return hits
+        return near_state(self._features, tiers, query, asked, self._rounded)
 
     def _rounded(self, rounding: Rounding, asked: Comparable) -> Comparable:
         """A state as the code of a version would have rounded it."""
@@ -243,10 +221,7 @@ class SimilaritySearch:
     def _near_list(self, tiers: Sequence[TierReader], query: Query, near: Any) -> list[Hit]:
         """What is near an observation: a list of numbers that states hold under some path."""
         numbers = unpack(pack({"": near}, max_bytes=self._max_entry_bytes))[""]
-        agent = self._features.of((run_of(query), agent_of(query)))
-        with agent.lock:
-            agent.refresh(tiers)
-            paths = agent.lists_of(int(np.size(numbers)))
+        paths = lists_of(self._features, tiers, query, int(np.size(numbers)))
         if len(paths) == 1:
             return self._near_state(tiers, query, comparable_list(paths[0], numbers))
         if paths:
@@ -266,7 +241,8 @@ class SimilaritySearch:
             DeprecationWarning,
             stacklevel=4,
         )
-        return self._near_vector(tiers, query, Vector(vector).numbers)
+        given = Vector(vector).numbers
+        return each_agent(tiers, query, lambda one: self._near_vector(tiers, one, given))
 
     def _near_vector(
         self, tiers: Sequence[TierReader], query: Query, vector: NDArray[np.float32]
@@ -281,51 +257,6 @@ class SimilaritySearch:
             for (entry, tier), score in zip(found, scores, strict=True)
         ]
         return best(hits, query)
-
-
-def _answering(tiers: Sequence[TierReader], query: Query) -> dict[Tier, set[str]]:
-    """The ids of the entries that meet conditions on contents, by tier."""
-    asked = replace(query, limit=None)
-    return {tier.tier: {entry.memory_id for entry in tier.find(asked)} for tier in tiers}
-
-
-def _ordered(found: Iterable[Candidate], order: Order | None) -> list[Candidate]:
-    """Candidates by distance; equals in an order, without one the newest first."""
-    chosen = order or Order.NEWEST
-    by = ORDERED_BY[chosen]
-    ranked = sorted(
-        found,
-        key=lambda one: (one.stored.fields[by], one.stored.memory_id),
-        reverse=chosen in DESCENDING,
-    )
-    ranked.sort(key=lambda one: one.rank)
-    return ranked
-
-
-def _read(
-    tiers: Sequence[TierReader], query: Query, chosen: Sequence[Candidate]
-) -> list[Hit] | None:
-    """The entries of candidates with their scores; None where one has changed or gone since."""
-    owner = run_of(query), agent_of(query)
-    keys = [EntryKey(*owner, one.stored.memory_id) for one in chosen]
-    by_tier: dict[Tier, list[EntryKey]] = {}
-    for key, one in zip(keys, chosen, strict=True):
-        by_tier.setdefault(one.tier, []).append(key)
-    found = {
-        entry.key: Hit(entry, tier.tier)
-        for tier in tiers
-        if tier.tier in by_tier
-        for entry in tier.get_many(by_tier[tier.tier])
-    }
-    moved = [key for key in keys if key not in found]
-    found |= {hit.entry.key: hit for hit in fetch(tiers, moved)} if moved else {}
-    hits = []
-    for key, one in zip(keys, chosen, strict=True):
-        hit = found.get(key)
-        if hit is None or hit.entry.revision != one.stored.revision:
-            return None
-        hits.append(replace(hit, score=1.0 / (1.0 + one.rank[0])))
-    return hits
 
 
 def _with_its_bias(vector: NDArray[np.float32], bias: float, narrowest: int) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, between, exists, near_point
+from agent_memory.repositories.access import counting_reads
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,26 @@ def test_a_path_that_no_entry_has_is_told_with_the_nearest(
         assert reported[0].filename == __file__
     with pytest.warns(UserWarning, match="no entry has the path"):
         assert len(memory.recall(agent_id="ant", attributes={path: exists(False)})) == 4
+
+
+def test_entries_are_looked_at_once_for_paths_that_none_has(tmp_path: Path) -> None:
+    with AgentMemorySystem(MemoryConfig(engine="fake", path=tmp_path)) as memory:
+
+        def reads() -> int:
+            with counting_reads() as read, pytest.warns(UserWarning, match="no entry has the path"):
+                memory.recall(agent_id="ant", attributes={"tail": 1}, limit=3, steps=(100, None))
+            return read.number
+
+        for step in range(20):
+            memory.store_agent_state("ant", {"food": step, "home": {"at": (step, 1)}}, step)
+        assert [reads(), reads()] == [20, 0]
+        memory.store_agent_state("ant", {"food": 1}, 20)
+        assert [reads(), reads()] == [1, 0]
+        memory.store_agent_state("ant", {"tail": {"length": 2}}, 21)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert memory.recall(agent_id="ant", attributes={"tail.length": 3}) == []
+            assert memory.recall(agent_id="ant", attributes={"home.at": (1, 2, 3)}) == []
 
 
 def test_each_path_of_a_place_is_looked_for(memory: AgentMemorySystem) -> None:

@@ -116,7 +116,7 @@ def test_a_question_may_be_made_of_its_fields(tmp_path: Path) -> None:
         ({"agent_id": "a", "steps": 5}, "a pair"),
         ({"agent_id": ["a", 1.5]}, "agent_id"),
         ({"agent_id": "a", "limit": -1}, "negative"),
-        ({"agent_id": ["a", "b"], "near": {"food": 1}}, "one agent is needed"),
+        ({"agent_id": ["a", "b"], "near": "0" * 32}, "one agent is needed"),
     ],
 )
 def test_what_is_no_question_is_refused_and_says_what_is_wanted(

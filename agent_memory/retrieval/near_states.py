@@ -1,0 +1,189 @@
+"""Answers what is near a state: over one agent, several, or all, measured with the same units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import NamedTuple
+
+from agent_memory.embeddings.comparable import Comparable
+from agent_memory.repositories.moves import Agent
+from agent_memory.repositories.querying import agents_of
+from agent_memory.retrieval.agent_features import AgentFeatures, Candidate, FeatureCache, Rounded
+from agent_memory.retrieval.recall import fetch
+from agent_memory.tiers.expiry import TierReader
+from agent_memory.values.entry import EntryKey, Tier
+from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
+from agent_memory.values.query import Hit, Order, Query, agent_of, run_of
+
+_ATTEMPTS = 3
+
+_Among = dict[Agent, dict[Tier, set[str]]]
+
+
+def owners_of(tiers: Sequence[TierReader], query: Query) -> list[Agent]:
+    """Whom a query is about, sorted: those that it names, else those that have entries."""
+    if query.is_about_one_agent:
+        return [(run_of(query), agent_of(query))]
+    runs = query.runs
+    if runs is None:
+        runs = tuple(sorted({run_id for tier in tiers for run_id in tier.runs()}))
+    return [
+        (run_id, agent_id)
+        for run_id in runs
+        for agent_id in (agents_of(tiers, run_id) if query.agents is None else query.agents)
+    ]
+
+
+def each_agent(
+    tiers: Sequence[TierReader], query: Query, ask: Callable[[Query], list[Hit]]
+) -> list[Hit]:
+    """Answer a query whose scores compare agent by agent, and give the best of all.
+
+    Args:
+        tiers: The tiers.
+        query: What is asked.
+        ask: Answers it for one agent.
+    """
+    if query.is_about_one_agent:
+        return ask(query)
+    hits = [hit for owner in owners_of(tiers, query) for hit in ask(query.of(*owner))]
+    order = query.order or Order.NEWEST
+    hits.sort(key=lambda hit: SORT_KEYS[order](hit.entry), reverse=order in DESCENDING)
+    hits.sort(key=lambda hit: (hit.score is None, -(hit.score or 0.0)))
+    return hits[: query.limit]
+
+
+def near_state(
+    features: FeatureCache,
+    tiers: Sequence[TierReader],
+    query: Query,
+    asked: Comparable,
+    rounded: Rounded,
+) -> list[Hit]:
+    """Answer a query by similarity to a state.
+
+    Args:
+        features: Keeps what is compared.
+        tiers: The tiers, richest first.
+        query: What is asked; its limit keeps the nearest.
+        asked: The state.
+        rounded: Rounds the state as a code has rounded contents.
+    """
+    if query.limit == 0:
+        return []
+    chosen: list[_Chosen] = []
+    hits: list[Hit] | None = None
+    for _ in range(_ATTEMPTS):
+        chosen = _chosen(features, tiers, query, asked, rounded)
+        hits = _read(tiers, chosen)
+        if hits is not None:
+            break
+    features.make_room()
+    if hits is None:
+        # Others change entries faster than they can be read: those that stay are right.
+        hits = [hit for one in chosen for hit in _read(tiers, [one]) or ()]
+    return hits
+
+
+def lists_of(
+    features: FeatureCache, tiers: Sequence[TierReader], query: Query, length: int
+) -> list[str]:
+    """The paths under which entries hold lists of so many elements, sorted."""
+    found: set[str] = set()
+    for owner in owners_of(tiers, query):
+        agent = features.of(owner)
+        with agent.lock:
+            agent.refresh(tiers)
+            found |= {*agent.lists_of(length)}
+    return sorted(found)
+
+
+class _Chosen(NamedTuple):
+    """An entry that may be given, and whose it is."""
+
+    owner: Agent
+    candidate: Candidate
+
+    @property
+    def key(self) -> EntryKey:
+        """The entry's key."""
+        return EntryKey(*self.owner, self.candidate.stored.memory_id)
+
+
+def _chosen(
+    features: FeatureCache,
+    tiers: Sequence[TierReader],
+    query: Query,
+    asked: Comparable,
+    rounded: Rounded,
+) -> list[_Chosen]:
+    """The nearest entries of each agent, and of these the nearest of all."""
+    owners = owners_of(tiers, query)
+    agents = [features.of(owner) for owner in owners]
+    if not agents:
+        return []
+    found: list[_Chosen] = []
+    with ExitStack() as locks:
+        for agent in agents:  # in one order everywhere, so that two never wait for each other
+            locks.enter_context(agent.lock)
+            agent.refresh(tiers)
+        scales = AgentFeatures.joint_scales(agents)
+        among = _answering(tiers, query) if query.attributes else None
+        for owner, agent, units in zip(owners, agents, scales, strict=True):
+            own = query.of(*owner)
+            queries = {tier.tier: tier.visible(own) for tier in tiers}
+            those = None if among is None else among.get(owner, {})
+            near = agent.nearest(queries, asked, query.limit, those, rounded, units)
+            found += [_Chosen(owner, one) for one in near]
+    return _ordered(found, query.order)[: query.limit]
+
+
+def _answering(tiers: Sequence[TierReader], query: Query) -> _Among:
+    """The ids of the entries that meet conditions on contents, by agent and tier."""
+    asked = replace(query, limit=None)
+    found: _Among = {}
+    for tier in tiers:
+        for entry in tier.find(asked):
+            of_owner = found.setdefault(entry.key[:2], {})
+            of_owner.setdefault(tier.tier, set()).add(entry.memory_id)
+    return found
+
+
+def _ordered(found: Iterable[_Chosen], order: Order | None) -> list[_Chosen]:
+    """Candidates by distance; equals in an order, without one the newest first."""
+    chosen = order or Order.NEWEST
+    by = ORDERED_BY[chosen]
+    ranked = sorted(
+        found,
+        key=lambda one: (
+            *(one.candidate.stored.fields[by], one.candidate.stored.memory_id),
+            *one.owner,
+        ),
+        reverse=chosen in DESCENDING,
+    )
+    ranked.sort(key=lambda one: one.candidate.rank)
+    return ranked
+
+
+def _read(tiers: Sequence[TierReader], chosen: Sequence[_Chosen]) -> list[Hit] | None:
+    """The entries of candidates with their scores; None where one has changed or gone since."""
+    by_tier: dict[Tier, list[EntryKey]] = {}
+    for one in chosen:
+        by_tier.setdefault(one.candidate.tier, []).append(one.key)
+    found = {
+        entry.key: Hit(entry, tier.tier)
+        for tier in tiers
+        if tier.tier in by_tier
+        for entry in tier.get_many(by_tier[tier.tier])
+    }
+    moved = [one.key for one in chosen if one.key not in found]
+    found |= {hit.entry.key: hit for hit in fetch(tiers, moved)} if moved else {}
+    hits = []
+    for one in chosen:
+        hit = found.get(one.key)
+        if hit is None or hit.entry.revision != one.candidate.stored.revision:
+            return None
+        hits.append(replace(hit, score=1.0 / (1.0 + one.candidate.rank[0])))
+    return hits
