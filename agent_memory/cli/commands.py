@@ -19,6 +19,7 @@ from agent_memory.cli.copying import copy, move_to
 from agent_memory.cli.database import app as database_app
 from agent_memory.cli.doctor import doctor
 from agent_memory.cli.encoder_upkeep import app as encoder_app
+from agent_memory.cli.explore import explore
 from agent_memory.cli.files import export
 from agent_memory.cli.forget import forget
 from agent_memory.cli.listing import agents, runs, stats
@@ -44,6 +45,7 @@ _COMMANDS: Final[Mapping[Callable[..., None], str]] = {
     check: "check --repair",
     convert: "convert --search",
     doctor: "doctor --path memory",
+    explore: "explore --path memory",
     export: "export ants.parquet --run sweep-1",
     files.import_: "import ants.parquet --path elsewhere",
     forget: "forget --run sweep-1 --agent ant-1",

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -52,6 +52,15 @@ def opened(
     if not make and not where.path.is_dir():
         raise StoreUnavailable(f"there is no memory in {where.path}")
     with AgentMemorySystem.open(where.path, read_only=read_only, upkeep=upkeep) as system:
+        yield system
+
+
+@contextmanager
+def opened_at(**config: Any) -> Iterator[AgentMemorySystem]:
+    """Open the memory that a configuration names, read-only and with the names it was made with."""
+    given = MemoryConfig(**config)
+    recorded = as_recorded(given, deployment(given))
+    with AgentMemorySystem(recorded, read_only=True) as system:
         yield system
 
 

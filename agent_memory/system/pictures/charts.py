@@ -5,6 +5,7 @@ Each takes its rows as data of its own, or under a name by which a page gives th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -137,6 +138,35 @@ def history(line: Line, data: Chart, theme: Theme, width: Width) -> Chart:
     )  # fmt: skip
 
 
+def comparison(lines: Sequence[Line], data: Chart, theme: Theme, width: Width) -> Chart:
+    """The same number of several agents on the same axes, each with a colour and a dash."""
+    names = [named(line.agent_id) for line in lines]
+    path = named(lines[0].path)
+    points = [point for line in lines for point in line.points]
+    values = extent(point.value for point in points if point.is_finite)
+    drawn = alt.Chart(data).mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.5).encode(
+        x=_steps_axis([point.step for point in points]),
+        y=alt.Y(
+            field="value", type="quantitative", title=path,
+            scale=alt.Scale(domain=list(values), zero=False, nice=True),
+        ),
+        color=alt.Color(
+            field="whose", type="nominal", title="agent",
+            scale=alt.Scale(domain=names, range=list(theme.tiers[: len(names)])),
+            legend=alt.Legend(orient="top", titleOrient="left", symbolOpacity=1),
+        ),
+        strokeDash=alt.StrokeDash(
+            field="whose", type="nominal", title="agent", scale=alt.Scale(domain=names),
+        ),
+        tooltip=[_nominal("whose", "agent"), _quantity("step", "step", format=",d"),
+                 _quantity("value", path), _nominal("tier")],
+    )  # fmt: skip
+    return drawn.properties(
+        width=width, height=150, description=f"{path} over steps, of {' and '.join(names)}.",
+        title=_title(path, *(line.sampled for line in lines)),
+    )  # fmt: skip
+
+
 def occupancy(held: Occupancy, data: Chart, theme: Theme, width: Width) -> Chart:
     """How many entries of which steps lie in which tier."""
     last = max((each.last_step for each in held.held), default=0)
@@ -203,7 +233,8 @@ def _steps_axis(steps: list[int], field: str = "step") -> Chart:
 
 def _coordinate(channel: Any, field: str, path: str, ends: tuple[float, float]) -> Chart:
     scale = alt.Scale(domain=list(ends), nice=False, padding=14)
-    return channel(field=field, type="quantitative", title=named(path), scale=scale)
+    axis = alt.Axis(tickCount=10, format="~g")
+    return channel(field=field, type="quantitative", title=named(path), scale=scale, axis=axis)
 
 
 def _tier_colour(theme: Theme) -> Chart:

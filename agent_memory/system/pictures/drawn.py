@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,21 @@ def world_map(world: World) -> Picture:
     return _drawn(
         place_rows(world), lambda data, theme: charts.world_map(world, data, theme, "container")
     )
+
+
+def comparisons(first: Sequence[Line], second: Sequence[Line]) -> list[tuple[str, Picture]]:
+    """The numbers that two agents have in common, by path, each on the same axes."""
+    others = {line.path: line for line in second}
+    pairs = [(line, others[line.path]) for line in first if line.path in others]
+    return [(pair[0].path, _comparison(pair)) for pair in pairs if all(it.points for it in pair)]
+
+
+def _comparison(lines: Sequence[Line]) -> Picture:
+    rows = [
+        row | {"whose": charts.named(line.agent_id)}
+        for line in lines for row in line_rows(line) if "value" in row
+    ]  # fmt: skip
+    return _drawn(rows, lambda data, theme: charts.comparison(lines, data, theme, "container"))
 
 
 def _drawn(rows: list[Row], chart: Callable[[Any, Theme], charts.Chart]) -> Picture:

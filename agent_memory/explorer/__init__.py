@@ -1,0 +1,1 @@
+"""The explorer: a local page that shows what agents remember, and writes nothing."""
