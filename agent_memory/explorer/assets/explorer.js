@@ -71,8 +71,8 @@ const page = (() => {
     try {
       await views[name](fresh, rest, { attach, is_current });
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
       fresh.replaceChildren(make("h1", "This cannot be shown"), make("p", error.message, { class: "empty" }));
+      if (!(error instanceof Refused)) console.error(error);
     }
     attach();
     if (is_current()) main.setAttribute("aria-busy", "false");

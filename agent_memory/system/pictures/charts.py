@@ -5,6 +5,7 @@ Each takes its rows as data of its own, or under a name by which a page gives th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -174,7 +175,10 @@ def occupancy(held: Occupancy, data: Chart, theme: Theme, width: Width) -> Chart
     bars = alt.Chart(data).mark_rect(stroke=theme.ground, strokeWidth=0.5).encode(
         x=_steps_axis([first, last + 1], field="from"),
         x2=alt.X2(field="until"),
-        y=alt.Y(field="low", type="quantitative", title="entries", axis=alt.Axis(tickMinStep=1)),
+        y=alt.Y(
+            field="low", type="quantitative", title="entries", axis=alt.Axis(tickMinStep=1),
+            scale=alt.Scale(domain=[0, _highest(held)], nice=True),
+        ),
         y2=alt.Y2(field="high"),
         color=_tier_colour(theme),
         tooltip=[
@@ -217,6 +221,14 @@ def world_map(world: World, data: Chart, theme: Theme, width: Width) -> Chart:
                      world.sampled),
         description=f"{len(world.places):,} agents on a plane at step {world.step:,}.",
     )  # fmt: skip
+
+
+def _highest(held: Occupancy) -> int:
+    """The most entries of any stretch of steps, of all tiers together."""
+    heights: Counter[int] = Counter()
+    for each in held.held:
+        heights[each.first_step] += each.entries
+    return max(heights.values(), default=1)
 
 
 def _types_of(life: Life) -> list[str]:

@@ -17,9 +17,10 @@ const drawing = (() => {
   async function draw(host, picture, onPick) {
     const turn = Symbol("turn");
     shown.set(host, { picture, onPick, turn });
-    const stage = make("div", null, { class: "stage waiting" });
-    host.append(stage);
     const spec = picture.specs[dark.matches ? "dark" : "light"];
+    // One image with a description; its marks one by one say less than the table below it.
+    const stage = make("div", null, { class: "stage waiting", role: "img", "aria-label": spec.description });
+    host.append(stage);
     const result = await vegaEmbed(stage, { ...spec, datasets: { rows: picture.rows } }, {
       actions: false,
       ast: true,
@@ -39,6 +40,7 @@ const drawing = (() => {
     for (const old of [...host.querySelectorAll(":scope > .stage")]) if (old !== stage) old.remove();
     shown.get(host).finalize?.();
     shown.get(host).finalize = () => result.finalize();
+    stage.querySelector("svg, canvas")?.setAttribute("aria-hidden", "true");
     stage.classList.remove("waiting");
     table(host, picture);
     host.dataset.drawn = "yes";
