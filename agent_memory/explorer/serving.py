@@ -1,4 +1,4 @@
-"""Serves the page on this machine alone, until it is told to stop."""
+"""Serves the page on this machine alone, until it is asked to stop."""
 
 from __future__ import annotations
 
