@@ -15,6 +15,7 @@ from agent_memory.connections.embedded.modules import GET_SEARCH, search_install
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import describe, fake_server, open_redis
+from agent_memory.connections.redis.rights import WANTED, missing_rights
 from agent_memory.connections.redis.risks import not_served, server_risks
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
@@ -40,7 +41,11 @@ def look_at_server(config: MemoryConfig, where: Deployment) -> list[Finding]:
             found.append(Finding("query engine", "there"))
         else:
             found.append(_no_query_engine(config, where))
-        return [*found, _stores(config, channel), *_keeps(config, where, channel)]
+        stores = _stores(config, channel)
+        found += [stores]
+        if where.engine == "redis" and (stores.state is not State.BROKEN or _is_denied(stores)):
+            found += _rights(config, channel)
+        return [*found, *_keeps(config, where, channel)]
 
 
 def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> RedisChannel:
@@ -79,6 +84,25 @@ def _stores(config: MemoryConfig, channel: RedisChannel) -> Finding:
         )
         return Finding("stores", reason, State.BROKEN)
     return Finding("stores", "scripts run, and write")
+
+
+def _is_denied(stores: Finding) -> bool:
+    return "permission" in stores.text or "ACL failure" in stores.text
+
+
+def _rights(config: MemoryConfig, channel: RedisChannel) -> list[Finding]:
+    """Whether the user may send what is needed, and look at the server."""
+    namespaces = (config.stm_config.namespace, config.im_config.namespace)
+    missing = missing_rights(channel, namespaces)
+    if not missing:
+        return [Finding("rights", "the user may do all that is needed")]
+    grant = " ".join(f"+{name}" for name in missing)
+    keys = " ".join(f"~{namespace}:*" for namespace in namespaces)
+    if set(missing) <= {*WANTED}:
+        text = f"what the server is and may lose cannot be seen: to see it, grant {grant}"
+        return [Finding("rights", text, State.OPTIONAL)]
+    text = f"the user may not do all that is needed: grant it {grant} ({keys}) with ACL SETUSER"
+    return [Finding("rights", text, State.BROKEN)]
 
 
 def _no_query_engine(config: MemoryConfig, where: Deployment) -> Finding:

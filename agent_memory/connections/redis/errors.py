@@ -58,6 +58,35 @@ def alarm_behind(error: Exception, client: redis.Redis, took: float) -> TimeoutE
     return alarm if isinstance(alarm, TimeoutError) and took < _SURELY * patience else None
 
 
+# By what OpenSSL says, the first that fits.
+_TLS_REMEDIES = (
+    ("mismatch", "its certificate is for another name: name it in redis_url as that does"),
+    ("has expired", "its certificate has expired: renew it"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate's authority is not trusted here: name its file, ?ssl_ca_certs=FILE",
+    ),
+    (
+        "CERTIFICATE_REQUIRED",
+        "it asks for a certificate: name yours, ?ssl_certfile=FILE&ssl_keyfile=FILE",
+    ),
+    ("SSL", "its port may speak no TLS: begin redis_url with redis:// then"),
+)
+
+
+def _tls_remedy(error: Exception, where: str) -> str | None:
+    """What to do about a connection by TLS that could not be made; None: it is no matter of TLS."""
+    said = str(error).replace(" ", "_").upper()
+    if "SSL" in said or "CERTIFICATE" in said:
+        return next(
+            (what for mark, what in _TLS_REMEDIES if mark.replace(" ", "_").upper() in said), None
+        )
+    if "rediss://" in where and isinstance(error, redis.exceptions.TimeoutError):
+        # A server without TLS waits for the end of what it takes for a command.
+        return "its port speaks no TLS, or is silent: begin redis_url with redis://, or start it"
+    return None
+
+
 @contextmanager
 def translating_redis_errors(where: str) -> Iterator[None]:
     """Raise this package's errors for redis-py's, chained.
@@ -88,6 +117,8 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
             f"{where} refuses the password ({error}); check redis_url or password"
         )
     if isinstance(error, LOSSES):
+        if (remedy := _tls_remedy(error, where)) is not None:
+            return StoreUnavailable(f"{where} cannot be reached by TLS ({error}); {remedy}")
         return StoreUnavailable(
             f"{where} does not answer ({error}); start it, or correct host and port or "
             "redis_url; without them the embedded server is used"
