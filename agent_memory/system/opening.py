@@ -23,14 +23,7 @@ from agent_memory.connections.outages import Outages
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.risks import tell_risks
 from agent_memory.connections.serving import Connector, connector
-from agent_memory.connections.sql import (
-    SqlEngine,
-    open_engine,
-    place_of,
-    translating_sql_errors,
-    watch,
-)
-from agent_memory.connections.sql_failures import check_takes_writes
+from agent_memory.connections.sql import SqlEngine, open_engine, watch
 from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
@@ -231,8 +224,6 @@ class _Opening:
         if self._read_only:
             schema.check(engine, self._config.ltm_config.table_prefix)
         else:
-            with translating_sql_errors(place_of(engine)):
-                check_takes_writes(engine, place_of(engine))
             schema.ensure(engine, self._config.ltm_config.table_prefix)
         return engine, breaker
 

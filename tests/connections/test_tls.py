@@ -154,7 +154,7 @@ def plain(tcp_port: int) -> Iterator[int]:
         client.flushall()
 
 
-def configured(port: int, folder: Path, scheme: str = "rediss", **options: Path) -> MemoryConfig:
+def configured(port: int, folder: Path, *, scheme: str = "rediss", **options: Any) -> MemoryConfig:
     asked = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in options.items())
     url = f"{scheme}://:{PASSWORD}@127.0.0.1:{port}?{asked}"
     return MemoryConfig(redis_url=url, path=folder, on_store_error="raise")
@@ -190,10 +190,10 @@ def test_a_certificate_that_does_not_fit_is_refused_with_what_to_do(
 ) -> None:
     with TlsLine(plain, authority.certify("127.0.0.1")) as line:
         assert "?ssl_ca_certs=FILE" in refusal(configured(line.port, tmp_path))
-        by_plain = refusal(configured(line.port, tmp_path, "redis"))
+        by_plain = refusal(configured(line.port, tmp_path, scheme="redis"))
         assert "does not answer" in by_plain
     with TlsLine(plain, authority.certify("127.0.0.9")) as line:
-        trusted = {"ssl_ca_certs": authority.file}
+        trusted: dict[str, Any] = {"ssl_ca_certs": authority.file}
         assert "for another name" in refusal(configured(line.port, tmp_path, **trusted))
     with TlsLine(plain, authority.certify("127.0.0.1", expired=True)) as line:
         assert "has expired: renew it" in refusal(configured(line.port, tmp_path, **trusted))

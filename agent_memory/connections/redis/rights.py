@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 import redis
 
 from agent_memory.connections.redis.answers import are_texts
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.redis.commands import Command
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import CommandRefused
+
+_Words: TypeAlias = tuple[object, ...]
 
 _WITHIN_SCRIPTS: Final = (
     *("del", "dump", "exists", "expire", "get", "hdel", "hget", "hgetall", "hincrby", "hmget"),
@@ -21,7 +22,7 @@ _WITHIN_SCRIPTS: Final = (
     *("zrevrangebyscore", "zscan", "zscore"),
 )
 _KEY: Final = object()
-_BY_THEMSELVES: Final[dict[str, tuple[Command, ...]]] = {
+_BY_THEMSELVES: Final[dict[str, tuple[_Words, ...]]] = {
     "ping": (("PING",),),
     "scan": (("SCAN", "0", "COUNT", "1"),),
     "watch": (("WATCH", _KEY), ("UNWATCH",)),
@@ -29,7 +30,7 @@ _BY_THEMSELVES: Final[dict[str, tuple[Command, ...]]] = {
     "multi": (("MULTI",), ("EXEC",)),
     "exec": (("MULTI",), ("EXEC",)),
 }
-_LOOKING: Final[dict[str, tuple[Command, ...]]] = {
+_LOOKING: Final[dict[str, tuple[_Words, ...]]] = {
     "info": (("INFO", "server"),),
     "memory|usage": (("MEMORY", "USAGE", _KEY),),
     "module|list": (("MODULE", "LIST"),),
@@ -109,9 +110,9 @@ def missing_rights(channel: RedisChannel, namespaces: Iterable[str]) -> list[str
         else:
             missing |= {name.decode() for name in refused}
         # It may be there already, so that running it needs no loading.
-        load: Command = ("SCRIPT", "LOAD", _TRY.source)
+        load: _Words = ("SCRIPT", "LOAD", _TRY.source)
         for name, commands in {**_BY_THEMSELVES, **_LOOKING, "script|load": (load,)}.items():
-            sent = [[key if word == _KEY else word for word in command] for command in commands]
+            sent = [tuple(key if word is _KEY else word for word in words) for words in commands]
             try:
                 channel.call_all(sent)
             except CommandRefused as error:

@@ -26,6 +26,7 @@ from agent_memory.connections.sql import (
     translating_sql_errors,
 )
 from agent_memory.connections.sql_connecting import connection_to
+from agent_memory.connections.sql_failures import check_takes_writes
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.new_schema import SchemaKey, create_schema
@@ -67,7 +68,11 @@ def ensure(sql_engine: Engine, table_prefix: str = DEFAULT_PREFIX) -> None:
 
     Raises:
         SchemaOutOfDate: The schema is older or newer than the code; names the command to run.
+        WritesRefused: The database takes no writes, as that of a standby.
     """
+    if not is_read_only(sql_engine):
+        with translating_sql_errors(place_of(sql_engine)):
+            check_takes_writes(sql_engine, place_of(sql_engine))
     if current(sql_engine, table_prefix) is None and not is_read_only(sql_engine):
         with migration(sql_engine) as connection:
             # Asked again behind the write lock: another process may have come first.
