@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from agent_memory.cli import tables
 from agent_memory.cli.encoder import app, entry_bar
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.embeddings.own import KIND
 from agent_memory.system.learning.fidelity import Fidelity, PathFidelity
+from agent_memory.system.learning.own_recall import OwnRecall
 
 __all__ = ["app"]
 
@@ -30,11 +33,17 @@ def report(
 ) -> None:
     """Show what a version makes of memories that are still exact, and whether it drifts.
 
-    Exit status 1 if another training is advised.
+    Of a model of your own, what long-term memory finds among its vectors. Exit status 1 if another
+    training, or another way of storing vectors, is advised.
     """
     screen = console()
     with plain_errors(), opened(path, read_only=True) as system:
         wanted = run or tables.runs_of(system)
+        records = {record.version: record for record in system.encoders.versions()}
+        if version in records and records[version].kind == KIND:
+            own = system.encoders.own_recall(records[version].name, runs=wanted, most=most)
+            _print_own(screen, own)
+            return
         found = system.encoders.fidelity(version, runs=wanted, most=most)
     screen.print(_paths(found))
     screen.print(f"version {found.version}, measured on {found.entries:,} memories", soft_wrap=True)
@@ -70,6 +79,19 @@ def remove(
     with plain_errors(), opened(path) as system:
         system.encoders.remove(version)
         typer.echo(f"version {version} is removed")
+
+
+def _print_own(screen: Console, found: OwnRecall) -> None:
+    screen.print(
+        f"vectors of {found.name!r}: {found.dim} numbers each, measured on {found.entries:,}",
+        soft_wrap=True,
+    )
+    for tier, recall in found.recall.items():
+        screen.print(f"{tier.name}: recall@10 {recall:.3f}")
+    for advice in found.advice:
+        screen.print(advice, soft_wrap=True)
+    if found.advice:
+        raise typer.Exit(1)
 
 
 def _paths(found: Fidelity) -> Table:

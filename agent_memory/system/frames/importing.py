@@ -16,6 +16,7 @@ from agent_memory.system.frames.receipts import ImportReceipt
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.progress import EntriesProgress
+from agent_memory.values.vector import Vector
 
 _AT_ONCE = 500
 _COMPARED = ("agent_id", "step_number", "timestamp", "memory_type")
@@ -73,6 +74,8 @@ class Importing:
         """The same rows, none of which is another entry here."""
         found = self._found(rows)
         for row in rows:
+            if row.space is not None:
+                self._own(row)
             here = found.get(row.entry.key)
             if here is not None and not self._force and not _is_same(here, row.entry):
                 raise EntryConflict(
@@ -104,22 +107,35 @@ class Importing:
             for tier in self._tiers:
                 tier.remove_many(row.entry.key for row in rows)
         for tier in self._tiers:
-            entries = [row.entry for row in rows if row.tier is tier.tier]
-            if entries:
-                tier.add_many(self._with_vectors(entries))
+            of_tier = [row for row in rows if row.tier is tier.tier]
+            if of_tier:
+                tier.add_many(self._with_vectors(of_tier))
 
-    def _with_vectors(self, entries: Sequence[MemoryEntry]) -> list[MemoryEntry]:
+    def _with_vectors(self, rows: Sequence[FileRow]) -> list[MemoryEntry]:
         """The entries; those with vectors of a version that was fitted get vectors from here.
 
         A version's number is given where it was fitted: the same number is another encoder in
-        another memory.
+        another memory. Vectors of the user's own are known by the name of their space.
         """
-        fitted = [entry for entry in entries if entry.encoder_version]
+        entries = [row.entry if row.space is None else self._own(row) for row in rows]
+        fitted = [row.entry for row in rows if row.entry.encoder_version and row.space is None]
         bare = [replace(entry, embedding=None, encoder_version=None) for entry in fitted]
         version = self._encoder.registry.current.version
         made = self._encoder.compression.embed(bare, version) if bare else []
         vectors = {entry.key: entry for entry in made}
         return [vectors.get(entry.key, entry) for entry in entries]
+
+    def _own(self, row: FileRow) -> MemoryEntry:
+        """The entry with the version that stands for its own vector here.
+
+        Raises:
+            InvalidEntry: Vectors under that name are of another width here.
+        """
+        vector = row.entry.embedding
+        if vector is None:
+            return row.entry
+        own = self._encoder.spaces.given(Vector(vector, space=row.space))
+        return replace(row.entry, encoder_version=own.version)
 
 
 def _batches(files: list[Path]) -> Iterator[list[FileRow]]:

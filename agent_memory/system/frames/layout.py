@@ -57,7 +57,8 @@ class Layout:
             ]
         wanted = {EMBEDDING: self.options.embeddings, EXACT: self.options.exact}
         fields += [pa.field(name, type_) for name, type_ in LAST.items() if wanted[name]]
-        metadata = {b"agent_memory": self.options.nested.encode(), FORMAT_KEY: b"%d" % FORMAT}
+        number = b"%d" % (FORMAT if self.options.spaces else 1)
+        metadata = {b"agent_memory": self.options.nested.encode(), FORMAT_KEY: number}
         return pa.schema(fields, metadata=metadata)
 
     def batch(self, chunk: Chunk, schema: Any) -> Any:

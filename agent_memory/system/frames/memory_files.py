@@ -68,7 +68,8 @@ class MemoryFiles(MemoryFrames):
                 f'partition_by: "run_id" or None is needed, not {quoted(partition_by)}'
             )
         exporting.refuse_existing(file, force=force)
-        options = FrameOptions(checked_nested(nested), exact=True)
+        spaces = self._resources.encoder.versions.own()
+        options = FrameOptions(checked_nested(nested), exact=True, spaces=spaces)
         stream = RowStream(self._chunks(query, runs), options)
         return exporting.export(stream, file, kind, partition_by, progress)
 
@@ -83,7 +84,8 @@ class MemoryFiles(MemoryFrames):
 
         All rows are read and checked before the first is stored, by a checksum in each. If an
         import was interrupted, the same call goes on with the rest. In the end all are read again.
-        Vectors of a fitted encoder are made again by the one in use here.
+        Vectors of a fitted encoder are made again by the one in use here; those of a model of your
+        own come with the name of their model.
 
         Args:
             path: The file, or the folder of a partitioned export.

@@ -22,13 +22,15 @@ from agent_memory.system.learning.gathering import (
     sample_of_states,
     stored_entries,
 )
+from agent_memory.system.learning.own_recall import OwnRecall, measure_own
 from agent_memory.system.learning.reencoding import Recoded, Reencoded, recode, reencode
 from agent_memory.system.learning.removal import refuse_if_needed
 from agent_memory.system.learning.training import TrainedEncoder, train_version
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
 from agent_memory.values.checks import checked_version
-from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.embedder import checked_space
+from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.identity import checked_encoder_name, checked_run_ids
 from agent_memory.values.progress import EntriesProgress, EpochProgress
 
@@ -205,11 +207,11 @@ class Encoders:
         tiers = self._tiers
         version = self.current if version is None else checked_version(version)
         space = self._encoder.registry.sought(version)
-        kept: list[int] = []
+        kept: Sequence[int] = ()
         if isinstance(space, OwnSpace):
             space.required_embedder()
         elif not replace_own:
-            kept = self._encoder.versions.own()
+            kept = [*self._encoder.versions.own()]
         if runs is None:
             runs = sorted({run_id for tier in tiers for run_id in tier.runs()})
         else:
@@ -273,8 +275,7 @@ class Encoders:
             EncodingError: What is registered is damaged.
             StoreUnavailable: A tier does not answer.
         """
-        if type(most) is not int or most < 1:
-            raise InvalidEntry(f"most: a number of memories from 1 on is needed, not {most!r:.80}")
+        _checked_most(most)
         version = self.current if version is None else checked_version(version)
         encoder = self._encoder.registry.sought(version)
         self._check_is_encoder(encoder, version)
@@ -284,6 +285,35 @@ class Encoders:
         vectors = self._encoder.compression.resting(encoder, states)
         fitted = encoder if isinstance(encoder, FittedEncoder) else None
         return measure(version, entries, fitted, vectors, self._encoder.codes.found(version))
+
+    def own_recall(
+        self, name: str | None = None, *, runs: Sequence[str] | None = None, most: int = 2_000
+    ) -> OwnRecall:
+        """Measure what long-term memory finds among vectors of a model of your own.
+
+        On those that are still in full, in short-term and intermediate memory.
+
+        Args:
+            name: What the model is called; None: the embedder, or "own" without one.
+            runs: Of which runs; None: this system's.
+            most: How many memories at most.
+
+        Raises:
+            InvalidEntry: A number or list has no meaning, or nothing is stored of that name.
+            StoreUnavailable: A tier does not answer.
+        """
+        spaces, config = self._encoder.spaces, self._encoder.config
+        found = spaces.find(spaces.name if name is None else checked_space(name))
+        if found is None:
+            raise InvalidEntry(f"no vectors of {spaces.name if name is None else name!r} are here")
+        wanted = [self._run_id] if runs is None else checked_run_ids(runs)
+        entries = stored_entries(self._tiers[:2], wanted, _checked_most(most))
+        levels = {
+            Tier.STM: 0,
+            Tier.IM: config.im_config.compression_level,
+            Tier.LTM: config.ltm_config.compression_level,
+        }
+        return measure_own(*found, entries, config.autoencoder_config.vector_dtype, levels)
 
     def reconstruct(self, given: MemoryEntry | Sequence[float] | NDArray[Any]) -> Reconstruction:
         """Decode the vector of a memory to a state, and tell how far to trust it.
@@ -347,3 +377,14 @@ class Encoders:
     def _check_writable(self, consequence: str) -> None:
         if self._encoder.read_only:
             raise StoreReadOnly(f"the memory was opened read-only; {consequence}")
+
+
+def _checked_most(most: object) -> int:
+    """Return how many memories are measured at most.
+
+    Raises:
+        InvalidEntry: It is no whole number above 0.
+    """
+    if type(most) is not int or most < 1:
+        raise InvalidEntry(f"most: a number of memories from 1 on is needed, not {most!r:.80}")
+    return most

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from agent_memory import AgentMemorySystem, MemoryConfig, VectorStore
+from agent_memory import AgentMemorySystem, MemoryConfig, Vector, VectorStore
 from agent_memory.embeddings.artifact import MAGIC as ENCODER_MAGIC
 from agent_memory.embeddings.own import MAGIC as OWN_MAGIC
 from agent_memory.embeddings.own import OwnSpace
@@ -29,6 +29,9 @@ NOW = 1_700_000_000.0
 STATES = [{"food": float(step % 7), "mood": f"m{step % 2}"} for step in range(40)]
 VECTORS = np.eye(3, dtype=np.float32)
 QUARANTINED = Quarantined("STM, entry 1", "a bit flipped", NOW, {"contents": b"\x00\xff"})
+
+
+OWN = an_entry(run_id="default", agent_id="bee", memory_id=a_memory_id(99), step_number=0)
 
 
 def entries() -> list[MemoryEntry]:
@@ -64,6 +67,9 @@ def main() -> None:
         config = MemoryConfig(engine="fake", path=folder)
         with AgentMemorySystem(config, upkeep=False) as memory:
             memory.stm.add_many(entries())
+            for kind in ("parquet", "jsonl", "csv"):
+                memory.export(HERE / f"export_1.{kind}", force=True)
+            memory.store_many([OWN], vector=[Vector([3.0, 4.0], space="minilm")])
             for kind in ("parquet", "jsonl", "csv"):
                 memory.export(HERE / f"export_{EXPORT_FORMAT}.{kind}", force=True)
             version = memory.train_encoder(STATES, epochs=1).version
