@@ -6,6 +6,7 @@ tiers, so that what it has coded there can be read if the database is lost.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +14,12 @@ from functools import cached_property
 from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
+from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.embeddings.own import KIND, OwnSpace
 from agent_memory.embeddings.own_spaces import OwnSpaces
 from agent_memory.embeddings.registry import UNTRAINED, EncoderRegistry
-from agent_memory.errors import StoreReadOnly
+from agent_memory.errors import ConfigError, EntryConflict, StoreReadOnly
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.codes import CodeCopies
 from agent_memory.repositories.sql.encoders import EncoderVersions
@@ -155,3 +157,45 @@ def open_spaces(
     spaces = OwnSpaces(registry, versions, config.embedder, register)
     spaces.check()
     return spaces
+
+
+def choose_encoder(encoder: CurrentEncoder, tiers: Tiers, clock: Callable[[], float]) -> None:
+    """Encode with the version that the configuration names, or else with the active one.
+
+    Raises:
+        ConfigError: The memory was opened read-only and does not know the encoder of a file.
+        StoreUnavailable: A store does not answer.
+    """
+    model_path = encoder.config.autoencoder_config.model_path
+    engine = encoder.embedding_engine if model_path else None
+    if engine is None:
+        encoder.refresh()
+    elif isinstance(engine.encoder, FittedEncoder):
+        encoder.registry.use(_registered(encoder, tiers, clock, engine.encoder))
+
+
+def _registered(
+    encoder: CurrentEncoder, tiers: Tiers, clock: Callable[[], float], given: FittedEncoder
+) -> int:
+    """The version of an encoder that was given as a file; the same for the same file."""
+    artifact = given.to_bytes()
+    name = f"file-{hashlib.sha256(artifact).hexdigest()[:16]}"
+    version = encoder.versions.named(name)
+    if version is not None:
+        return version
+    if encoder.read_only:
+        raise ConfigError(
+            "model_path: its encoder is not registered in this memory, which was opened "
+            "read-only; leave model_path out, or open the memory for writing once"
+        )
+    try:
+        return encoder.versions.register(
+            artifact,
+            kind="file",
+            at=clock(),
+            name=name,
+            above=highest_version_named(tiers),
+        )
+    except EntryConflict:
+        # Another process has just registered the same file.
+        return _registered(encoder, tiers, clock, given)

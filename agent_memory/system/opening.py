@@ -5,7 +5,6 @@ Each call opens its own; ``sharing`` opens once in a process.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import time
@@ -24,10 +23,9 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.risks import tell_risks
 from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine, watch
-from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
-from agent_memory.errors import ConfigError, EntryConflict, QueryEngineMissing, StoreUnavailable
+from agent_memory.errors import QueryEngineMissing, StoreUnavailable
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.system import SystemModels
 from agent_memory.repositories.codec import Codec
@@ -45,11 +43,7 @@ from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.agent_features import FeatureCache
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
-from agent_memory.system.encoder_in_use import (
-    CurrentEncoder,
-    highest_version_named,
-    open_spaces,
-)
+from agent_memory.system.encoder_in_use import CurrentEncoder, choose_encoder, open_spaces
 from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.open_batches import OpenBatches
@@ -88,7 +82,7 @@ def open_resources(
         unless_done.callback(opened.close)
         opening = _Opening(config, read_only, clock, opened)
         resources = opening.all()
-        _choose_encoder(resources)
+        choose_encoder(resources.encoder, resources.tiers, clock)
         opening.record(resources.identity)
         unless_done.pop_all()
     if not read_only:
@@ -351,43 +345,3 @@ class _Opening:
             ModelBackend(stm, search[Tier.STM], codec),
             ModelBackend(im, search[Tier.IM], codec),
         )
-
-
-# -- the encoder --------------------------------------------------------------------------------
-
-
-def _choose_encoder(resources: Resources) -> None:
-    """Encode with the version that the configuration names, or else with the active one."""
-    encoder = resources.encoder
-    model_path = resources.config.autoencoder_config.model_path
-    engine = encoder.embedding_engine if model_path else None
-    if engine is None:
-        encoder.refresh()
-    elif isinstance(engine.encoder, FittedEncoder):
-        encoder.registry.use(_registered(resources, engine.encoder))
-
-
-def _registered(resources: Resources, given: FittedEncoder) -> int:
-    """The version of an encoder that was given as a file; the same for the same file."""
-    versions = resources.encoder.versions
-    artifact = given.to_bytes()
-    name = f"file-{hashlib.sha256(artifact).hexdigest()[:16]}"
-    version = versions.named(name)
-    if version is not None:
-        return version
-    if resources.read_only:
-        raise ConfigError(
-            "model_path: its encoder is not registered in this memory, which was opened "
-            "read-only; leave model_path out, or open the memory for writing once"
-        )
-    try:
-        return versions.register(
-            artifact,
-            kind="file",
-            at=resources.clock(),
-            name=name,
-            above=highest_version_named(resources.tiers),
-        )
-    except EntryConflict:
-        # Another process has just registered the same file.
-        return _registered(resources, given)
