@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from agent_memory.values.sample import Sample
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
     from agent_memory.values.stored import Stored
+    from agent_memory.values.stretch import Stretch
     from agent_memory.values.timeline import Difference, History
     from agent_memory.values.vector import Vector
 
@@ -160,6 +161,7 @@ _HOMES = {
     "StoreReplaced": "errors",
     "StoreUnavailable": "errors",
     "Stored": "values.stored",
+    "Stretch": "values.stretch",
     "Tier": "values.entry",
     "TierPlan": "values.explanation",
     "Vector": "values.vector",
@@ -247,6 +249,7 @@ __all__ = [
     "StoreStatus",
     "StoreUnavailable",
     "Stored",
+    "Stretch",
     "Tier",
     "TierPlan",
     "Vector",

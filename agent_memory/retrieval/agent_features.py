@@ -225,6 +225,33 @@ class AgentFeatures:
         counts = np.bincount(here, minlength=len(self._roundings) + 1)
         return [one for one, number in self._roundings.items() if counts[number]]
 
+    def similarities(
+        self,
+        queries: Mapping[Tier, Sequence[Query]],
+        asked: Sequence[Comparable],
+        scales: Scales,
+    ) -> tuple[list[str], NDArray[np.float64]]:
+        """How similar each entry that answers is to each of some states.
+
+        Args:
+            queries: What is asked of each tier.
+            asked: The states.
+            scales: The units of numbers.
+
+        Returns:
+            The ids of the entries by step, and the similarities of shape (states, entries).
+        """
+        answering = self._answering(queries, self._copies(), None, np.arange(len(self._table)))
+        places = np.flatnonzero(answering)
+        steps = self._fields["step_number"][places]
+        ids = [self._stored[place].memory_id for place in places.tolist()]
+        order = np.lexsort((np.array(ids, "U32"), steps))
+        similar = np.zeros((len(asked), len(places)))
+        for state, one in enumerate(asked):
+            found = distances(self._table, scales, one)
+            similar[state] = found.scores[places[order]]
+        return [ids[place] for place in order.tolist()], similar
+
     @property
     def scales(self) -> Scales:
         """The units of numbers that the agent's entries have."""
@@ -235,8 +262,8 @@ class AgentFeatures:
     @staticmethod
     def joint_scales(agents: Sequence[AgentFeatures]) -> list[Scales]:
         """The units that the entries of several agents have together, for each of them."""
-        if len(agents) == 1:
-            return [agents[0].scales]
+        if len(agents) <= 1:
+            return [agent.scales for agent in agents]
         return joint_scales([agent._table for agent in agents])  # noqa: SLF001 - its own class
 
     def lists_of(self, length: int) -> list[str]:

@@ -31,6 +31,7 @@ from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.pages import Hits, place_of
 from agent_memory.values.query import Hit, Order, Query
 from agent_memory.values.rank import Rank, checked_rank
+from agent_memory.values.stretch import Stretch
 from agent_memory.values.timeline import History
 
 
@@ -164,6 +165,10 @@ class Retriever:
         if not len(found):
             self._doubts.tell(replace(query, attributes={path: exists()}), [])
         return found
+
+    def sequences_like(self, query: Query, given: Sequence[object], *, warp: bool) -> list[Stretch]:
+        """The stretches of agents' lives most similar to a given one; no retrieval."""
+        return self._similarity.sequences_like(self._tiers, query, given, warp=warp)
 
     def window(
         self, keys: Sequence[EntryKey], before: int, after: int, *, touch: bool

@@ -30,12 +30,14 @@ from agent_memory.retrieval.candidates import best, candidates
 from agent_memory.retrieval.near_states import each_agent, lists_of, near_state
 from agent_memory.retrieval.own_vectors import near_own, own_query
 from agent_memory.retrieval.recall import fetch
+from agent_memory.retrieval.sequences import sequences_like
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_memory_id, is_memory_id
 from agent_memory.values.query import Hit, Query
+from agent_memory.values.stretch import Stretch
 from agent_memory.values.vector import Vector
 
 
@@ -202,6 +204,25 @@ class SimilaritySearch:
         # Packed and unpacked as what is stored: so the same state has the same features.
         state = unpack(pack(as_contents(near), max_bytes=self._max_entry_bytes))
         return self._near_state(tiers, query, comparable(state))
+
+    def sequences_like(
+        self, tiers: Sequence[TierReader], query: Query, given: Sequence[object], *, warp: bool
+    ) -> list[Stretch]:
+        """The stretches of agents' lives most similar to a given one.
+
+        Args:
+            tiers: The tiers, richest first.
+            query: Whose entries; its limit is how many stretches.
+            given: States or memories, in their order; the memories are in no stretch.
+            warp: Whether time may be warped.
+        """
+        entries = [one.entry if isinstance(one, Hit) else one for one in given]
+        asked = []
+        for one in entries:
+            state = one.contents if isinstance(one, MemoryEntry) else as_contents(one)
+            asked.append(comparable(unpack(pack(state, max_bytes=self._max_entry_bytes))))
+        but = [one.key for one in entries if isinstance(one, MemoryEntry)]
+        return sequences_like(self._features, tiers, query, asked, warp=warp, but=but)
 
     def _near_state(
         self, tiers: Sequence[TierReader], query: Query, asked: Comparable

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
+from agent_memory.errors import InvalidEntry
 from agent_memory.retrieval.timeline import difference
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
 from agent_memory.values.attributes import checked_path
-from agent_memory.values.checks import checked_count
+from agent_memory.values.checks import checked_count, checked_flag
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.explanation import Explanation
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.query import Hit, Order, Query, agent_of, query_of, run_of
+from agent_memory.values.quoting import quoted
+from agent_memory.values.stretch import Stretch
 from agent_memory.values.timeline import Difference, History
+
+MOST_ASKED = 1_000
+"""How many entries a stretch has at most that others are compared with."""
 
 _Several = list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any] | None
 
@@ -182,6 +189,57 @@ class MemoryQuestions:
         whose = checked_agent_id(agent_id)
         hits = [self.state_at(whose, step, run_id=run_id, touch=False) for step in (step_a, step_b)]
         return difference(*(None if hit is None else hit.entry for hit in hits))
+
+    def sequences_like(
+        self,
+        entries: Sequence[Any],
+        *,
+        k: int = 5,
+        warp: bool = False,
+        agent_id: _Several | str | int = None,
+        run_id: str | None = None,
+        memory_type: MemoryType | str | None = MemoryType.STATE,
+    ) -> list[Stretch]:
+        """The stretches of an agent's life most similar to a given one, the best first.
+
+        No two share an entry, and none has an entry of the given ones. Each entry is compared as
+        ``near`` compares states. It counts as no retrieval.
+
+        Args:
+            entries: Hits, entries or states, in their order.
+            k: How many stretches at most.
+            warp: Let one entry stand for several (dynamic time warping), so that stretches up to
+                twice as long or as short are found; else they are as long, compared one to one.
+            agent_id: Whose life: an agent, or a list of agents; None: of those whose the entries
+                are, or of all where they are states.
+            run_id: Of which run; None: this system's.
+            memory_type: Of which type; None: of any.
+
+        Raises:
+            InvalidEntry: An argument has no meaning, or there are no entries.
+            StoreUnavailable: A tier does not answer.
+
+        Examples:
+            >>> given = memory.recall(agent_id="ant-1", steps=(2, 4))
+            >>> memory.sequences_like(given, k=1)
+            [Stretch(3 entries of 'ant-1', steps 5 to 7, 0.5752)]
+        """
+        if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
+            raise InvalidEntry(
+                f"entries: a list of hits, entries or states is needed, not {quoted(entries)}"
+            )
+        if not len(entries) or len(entries) > MOST_ASKED:
+            raise InvalidEntry(f"entries: from 1 to {MOST_ASKED} are needed, not {len(entries)}")
+        given = [one.entry if isinstance(one, Hit) else one for one in entries]
+        if agent_id is None and all(isinstance(one, MemoryEntry) for one in given):
+            agent_id = [one.agent_id for one in given]
+        query = self._query(
+            agent_id=agent_id, run_id=run_id, memory_type=memory_type, limit=checked_count("k", k),
+        )  # fmt: skip
+        run_of(query)
+        return self._services.retriever.sequences_like(
+            query, given, warp=checked_flag("warp", warp)
+        )
 
     def window(
         self,
