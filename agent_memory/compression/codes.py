@@ -23,7 +23,7 @@ from agent_memory.compression.fitted.structure import paths_named
 from agent_memory.compression.rows import MOST_VALUES, Row, Stored, Vector, VersionCode
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError, NewerFormat
-from agent_memory.values.coded import CodedContents, unmarked
+from agent_memory.values.coded import CodedContents, version_of
 from agent_memory.values.forking import after_fork
 from agent_memory.values.formats import at
 
@@ -213,7 +213,7 @@ class Codes:
             EncodingError: The bytes are damaged, or their code is not there.
             StoreUnavailable: The place where it is registered does not answer.
         """
-        used, row = self._used(unmarked(stored)[0]), Stored(stored, step, vector)
+        used, row = self._used(version_of(stored)), Stored(stored, step, vector)
         try:
             return used.decode(row, most)
         except EncodingError as error:
@@ -227,7 +227,7 @@ class Codes:
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for place, one in enumerate(stored):
             try:
-                groups[unmarked(one.contents)[0]].append(place)
+                groups[version_of(one.contents)].append(place)
             except EncodingError as error:
                 found[place] = error
         for version, places in groups.items():

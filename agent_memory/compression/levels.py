@@ -34,12 +34,13 @@ from agent_memory.embeddings.resting import at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodedContents, check_further, is_coded
-from agent_memory.values.contents import pack, unpack
+from agent_memory.values.contents import pack, unpack, unpack_many
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
 
 _SQUEEZED = 0x01
 _PACKED_FROM = 0x80
+_PACKED = bytes([_PACKED_FROM])
 
 _fields_of = attrgetter(*MemoryEntry.__slots__)
 _LEVEL, _EMBEDDING = map(MemoryEntry.__slots__.index, ("compression_level", "embedding"))
@@ -132,6 +133,10 @@ class ContentsCodec:
         Returns:
             For each its contents, or the error that ``decode`` raises.
         """
+        if all(one[:1] >= _PACKED for one in encoded):
+            exact = unpack_many(map(unsealed, encoded))
+            if exact is not None:
+                return [*exact]
         beside = [None] * len(encoded) if vectors is None else vectors
         places = [place for place, one in enumerate(encoded) if is_coded(one)]
         coded = self._codes.decode_many(

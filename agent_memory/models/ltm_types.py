@@ -208,6 +208,11 @@ def agent_hash(agent_id: str) -> int:
     return int.from_bytes(digest, signed=True) or 1
 
 
+def id_of(stored: object) -> str:
+    """The memory id of stored bytes; of what is damaged a text that is no id."""
+    return stored.hex() if isinstance(stored, bytes) else f"damaged {quoted(stored, 20)}"
+
+
 class MemoryIdBytes(TypeDecorator[str]):
     """A memory id: 32 hexadecimal digits in Python, 16 bytes on disk.
 
@@ -225,9 +230,7 @@ class MemoryIdBytes(TypeDecorator[str]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the id of stored bytes; of what is damaged a text that is no id."""
-        if value is None:
-            return None
-        return value.hex() if isinstance(value, bytes) else f"damaged {quoted(value, 20)}"
+        return None if value is None else id_of(value)
 
 
 class Name(TypeDecorator[str]):
@@ -244,15 +247,23 @@ class Name(TypeDecorator[str]):
         text: str | None = value
         if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
             text = str(int(value))
-        if text is None or dialect.name != "postgresql":
+        if text is None or not _escapes(dialect):
             return text
         return text.replace("\x01", "\x01\x02").replace("\0", "\x01\x01")
 
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Say what gives stored texts back: nothing where they are stored as they are."""
+        return super().result_processor(dialect, coltype) if _escapes(dialect) else None
+
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Give a stored text back."""
-        if value is None or dialect.name != "postgresql" or "\x01" not in value:
+        if value is None or not _escapes(dialect) or "\x01" not in value:
             return value
         return _ESCAPED.sub(lambda found: _UNESCAPED[found[0]], value)
+
+
+def _escapes(dialect: Dialect) -> bool:
+    return dialect.name == "postgresql"
 
 
 _ESCAPED = re.compile("\x01[\x01\x02]")

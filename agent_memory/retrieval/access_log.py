@@ -16,11 +16,13 @@ from typing import NamedTuple
 from agent_memory.errors import StoreUnavailable
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.moves import token_at
-from agent_memory.values.entry import EntryKey
+from agent_memory.values.entry import EntryKey, Tier
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import Hit
 
-_FLUSH_AT = 256  # entries waiting
+# Entries waiting. What is asked again and again is written once: a row that is counted takes as
+# long as one that is read, and a commit more.
+_FLUSH_AT = 2_000
 _BATCHES = 16  # that may wait for a tier which is away; later retrievals are added up meanwhile
 
 
@@ -28,7 +30,8 @@ class _Batch(NamedTuple):
     """Retrievals that are written together, as often as it takes until they are acknowledged."""
 
     token: str
-    counts: dict[EntryKey, int]
+    counts: dict[Tier, dict[EntryKey, int]]
+    """By the richest tier in which each was found: no entry moves up."""
     at: float
 
 
@@ -51,6 +54,7 @@ class AccessLog:
         self._tiers = tiers
         self._clock = clock
         self._counts: Counter[EntryKey] = Counter()
+        self._found: dict[EntryKey, Tier] = {}
         self._last = float("-inf")
         self._unwritten: list[_Batch] = []
         self._written: list[_Batch] = []
@@ -64,8 +68,11 @@ class AccessLog:
             hits: What was retrieved.
             at: When, in the unit of timestamps.
         """
+        found = {hit.entry.key: hit.tier for hit in hits}
         with self._lock:
-            self._counts.update(hit.entry.key for hit in hits)
+            self._counts.update(found.keys())
+            found |= {key: min(self._found[key], found[key]) for key in self._found.keys() & found}
+            self._found |= found
             self._last = max(self._last, at)
             full = len(self._counts) >= _FLUSH_AT
         if full:
@@ -91,9 +98,13 @@ class AccessLog:
 
     def _begin_batch(self) -> None:
         with self._lock:
-            counts, self._counts = dict(self._counts), Counter()
+            counts, self._counts = self._counts, Counter()
+            found, self._found = self._found, {}
             if counts:
-                self._unwritten.append(_Batch(token_at(self._clock()), counts, self._last))
+                by_tier: dict[Tier, dict[EntryKey, int]] = {}
+                for key, number in counts.items():
+                    by_tier.setdefault(found.get(key, Tier.STM), {})[key] = number
+                self._unwritten.append(_Batch(token_at(self._clock()), by_tier, self._last))
 
     def _write_batches(self) -> None:
         # What failed before stays apart, since a tier may have counted it. It comes last, so
@@ -108,8 +119,10 @@ class AccessLog:
             self._written.pop()
 
     def _write(self, batch: _Batch) -> None:
-        counts = batch.counts
+        counts: dict[EntryKey, int] = {}
         for repository in self._tiers:
+            # What has moved since, and what was found here.
+            counts |= batch.counts.get(repository.tier, {})
             if counts:
                 missing = repository.touch(counts, batch.at, batch.token)
                 counts = {key: counts[key] for key in missing}
@@ -117,6 +130,7 @@ class AccessLog:
     def _forget_all(self) -> None:
         self._unlock()
         self._counts.clear()
+        self._found.clear()
         self._unwritten.clear()
         self._written.clear()
 

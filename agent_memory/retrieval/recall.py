@@ -6,11 +6,11 @@ of two copies the richer tier's is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent_memory.tiers.expiry import TierReader
-from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.values.entry import EntryKey, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.query import Hit, Query
 
@@ -25,14 +25,12 @@ def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
     Returns:
         The entries in the query's order, each with the richest tier that holds it.
     """
-    hits = _richest((repository, repository.find(query)) for repository in tiers)
+    hits = _richest(tiers, query)
     if query.can_change_its_answer and _stale(tiers, query, hits):
-        whole = replace(query, limit=None)  # others take their places
-        hits = _richest((repository, repository.find(whole)) for repository in tiers)
+        # Others take their places.
+        hits = _richest(tiers, replace(query, limit=None))
         stale = _stale(tiers, query, hits)
         hits = [hit for hit in hits if hit.entry.key not in stale]
-    sort_key = SORT_KEYS[query.sorting]
-    hits.sort(key=lambda hit: sort_key(hit.entry), reverse=query.sorting in DESCENDING)
     return hits if query.limit is None else hits[: query.limit]
 
 
@@ -96,13 +94,16 @@ def left_behind(
     return stale
 
 
-def _richest(answers: Iterable[tuple[TierReader, list[MemoryEntry]]]) -> list[Hit]:
+def _richest(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
+    """What the tiers answer, each entry once, in the query's order."""
+    answers = ((repository, repository.find(query)) for repository in tiers)
     given = [answer for answer in answers if answer[1]]
-    if len(given) == 1:  # no copy can be met, and making keys takes a third of the time
+    if len(given) == 1:  # no copy can be met, and keys and sorting take a third of the time
         [(repository, entries)] = given
         return [Hit(entry, repository.tier) for entry in entries]
     found: dict[EntryKey, Hit] = {}
     for repository, entries in given:
         for entry in entries:
             found.setdefault(entry.key, Hit(entry, repository.tier))
-    return list(found.values())
+    sort_key, down = SORT_KEYS[query.sorting], query.sorting in DESCENDING
+    return sorted(found.values(), key=lambda hit: sort_key(hit.entry), reverse=down)

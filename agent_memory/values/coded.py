@@ -17,6 +17,7 @@ CODED_FROM, CODED_BELOW = 0x02, 0x80
 """The first byte of contents that a fitted code has coded; ``pack`` begins with 0x80 or more."""
 
 _SHORT = CODED_BELOW - 1 - CODED_FROM  # versions below this fit in the first byte
+_SHORT_MARKS = range(CODED_FROM, CODED_BELOW - 1)
 _LONG = bytes([CODED_BELOW - 1])  # stands before a version of eight bytes
 FURTHER = 0x00
 """The first byte of contents in a format whose number follows, and then the version of a code."""
@@ -133,6 +134,12 @@ def unmarked(stored: bytes) -> tuple[int, bytes]:
     return version, stored[end:]
 
 
+def version_of(stored: bytes) -> int:
+    """The version whose code stored contents name; see ``unmarked``."""
+    first = stored[0] if stored else 0
+    return first - CODED_FROM if first in _SHORT_MARKS else unmarked(stored)[0]
+
+
 def code_named_by(stored: bytes) -> int | None:
     """The version whose code stored contents, or their first bytes, name.
 
@@ -142,7 +149,7 @@ def code_named_by(stored: bytes) -> int | None:
     if not is_coded(stored):
         return None
     try:
-        return unmarked(stored)[0]
+        return version_of(stored)
     except EncodingError:
         return None
 

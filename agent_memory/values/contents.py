@@ -11,7 +11,7 @@ types is in ``docs/contents.md``; each of its rows is a test.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -180,6 +180,15 @@ def unpack(packed: bytes) -> dict[str, Any]:
     if not isinstance(contents, dict):
         raise EncodingError("stored contents cannot be read (not a map)")
     return contents
+
+
+def unpack_many(packed: Iterable[bytes]) -> list[dict[str, Any]] | None:
+    """Decode many; None where one cannot be, which ``unpack`` says of it."""
+    try:
+        contents = [*map(unpack_value, packed)]
+    except (EncodingError, *_DAMAGES):
+        return None
+    return contents if {*map(type, contents)} <= {dict} else None
 
 
 def as_contents(value: object) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
@@ -217,6 +217,33 @@ class MemoryEntry:
         it.__class__ = cls
         entry: MemoryEntry = it
         return entry
+
+    @classmethod
+    def restored_many(cls, *columns: Iterable[Any]) -> list[MemoryEntry]:
+        """Make entries of what was read from a store, field by field.
+
+        Args:
+            columns: The values of each field, in the order that the constructor takes them. Their
+                types and ranges have been checked.
+
+        Examples:
+            >>> columns = [[getattr(entry, name)] for name in MemoryEntry.__slots__]
+            >>> MemoryEntry.restored_many(*columns) == [entry]
+            True
+        """
+        entries: list[Any] = []
+        for values in zip(*columns, strict=True):
+            it: Any = _Draft()
+            # All in one line of bytecode: a fifth of the time that a constructor takes.
+            (
+                it.memory_id, it.run_id, it.agent_id, it.step_number, it.timestamp,
+                it.memory_type, it.contents, it.importance_score, it.compression_level,
+                it.retrieval_count, it.creation_time, it.last_access_time, it.embedding,
+                it.encoder_version, it.revision, it.error_bounds, it.pinned,
+            ) = values  # fmt: skip
+            it.__class__ = cls
+            entries.append(it)
+        return entries
 
     @property
     def key(self) -> EntryKey:

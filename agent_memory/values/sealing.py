@@ -15,6 +15,9 @@ from agent_memory.errors import EncodingError
 SEAL_BYTES = 4
 """How many bytes a seal takes."""
 
+_CRC_OF_SEALED = zlib.crc32(bytes(SEAL_BYTES))
+"""The CRC-32 of whatever its own CRC-32 follows: no slice is needed to compare the two."""
+
 _MAPS = {*range(0x80, 0x90), 0xDE, 0xDF}
 _ARRAY_OF_MAP = {first: first ^ (0x10 if first < 0x90 else 0x02) for first in _MAPS}
 _MAP_OF_ARRAY = {array: bytes([first]) for first, array in _ARRAY_OF_MAP.items()}
@@ -35,7 +38,6 @@ def unsealed(stored: bytes) -> bytes:
     first = _MAP_OF_ARRAY.get(stored[0]) if stored else None
     if first is None:
         return stored
-    marked = stored[:-SEAL_BYTES]
-    if zlib.crc32(marked).to_bytes(SEAL_BYTES, "little") != stored[-SEAL_BYTES:]:
+    if zlib.crc32(stored) != _CRC_OF_SEALED or len(stored) <= SEAL_BYTES:
         raise EncodingError("stored contents cannot be read (their checksum differs)")
-    return first + marked[1:]
+    return first + stored[1:-SEAL_BYTES]

@@ -179,7 +179,7 @@ class Column:
     ) -> Any:
         """The value of a choice that is none of ``values``; see ``get``."""
         if choice == self.other:
-            return _own(reader) if own is None else _next(own)
+            return read_own(reader) if own is None else _next(own)
         numbers = self.numbers
         coarse = self.first + predicted + (choice - len(self.values) << self.bits)
         for shift, bits in chunks(self.bits):
@@ -308,8 +308,12 @@ def are_short(values: Sequence[Any]) -> bool:
     return left >= 0
 
 
-def _own(reader: Reader) -> Any:
-    """Read a value that comes with its own bytes."""
+def read_own(reader: Reader) -> Any:
+    """Read a value that comes with its own bytes.
+
+    Raises:
+        EncodingError: They are damaged.
+    """
     length = reader.take_bytes(1)[0]
     if length == _LONG:
         length = int.from_bytes(reader.take_bytes(4), "big")

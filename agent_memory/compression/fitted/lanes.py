@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.compression.fitted.numbers import Cells
-from agent_memory.compression.fitted.rans import BEGIN, HIGH_BITS, LOW, TOTAL_BITS, Share
+from agent_memory.compression.fitted.rans import BEGIN, HIGH_BITS, LOW, TOTAL_BITS, Reader, Share
 
 AT_ONCE = 2_000
 """How many messages are coded or read at once; more fit no cache."""
@@ -107,6 +107,16 @@ class LanesReader:
         part._at = self._at[lanes]
         part._state = self._state[lanes]
         return part
+
+    def one(self, lane: int) -> Reader:
+        """A reader of one message by itself, from here on."""
+        reader = Reader(self._coded[lane, : self._lengths[lane]].tobytes())
+        reader.state, reader.at = int(self._state[lane]), int(self._at[lane])
+        return reader
+
+    def go_on(self, lane: int, reader: Reader) -> None:
+        """Go on where a reader of one message by itself has come."""
+        self._state[lane], self._at[lane] = reader.state, reader.at
 
     def peek(self, bits: int = TOTAL_BITS) -> NDArray[np.intp]:
         """Where in the whole the next choice of each message lies, of shape (lanes,)."""

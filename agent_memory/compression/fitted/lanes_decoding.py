@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.compression.fitted.code import PREDICTED, ContentsCode, assembled
-from agent_memory.compression.fitted.column import UNTOLD, Column, chunks
+from agent_memory.compression.fitted.code import PREDICTED, ContentsCode
+from agent_memory.compression.fitted.column import UNTOLD, Column, chunks, read_own
 from agent_memory.compression.fitted.lanes import (
     AT_ONCE,
     FEWEST_READ,
@@ -22,6 +22,7 @@ from agent_memory.compression.fitted.lanes import (
 from agent_memory.compression.fitted.numbers import TYPES, Cells, Integers, Lattice
 from agent_memory.compression.fitted.rans import TOTAL, TOTAL_BITS
 from agent_memory.compression.fitted.shape import AS_EVER, Shape
+from agent_memory.compression.fitted.structure import put_together_many
 from agent_memory.errors import EncodingError
 
 
@@ -127,11 +128,14 @@ def _decode_alike(
         leaves[at] = _gets(shape.columns[at], reader, steps, level, alone, beyond, given)
     alone |= ~reader.finished
     alone |= [one is not None and next(one, UNTOLD) is not UNTOLD for one in given]
-    rows = zip(*leaves, strict=True) if leaves else repeat((), count)
-    return [
-        None if is_alone else assembled(shape.signature, row)
-        for row, is_alone in zip(rows, alone.tolist(), strict=True)
-    ]
+    try:
+        contents = put_together_many(shape.signature, iter(leaves), count)
+        return [
+            None if is_alone else one
+            for one, is_alone in zip(contents, alone.tolist(), strict=True)
+        ]
+    except (TypeError, ValueError, OverflowError):  # those that are damaged say so by themselves
+        return [None] * count
 
 
 def _gets(
@@ -163,10 +167,21 @@ def _gets(
         found = _mixed(column, values, choices, numeric)
     for lane in np.flatnonzero(choices == column.other).tolist():
         theirs = own[lane]
-        value = UNTOLD if theirs is None else next(theirs, UNTOLD)
+        value = _own(reader, lane) if theirs is None else next(theirs, UNTOLD)
         alone[lane] |= value is UNTOLD
         found[lane] = value
     return found
+
+
+def _own(reader: LanesReader, lane: int) -> Any:
+    """Read a value that comes with its own bytes; ``UNTOLD`` where they are damaged."""
+    one = reader.one(lane)
+    try:
+        value = read_own(one)
+    except EncodingError:
+        return UNTOLD
+    reader.go_on(lane, one)
+    return value
 
 
 def _numbers(

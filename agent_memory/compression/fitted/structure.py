@@ -8,7 +8,7 @@ is no dict with text keys, list, tuple or numeric array is a leaf.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,36 @@ def put_together(signature: Signature, leaves: Iterator[Any]) -> Any:
     else:
         items = [put_together(part, leaves) for part in parts]
     return tuple(items) if kind == "t" else items
+
+
+def put_together_many(
+    signature: Signature, leaves: Iterator[Iterable[Any]], count: int
+) -> Iterable[Any]:
+    """Many contents of a signature, from the values of each leaf: level by level, not one by one.
+
+    Args:
+        signature: The signature.
+        leaves: For each leaf in order its values.
+        count: How many contents there are.
+
+    Raises:
+        TypeError, ValueError, OverflowError: Some leaves are none that contents can have.
+    """
+    if signature == LEAF:
+        return next(leaves)
+    kind, what, parts = signature
+    if kind == "a":
+        size = int(np.prod(parts, dtype=np.int64))
+        rows = zip(*islice(leaves, size), strict=True) if size else repeat((), count)
+        return [np.array([*row], np.dtype(what)).reshape(parts) for row in rows]
+    if kind != "d" and parts is None:
+        columns = [*islice(leaves, what)]
+    else:
+        columns = [put_together_many(part, leaves, count) for part in parts]
+    rows = zip(*columns, strict=True) if columns else repeat((), count)
+    if kind == "d":
+        return [dict(zip(what, row, strict=True)) for row in rows]
+    return rows if kind == "t" else map(list, rows)
 
 
 def leaf_paths(signature: Signature, path: str = "") -> Iterator[str]:

@@ -11,13 +11,18 @@ from sqlalchemy import Connection
 
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_many_rows import RawRow, rows_to_entries
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
+from agent_memory.models.ltm_types import id_of
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.formats import at
+
+_FEWEST_BY_COLUMNS = 4
+"""Rows, below which one after the other takes no longer."""
 
 T = TypeVar("T")
 
@@ -76,18 +81,26 @@ class RowMapper:
     def read(self, connection: Connection, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Those of the entries that are stored, in the order of the keys."""
         rows = {
-            EntryKey(row.run_id, row.agent_id, row.memory_id): row
+            EntryKey(row.run_id, row.agent_id, id_of(row.memory_id)): row
             for run_id, memory_ids in ids_by_run(set(keys))
             for row in connection.execute(
                 entries_at(self._models), {"of_run": run_id, "ids": memory_ids}
             )
         }
-        return self.to_entries(rows[key] for key in keys if key in rows)
+        return self.to_entries([rows[key] for key in keys if key in rows])
 
-    def to_entries(self, rows: Iterable[Any]) -> list[MemoryEntry]:
-        """The entries of some rows, in a fraction of the time; see ``to_entry``."""
-        found = [*rows]
-        note_read(len(found))
+    def to_entries(self, rows: Sequence[Any]) -> list[MemoryEntry]:
+        """The entries of some rows, read as ``RawRow``, in a fraction of the time.
+
+        Raises:
+            EncodingError: A row is damaged; names the entry.
+        """
+        note_read(len(rows))
+        if len(rows) >= _FEWEST_BY_COLUMNS:
+            entries = rows_to_entries(rows, self._codec.decode_many)
+            if entries is not None:
+                return entries
+        found = [_as_read(row) for row in rows]
         stored = [_named(row, _stored_in, row) for row in found]
         contents = self._codec.decode_many(
             [one for one, _, _ in stored],
@@ -112,15 +125,6 @@ class RowMapper:
         )
         return [one if isinstance(one, EncodingError) else next(decoded) for one in found]
 
-    def to_entry(self, row: Any) -> MemoryEntry:
-        """The entry of a row.
-
-        Raises:
-            EncodingError: The row is damaged; names the entry.
-        """
-        note_read(1)
-        return row_to_entry(row, _named(row, self.contents_of, row))
-
     def contents_of(self, row: Any) -> dict[str, Any]:
         """The contents of a row, which may have been coded beside its vector.
 
@@ -128,6 +132,12 @@ class RowMapper:
             EncodingError: They are damaged.
         """
         return self._codec.decode(*_stored_in(row))
+
+
+def _as_read(row: Any) -> RawRow:
+    """A row with its memory id as text."""
+    read = RawRow(*row)
+    return read._replace(memory_id=id_of(read.memory_id))
 
 
 def _stored_in(row: Any) -> tuple[bytes, int, NDArray[np.float32] | None]:

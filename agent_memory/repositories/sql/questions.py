@@ -55,7 +55,7 @@ def keys_of_answers(models: LtmModels, query: Query) -> Iterator[Asked]:
     """The runs, agents and ids of the entries that answer a query, in its order."""
     for statement, parameters in entries_answering(models, query):
         columns = statement.selected_columns
-        keys = [columns[name] for name in ("run_id", "agent_id", "memory_id")]
+        keys = [columns["run_id"], columns["agent_id"], models.LtmEntry.memory_id]
         yield Asked(statement.with_only_columns(*keys, maintain_column_froms=True), parameters)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Result
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
@@ -43,6 +44,7 @@ from agent_memory.values.ordering import in_order
 from agent_memory.values.query import Query, agent_of, checked_query, run_of
 
 _ROWS_AT_ONCE = 500
+_FEWEST_ROWS = 20
 
 
 class LtmReads(LongTermMemory):
@@ -91,7 +93,14 @@ class LtmReads(LongTermMemory):
         with connection.execute(
             statement.where(*conditions), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
         ) as rows:
-            return answering(map(self._mapper.to_entry, rows), query)
+            return answering(self._read_on(rows, query.limit), query)
+
+    def _read_on(self, rows: Result[Any], limit: int | None) -> Iterator[MemoryEntry]:
+        """The entries of rows, few at first where few are wanted."""
+        size = _ROWS_AT_ONCE if limit is None else min(max(limit, _FEWEST_ROWS), _ROWS_AT_ONCE)
+        while some := rows.fetchmany(size):
+            yield from self._mapper.to_entries(some)
+            size = min(2 * size, _ROWS_AT_ONCE)
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
@@ -24,19 +23,23 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    type_coerce,
 )
+from sqlalchemy.types import NullType
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_many_rows import RawRow
 from agent_memory.models.ltm_types import MemoryIdBytes, Name
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
-from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.entry import EntryKey
 from agent_memory.values.ordering import DESCENDING, ORDERED_BY
 from agent_memory.values.query import Order
 
 IN_LIST = 500
 """How many values one statement lists; SQLite's older builds take 999 of all sorts."""
 
-_READ = (*(field.name for field in fields(MemoryEntry)), "embedding_coding")
+_AS_STORED = ("memory_id", "contents", "embedding", "error_bounds")
+"""Columns that are read as the driver gives them: SQLAlchemy would call Python for each value."""
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 T = TypeVar("T")
@@ -53,21 +56,21 @@ def entries_at(models: LtmModels) -> Select[*tuple[Any, ...]]:
     )
 
 
-def locations(
-    models: LtmModels, memory_ids: Sequence[str | bytes], *, in_array: bool
-) -> Select[*tuple[Any, ...]]:
-    """Where the entries with those ids are, in any run, and how old; locks their rows.
+@lru_cache(maxsize=64)
+def locations(models: LtmModels, *, in_array: bool) -> Select[*tuple[Any, ...]]:
+    """Where entries with some ids (``ids``, as bytes) are, in any run, and how old; locks them.
 
     Args:
         models: The models of the tables.
-        memory_ids: The ids.
-        in_array: Whether to send them as one parameter, which PostgreSQL can: it is prepared once
-            for every number of them, and takes a third of the time.
+        in_array: Whether to send the ids as one parameter, which PostgreSQL can: it is prepared
+            once for every number of them, and takes a third of the time.
     """
     entry = models.LtmEntry
-    wanted: ColumnElement[bool] = entry.memory_id.in_(memory_ids)
+    raw_id = type_coerce(entry.memory_id, NullType())
+    ids: BindParameter[Any] = bindparam("ids", expanding=True, type_=NullType())
+    wanted: ColumnElement[bool] = raw_id.in_(ids)
     if in_array:
-        array = bindparam("ids", list(memory_ids), type_=ARRAY(MemoryIdBytes()))
+        array: BindParameter[Any] = bindparam("ids", type_=ARRAY(MemoryIdBytes()))
         wanted = table_of(entry).c.memory_id == any_(array)
     return (
         select(
@@ -75,7 +78,7 @@ def locations(
             entry.run_ref,
             entry.run_id.label("run_id"),
             entry.agent_id.label("agent_id"),
-            entry.memory_id,
+            raw_id.label("memory_id"),
             entry.revision,
             entry.retrieval_count,
         )
@@ -259,9 +262,14 @@ def agent_ref_of(
 def entries_selected(
     models: LtmModels, known: Mapping[str, ColumnElement[str]] = MappingProxyType({})
 ) -> Select[*tuple[Any, ...]]:
-    """Whole entries; what is known of all of them need not be looked up for each."""
-    columns = (known.get(name, getattr(models.LtmEntry, name)) for name in _READ)
-    return select(*(column.label(name) for column, name in zip(columns, _READ, strict=True)))
+    """Whole entries as ``RawRow``; what is known of all of them need not be looked up for each."""
+    columns = [known.get(name, getattr(models.LtmEntry, name)) for name in RawRow._fields]
+    return select(
+        *(
+            (type_coerce(column, NullType()) if name in _AS_STORED else column).label(name)
+            for column, name in zip(columns, RawRow._fields, strict=True)
+        )
+    )
 
 
 def ordered_by(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...]:

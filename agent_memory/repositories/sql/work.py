@@ -11,9 +11,11 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     Connection,
-    Dialect,
+    Insert,
     Table,
+    Update,
     bindparam,
     case,
     delete,
@@ -26,9 +28,11 @@ from sqlalchemy import (
 from agent_memory.connections.sql_copying import can_copy, copy_rows
 from agent_memory.errors import StoreUnavailable
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_types import RealNumber, WholeNumber, id_of
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.entries import EntryRow
+from agent_memory.repositories.sql.many_rows import execute_for_each
 from agent_memory.repositories.sql.moments import Moments
 from agent_memory.repositories.sql.names import KnownNames, Names
 from agent_memory.repositories.sql.statements import (
@@ -202,20 +206,9 @@ class UnitOfWork:
 
     def touch(self, counts: Mapping[int, int], at: float) -> None:
         """Count retrievals of entries, by the ids of their rows."""
-        table = self._entries
-        accessed = func.coalesce(table.c.last_access_time, table.c.timestamp)
-        later = case((accessed < at, at), else_=table.c.last_access_time)
-        statement = (
-            update(table)
-            .where(table.c.id == bindparam("row"))
-            .values(
-                retrieval_count=table.c.retrieval_count + bindparam("count"),
-                last_access_time=later,
-            )
-        )
-        touched = [{"row": row, "count": count} for row, count in counts.items()]
+        touched = [{"row": row, "count": count, "at": at} for row, count in counts.items()]
         if touched:
-            self.connection.execute(statement, touched)
+            execute_for_each(self.connection, _touching(self._entries), touched)
 
     # -- forgetting ---------------------------------------------------------------------------
 
@@ -258,8 +251,8 @@ class UnitOfWork:
         wanted = set(keys)
         ids = {key.memory_id for key in wanted if is_canonical(key.memory_id)}
         located = {
-            EntryKey(row.run_id, row.agent_id, row.memory_id): _located(row)
-            for row in self._located(ids)
+            EntryKey(run_id, agent_id, id_of(memory_id)): Located(row, (revision, count))
+            for row, _, run_id, agent_id, memory_id, revision, count in self._rows_with(ids)
         }
         return {key: place for key, place in located.items() if key in wanted}
 
@@ -282,14 +275,16 @@ class UnitOfWork:
 
     def _stored(self, memory_ids: Iterable[str | bytes]) -> dict[Mark, Located]:
         return {
-            Mark(row.run_ref, row.agent_id, row.memory_id): _located(row)
-            for row in self._located(memory_ids)
+            Mark(run_ref, agent_id, id_of(memory_id)): Located(row, (revision, count))
+            for row, run_ref, _, agent_id, memory_id, revision, count in self._rows_with(memory_ids)
         }
 
-    def _located(self, memory_ids: Iterable[str | bytes]) -> Iterator[Any]:
-        in_array = self.connection.dialect.name == "postgresql"
-        for chunk in chunked(memory_ids, IN_LIST):
-            yield from self.connection.execute(locations(self._models, chunk, in_array=in_array))
+    def _rows_with(self, memory_ids: Iterable[str | bytes]) -> Iterator[Any]:
+        """Where entries with some ids are; see ``locations``."""
+        statement = locations(self._models, in_array=self.connection.dialect.name == "postgresql")
+        as_bytes = (one if isinstance(one, bytes) else bytes.fromhex(one) for one in memory_ids)
+        for chunk in chunked(as_bytes, IN_LIST):
+            yield from self.connection.execute(statement, {"ids": chunk})
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
@@ -298,29 +293,35 @@ class UnitOfWork:
             columns = [*rows[0]]
             copy_rows(self.connection, self._entries, columns, map(itemgetter(*columns), rows))
             return
-        if not self.connection.dialect.positional:
-            self.connection.execute(insert(self._entries), rows)
-            return
-        # Tuples for the driver: SQLAlchemy's own handling of parameters takes as long as SQLite.
-        statement, columns = _insertion(self._entries, self.connection.dialect, tuple(rows[0]))
-        for row in rows:
-            if row["attributes"] is not None:
-                row["attributes"] = json.dumps(row["attributes"])
-        values_of = itemgetter(*columns)
-        self.connection.exec_driver_sql(statement, [values_of(row) for row in rows])
+        if self.connection.dialect.positional:
+            for row in rows:
+                if row["attributes"] is not None:
+                    row["attributes"] = json.dumps(row["attributes"])
+        execute_for_each(self.connection, _inserting(self._entries), rows)
 
 
 @lru_cache(maxsize=16)
-def _insertion(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, list[str]]:
-    """The statement that inserts a row, and the order of its parameters."""
-    compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
-    return compiled.string, compiled.positiontup or []
+def _inserting(table: Table) -> Insert:
+    """The statement that inserts a row."""
+    return insert(table)
+
+
+@lru_cache(maxsize=16)
+def _touching(table: Table) -> Update:
+    """The statement that counts retrievals (``count``) of a row (``row``) at a time (``at``)."""
+    at: BindParameter[Any] = bindparam("at", type_=RealNumber)
+    count: BindParameter[Any] = bindparam("count", type_=WholeNumber)
+    accessed = func.coalesce(table.c.last_access_time, table.c.timestamp)
+    return (
+        update(table)
+        .where(table.c.id == bindparam("row"))
+        .values(
+            retrieval_count=table.c.retrieval_count + count,
+            last_access_time=case((accessed < at, at), else_=table.c.last_access_time),
+        )
+    )
 
 
 def age_of(entry: MemoryEntry) -> Age:
     """What says which of two copies of an entry is the newer."""
     return entry.revision, entry.retrieval_count
-
-
-def _located(row: Any) -> Located:
-    return Located(row.id, (row.revision, row.retrieval_count))

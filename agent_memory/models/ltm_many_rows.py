@@ -1,0 +1,160 @@
+"""Turns many rows of long-term memory into entries at once, column by column.
+
+Checks and conversions that Python makes for each row take four times as long as reading it. Here
+each column is looked at as a whole. Where one holds anything but what was stored, the rows are
+left to ``ltm_rows``, which says of each what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_memory.errors import EncodingError
+from agent_memory.models.ltm_vectors import decode_vectors
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.coded import CodedContents, bounds_of
+from agent_memory.values.entry import MemoryEntry, MemoryType
+
+_TOGETHER = 100_000
+"""How many bytes of vectors are decoded together: whoever keeps one entry keeps them all."""
+
+_ID_BYTES = 16
+_TYPES = {kind.value: kind for kind in MemoryType}
+
+Vector = NDArray[np.float32]
+Contents = Mapping[str, Any] | EncodingError
+DecodeMany = Callable[[Sequence[bytes], Sequence[int], Sequence[Vector | None]], Sequence[Contents]]
+
+
+class RawRow(NamedTuple):
+    """The columns of a row as the driver gives them, in the order of an entry's fields."""
+
+    memory_id: Any
+    run_id: Any
+    agent_id: Any
+    step_number: Any
+    timestamp: Any
+    memory_type: Any
+    contents: Any
+    importance_score: Any
+    compression_level: Any
+    retrieval_count: Any
+    creation_time: Any
+    last_access_time: Any
+    embedding: Any
+    encoder_version: Any
+    revision: Any
+    error_bounds: Any
+    pinned: Any
+    embedding_coding: Any
+
+
+_EXPECTED: tuple[tuple[int, frozenset[type]], ...] = tuple(
+    (RawRow._fields.index(name), frozenset(types))
+    for name, types in (
+        ("memory_id", [bytes]),
+        ("run_id", [str]),
+        ("agent_id", [str]),
+        ("step_number", [int]),
+        ("timestamp", [float]),
+        ("contents", [bytes]),
+        ("importance_score", [float]),
+        ("compression_level", [int]),
+        ("retrieval_count", [int]),
+        ("creation_time", [float]),
+        ("last_access_time", [float]),
+        ("embedding", [bytes, type(None)]),
+        ("encoder_version", [int, type(None)]),
+        ("revision", [int]),
+        # Bounds that stand beside exact contents are seldom, and checked by the constructor.
+        ("error_bounds", [type(None)]),
+        ("pinned", [bool]),
+        ("embedding_coding", [int]),
+    )
+)
+
+
+def rows_to_entries(
+    rows: Sequence[Sequence[Any]], decode_many: DecodeMany
+) -> list[MemoryEntry] | None:
+    """Give the entries of some rows, one or more.
+
+    Args:
+        rows: Each with the columns of ``RawRow``.
+        decode_many: Decodes contents, given with their steps and the vectors beside them.
+
+    Returns:
+        The entries; None where a row may be damaged, or holds what is seldom.
+    """
+    raw = RawRow(*map(list, zip(*rows, strict=True)))
+    if not _is_sound(raw):
+        return None
+    try:
+        kinds = [_TYPES[kind] for kind in raw.memory_type]
+        vectors = _vectors(raw.embedding_coding, raw.embedding)
+    except (KeyError, TypeError, EncodingError):
+        return None
+    contents = decode_many(raw.contents, raw.step_number, vectors)
+    found = {*map(type, contents)}
+    bounds: Sequence[Mapping[str, float] | None] = raw.error_bounds
+    if found != {dict}:
+        if not found <= {dict, CodedContents}:
+            return None
+        bounds = [bounds_of(one, None) for one in contents]
+    ids = [one.hex() for one in raw.memory_id]
+    return MemoryEntry.restored_many(
+        *(ids, raw.run_id, raw.agent_id, raw.step_number, raw.timestamp, kinds, contents),
+        *raw[7:12],
+        *(vectors, raw.encoder_version, raw.revision, bounds, raw.pinned),
+    )
+
+
+def _is_sound(raw: RawRow) -> bool:
+    """Whether every column holds values of its type within their range."""
+    if not all(types.issuperset(map(type, raw[place])) for place, types in _EXPECTED):
+        return False
+    if {*map(len, raw.memory_id)} != {_ID_BYTES}:
+        return False
+    versions = [version for version in raw.encoder_version if version is not None]
+    times = sum(raw.timestamp) + sum(raw.creation_time) + sum(raw.last_access_time)
+    return (
+        isfinite(times + sum(raw.importance_score))
+        and _within(raw.step_number, MAX_STEP)
+        and _within(raw.importance_score, 1.0)
+        and _within(raw.compression_level, 2)
+        and min(raw.retrieval_count) >= 0
+        and min(raw.revision) >= 0
+        and _within(versions or [0], MAX_STEP)
+    )
+
+
+def _within(numbers: Sequence[float], most: float) -> bool:
+    return min(numbers) >= 0 and max(numbers) <= most
+
+
+def _vectors(codings: Sequence[int], stored: Sequence[bytes | None]) -> list[Vector | None]:
+    """The vectors of rows, each of shape (dim,); None where there is none.
+
+    Raises:
+        EncodingError: One is damaged, or not of finite numbers.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for place, (coding, one) in enumerate(zip(codings, stored, strict=True)):
+        if one is not None:
+            groups.setdefault((coding, len(one)), []).append(place)
+    found: list[Vector | None] = [None] * len(stored)
+    for (coding, length), places in groups.items():
+        size = max(_TOGETHER // (4 * max(length, 1)), 1)
+        for first in range(0, len(places), size):
+            some = places[first : first + size]
+            matrix = decode_vectors(coding, [stored[place] or b"" for place in some])
+            if not matrix.shape[1] or not np.isfinite(matrix).all():
+                raise EncodingError("a vector is not of finite numbers")
+            for place, vector in zip(some, matrix, strict=True):
+                found[place] = vector
+    return found
