@@ -82,13 +82,13 @@ def bench(*, coded: bool) -> Iterator[Bench]:
             with AgentMemorySystem(config_of(folder)) as system:
                 system.train_encoder(trader_states(EACH), network=False)
         limits = ((MANY, MANY), (1, MANY), (1, 1))
-        systems = [
+        keeper, demoting, emptying = (
             opened.enter_context(AgentMemorySystem(config_of(folder, *both), upkeep=False))
             for both in limits
-        ]
+        )
         server = opened.enter_context(EmbeddedServer.open(folder))
         client = opened.enter_context(closing(redis.Redis(unix_socket_path=server.socket_path)))
-        yield Bench(*systems, client, folder)
+        yield Bench(keeper, demoting, emptying, client, folder)
 
 
 def figures() -> Iterator[Figure]:

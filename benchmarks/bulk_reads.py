@@ -155,7 +155,7 @@ def _short_term(folder: Path) -> Iterator[Figure]:
         memory.stm.add_many(entries)
         with closing(redis.Redis(unix_socket_path=server.socket_path)) as client:
             for name, ours, plain, target in _questions(memory, client, entries, states):
-                ways = {"ours": lambda ours=ours: ours, "plain": lambda plain=plain: plain}  # type: ignore[misc]
+                ways = {"ours": lambda ours=ours: ours, "plain": lambda plain=plain: plain}
                 costs = in_turn(ways, ROUNDS, client)
                 yield figure(name, costs, target, (EACH_ROUND, "ms a question"))
 

@@ -30,7 +30,7 @@ from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.own import OwnSpace
 from agent_memory.embeddings.registry import EncoderRegistry
-from agent_memory.embeddings.resting import at_rest
+from agent_memory.embeddings.resting import all_at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodedContents, check_further, is_coded
@@ -275,6 +275,41 @@ class CompressionEngine:
         # Checked once already, as what is read is.
         return MemoryEntry.restored(*values)
 
+    def lowered_many(self, entries: Sequence[MemoryEntry], level: int) -> list[MemoryEntry]:
+        """The same for many, in a fraction of the time."""
+        if not entries:
+            return []
+        columns = [*map(list, zip(*map(_fields_of, entries), strict=True))]
+        columns[_LEVEL] = [level] * len(entries)
+        columns[_EMBEDDING] = self._vectors(entries, level)
+        return MemoryEntry.restored_many(*columns)
+
+    def _vectors(
+        self, entries: Sequence[MemoryEntry], level: int
+    ) -> list[NDArray[np.float32] | None]:
+        """The vectors of entries at a level; ``_vector`` of each."""
+        found: list[NDArray[np.float32] | None] = [None] * len(entries)
+        groups: dict[tuple[int | None, int], list[int]] = {}
+        for place, entry in enumerate(entries):
+            if entry.embedding is not None:
+                group = entry.encoder_version, len(entry.embedding)
+                groups.setdefault(group, []).append(place)
+        for (version, width), places in groups.items():
+            encoder = self._encoders.encoder(version)
+            if encoder is None or width not in (*encoder.widths,):
+                for place in places:
+                    found[place] = entries[place].embedding
+            elif width < encoder.widths.at(level):
+                for place in places:
+                    found[place] = self._vector(entries[place], level)
+            else:
+                matrix = np.stack([entries[place].embedding for place in places])  # type: ignore[misc]  # not None
+                for place, vector in zip(
+                    places, self._all_at_level(encoder, matrix, level), strict=True
+                ):
+                    found[place] = vector
+        return found
+
     def _with_contents(self, entry: MemoryEntry) -> MemoryEntry:
         """The entry with the contents that its level keeps."""
         if not _may_be_coded(entry):
@@ -348,7 +383,7 @@ class CompressionEngine:
         vectors = encoder.encode(states)
         if not len(vectors):
             return np.zeros((0, encoder.widths.ltm), np.float32)
-        return np.stack([self._at_level(encoder, vector, 2) for vector in vectors])
+        return self._all_at_level(encoder, vectors, 2)
 
     def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
         vector = entry.embedding
@@ -362,11 +397,14 @@ class CompressionEngine:
     def _at_level(
         self, encoder: Encoder, vector: NDArray[np.float32], level: int
     ) -> NDArray[np.float32]:
+        return np.asarray(self._all_at_level(encoder, vector[None], level)[0])
+
+    def _all_at_level(
+        self, encoder: Encoder, vectors: NDArray[np.float32], level: int
+    ) -> NDArray[np.float32]:
+        """Bring vectors of shape (n, from) to the width and the bytes of a level."""
         width = encoder.widths.at(level)
-        if len(vector) > width:
-            vector = encoder.carry(vector, width)
-        return (
-            at_rest(vector, self.config.vector_dtype, biased=encoder.keeps_bias)
-            if level == 2
-            else vector
-        )
+        if vectors.shape[1] > width:
+            vectors = encoder.carry(vectors, width)
+        dtype = self.config.vector_dtype if level == 2 else "float32"
+        return all_at_rest(vectors, dtype, biased=encoder.keeps_bias)

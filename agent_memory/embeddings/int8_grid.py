@@ -19,6 +19,9 @@ _SCALE_BITS = 16
 # grid is the same again.
 _BIASED_SCALE_BITS = 9
 
+# Below this the products would be subnormal, and above it infinite: no grid fits.
+_LEAST, _GREATEST = 1e-30, 1e30
+
 
 def on_int8_grid(vector: NDArray[np.float32], *, biased: bool = False) -> NDArray[np.float32]:
     """The nearest vector on the int8 grid: a scale times whole numbers from -127 to 127.
@@ -57,5 +60,36 @@ def grid_scale(vector: NDArray[np.float32], *, biased: bool = False) -> float:
     largest = float(np.max(np.abs(vector[1:] if biased else vector), initial=0.0))
     mantissa, exponent = math.frexp(largest / _STEPS)
     scale = math.ldexp(math.ceil(mantissa * 2**bits), exponent - bits)
-    # Below this the products would be subnormal, and above it infinite: no grid fits.
-    return scale if 1e-30 < scale < 1e30 else 0.0
+    return scale if _LEAST < scale < _GREATEST else 0.0
+
+
+def on_int8_grids(vectors: NDArray[np.float32], *, biased: bool = False) -> NDArray[np.float32]:
+    """The nearest vectors on their int8 grids: ``on_int8_grid`` of each, bit by bit.
+
+    Args:
+        vectors: Finite numbers, float32, of shape (n, dim).
+        biased: Keep the first number of each as it is.
+    """
+    kept = 1 if biased else 0
+    scales = grid_scales(vectors, biased=biased)
+    fits = scales != 0.0
+    divisors = np.where(fits, scales, 1.0).astype(np.float32)[:, None]
+    near = vectors.astype(np.float32)
+    steps = np.rint(vectors[:, kept:] / divisors) + np.float32(0.0)
+    near[:, kept:] = np.where(fits[:, None], steps * divisors, near[:, kept:])
+    return near
+
+
+def grid_scales(vectors: NDArray[np.float32], *, biased: bool = False) -> NDArray[np.float64]:
+    """The steps of vectors' grids, of shape (n,): ``grid_scale`` of each, bit by bit.
+
+    Args:
+        vectors: Finite numbers, float32, of shape (n, dim).
+        biased: Do not look at the first number of each.
+    """
+    bits = _BIASED_SCALE_BITS if biased else _SCALE_BITS
+    counted = vectors[:, 1:] if biased else vectors
+    largest = np.abs(counted).max(axis=1, initial=0.0).astype(np.float64)
+    mantissas, exponents = np.frexp(largest / _STEPS)
+    scales = np.ldexp(np.ceil(mantissas * 2.0**bits), exponents - bits)
+    return np.where((scales > _LEAST) & (scales < _GREATEST), scales, 0.0)

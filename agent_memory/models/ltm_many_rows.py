@@ -8,7 +8,6 @@ left to ``ltm_rows``, which says of each what is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm_vectors import decode_vectors
-from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.checks import are_in_range
 from agent_memory.values.coded import CodedContents, bounds_of
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
@@ -54,29 +53,26 @@ class RawRow(NamedTuple):
     embedding_coding: Any
 
 
-_EXPECTED: tuple[tuple[int, frozenset[type]], ...] = tuple(
-    (RawRow._fields.index(name), frozenset(types))
-    for name, types in (
-        ("memory_id", [bytes]),
-        ("run_id", [str]),
-        ("agent_id", [str]),
-        ("step_number", [int]),
-        ("timestamp", [float]),
-        ("contents", [bytes]),
-        ("importance_score", [float]),
-        ("compression_level", [int]),
-        ("retrieval_count", [int]),
-        ("creation_time", [float]),
-        ("last_access_time", [float]),
-        ("embedding", [bytes, type(None)]),
-        ("encoder_version", [int, type(None)]),
-        ("revision", [int]),
-        # Bounds that stand beside exact contents are seldom, and checked by the constructor.
-        ("error_bounds", [type(None)]),
-        ("pinned", [bool]),
-        ("embedding_coding", [int]),
-    )
-)
+_EXPECTED: Mapping[str, set[type]] = {
+    "memory_id": {bytes},
+    "run_id": {str},
+    "agent_id": {str},
+    "step_number": {int},
+    "timestamp": {float},
+    "contents": {bytes},
+    "importance_score": {float},
+    "compression_level": {int},
+    "retrieval_count": {int},
+    "creation_time": {float},
+    "last_access_time": {float},
+    "embedding": {bytes, type(None)},
+    "encoder_version": {int, type(None)},
+    "revision": {int},
+    # Bounds that stand beside exact contents are seldom, and checked by the constructor.
+    "error_bounds": {type(None)},
+    "pinned": {bool},
+    "embedding_coding": {int},
+}
 
 
 def rows_to_entries(
@@ -116,25 +112,20 @@ def rows_to_entries(
 
 def _is_sound(raw: RawRow) -> bool:
     """Whether every column holds values of its type within their range."""
-    if not all(types.issuperset(map(type, raw[place])) for place, types in _EXPECTED):
+    if not all(
+        types.issuperset(map(type, getattr(raw, name))) for name, types in _EXPECTED.items()
+    ):
         return False
     if {*map(len, raw.memory_id)} != {_ID_BYTES}:
         return False
-    versions = [version for version in raw.encoder_version if version is not None]
-    times = sum(raw.timestamp) + sum(raw.creation_time) + sum(raw.last_access_time)
-    return (
-        isfinite(times + sum(raw.importance_score))
-        and _within(raw.step_number, MAX_STEP)
-        and _within(raw.importance_score, 1.0)
-        and _within(raw.compression_level, 2)
-        and min(raw.retrieval_count) >= 0
-        and min(raw.revision) >= 0
-        and _within(versions or [0], MAX_STEP)
+    return are_in_range(
+        raw.step_number,
+        raw.importance_score,
+        raw.compression_level,
+        [*raw.retrieval_count, *raw.revision],
+        raw.encoder_version,
+        (raw.timestamp, raw.creation_time, raw.last_access_time),
     )
-
-
-def _within(numbers: Sequence[float], most: float) -> bool:
-    return min(numbers) >= 0 and max(numbers) <= most
 
 
 def _vectors(codings: Sequence[int], stored: Sequence[bytes | None]) -> list[Vector | None]:

@@ -31,7 +31,10 @@ _STORED_TYPES = (
 
 
 def entry_to_row(
-    entry: MemoryEntry, contents: bytes, attributes: Mapping[str, Any] | None = None
+    entry: MemoryEntry,
+    contents: bytes,
+    attributes: Mapping[str, Any] | None = None,
+    embedding: tuple[int, bytes | None] | None = None,
 ) -> dict[str, Any]:
     """Give the values of an entry's row, by the names of the table's columns.
 
@@ -42,6 +45,7 @@ def entry_to_row(
         entry: The entry.
         contents: Its contents, encoded.
         attributes: Its declared attributes; see ``attributes``.
+        embedding: What ``code_embedding`` gives, if that is known.
 
     Raises:
         InvalidEntry: A number does not fit its column.
@@ -50,7 +54,7 @@ def entry_to_row(
         value = getattr(entry, name)
         if value is not None and not -largest <= value <= largest:
             raise InvalidEntry(f"{name}: {value} is beyond {largest}")
-    coding, embedding = code_embedding(entry)
+    coding, vector = code_embedding(entry) if embedding is None else embedding
     timestamp = entry.timestamp
     created, accessed = entry.creation_time, entry.last_access_time
     return {
@@ -65,7 +69,7 @@ def entry_to_row(
         "creation_time": None if created == timestamp else created,
         "last_access_time": None if accessed == timestamp else accessed,
         "memory_id": bytes.fromhex(entry.memory_id),
-        "embedding": embedding,
+        "embedding": vector,
         "contents": contents,
         "attributes": attributes or None,
         "error_bounds": bounds_of_row(entry, contents),

@@ -35,7 +35,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from agent_memory.errors import InvalidEntry
-from agent_memory.values.identity import checked_memory_id
+from agent_memory.values.identity import checked_memory_id, id_of_bytes
 from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
 
@@ -208,11 +208,6 @@ def agent_hash(agent_id: str) -> int:
     return int.from_bytes(digest, signed=True) or 1
 
 
-def id_of(stored: object) -> str:
-    """The memory id of stored bytes; of what is damaged a text that is no id."""
-    return stored.hex() if isinstance(stored, bytes) else f"damaged {quoted(stored, 20)}"
-
-
 class MemoryIdBytes(TypeDecorator[str]):
     """A memory id: 32 hexadecimal digits in Python, 16 bytes on disk.
 
@@ -230,7 +225,7 @@ class MemoryIdBytes(TypeDecorator[str]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the id of stored bytes; of what is damaged a text that is no id."""
-        return None if value is None else id_of(value)
+        return None if value is None else id_of_bytes(value)
 
 
 class Name(TypeDecorator[str]):
@@ -247,23 +242,19 @@ class Name(TypeDecorator[str]):
         text: str | None = value
         if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
             text = str(int(value))
-        if text is None or not _escapes(dialect):
+        if text is None or dialect.name != "postgresql":
             return text
         return text.replace("\x01", "\x01\x02").replace("\0", "\x01\x01")
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
         """Say what gives stored texts back: nothing where they are stored as they are."""
-        return super().result_processor(dialect, coltype) if _escapes(dialect) else None
+        return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else None
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Give a stored text back."""
-        if value is None or not _escapes(dialect) or "\x01" not in value:
+        if value is None or dialect.name != "postgresql" or "\x01" not in value:
             return value
         return _ESCAPED.sub(lambda found: _UNESCAPED[found[0]], value)
-
-
-def _escapes(dialect: Dialect) -> bool:
-    return dialect.name == "postgresql"
 
 
 _ESCAPED = re.compile("\x01[\x01\x02]")

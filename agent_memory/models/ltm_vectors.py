@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.int8_grid import grid_scale
+from agent_memory.embeddings.int8_grid import grid_scale, grid_scales
 from agent_memory.errors import EncodingError
 from agent_memory.values.formats import newer
 
@@ -48,11 +48,78 @@ def code_vector(vector: NDArray[np.float32]) -> tuple[int, bytes]:
     if scale and (steps := _steps(vector[1:], scale)) is not None:
         shifted = (scale.view(np.uint32) >> _LED_SHIFT).astype("<u2")
         return BIASED_INT8, vector[:1].astype("<f4").tobytes() + shifted.tobytes() + steps.tobytes()
+    return _code_off_grids(vector)
+
+
+def _code_off_grids(vector: NDArray[np.float32]) -> tuple[int, bytes]:
     with np.errstate(over="ignore"):  # what becomes infinite is not what it was
         half = vector.astype("<f2")
     if half.astype(np.float32).tobytes() == vector.astype(np.float32).tobytes():
         return FLOAT16, half.tobytes()
     return FLOAT32, vector.astype("<f4", copy=False).tobytes()
+
+
+def code_vectors(
+    vectors: Sequence[NDArray[np.float32] | None],
+) -> list[tuple[int, bytes | None]]:
+    """Give codings and bytes of many vectors: ``code_vector`` of each; None for none.
+
+    Args:
+        vectors: Float32, each of shape (dim,).
+    """
+    coded: list[tuple[int, bytes | None]] = [(FLOAT32, None)] * len(vectors)
+    by_width: dict[int, list[int]] = {}
+    for place, vector in enumerate(vectors):
+        if vector is not None:
+            by_width.setdefault(len(vector), []).append(place)
+    for places in by_width.values():
+        matrix = np.stack([vectors[place] for place in places])  # type: ignore[misc]  # not None
+        rest = np.arange(len(places))
+        for way in (_plain_grids, _biased_grids):
+            coding, fits, rows = way(matrix[rest])
+            width = rows.shape[1]
+            packed = rows[fits].tobytes()
+            for at, row in enumerate(rest[fits].tolist()):
+                coded[places[row]] = coding, packed[at * width : (at + 1) * width]
+            rest = rest[~fits]
+            if not len(rest):
+                break
+        for row in rest.tolist():
+            coded[places[row]] = _code_off_grids(matrix[row])
+    return coded
+
+
+def _plain_grids(
+    matrix: NDArray[np.float32],
+) -> tuple[int, NDArray[np.bool_], NDArray[np.uint8]]:
+    """The coding, which vectors lie on plain grids, and the bytes of all as if they did."""
+    scales = grid_scales(matrix).astype("<f4")
+    fits, steps = _all_steps(matrix, scales)
+    return INT8, fits, np.hstack([scales[:, None].view(np.uint8), steps.view(np.uint8)])
+
+
+def _biased_grids(
+    matrix: NDArray[np.float32],
+) -> tuple[int, NDArray[np.bool_], NDArray[np.uint8]]:
+    """The same of biased grids."""
+    scales = grid_scales(matrix, biased=True).astype("<f4")
+    fits, steps = _all_steps(matrix[:, 1:], scales)
+    shifted = (scales.view("<u4") >> _LED_SHIFT).astype("<u2")
+    first = np.ascontiguousarray(matrix[:, :1].astype("<f4"))
+    columns = first.view(np.uint8), shifted[:, None].view(np.uint8), steps.view(np.uint8)
+    return BIASED_INT8, fits, np.hstack(columns)
+
+
+def _all_steps(
+    numbers: NDArray[np.float32], scales: NDArray[np.float32]
+) -> tuple[NDArray[np.bool_], NDArray[np.int8]]:
+    """Which vectors are whole numbers times their scales, and these, of shape (n, dim)."""
+    divisors = np.where(scales == 0.0, np.float32(1.0), scales)[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.rint(numbers / divisors)
+        exact = (steps * divisors == numbers) & ~(np.signbit(numbers) & (numbers == 0))
+        fits = exact.all(axis=1) & (scales != 0.0)
+        return fits, np.where(fits[:, None], steps, 0).astype(np.int8)
 
 
 def decode_vector(coding: int, stored: bytes) -> NDArray[np.float32]:

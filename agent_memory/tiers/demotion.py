@@ -139,7 +139,7 @@ class Demotion:
 
     def _move_batch(self, batch: Sequence[MemoryEntry], read_at: float) -> Moved:
         try:
-            copies = [self.engine.lowered(entry, self.level) for entry in batch]
+            copies = self.engine.lowered_many(batch, self.level)
             gone = moving.move(self.source, self.destination, copies, read_at)
         except _OF_AN_ENTRY as error:
             if len(batch) > 1:

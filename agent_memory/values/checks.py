@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -289,3 +289,35 @@ def checked_embedding(value: object) -> NDArray[np.float32]:
             f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
         )
     return vector
+
+
+def are_in_range(
+    steps: Sequence[int],
+    importances: Sequence[float],
+    levels: Sequence[int],
+    counts: Sequence[int],
+    versions: Sequence[int | None],
+    times: Iterable[Sequence[float]],
+) -> bool:
+    """Whether the fields of some entries, one or more, may be theirs.
+
+    Args:
+        steps: Their steps.
+        importances: Their importance.
+        levels: Their compression levels.
+        counts: Their retrieval counts and revisions.
+        versions: The versions of their encoders.
+        times: Their times.
+
+    Returns:
+        False too where times are so large that no double holds their sum.
+    """
+    known = [version for version in versions if version is not None] or [0]
+    return (
+        math.isfinite(sum(importances) + sum(map(sum, times)))
+        and 0 <= min(steps) <= max(steps) <= MAX_STEP
+        and 0.0 <= min(importances) <= max(importances) <= 1.0
+        and 0 <= min(levels) <= max(levels) <= 2
+        and min(counts) >= 0
+        and 0 <= min(known) <= max(known) <= MAX_STEP
+    )

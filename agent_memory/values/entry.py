@@ -78,6 +78,9 @@ class EntryKey(NamedTuple):
 
 _MEMORY_ID = re.compile(r"[0-9a-f]{32}")
 
+is_memory_id = _MEMORY_ID.fullmatch
+"""Finds a memory id in its canonical form; see ``checked_memory_id``."""
+
 # Stands for the entry's own timestamp; compared by identity, and refused as a time.
 _AS_TIMESTAMP = math.nan
 

@@ -147,6 +147,11 @@ class Ordinals:
         self._lock = threading.Lock()
 
 
+def id_of_bytes(stored: object) -> str:
+    """The memory id of stored bytes; of what is damaged a text that is no id."""
+    return stored.hex() if isinstance(stored, bytes) else f"damaged {quoted(stored, 20)}"
+
+
 def checked_memory_id(memory_id: object) -> str:
     """Return the canonical form of a memory id: 32 lower-case hexadecimal digits.
 

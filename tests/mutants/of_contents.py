@@ -139,7 +139,7 @@ _DAMAGE = (
         (
             Edit(
                 "values",
-                'if zlib.crc32(marked).to_bytes(SEAL_BYTES, "little") != stored[-SEAL_BYTES:]:',
+                "if zlib.crc32(stored) != _CRC_OF_SEALED or len(stored) <= SEAL_BYTES:",
                 "if len(stored) < SEAL_BYTES:",
             ),
         ),

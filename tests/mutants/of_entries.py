@@ -70,7 +70,7 @@ _WHERE_AN_ENTRY_IS = (
                 "Mark(reference.run_ref, row.entry.agent_id,",
                 "Mark(reference.run_ref, '',",
             ),
-            Edit(_SQL, "Mark(row.run_ref, row.agent_id,", "Mark(row.run_ref, '',"),
+            Edit(_SQL, "Mark(run_ref, agent_id, id_of_bytes", "Mark(run_ref, '', id_of_bytes"),
         ),
         tests_in(
             "system/test_shared_ids.py",

@@ -19,6 +19,7 @@ from agent_memory.models.redis import (
     vector_bytes,
 )
 from agent_memory.models.redis_attributes import spelled_attributes
+from agent_memory.models.redis_many_hashes import values_to_entries
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
@@ -105,10 +106,7 @@ class HashMapper:
         for values, one in zip(there, contents, strict=True):
             if isinstance(one, EncodingError):
                 raise self._damage(values, one) from one
-        return [
-            values_to_entry(values, one, vector)  # type: ignore[arg-type]  # errors were raised
-            for values, one, vector in zip(there, contents, vectors, strict=True)
-        ]
+        return values_to_entries(there, contents, vectors)  # type: ignore[arg-type]  # errors were raised
 
     def decode(self, values: Values) -> MemoryEntry:
         """The entry of the values of a hash.

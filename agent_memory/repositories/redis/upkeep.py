@@ -49,8 +49,18 @@ class RedisUpkeep(TierUpkeep):
 
     def get_readable(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here and can be read."""
+        replies = self._mapper.read(self._key_space.names(keys))
+        try:
+            return self._mapper.decode_many(replies)
+        except EncodingError:
+            return self._readable(keys, replies)
+
+    def _readable(
+        self, keys: Sequence[EntryKey], replies: Sequence[Sequence[bytes | None]]
+    ) -> list[MemoryEntry]:
+        """The entries of what was read, one after the other; those that are damaged are logged."""
         readable = []
-        for key, values in zip(keys, self._mapper.read(self._key_space.names(keys)), strict=True):
+        for key, values in zip(keys, replies, strict=True):
             if any(values):
                 try:
                     readable.append(self._mapper.decode(values))

@@ -13,13 +13,14 @@ from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_many_rows import RawRow, rows_to_entries
 from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
-from agent_memory.models.ltm_types import id_of
+from agent_memory.models.ltm_vectors import code_vectors
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.formats import at
+from agent_memory.values.identity import id_of_bytes
 
 _FEWEST_BY_COLUMNS = 4
 """Rows, below which one after the other takes no longer."""
@@ -63,10 +64,13 @@ class RowMapper:
             InvalidEntry: An entry cannot be stored.
         """
         coded = self._codec.encode_many(entries)
-        return [self.to_row(*pair) for pair in zip(entries, coded, strict=True)]
+        vectors = code_vectors([entry.embedding for entry in entries])
+        return [self.to_row(*one) for one in zip(entries, coded, vectors, strict=True)]
 
-    def to_row(self, entry: MemoryEntry, contents: bytes) -> EntryRow:
-        """The row of an entry whose contents are coded.
+    def to_row(
+        self, entry: MemoryEntry, contents: bytes, vector: tuple[int, bytes | None] | None = None
+    ) -> EntryRow:
+        """The row of an entry whose contents are coded, and its vector, if that is known.
 
         Raises:
             InvalidEntry: The contents are too large, or a number does not fit its column.
@@ -76,12 +80,13 @@ class RowMapper:
                 f"contents: {len(contents)} bytes exceed max_entry_bytes={self._max_entry_bytes}; "
                 "store less, or raise the limit in MemoryConfig"
             )
-        return EntryRow(entry, entry_to_row(entry, contents, self._attributes_of(entry.contents)))
+        attributes = self._attributes_of(entry.contents)
+        return EntryRow(entry, entry_to_row(entry, contents, attributes, vector))
 
     def read(self, connection: Connection, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Those of the entries that are stored, in the order of the keys."""
         rows = {
-            EntryKey(row.run_id, row.agent_id, id_of(row.memory_id)): row
+            EntryKey(row.run_id, row.agent_id, id_of_bytes(row.memory_id)): row
             for run_id, memory_ids in ids_by_run(set(keys))
             for row in connection.execute(
                 entries_at(self._models), {"of_run": run_id, "ids": memory_ids}
@@ -137,7 +142,7 @@ class RowMapper:
 def _as_read(row: Any) -> RawRow:
     """A row with its memory id as text."""
     read = RawRow(*row)
-    return read._replace(memory_id=id_of(read.memory_id))
+    return read._replace(memory_id=id_of_bytes(read.memory_id))
 
 
 def _stored_in(row: Any) -> tuple[bytes, int, NDArray[np.float32] | None]:

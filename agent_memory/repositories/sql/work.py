@@ -28,7 +28,7 @@ from sqlalchemy import (
 from agent_memory.connections.sql_copying import can_copy, copy_rows
 from agent_memory.errors import StoreUnavailable
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_types import RealNumber, WholeNumber, id_of
+from agent_memory.models.ltm_types import RealNumber, WholeNumber
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.entries import EntryRow
@@ -50,6 +50,7 @@ from agent_memory.repositories.sql.vectors import (
     stored_vectors,
 )
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.identity import id_of_bytes
 
 Age = tuple[int, int]
 
@@ -138,7 +139,9 @@ class UnitOfWork:
             outcomes.append(Added.PRESENT if key in ages else Added.STORED)
             if key not in ages or age_of(row.entry) > ages[key]:
                 ages[key] = age_of(row.entry)
-                newest[key] = row.values | reference._asdict()
+                run_ref, agent_ref, type_ref = reference
+                refs = {"run_ref": run_ref, "agent_ref": agent_ref, "type_ref": type_ref}
+                newest[key] = row.values | refs
         self.delete_rows(stored[key].row for key in newest if key in stored)
         self._insert(list(newest.values()))
         return outcomes
@@ -251,7 +254,7 @@ class UnitOfWork:
         wanted = set(keys)
         ids = {key.memory_id for key in wanted if is_canonical(key.memory_id)}
         located = {
-            EntryKey(run_id, agent_id, id_of(memory_id)): Located(row, (revision, count))
+            EntryKey(run_id, agent_id, id_of_bytes(memory_id)): Located(row, (revision, count))
             for row, _, run_id, agent_id, memory_id, revision, count in self._rows_with(ids)
         }
         return {key: place for key, place in located.items() if key in wanted}
@@ -275,7 +278,7 @@ class UnitOfWork:
 
     def _stored(self, memory_ids: Iterable[str | bytes]) -> dict[Mark, Located]:
         return {
-            Mark(run_ref, agent_id, id_of(memory_id)): Located(row, (revision, count))
+            Mark(run_ref, agent_id, id_of_bytes(memory_id)): Located(row, (revision, count))
             for row, run_ref, _, agent_id, memory_id, revision, count in self._rows_with(memory_ids)
         }
 
