@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.compression.codes import Coded, Codes, Uncoded
+from agent_memory.compression.lowering import LevelVectors
 from agent_memory.compression.rows import Stored
 from agent_memory.compression.squeezing import WORTH_TRYING, squeeze, unsqueeze
 from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.encoder import Encoder
 from agent_memory.embeddings.own import OwnSpace
 from agent_memory.embeddings.registry import EncoderRegistry
-from agent_memory.embeddings.resting import all_at_rest
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodedContents, check_further, is_coded
@@ -230,6 +230,7 @@ class CompressionEngine:
     ) -> None:
         self.config = autoencoder_config or AutoencoderConfig()
         self._encoders = encoders or EncoderRegistry(Widths.of(self.config))
+        self._vectors = LevelVectors(self._encoders, self.config.vector_dtype)
         self._codes = codes or Codes()
 
     @overload
@@ -271,7 +272,7 @@ class CompressionEngine:
             level: 0, 1 or 2. Below the entry's own, its vector is encoded again from its contents.
         """
         values = [*_fields_of(entry)]
-        values[_LEVEL], values[_EMBEDDING] = level, self._vector(entry, level)
+        values[_LEVEL], values[_EMBEDDING] = level, self._vectors.of(entry, level)
         # Checked once already, as what is read is.
         return MemoryEntry.restored(*values)
 
@@ -281,34 +282,8 @@ class CompressionEngine:
             return []
         columns = [*map(list, zip(*map(_fields_of, entries), strict=True))]
         columns[_LEVEL] = [level] * len(entries)
-        columns[_EMBEDDING] = self._vectors(entries, level)
+        columns[_EMBEDDING] = self._vectors.of_many(entries, level)
         return MemoryEntry.restored_many(*columns)
-
-    def _vectors(
-        self, entries: Sequence[MemoryEntry], level: int
-    ) -> list[NDArray[np.float32] | None]:
-        """The vectors of entries at a level; ``_vector`` of each."""
-        found: list[NDArray[np.float32] | None] = [None] * len(entries)
-        groups: dict[tuple[int | None, int], list[int]] = {}
-        for place, entry in enumerate(entries):
-            if entry.embedding is not None:
-                group = entry.encoder_version, len(entry.embedding)
-                groups.setdefault(group, []).append(place)
-        for (version, width), places in groups.items():
-            encoder = self._encoders.encoder(version)
-            if encoder is None or width not in (*encoder.widths,):
-                for place in places:
-                    found[place] = entries[place].embedding
-            elif width < encoder.widths.at(level):
-                for place in places:
-                    found[place] = self._vector(entries[place], level)
-            else:
-                matrix = np.stack([entries[place].embedding for place in places])  # type: ignore[misc]  # not None
-                for place, vector in zip(
-                    places, self._all_at_level(encoder, matrix, level), strict=True
-                ):
-                    found[place] = vector
-        return found
 
     def _with_contents(self, entry: MemoryEntry) -> MemoryEntry:
         """The entry with the contents that its level keeps."""
@@ -368,7 +343,7 @@ class CompressionEngine:
             if vector is None
             else replace(
                 entry,
-                embedding=self._at_level(encoder, vector, entry.compression_level),
+                embedding=self._vectors.at_level(encoder, vector[None], entry.compression_level)[0],
                 encoder_version=version,
             )
             for entry, vector in zip(entries, vectors, strict=True)
@@ -383,28 +358,4 @@ class CompressionEngine:
         vectors = encoder.encode(states)
         if not len(vectors):
             return np.zeros((0, encoder.widths.ltm), np.float32)
-        return self._all_at_level(encoder, vectors, 2)
-
-    def _vector(self, entry: MemoryEntry, level: int) -> NDArray[np.float32] | None:
-        vector = entry.embedding
-        encoder = None if vector is None else self._encoders.encoder(entry.encoder_version)
-        if vector is None or encoder is None or len(vector) not in (*encoder.widths,):
-            return vector
-        if len(vector) < encoder.widths.at(level):
-            vector = encoder.encode_one(entry.contents)
-        return self._at_level(encoder, vector, level)
-
-    def _at_level(
-        self, encoder: Encoder, vector: NDArray[np.float32], level: int
-    ) -> NDArray[np.float32]:
-        return np.asarray(self._all_at_level(encoder, vector[None], level)[0])
-
-    def _all_at_level(
-        self, encoder: Encoder, vectors: NDArray[np.float32], level: int
-    ) -> NDArray[np.float32]:
-        """Bring vectors of shape (n, from) to the width and the bytes of a level."""
-        width = encoder.widths.at(level)
-        if vectors.shape[1] > width:
-            vectors = encoder.carry(vectors, width)
-        dtype = self.config.vector_dtype if level == 2 else "float32"
-        return all_at_rest(vectors, dtype, biased=encoder.keeps_bias)
+        return self._vectors.at_level(encoder, vectors, 2)
