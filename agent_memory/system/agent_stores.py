@@ -17,6 +17,7 @@ from agent_memory.values.checks import checked_step
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.query import Order, Query
+from agent_memory.values.quoting import quoted
 from agent_memory.values.sameness import has_contents_of
 
 P = ParamSpec("P")
@@ -71,6 +72,9 @@ class AgentStore:
         self._new_entries = resources.new_entries
         self._compression = resources.encoder.compression
         self._level = resources.level(self.tier)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({quoted(self.agent_id)}, run={quoted(self.run_id)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the way to find the store again; see ``AgentMemorySystem``."""

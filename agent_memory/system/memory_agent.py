@@ -11,6 +11,7 @@ from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.embeddings.engine import AutoencoderEmbeddingEngine
 from agent_memory.system.agent_stores import RedisIMStore, RedisSTMStore, SQLiteLTMStore
+from agent_memory.system.closed import CLOSED
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.sharing import acquire, release
@@ -19,6 +20,7 @@ from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.tiers.forgetting import forget_agents
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
+from agent_memory.values.quoting import quoted
 from agent_memory.values.vector import VectorLike
 
 
@@ -58,6 +60,11 @@ class MemoryAgent:
             run = RunMemory(resources, whole.run_id)
         self._run = run
         self._inserts = 0
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self._run.resources is CLOSED else ""
+        run_id = quoted(self._run.run_id)
+        return f"{type(self).__name__}({quoted(self.agent_id)}, run={run_id}{closed})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the way to find the agent again; see ``AgentMemorySystem``."""

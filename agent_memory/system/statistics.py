@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from agent_memory.connections.outages import Outages
 from agent_memory.connections.sql import place_of
@@ -11,7 +13,11 @@ from agent_memory.system.beneath import Connections
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
 from agent_memory.values.entry import Tier
+from agent_memory.values.html import html_table
 from agent_memory.values.status import MemoryStatus
+
+_K = TypeVar("_K")
+_V = TypeVar("_V", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,26 @@ class TierStatistics:
     def bytes_per_entry(self) -> float:
         """Bytes an entry takes, indexes included; 0 where there is none."""
         return self.stored_bytes / self.all_entries if self.all_entries else 0.0
+
+
+class StatisticsByName(dict[_K, _V]):
+    """Statistics by the name of what they are of; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        columns = [field.name for one in self.values() for field in fields(one)]
+        names = list(dict.fromkeys(columns))
+        rows = [
+            (getattr(name, "name", name), *(_plain(getattr(one, column)) for column in names))
+            for name, one in self.items()
+        ]
+        return html_table(["", *names], rows)
+
+
+def _plain(value: object) -> object:
+    """A count of each tier under the tier's name."""
+    if isinstance(value, Mapping):
+        return {getattr(key, "name", key): count for key, count in value.items()}
+    return value
 
 
 def statistics(tiers: Tiers, run_id: str) -> dict[Tier, TierStatistics]:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import overload
 
 from agent_memory.system.backups.saving import BackupReceipt
+from agent_memory.system.closed import CLOSED
 from agent_memory.system.erasure import ForgettingReceipt
 from agent_memory.system.grouping import By, GroupStatistics, grouped
 from agent_memory.system.maintenance_worker import MaintenanceWorker
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
-from agent_memory.system.statistics import TierStatistics, statistics
+from agent_memory.system.statistics import StatisticsByName, TierStatistics, statistics
 from agent_memory.tiers.adoption import AdoptedSpool
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.values.check_report import CheckReport
@@ -21,6 +22,7 @@ from agent_memory.values.file_names import whole_path
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.progress import Progress
 from agent_memory.values.query import Query
+from agent_memory.values.quoting import quoted
 from agent_memory.values.status import MemoryStatus
 
 
@@ -37,6 +39,12 @@ class MemoryUpkeep:
         self._resources = run.resources
         self._consolidation = run.consolidation
         self._services = services
+
+    def __repr__(self) -> str:
+        name, opened = type(self).__name__, self._resources
+        if opened is CLOSED:
+            return f"{name}(closed)"
+        return f"{name}(run={quoted(self._run.run_id)}, in {opened.connections.stm.where:.200})"
 
     @property
     def status(self) -> MemoryStatus:
@@ -80,7 +88,9 @@ class MemoryUpkeep:
             {'state': 10}
         """
         tiers, run_id = self._resources.tiers, self._run.run_id
-        return statistics(tiers, run_id) if by is None else grouped(tiers, run_id, by)
+        if by is None:
+            return StatisticsByName(statistics(tiers, run_id))
+        return StatisticsByName(grouped(tiers, run_id, by))
 
     def maintain(self) -> Moves:
         """Heal moves that a crash cut short, and move down what has to leave, in every run.

@@ -30,6 +30,7 @@ from agent_memory.values.checks import (
 )
 from agent_memory.values.coded import CodeBounds
 from agent_memory.values.contents import as_contents, pack
+from agent_memory.values.html import html_fields
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.quoting import quoted, short_repr
 
@@ -336,6 +337,11 @@ class MemoryEntry:
 
     __repr__ = short_repr("agent_id", "step_number", "memory_type", "contents")
 
+    def _repr_html_(self) -> str:
+        named = {name: getattr(self, name) for name in _IN_HTML}
+        contents = {f"contents.{name}": value for name, value in self.contents.items()}
+        return html_fields("MemoryEntry", named | contents)
+
     def __eq__(self, other: object) -> bool:
         """Compare every field; contents and embedding by their bytes."""
         if not isinstance(other, MemoryEntry):
@@ -344,6 +350,10 @@ class MemoryEntry:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+_IN_HTML = ("run_id", "agent_id", "step_number", "memory_type", "timestamp", "importance_score",
+            "memory_id")  # fmt: skip
 
 
 class _Draft:

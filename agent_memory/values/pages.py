@@ -15,8 +15,9 @@ from typing import NamedTuple, SupportsIndex, overload
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.conditions import OneOf
+from agent_memory.values.html import MOST_ROWS, html_table
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
-from agent_memory.values.query import ALL_RUNS, RANGES, Hit, Query
+from agent_memory.values.query import ALL_RUNS, HIT_COLUMNS, RANGES, Hit, Query
 
 _FORMAT = 1
 _DIGEST = 8  # bytes
@@ -73,6 +74,10 @@ class Hits(list[Hit]):
         if self._query is None or self._last is None:
             return None
         return cursor_of(self._query, self._last)
+
+    def _repr_html_(self) -> str:
+        shown = [hit.html_row() for hit in self[:MOST_ROWS]]
+        return html_table(HIT_COLUMNS, shown, len(self) - len(shown))
 
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> Hit: ...

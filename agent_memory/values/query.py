@@ -19,6 +19,7 @@ from agent_memory.values.checks import (
     is_a,
 )
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
+from agent_memory.values.html import html_table
 from agent_memory.values.identity import checked_agent_id, checked_run_id
 from agent_memory.values.quoting import quoted, short_repr
 
@@ -325,6 +326,10 @@ def _as_names(names: Any) -> tuple[str, ...] | None:
     return (names,) if isinstance(names, str) else names
 
 
+HIT_COLUMNS = ("tier", "score", "agent_id", "step_number", "memory_type", "contents")
+"""What a notebook shows of a hit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """An entry that answers a query, and where it was found.
@@ -352,6 +357,16 @@ class Hit:
         if len(entry) > 240:
             entry = f"{entry[:240]}...)"
         return f"Hit({self.tier.name}{score}, {entry})"
+
+    def _repr_html_(self) -> str:
+        return html_table(HIT_COLUMNS, [self.html_row()])
+
+    def html_row(self) -> tuple[object, ...]:
+        """What a table shows of it, under ``HIT_COLUMNS``."""
+        score = "" if self.score is None else f"{self.score:.4g}"
+        entry = self.entry
+        named = entry.agent_id, entry.step_number, entry.memory_type.value
+        return (self.tier.name, score, *named, dict(entry.contents))
 
     @property
     def fidelity(self) -> int:
