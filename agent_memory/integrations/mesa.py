@@ -137,12 +137,15 @@ class MemoryCollector:
         )
         return self._remember_states(step, agents, priority)
 
-    def recall(self, agent: Any, *, near: Any = None, **filters: Any) -> list[Hit]:
+    def recall(
+        self, agent: Any, *, near: Any = None, touch: bool = True, **filters: Any
+    ) -> list[Hit]:
         """Ask for what an agent remembers of this run.
 
         Args:
             agent: The agent, which asks about itself.
             near: What to be similar to; the agent itself stands for its present state.
+            touch: Whether this counts as a retrieval.
             filters: Those of ``Query``: ``steps``, ``attributes``, ``order``, ``limit`` and others.
 
         Raises:
@@ -150,7 +153,8 @@ class MemoryCollector:
             StoreUnavailable: The memory does not answer.
         """
         asked = self.state_of(agent) if near is agent else near
-        return self.memory.recall(Query(agent_id=agent.unique_id, **filters), near=asked)
+        query = Query(agent_id=agent.unique_id, **filters)
+        return self.memory.recall(query, near=asked, touch=touch)
 
     def state_of(self, agent: Any) -> dict[str, Any]:
         """What would be remembered of an agent now.
