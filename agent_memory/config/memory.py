@@ -7,7 +7,14 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from agent_memory.config.encoder import AutoencoderConfig
 from agent_memory.config.limits import LARGEST, Positive, Share
@@ -20,6 +27,11 @@ from agent_memory.values.identity import checked_run_id
 from agent_memory.values.paths import check_syntax
 from agent_memory.values.secrets import Url
 from agent_memory.values.urls import check_database, checked_redis_url
+
+
+def _name_of(embedder: Embedder) -> str:
+    """What JSON has of an embedder, whose model is none."""
+    return embedder.name
 
 
 class MemoryConfig(ConfigPart):
@@ -119,7 +131,9 @@ class MemoryConfig(ConfigPart):
     spool_max_bytes: Annotated[int, Field(ge=0, le=LARGEST)] = 1024 * 1024 * 1024
     similarity: Literal["process", "server"] = "process"
     # Of no type that pydantic would look into: a model is given on as it is.
-    embedder: Annotated[Any, AfterValidator(Embedder.of)] = Field(default=None)
+    embedder: Annotated[
+        Any, AfterValidator(Embedder.of), PlainSerializer(_name_of, when_used="json-unless-none")
+    ] = None
     vector_cache_bytes: Positive = 256 * 1024 * 1024
 
     # Spelled out, so that type checkers accept a nested dict in place of a part.

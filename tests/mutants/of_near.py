@@ -6,6 +6,7 @@ from tests.mutants.mutant import Edit, Mutant, tests_in
 
 _KEPT = "repositories/test_kept_vectors.py"
 _BOXES = "embeddings/test_boxes.py"
+_OWN = "system/test_own_vectors.py"
 
 OF_NEAR = (
     Mutant(
@@ -69,5 +70,41 @@ OF_NEAR = (
             ),
         ),
         tests_in(_BOXES, "test_boxes_heed_rows_that_come_and_go[grid]"),
+    ),
+    Mutant(
+        "own vectors are compared with those of their model alone",
+        (
+            Edit(
+                "retrieval/own_vectors.py",
+                "if entry.encoder_version == self._version",
+                "if entry.encoder_version is not None",
+            ),
+            Edit(
+                "retrieval/own_vectors.py",
+                "is_asked = self._version is not None and version == self._version",
+                "is_asked = True",
+            ),
+        ),
+        tests_in(_OWN, "test_the_vectors_of_another_model_are_kept_apart"),
+    ),
+    Mutant(
+        "re-encoding leaves own vectors",
+        (Edit("system/learning/versions.py", "elif not replace_own:", "elif False:"),),
+        tests_in(_OWN, "test_reencoding_leaves_own_vectors_and_gives_them_to_those_that_lack_one"),
+    ),
+    Mutant(
+        "an embedder that fails in the last slice stores nothing of the first",
+        (
+            Edit(
+                "system/bulk_storing.py",
+                "slices if self._resources.config.embedder is None else self._all(slices)",
+                "slices",
+            ),
+        ),
+        tests_in(
+            _OWN,
+            "test_an_embedder_that_fails_stores_nothing_and_is_told_with_the_entry"
+            "[raises-agent 'ant-7' at step 0: RuntimeError: no owls]",
+        ),
     ),
 )

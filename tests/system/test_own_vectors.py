@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sqlite3
 from collections.abc import Sequence
@@ -111,6 +112,11 @@ def test_texts_find_what_is_near_them_in_every_tier_on_every_engine(open_memory:
     assert best == hits[:5]
     near = memory.recall(Query(agent_id="ant", steps=(3, 9), limit=3), near=said(7))
     assert steps_of(near)[0] == 7
+    memory.store_agent_state("bee", {"said": "fox river"}, 3)
+    memory.store_agent_state("bee", {"silent": True}, 4)
+    all_of_all = memory.recall(agent_id=["ant", "bee"], near="fox river")
+    assert (all_of_all[0].entry.agent_id, all_of_all[0].score) == ("bee", pytest.approx(1.0))
+    assert [hit.score for hit in all_of_all[-2:]] == [None, None]
     assert memory.check().sound
 
 
@@ -480,6 +486,7 @@ def test_dicts_of_entries_keep_what_their_vectors_are(memory: AgentMemorySystem)
 def test_an_embedder_is_pickled_by_its_name_and_refused_without_one(tmp_path: Path) -> None:
     config = MemoryConfig(path=tmp_path, embedder=BAG)
     assert pickle.loads(pickle.dumps(config)) == config  # noqa: S301  # as written here
+    assert json.loads(config.model_dump_json(include={"embedder"})) == {"embedder": "bag"}
     nameless = MemoryConfig(path=tmp_path, embedder=Embedder(lambda it: it, name="l"))
     with pytest.raises(ConfigError, match="define it at the top of a module"):
         pickle.dumps(nameless)
