@@ -63,7 +63,10 @@ class RedisSTMConfig(_RedisConfig):
 class RedisIMConfig(_RedisConfig):
     """Intermediate memory: Redis, level-1 compressed.
 
-    Arguments as for ``RedisSTMConfig``, and ``compression_level``: 0, 1 or 2.
+    The other arguments are those of ``RedisSTMConfig``.
+
+    Args:
+        compression_level: How far contents and vectors are compressed: 0 (exact), 1 or 2.
 
     Examples:
         >>> from agent_memory import RedisIMConfig

@@ -21,6 +21,7 @@ from agent_memory.config import (
 from agent_memory.connections.deployment import Deployment, deployment
 from agent_memory.errors import ConfigError, MemoryStoreError
 from agent_memory.values.urls import without_password
+from tests.system import settings_page
 
 _SECRET = "hunter2"
 
@@ -377,3 +378,9 @@ def test_names_that_moved_out_of_config_are_given_with_a_warning_that_says_where
 def test_config_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = agent_memory.config.nothing  # type: ignore[attr-defined]
+
+
+def test_the_page_of_all_settings_is_what_the_configuration_says() -> None:
+    assert settings_page.PAGE.read_text() == settings_page.page(), (
+        "python -m tests.system.settings_page"
+    )
