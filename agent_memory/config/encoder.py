@@ -10,12 +10,14 @@ from pydantic import ConfigDict, Field, model_validator
 from agent_memory.config.limits import Positive
 from agent_memory.errors import ConfigError
 from agent_memory.values.config_part import ConfigPart
+from agent_memory.values.interruptions import raise_if_interrupted
 
 
 def _is_file(name: str) -> bool:
     try:
         return Path(name).is_file()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise_if_interrupted(error)
         return False
 
 

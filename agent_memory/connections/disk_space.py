@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from agent_memory.errors import StoreFull, StoreUnavailable
+from agent_memory.values.interruptions import raise_if_interrupted
 
 if sys.platform != "win32":
     import resource
@@ -68,7 +69,8 @@ def space_of(path: Path) -> DiskSpace | None:
         found, device = os.statvfs(place), place.stat().st_dev
         while place.parent != place and place.parent.stat().st_dev == device:
             place = place.parent
-    except OSError:
+    except OSError as error:
+        raise_if_interrupted(error)
         return None
     unit = found.f_frsize
     return DiskSpace(place, found.f_bavail * unit, found.f_blocks * unit)
@@ -158,7 +160,8 @@ def _limit_of(process: int | None) -> int | None:
         return _own_limit()
     try:
         limit, _ = resource.prlimit(process, resource.RLIMIT_FSIZE)
-    except OSError:
+    except OSError as error:
+        raise_if_interrupted(error)
         return _own_limit()
     return None if limit == resource.RLIM_INFINITY else limit
 
@@ -175,7 +178,8 @@ def _is_plain(folder: Path) -> bool:
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    except OSError:
+    except OSError as error:
+        raise_if_interrupted(error)
         return False
     for mount in mounts:
         # 36 35 98:0 / /mnt rw,noatime - ext4 /dev/root rw,usrquota

@@ -19,6 +19,7 @@ from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import ConfigError, EncodingError
 from agent_memory.values.files import make_private
 from agent_memory.values.formats import FORMAT, MEMORY, check_record
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.urls import without_password
 
 FILE_NAME = "memory.json"
@@ -179,6 +180,7 @@ def _read(folder: Path) -> dict[str, str] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None  # whoever opens the folder reports what is wrong with it
     except (OSError, ValueError, RecursionError) as error:
+        raise_if_interrupted(error)
         raise EncodingError(f"{folder / FILE_NAME} cannot be read ({error})") from error
     if not isinstance(made, dict) or not all(isinstance(value, str) for value in made.values()):
         raise EncodingError(f"{folder / FILE_NAME} is no record of a memory")
@@ -193,6 +195,7 @@ def _write(folder: Path, record: dict[str, str]) -> None:
     try:
         make_private(draft).write_text(json.dumps(record, indent=2) + "\n")
     except OSError as error:
+        raise_if_interrupted(error)
         draft.unlink(missing_ok=True)
         what, otherwise = f"the record {folder / FILE_NAME}", "check the folder's permissions"
         raise unwritable(what, draft, error, otherwise) from error

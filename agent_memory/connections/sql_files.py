@@ -18,6 +18,7 @@ from sqlalchemy import URL, Engine
 from agent_memory.errors import StoreUnavailable
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.files import is_writable
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _COPY = "agent_memory-read-only-"
 
@@ -73,6 +74,7 @@ def _without_writing(path: Path, options: dict[str, str]) -> tuple[Path, dict[st
         for one in (path, log):
             shutil.copyfile(one, folder / one.name)
     except OSError as error:
+        raise_if_interrupted(error)
         raise StoreUnavailable(
             f"long-term memory: {path} has a log that was not written into it, and cannot be "
             f"copied to be read ({error}): let its owner open the memory once, or make room in "
@@ -91,6 +93,7 @@ def _make_folder(folder: Path) -> None:
         # What agents remember is its user's alone, unless the user made the folder otherwise.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
+        raise_if_interrupted(error)
         raise StoreUnavailable(
             f"long-term memory: the folder {folder} cannot be made ({error.strerror}); "
             "name another, or change the permissions of the one above it"

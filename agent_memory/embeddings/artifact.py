@@ -19,6 +19,7 @@ from agent_memory.embeddings.schema import Category, FeatureSchema, Number
 from agent_memory.embeddings.weights import Layers, Weights
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
+from agent_memory.values.interruptions import raise_if_interrupted
 
 MAX_BYTES = 256 * 1024 * 1024
 """The largest artifact that is read."""
@@ -94,6 +95,7 @@ def load(raw: bytes) -> Parts | Untrained:
             return Untrained(Widths(*head["widths"]), _whole(head["input_dim"], 1, 2**31))
         return _parts(head, body)
     except DAMAGES as error:
+        raise_if_interrupted(error)
         raise EncodingError(f"encoder: the file cannot be read ({error!r:.200})") from error
 
 

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.contents import MAX_DEPTH, as_contents
 from agent_memory.values.extent import TooDeep, TooMuch, measure
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.plain import python_scalar
 from agent_memory.values.quoting import quoted
 
@@ -81,6 +82,7 @@ def flatten(state: object) -> dict[str, Value]:
     except (TooDeep, TooMuch, RecursionError, MemoryError) as error:
         raise InvalidEntry("state: nested too deep to be encoded, or too large") from error
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(
             f"state: a value's own code fails when it is read ({type(error).__name__})"
         ) from error

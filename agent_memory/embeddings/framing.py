@@ -19,6 +19,7 @@ from typing import Any
 
 from agent_memory.errors import ConfigError, EncodingError
 from agent_memory.values.formats import at, newer
+from agent_memory.values.interruptions import raise_if_interrupted
 
 DAMAGES = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
            RecursionError)  # fmt: skip
@@ -95,6 +96,7 @@ def write(path: Path, raw: bytes) -> None:
             Path(draft).unlink(missing_ok=True)
             raise
     except OSError as error:
+        raise_if_interrupted(error)
         raise ConfigError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
@@ -111,6 +113,7 @@ def read(path: Path, limit: int) -> bytes:
             # Room for all that is asked for is made at once; so no more than is there.
             raw = file.read(size + 1) if size <= limit else b""
     except OSError as error:
+        raise_if_interrupted(error)
         raise ConfigError(f"{path} cannot be read ({error.strerror or error})") from error
     if size > limit or len(raw) > limit:
         raise EncodingError(f"{path}: more than {limit} bytes")

@@ -14,6 +14,7 @@ from agent_memory.embeddings.ranking import as_units, nearest
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 from agent_memory.values.checks import as_row
 from agent_memory.values.file_names import checked_path
+from agent_memory.values.interruptions import raise_if_interrupted
 
 MAX_BYTES = 4 * 1024**3
 """The largest file that is loaded."""
@@ -172,6 +173,7 @@ class VectorStore:
             ids = head["ids"]
             loaded.add(ids, np.frombuffer(body, "<f4").reshape(len(ids), self.dim))
         except DAMAGES as error:
+            raise_if_interrupted(error)
             raise EncodingError(f"{path}: cannot be read ({error!r:.200})") from error
         self._ids, self._places, self._units = loaded._ids, loaded._places, loaded._units
         return self

@@ -15,6 +15,7 @@ from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.formats import at
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _LARGEST = {
     "compression_level": 2**15 - 1,
@@ -118,6 +119,7 @@ def row_to_entry(
     except NewerFormat as error:
         raise at(f"entry {row.memory_id} of run {row.run_id!r}", error) from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise_if_interrupted(error)
         # SQLite keeps a value of any type in any column.
         raise EncodingError(
             f"entry {row.memory_id} of run {row.run_id!r} cannot be read ({error})"

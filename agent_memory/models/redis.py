@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
@@ -343,6 +344,7 @@ def values_to_entry(
             is_finite=read is not None,
         )
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise_if_interrupted(error)
         raise _damaged(values, error) from error
 
 
@@ -361,6 +363,7 @@ def step_of(stored: Mapping[bytes, bytes]) -> int:
     try:
         return int(stored[b"step_number"])
     except (KeyError, ValueError, TypeError) as error:
+        raise_if_interrupted(error)
         raise EncodingError(f"the stored hash is damaged ({error!r})") from error
 
 

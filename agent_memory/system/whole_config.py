@@ -7,6 +7,7 @@ from typing import Any
 
 from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
 from agent_memory.errors import ConfigError, MemoryStoreError
+from agent_memory.values.interruptions import raise_if_interrupted
 
 PartConfig = MemoryConfig | RedisSTMConfig | RedisIMConfig | SQLiteLTMConfig
 
@@ -25,6 +26,7 @@ def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
     except MemoryStoreError:
         raise
     except Exception as error:
+        raise_if_interrupted(error)
         raise ConfigError(
             f"config: its own code fails when it is read ({type(error).__name__})"
         ) from error

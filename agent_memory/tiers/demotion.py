@@ -17,6 +17,7 @@ from agent_memory.repositories.outcomes import Gone
 from agent_memory.tiers import moving
 from agent_memory.tiers.ageing import Ages, Moments
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.query import Query
 
 _BATCH = 500  # entries a round trip between the Redis tiers
@@ -142,6 +143,7 @@ class Demotion:
             copies = self.engine.lowered_many(batch, self.level)
             gone = moving.move(self.source, self.destination, copies, read_at)
         except _OF_AN_ENTRY as error:
+            raise_if_interrupted(error)
             if len(batch) > 1:
                 middle = len(batch) // 2
                 first = self._move_batch(batch[:middle], read_at)

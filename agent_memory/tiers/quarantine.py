@@ -23,6 +23,7 @@ from agent_memory.errors import StoreUnavailable
 from agent_memory.tiers.quarantined import Owners, owners_of
 from agent_memory.values.files import make_private
 from agent_memory.values.formats import beyond
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS aside (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -156,6 +157,7 @@ class Quarantine:
                 self._settle(connection)
                 yield connection
         except (sqlite3.Error, OSError) as error:
+            raise_if_interrupted(error)
             what = f"the quarantine {self.file}"
             otherwise = "check that its folder is there and may be written to"
             raise unwritable(what, self.file, error, otherwise) from error

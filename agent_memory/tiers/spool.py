@@ -29,6 +29,7 @@ from agent_memory.tiers.spool_names import FormerNames, name_of
 from agent_memory.tiers.waiting import LastMoment, Waiting, coded, waiting_of
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.files import make_private
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.status import SpoolStatus
 
 __all__ = ["FORMAT", "LEAST_BYTES", "Spool", "spool_of"]
@@ -83,7 +84,8 @@ class Spool:
         try:
             # Empty where there was no room for as much as its tables.
             return self.file.stat().st_size > 0
-        except OSError:
+        except OSError as error:
+            raise_if_interrupted(error)
             return False
 
     def version(self) -> Version | None:
@@ -245,6 +247,7 @@ class Spool:
             try:
                 lock = make_private(self.file.with_name(f"{self.file.name}-replay")).open("ab")
             except OSError as error:
+                raise_if_interrupted(error)
                 raise self._held.unusable(error) from error
             with lock:
                 try:

@@ -23,6 +23,7 @@ from agent_memory.tiers.waiting import owner_of
 from agent_memory.values.files import FileId, file_id, make_private
 from agent_memory.values.forking import ForkGate
 from agent_memory.values.formats import beyond
+from agent_memory.values.interruptions import raise_if_interrupted
 
 BUSY_TIMEOUT = 10.0
 """How long to wait for another process that writes to the file, in seconds."""
@@ -305,6 +306,7 @@ class SpoolFile:
                 raise StoreFull(self._no_room(error)) from error
             raise self.unusable(error) from error
         except OSError as error:
+            raise_if_interrupted(error)
             if is_full(error):
                 raise StoreFull(self._no_room(error)) from error
             raise self.unusable(error) from error
@@ -313,7 +315,8 @@ class SpoolFile:
 def _has_bytes(file: Path) -> bool:
     try:
         return os.stat(file).st_size > 0  # noqa: PTH116  # five times as quick, before each answer
-    except OSError:
+    except OSError as error:
+        raise_if_interrupted(error)
         return False
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.conditions import ContentCondition, Exactly, NearPoint, elements_of
 from agent_memory.values.frozen import FrozenDict
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.paths import check_syntax, value_at
 from agent_memory.values.plain import made_plain
 from agent_memory.values.quoting import quoted
@@ -89,6 +90,7 @@ def checked_conditions(conditions: object) -> FrozenDict[Any, Condition]:
     except InvalidEntry:
         raise
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(
             f"attributes: a condition's own code fails ({type(error).__name__})"
         ) from error

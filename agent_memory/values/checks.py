@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.coded import CodeBounds
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.quoting import quoted
 
 MAX_COUNT = 2**63 - 1
@@ -115,6 +116,7 @@ def checked_number(name: str, value: object) -> float:
     except OverflowError as error:
         raise InvalidEntry(f"{name}: an integer beyond any double") from error
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(f"{name}: {quoted(value)} is no number") from error
 
 
@@ -122,7 +124,8 @@ def is_a(value: object, kind: Any) -> bool:
     """Whether a value is of a kind; one that does not tell its class is of none."""
     try:
         return isinstance(value, kind)
-    except Exception:  # noqa: BLE001  # its own code, which may raise anything
+    except Exception as error:  # noqa: BLE001  # its own code, which may raise anything
+        raise_if_interrupted(error)
         return False
 
 
@@ -148,6 +151,7 @@ def _as_int(name: str, value: object) -> int:
     try:
         return int(value)  # type: ignore[call-overload, no-any-return]  # asked above
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(f"{name}: {quoted(value)} is no integer") from error
 
 
@@ -180,6 +184,7 @@ def checked_member(name: str, kind: type[_Member], value: object) -> _Member:
     try:
         return kind(value)  # type: ignore[arg-type]  # the enum refuses what it does not know
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(f"{name}: {quoted(value)} is none of {', '.join(kind)}") from error
 
 
@@ -247,6 +252,7 @@ def _as_vector(value: object) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
             return as_row(value, np.float32)
     except Exception as error:
+        raise_if_interrupted(error)
         # A number beyond any double, a ragged list, or what a value's own code raises.
         raise InvalidEntry(
             f"embedding: numbers of shape (dim,) are needed ({type(error).__name__})"

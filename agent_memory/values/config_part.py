@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent_memory.errors import ConfigError, MemoryStoreError
+from agent_memory.values.interruptions import raise_if_interrupted
 
 
 class ConfigPart(BaseModel):
@@ -24,6 +25,7 @@ class ConfigPart(BaseModel):
         except MemoryStoreError:
             raise
         except Exception as error:  # noqa: BLE001  # a value's own code, which may raise anything
+            raise_if_interrupted(error)
             complaint = f"{type(self).__name__}: a value cannot be read ({type(error).__name__})"
         if complaint is not None:
             # Not where the error is at hand, which holds what was given, passwords among it.

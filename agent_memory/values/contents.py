@@ -33,6 +33,7 @@ from agent_memory.values.extensions import (
     unpack_value,
 )
 from agent_memory.values.extent import TooDeep, TooMuch, measure
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.plain import children_of, fields_of, made_plain, plain_value, type_name
 
 MAX_DEPTH = 500
@@ -78,8 +79,10 @@ def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
         packed = packer.pack(contents if type(contents) is dict else dict(contents))
         merged = next(_merged_keys(contents, "contents"), None) if packer.changed else None
     except _REFUSALS as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(_complaint(contents)) from error
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(_own_fault(error)) from error
     if merged is not None:
         raise InvalidEntry(f"{merged}; use keys that stay distinct")
@@ -112,6 +115,7 @@ def plain_contents(value: object, max_bytes: int | None = None) -> Mapping[str, 
     except RecursionError as error:
         raise InvalidEntry(_complaint(contents)) from error
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(_own_fault(error)) from error
     return plain
 
@@ -137,6 +141,7 @@ def check_extent(contents: object, max_bytes: int | None = None) -> bool:
     except TooDeep as error:
         raise InvalidEntry(_complaint(contents)) from error
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(_own_fault(error)) from error
 
 
@@ -148,7 +153,8 @@ def packed_once(contents: Mapping[str, Any]) -> bytes:
     """
     try:
         return _Packer().pack(contents if type(contents) is dict else dict(contents))
-    except Exception:  # noqa: BLE001  # whatever it is, this names it
+    except Exception as error:  # noqa: BLE001  # whatever it is, this names it
+        raise_if_interrupted(error)
         return pack(contents)
 
 
@@ -176,6 +182,7 @@ def unpack(packed: bytes) -> dict[str, Any]:
     except NewerFormat:
         raise
     except _DAMAGES as error:
+        raise_if_interrupted(error)
         raise EncodingError(f"stored contents cannot be read ({error!r})") from error
     if not isinstance(contents, dict):
         raise EncodingError("stored contents cannot be read (not a map)")
@@ -205,6 +212,7 @@ def as_contents(value: object) -> Mapping[str, Any]:
             return value
         fields = fields_of(value)
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(_own_fault(error)) from error
     if fields is None:
         raise InvalidEntry(
@@ -286,7 +294,8 @@ def _merged_keys(value: object, path: str) -> Iterator[str]:
             try:
                 plain = unpack_value(_Packer().pack([key]))[0]
                 merged = plain in seen
-            except TypeError:
+            except TypeError as error:
+                raise_if_interrupted(error)
                 yield f"{path}: key {shown(key)} would become a dict or list, which is no key"
                 return
             if merged:
@@ -303,6 +312,7 @@ def _complaint(contents: object) -> str:
             return f"contents: a dict is needed, not {type_name(contents)}"
         found = next(_unstorable(contents, "contents", 0, 0), None)
     except Exception as error:  # noqa: BLE001  # reported in place of the path
+        raise_if_interrupted(error)
         return _own_fault(error)
     return found or "contents: cannot be stored"
 
@@ -321,5 +331,6 @@ def _unstorable(value: object, path: str, depth: int, extended: int) -> Iterator
         if children is None:
             _Packer().pack(value)
     except _REFUSALS as error:
+        raise_if_interrupted(error)
         reason = str(error) if isinstance(value, _EXPLAINED) else ""
         yield f"{path}: {reason or f'object of type {type_name(value)}'} cannot be stored"

@@ -32,6 +32,7 @@ from agent_memory.values.coded import CodeBounds
 from agent_memory.values.contents import as_contents, pack
 from agent_memory.values.html import html_fields
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.quoting import quoted, short_repr
 
 
@@ -333,6 +334,7 @@ class MemoryEntry:
         try:
             return cls(**flat)
         except TypeError as error:
+            raise_if_interrupted(error)
             raise InvalidEntry(f"entry: {error}".replace("MemoryEntry.__init__() ", "")) from error
 
     __repr__ = short_repr("agent_id", "step_number", "memory_type", "contents")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from agent_memory.errors import ConfigError
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.quoting import quoted
 
 
@@ -22,8 +23,8 @@ def checked_path(path: object, what: str = "path") -> Path:
     try:
         if isinstance(path, (str, os.PathLike)) and b"\0" not in os.fsencode(path):
             return Path(path)
-    except Exception:  # noqa: BLE001, S110  # its own code may raise anything; it is refused below
-        pass
+    except Exception as error:  # noqa: BLE001  # its own code's; it is refused below
+        raise_if_interrupted(error)
     raise ConfigError(f"{what}: the name of a file or folder is needed, not {quoted(path)}")
 
 
@@ -47,6 +48,7 @@ def whole_path(path: object, what: str = "path") -> Path:
             "an absolute path"
         ) from error
     except OSError as error:
+        raise_if_interrupted(error)
         raise ConfigError(
             f"{what}: {quoted(str(given))} is relative, and the current folder is gone "
             f"({error.strerror}): change to one that is there, or give an absolute path"

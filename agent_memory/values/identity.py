@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.forking import after_fork
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.quoting import quoted
 
 MAX_NAME_LENGTH = 1024
@@ -163,6 +164,7 @@ def checked_memory_id(memory_id: object) -> str:
     try:
         return uuid.UUID(str(memory_id)).hex
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(
             f"memory_id: {quoted(memory_id)} is not a UUID; leave it out to have one made"
         ) from error
@@ -189,6 +191,7 @@ def checked_agent_id(agent_id: object) -> str:
         if not isinstance(agent_id, str) and isinstance(agent_id, numbers.Integral):
             agent_id = _decimal(int(agent_id))
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(f"agent_id: {quoted(agent_id)} is no id") from error
     return _checked_name("agent_id", agent_id)
 

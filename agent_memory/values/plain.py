@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from agent_memory.values.interruptions import raise_if_interrupted
+
 _PLAIN_KINDS: tuple[type[Any], ...] = (int, float, bytes, tuple, list, dict)
 
 
@@ -87,7 +89,8 @@ def _plainer(value: Any) -> Any:
         return bytes(value)
     try:
         return plain_value(value)
-    except TypeError:
+    except TypeError as error:
+        raise_if_interrupted(error)
         return value
 
 
@@ -107,7 +110,8 @@ def _put_together(value: Any, made: list[Any]) -> Any:
             found: Any = dict(zip(made[:count], made[count:], strict=True))
         else:
             found = type(value)(made)
-    except TypeError:  # a key that became a dict or a list
+    except TypeError as error:  # a key that became a dict or a list
+        raise_if_interrupted(error)
         return value
     return found if len(found) == count else value
 

@@ -8,6 +8,8 @@ import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agent_memory.values.interruptions import raise_if_interrupted
+
 _MOST = 280  # characters of a short repr
 
 
@@ -20,7 +22,8 @@ def quoted(value: object, most: int = 80) -> str:
     """
     try:
         return f"{value!r:.{most}}"
-    except Exception:  # noqa: BLE001  # a value's own code may raise anything; its type tells enough
+    except Exception as error:  # noqa: BLE001  # its own code's; the type tells enough
+        raise_if_interrupted(error)
         return f"an object of type {type(value).__name__:.{most}}"
 
 
@@ -84,7 +87,8 @@ class _Short(reprlib.Repr):
             if isinstance(shape, tuple) and shape:
                 return f"<{x.dtype} {shape}>"
             return super().repr1(x.value if isinstance(x, enum.Enum) else x, level)
-        except Exception:  # noqa: BLE001  # as in ``quoted``
+        except Exception as error:  # noqa: BLE001  # as in ``quoted``
+            raise_if_interrupted(error)
             return f"<{type(x).__name__:.40}>"
 
 

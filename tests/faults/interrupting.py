@@ -31,16 +31,20 @@ class Places:
 
     Args:
         work: The work.
+        raised: What the handler raises.
     """
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(
+        self, work: Callable[[], object], raised: type[BaseException] = Interrupted
+    ) -> None:
         self._work = work
+        self._raised = raised
         self._passed = 0
         self._last = 0
         self.where = ""
         """Where it was interrupted."""
 
-    def each(self, apart: int = 1) -> Iterator[Interrupted | None]:
+    def each(self, apart: int = 1) -> Iterator[BaseException | None]:
         """Do the work again and again, interrupted at a later place each time, until it ends.
 
         Gives the exceptions, and None for each that was lost on its way, as in a destructor.
@@ -54,7 +58,7 @@ class Places:
                 return
             yield interrupted
 
-    def interrupt(self, number: int) -> Interrupted | None:
+    def interrupt(self, number: int) -> BaseException | None:
         """Do the work and interrupt it at a place, from 1; gives the exception, if it came to it.
 
         Whoever keeps the exception keeps everything that its traceback has in hand.
@@ -67,7 +71,9 @@ class Places:
                 self._work()
             finally:
                 sys.setprofile(None)
-        except Interrupted as interrupted:
+        except self._raised as interrupted:
+            if self.where not in map(str, interrupted.args):
+                raise  # another of its kind
             return interrupted
         return None
 
@@ -87,4 +93,4 @@ class Places:
             self.where = (
                 f"{event} {name} in {code.co_qualname} ({code.co_filename}:{frame.f_lineno})"
             )
-            raise Interrupted(self.where)
+            raise self._raised(self.where)

@@ -21,7 +21,7 @@ from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
 from agent_memory.values.contents import as_contents
 from tests import engines
-from tests.faults.interrupting import Interrupted, Places
+from tests.faults.interrupting import Places
 from tests.faults.looking import look
 from tests.faults.processes import PATIENCE, ROOT
 from tests.faults.scenarios import LIMITS, contents_of
@@ -78,7 +78,7 @@ def test_a_request_that_is_interrupted_anywhere_leaves_no_half_read_answer(
             assert channel.call_all([("ECHO", "asked"), ("ECHO", 1.5)]) == [b"asked", b"1.5"]
 
         places = Places(ask)
-        kept: list[Interrupted | None] = []
+        kept: list[BaseException | None] = []
         # redis-py passes thousands of places while it connects.
         apart = 1 if EVERYTHING or begins == "connected" else 37
         for interrupted in places.each(apart):
@@ -160,7 +160,7 @@ def test_a_call_that_is_interrupted_anywhere_keeps_nobody_waiting_and_loses_noth
     life.store(times=30)
     life.maintain()
     # What its traceback has in hand is kept with an exception, as by a notebook.
-    kept: list[Interrupted | None] = []
+    kept: list[BaseException | None] = []
     places = Places(getattr(life, work))
     for interrupted in islice(places.each(max(apart // 20, 1) if EVERYTHING else apart), 1000):
         kept.append(interrupted)

@@ -20,6 +20,7 @@ from typing import IO, Final
 from agent_memory.connections.disk_space import advice_for, is_full
 from agent_memory.connections.embedded import keeper
 from agent_memory.errors import StoreFull, StoreUnavailable
+from agent_memory.values.interruptions import raise_if_interrupted
 
 if sys.platform != "win32":  # no server there, but the package can be imported
     import fcntl
@@ -36,6 +37,7 @@ def usable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
+        raise_if_interrupted(problem)
         if is_full(problem):
             raise StoreFull(
                 f"the embedded server cannot use the folder {folder}: {problem}; "
@@ -164,6 +166,7 @@ def is_kept(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as problem:
+        raise_if_interrupted(problem)
         if problem.errno not in (errno.EACCES, errno.EAGAIN):
             raise
         return True
@@ -200,6 +203,7 @@ def log_tail(folder: Path) -> str:
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as problem:
+        raise_if_interrupted(problem)
         return f"Its log cannot be read: {problem}"
     return "\n".join([f"The end of {path}:", *lines[-_LOG_LINES:]])
 
@@ -225,6 +229,7 @@ def _runtime_directory(room: int) -> Path:
     try:
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as problem:
+        raise_if_interrupted(problem)
         raise StoreUnavailable(
             f"cannot make {path} for the embedded server's socket: {problem}. Make it possible or "
             f"set $XDG_RUNTIME_DIR to a directory of your own with mode 0700, {REDIS_INSTEAD}"
@@ -241,7 +246,8 @@ def _runtime_directory(room: int) -> Path:
 def _is_private(path: Path) -> bool:
     try:
         found = path.lstat()
-    except OSError:
+    except OSError as error:
+        raise_if_interrupted(error)
         return False
     mine = found.st_uid == os.geteuid() and not found.st_mode & 0o077
     return path.is_absolute() and stat.S_ISDIR(found.st_mode) and mine

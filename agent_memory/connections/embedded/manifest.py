@@ -30,6 +30,7 @@ from agent_memory.connections.embedded.modules import (
 from agent_memory.errors import ConfigError
 from agent_memory.values.files import make_private
 from agent_memory.values.formats import newer
+from agent_memory.values.interruptions import raise_if_interrupted
 
 FORMAT: Final = 1
 """The number of the manifest."""
@@ -215,7 +216,9 @@ def _make(folder: Path, manifest: Manifest) -> None:
         path.hardlink_to(draft)
     except (FileExistsError, FileNotFoundError):
         pass
-    except OSError:  # a file system without links: the last decides, and the others find out
+    except OSError as error:
+        raise_if_interrupted(error)
+        # A file system without links: the last decides, and the others find out.
         with suppress(FileNotFoundError):
             draft.replace(path)
         return

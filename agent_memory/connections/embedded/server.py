@@ -50,6 +50,7 @@ from agent_memory.connections.embedded.manifest import (
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.errors import ConfigError, StoreFull, StoreReplaced, StoreUnavailable
 from agent_memory.values.files import FileId, file_id
+from agent_memory.values.interruptions import raise_if_interrupted
 
 __all__ = ["EmbeddedServer"]
 
@@ -168,6 +169,7 @@ class EmbeddedServer:
         try:
             found = self._process()
         except OSError as problem:
+            raise_if_interrupted(problem)
             raise self._unavailable(f"does not answer ({problem})") from problem
         if found is None:
             raise self._unavailable("does not tell its process id: call ensure_running() first")
@@ -180,7 +182,8 @@ class EmbeddedServer:
         """
         try:
             return self._is_told_by_space and free_bytes(self._appended) > AMPLE
-        except OSError:
+        except OSError as error:
+            raise_if_interrupted(error)
             return False
 
     def is_out_of_room(self) -> bool:
@@ -260,7 +263,8 @@ class EmbeddedServer:
     def _is_told_by_free_space(self) -> bool:
         try:
             return is_told_by_free_space(self._folder, self._process())
-        except OSError:
+        except OSError as error:
+            raise_if_interrupted(error)
             # It has ended since it answered: the next request notices that, and starts it.
             return False
 

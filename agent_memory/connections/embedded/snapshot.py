@@ -17,6 +17,7 @@ from agent_memory.connections.embedded.folder import REDIS_INSTEAD
 from agent_memory.connections.embedded.manifest import APPENDED, read_manifest
 from agent_memory.errors import StoreUnavailable
 from agent_memory.values.files import is_writable
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _ATTEMPTS = 5  # the server of another user may replace its files meanwhile
 _LOCKS = (keeper.LEASE, keeper.KEEPER_LOCK, keeper.SERVER_LOCK, keeper.LOG)
@@ -45,6 +46,7 @@ def copied_folder(opened: ExitStack, folder: Path) -> Path:
         if source.is_dir():
             _copy_files(source, copy / keeper.SERVER_DIR / appended)
     except OSError as error:
+        raise_if_interrupted(error)
         raise StoreUnavailable(
             f"the memory in {folder} may not be written, and cannot be copied to be read "
             f"({error}): let its owner grant the right to read (chmod -R a+rX), make room in "

@@ -24,7 +24,7 @@ from agent_memory.connections.redis.conversation import Conversation, Conversati
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis.errors import (
     LOSSES,
-    alarm_behind,
+    raise_alarm,
     translated,
     translating_redis_errors,
 )
@@ -32,6 +32,7 @@ from agent_memory.connections.redis.reading import read_answers, stay_awake
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
 from agent_memory.values.forking import ForkGate, after_fork
+from agent_memory.values.interruptions import raise_if_interrupted
 
 LOOK_TIMEOUT = 0.5
 """How long a server that was away may take to connect and to answer, in seconds."""
@@ -186,6 +187,7 @@ class RedisChannel:
             with nullcontext() if self._gate is None else self._gate.passing():
                 yield from self._lent()
         except (redis.exceptions.RedisError, OSError) as error:
+            raise_if_interrupted(error)
             if is_lost(error):
                 self._disconnect_idle()
                 self.losses += 1
@@ -238,10 +240,9 @@ class RedisChannel:
         except redis.exceptions.ResponseError:
             self.breaker.answered()
             return True  # it speaks, and a request will tell what it refuses
-        except redis.exceptions.TimeoutError:
-            return False
-        except (redis.exceptions.ConnectionError, OSError):
-            return self._heal is not None
+        except LOSSES as error:
+            raise_if_interrupted(error)
+            return self._heal is not None and not isinstance(error, redis.exceptions.TimeoutError)
         else:
             self.breaker.answered()
             return True
@@ -306,7 +307,8 @@ class RedisChannel:
         for _ in range(1 if self._heal is None else MOST_STARTS):
             try:
                 return work()
-            except redis.exceptions.ConnectionError:
+            except redis.exceptions.ConnectionError as error:
+                raise_if_interrupted(error)
                 # The idle ones are as old as the lost one, and another server may answer now.
                 self._disconnect_idle()
                 self.losses += 1
@@ -324,9 +326,7 @@ class RedisChannel:
         try:
             return self._sent_and_read(packed, len(commands))
         except redis.exceptions.TimeoutError as error:
-            alarm = alarm_behind(error, self.client, self.breaker.ticks() - begun)
-            if alarm is not None:
-                raise alarm from None
+            raise_alarm(error, self.client, self.breaker.ticks() - begun)
             raise
 
     def _sent_and_read(self, packed: bytes, answers: int) -> list[Any]:

@@ -10,6 +10,7 @@ from math import inf
 import redis
 
 from agent_memory.errors import CommandRefused, StoreFull, StoreUnavailable, WritesRefused
+from agent_memory.values.interruptions import raise_if_interrupted
 
 # What a server says that would take no entry at all, and may take them later. redis-py cuts off
 # the words it has classes for; older servers put a script's error into a sentence.
@@ -40,22 +41,25 @@ LOSSES = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSErr
 """What a request to a server that does not answer ends in."""
 
 
-def alarm_behind(error: Exception, client: redis.Redis, took: float) -> TimeoutError | None:
-    """What an alarm's handler raised where redis-py takes it for a silent server; None: nothing.
+def raise_alarm(error: Exception, client: redis.Redis, took: float) -> None:
+    """Raise what an alarm has raised where redis-py takes it for a silent server.
 
-    A program may limit its own time by a handler that raises ``TimeoutError``, which is what a
-    socket raises after its timeout. One that comes sooner is the program's.
+    A program may limit its own time by a handler, or from another thread, that raises
+    ``TimeoutError``, which is what a socket raises after its timeout. One that comes sooner is the
+    program's.
 
     Args:
         error: redis-py's.
         client: Whose timeouts hold.
         took: After how many seconds it was raised.
     """
+    raise_if_interrupted(error)
     settings = client.get_connection_kwargs()
     limits = (settings.get("socket_timeout"), settings.get("socket_connect_timeout"))
     patience = min((limit for limit in limits if limit is not None), default=inf)
     alarm = error.__context__
-    return alarm if isinstance(alarm, TimeoutError) and took < _SURELY * patience else None
+    if isinstance(alarm, TimeoutError) and took < _SURELY * patience:
+        raise alarm from None
 
 
 # By what OpenSSL says, the first that fits.
@@ -102,6 +106,7 @@ def translating_redis_errors(where: str) -> Iterator[None]:
     except TimeoutError:
         raise  # redis-py has an error of its own: this is an alarm's, which a program has set
     except (redis.exceptions.RedisError, OSError) as error:
+        raise_if_interrupted(error)
         raise translated(error, where) from error
 
 

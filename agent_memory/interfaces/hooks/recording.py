@@ -25,6 +25,7 @@ from agent_memory.interfaces.hooks.states import Skip, attributes_of, storable
 from agent_memory.system.memory_agent import MemoryAgent
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.forking import after_fork
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _logger = logging.getLogger("agent_memory.hooks")
 
@@ -120,6 +121,7 @@ def _recorded(
     try:
         yield results.append
     except Exception as error:
+        raise_if_interrupted(error)
         if begun is not None:
             _unnoticed(agent, _record_error, agent, begun, error, options)
         raise
@@ -188,6 +190,7 @@ def _state(agent: object, options: HookOptions) -> object:
             return _chosen(state_of(get_state()), options)
         return None if options.method == "act" else _chosen(attributes_of(agent), options)
     except Exception as error:  # noqa: BLE001  # an agent that just died may have none; logged
+        raise_if_interrupted(error)
         source = options.state if isinstance(options.state, str) else "get_state"
         message = f"{source}() failed, its state is kept as None"
         _report(agent, type(error).__name__, message, error)
@@ -226,6 +229,7 @@ def _unnoticed(
         place = _INDEX.sub("[]", str(error).partition(": ")[0])
         _report(agent, place, f"not recorded: {error}")
     except Exception as error:  # noqa: BLE001  # whatever the memory does; logged with traceback
+        raise_if_interrupted(error)
         _report(agent, type(error).__name__, "not recorded", error)
     return None
 

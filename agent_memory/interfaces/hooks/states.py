@@ -14,6 +14,7 @@ import numpy as np
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.contents import as_contents, pack
+from agent_memory.values.interruptions import raise_if_interrupted
 
 # Of a framework or of the hooks, and no state of the agent.
 _PLUMBING = frozenset(
@@ -165,5 +166,6 @@ def _quietly(owner: object, name: str) -> Any:
     try:
         return getattr(owner, name, None)
     except Exception as error:  # noqa: BLE001  # foreign code; there is nothing to store then
+        raise_if_interrupted(error)
         del error
         return None

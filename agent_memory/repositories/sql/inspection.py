@@ -24,6 +24,7 @@ from agent_memory.repositories.sql.statements import IN_LIST, chunked, table_of
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.interruptions import raise_if_interrupted
 
 AT_ONCE = 500
 """How many rows are read at once."""
@@ -105,6 +106,7 @@ class StoredRow:
         except EncodingError:
             raise
         except _DAMAGES as error:
+            raise_if_interrupted(error)
             raise EncodingError(f"the row is damaged ({error!r:.200})") from error
 
 

@@ -30,6 +30,7 @@ from agent_memory.values.coded import bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.files import make_private
 from agent_memory.values.formats import at, newer
+from agent_memory.values.interruptions import raise_if_interrupted
 
 FORMAT = 3
 """Of the file, in its ``user_version``.
@@ -219,6 +220,7 @@ def being_written(path: Path) -> Iterator[sqlite3.Connection]:
                 draft.unlink(missing_ok=True)
                 raise
     except (OSError, sqlite3.Error) as error:
+        raise_if_interrupted(error)
         otherwise = "check the folder and its permissions"
         raise unwritable(_AS_BEFORE.format(path), path, error, otherwise) from error
 
@@ -291,6 +293,7 @@ class Backup:
                 f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True
             )
         except (OSError, sqlite3.Error) as error:
+            raise_if_interrupted(error)
             raise StoreUnavailable(f"the backup {path} cannot be read ({error})") from error
         try:
             self._check_format()

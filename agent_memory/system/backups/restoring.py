@@ -32,6 +32,7 @@ from agent_memory.tiers.intake import Intake
 from agent_memory.tiers.quarantine import Quarantine, Quarantined
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.files import make_private
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.progress import Progress
 from agent_memory.values.quoting import short_repr
 
@@ -247,6 +248,7 @@ class _Note:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            raise_if_interrupted(error)
             otherwise = "check the folder and its permissions"
             raise unwritable(str(self._file), self._file, error, otherwise) from error
 

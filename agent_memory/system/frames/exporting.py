@@ -17,6 +17,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.system.frames.receipts import ExportReceipt
 from agent_memory.system.frames.stream import RowStream
 from agent_memory.system.frames.writers import WRITERS, Writer
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.quoting import quoted
 
@@ -83,6 +84,7 @@ def export(
             _remove(draft)
             raise
     except (OSError, pa.ArrowException) as error:
+        raise_if_interrupted(error)
         what, otherwise = f"{path} (as it was before)", "check the folder and its permissions"
         raise unwritable(what, _place_of(path), error, otherwise) from error
     written = tuple(path / file.relative_to(draft) for file in files.paths)

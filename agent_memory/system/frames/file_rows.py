@@ -18,6 +18,7 @@ from agent_memory.system.frames.chunk import EXACT, OWN
 from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY, exact_parts
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.formats import at, newer
+from agent_memory.values.interruptions import raise_if_interrupted
 
 _AT_ONCE = 1000
 _LONGEST_CELL = 2**31 - 1
@@ -67,6 +68,7 @@ def rows_of(files: list[Path]) -> Iterator[FileRow]:
                 number += 1
                 yield _checked(f"{file}, row {number}", cells)
         except OSError as error:
+            raise_if_interrupted(error)
             raise StoreUnavailable(
                 f"{file}, after row {number}: cannot be read ({error})"
             ) from error

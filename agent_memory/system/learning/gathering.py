@@ -12,6 +12,7 @@ from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval.recall import fetch
 from agent_memory.values.contents import plain_contents
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.quoting import quoted
 
 _BATCH = 500  # entries read at once
@@ -42,6 +43,7 @@ def sample_of_states(states: Iterable[object]) -> Sample:
     except MemoryStoreError:
         raise  # of a state, or of what its caller reads them from
     except Exception as error:
+        raise_if_interrupted(error)
         raise InvalidEntry(
             f"states: some are needed, not {quoted(states)} ({type(error).__name__})"
         ) from error

@@ -1,0 +1,91 @@
+"""Tells what the handler of a signal raised from what the code around it did.
+
+A handler runs wherever the program is at that moment, and what it raises comes out there: where a
+value's own code may fail with anything, or where a file may. Taken for such a failure, a program's
+alarm would be a fault of what is stored, and the program would go on after its time was over.
+"""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+
+def raise_if_interrupted(error: BaseException) -> None:
+    """Raise what the handler of a signal raised, as it is, if that is behind an exception.
+
+    Args:
+        error: What was caught. A driver may have put one of its own in place of the handler's.
+    """
+    found = interruption_behind(error)
+    if found is not None:
+        raise found
+
+
+def interruption_behind(error: BaseException) -> BaseException | None:
+    """What the handler of a signal raised that an exception is, or was raised for.
+
+    Args:
+        error: What was caught, with its traceback.
+    """
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        if _is_interruption(found):
+            return found
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return None
+
+
+def _is_interruption(error: BaseException) -> bool:
+    frames = [*_frames(error.__traceback__)]
+    if any(map(_is_called_with_its_caller, frames)):
+        return True
+    handlers = _codes_of_handlers()
+    return any(frame.f_code in handlers for frame in frames)
+
+
+def _frames(traceback: TracebackType | None) -> list[FrameType]:
+    frames = []
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    return frames
+
+
+def _is_called_with_its_caller(frame: FrameType) -> bool:
+    """Whether a function was given the frame that it was called in, as handlers are."""
+    code, caller = frame.f_code, frame.f_back
+    if caller is None:
+        return False
+    count = code.co_argcount + bool(code.co_flags & 0x04)  # *args stand behind the others
+    names = code.co_varnames[: count + code.co_kwonlyargcount]
+    if not names:
+        return False
+    values = frame.f_locals
+    given = [values.get(name) for name in names]
+    return any(
+        one is caller or (type(one) is tuple and any(part is caller for part in one))
+        for one in given
+    )
+
+
+def _codes_of_handlers() -> set[CodeType]:
+    """The code of all handlers that are set: one may have let go of its arguments."""
+    found = map(_code_of, map(signal.getsignal, signal.valid_signals()))
+    return {code for code in found if code is not None}
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    if not callable(handler):  # as the signs for "the default" and "ignored" are not
+        return None
+    while isinstance(handler, partial):
+        handler = handler.func
+    function = getattr(handler, "__func__", handler)
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004  # its code is wanted
+    code = getattr(function, "__code__", None)
+    return code if isinstance(code, CodeType) else None
