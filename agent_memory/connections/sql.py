@@ -25,6 +25,7 @@ from sqlalchemy.pool import Pool
 
 from agent_memory.connections.deployment import database_file
 from agent_memory.connections.disk_space import full_database
+from agent_memory.connections.sql_commits import forget_note, keep_notes
 from agent_memory.connections.sql_copying import serve_copies
 from agent_memory.connections.sql_failures import leave_standbys
 from agent_memory.connections.sql_files import file_of, file_url, remove_copy_with
@@ -343,6 +344,7 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
         watch_file(engine, file, place_of(engine), is_made=is_made)
         remove_copy_with(engine, file)
     event.listen(engine, "begin", _begin_sqlite)
+    keep_notes(engine)
     return engine
 
 
@@ -373,5 +375,6 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    forget_note(connection)
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -100,16 +100,20 @@ class MemoryRepository(WideAnswers, FormerNames, ABC):
     def take_over(
         self,
         entries: Sequence[MemoryEntry],
-        read_at: float,  # noqa: ARG002  # a tier that keeps no tombstones refuses nothing
+        moment: float,  # noqa: ARG002  # a tier that keeps no tombstones refuses nothing
     ) -> list[Added]:
         """Store entries that were read from the tier above; else as ``add_many``.
 
         Args:
             entries: The entries.
-            read_at: When reading them began, in seconds since 1970. One whose key was forgotten
-                and released since is ``STALE`` in long-term memory, and is not stored.
+            moment: What ``moment`` gave before they were read. One whose key was forgotten and
+                released since is ``STALE`` in long-term memory, and is not stored.
         """
         return self.add_many(entries)
+
+    def moment(self) -> float:
+        """The last moment of forgetting, for ``take_over``; 0 where there are no tombstones."""
+        return 0.0
 
     @abstractmethod
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
@@ -327,8 +331,7 @@ class MemoryRepository(WideAnswers, FormerNames, ABC):
 class LongTermMemory(MemoryRepository):
     """The last tier: a repository that also remembers what was forgotten.
 
-    In ``forget``, ``release`` and ``forgotten`` a key without agent (its ``agent_id`` is empty)
-    stands for the id of every agent of its run.
+    In ``forget``, ``release`` and ``forgotten`` a key without agent stands for that of every agent.
     """
 
     @abstractmethod
@@ -342,19 +345,19 @@ class LongTermMemory(MemoryRepository):
             keys: What to forget.
             at: When, in seconds since 1970.
             released_at: From when on the keys may be stored again, as by ``release``. It may lie
-                ahead, so that a process that dies before it releases the keys does not close
-                them for ever. None: not before they are released.
+                ahead, so that a process that dies does not close them for ever: the store
+                measures the seconds from ``at`` by its own clock. None: not before ``release``.
 
         Returns:
             How many rows were deleted.
         """
 
     @abstractmethod
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+    def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
         """Store entries that were read from the tier above, unless they were forgotten since."""
 
     @abstractmethod
-    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+    def release(self, keys: Iterable[EntryKey], at: float) -> int:
         """Let forgotten keys be stored again, except by copies that were read before.
 
         For what is cleared and may come again, as when a reproducible run is run again.
@@ -362,6 +365,9 @@ class LongTermMemory(MemoryRepository):
         Args:
             keys: Keys that were forgotten, and whose entries have been removed in every tier.
             at: The time, in seconds since 1970.
+
+        Returns:
+            How many rows were deleted: those that came in after the time of ``forget`` ran out.
         """
 
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:

@@ -9,10 +9,15 @@ was known is newer than all forgetting up to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from agent_memory.repositories.clearing import last_release
+from agent_memory.repositories.outcomes import Added
+
+LONGEST_LEASE = 600.0
+"""Seconds: one that seems to last longer was taken under a clock that was set back since."""
+_KEPT_SECONDS = 7 * 86_400.0  # for which it is known of a lease that it has run out
 
 
 class Forgetting(NamedTuple):
@@ -49,6 +54,49 @@ def next_moment(last: float, at: float) -> float:
         at: The time, in seconds since 1970.
     """
     return max(at, math.nextafter(last, math.inf))
+
+
+def refusal(mark: Forgetting, moment: float, leases: Leases) -> Added | None:
+    """Why an entry under a forgotten key is refused; None if it is not. No clock is asked.
+
+    Args:
+        mark: When its key was forgotten.
+        moment: The last moment that was known before the entry was read; infinite: it is new.
+        leases: The forgettings that are under way.
+    """
+    if mark.released_at is None:
+        return Added.FORGOTTEN
+    if moment == math.inf:
+        return None
+    return Added.STALE if mark.moment > moment or mark.moment in leases else None
+
+
+class Leases:
+    """Forgettings that were begun, and until when each keeps its keys closed if it is killed.
+
+    Args:
+        until: When each runs out, in seconds by one clock, by the moment of its forgetting.
+        now: The time by the same clock.
+    """
+
+    def __init__(self, until: Mapping[float, float], now: float) -> None:
+        self._until = until
+        self._now = now
+
+    def __contains__(self, moment: object) -> bool:
+        """Whether one of that moment is under way."""
+        until = self._until.get(moment)  # type: ignore[call-overload]  # of no other there is any
+        return until is not None and self._now < until <= self._now + LONGEST_LEASE
+
+    def has_run_out(self, moment: float) -> bool:
+        """Whether one of that moment was begun, and keeps its keys closed no more."""
+        return moment in self._until and moment not in self
+
+    def with_one(self, moment: float, seconds: float) -> dict[float, float]:
+        """Until when they last with another one, without those that nobody can come back from."""
+        oldest = self._now - _KEPT_SECONDS
+        kept = {at: until for at, until in self._until.items() if until > oldest or at in self}
+        return kept | {moment: self._now + seconds}
 
 
 def strictest(marks: Collection[Forgetting]) -> Forgetting:

@@ -1,14 +1,14 @@
 """The reference repository: a dict behind a lock. The other engines are held against it.
 
-It also serves unit tests of code that uses a repository. What it holds ends with the process,
-and processes do not share it.
+It serves unit tests too. What it holds ends with the process, and processes do not share it.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from agent_memory.repositories.counts import AgentCounts, Ahead, still_ahead
 from agent_memory.repositories.encodings import Encodings
 from agent_memory.repositories.forgettings import (
     Forgetting,
+    Leases,
     RollBack,
     next_moment,
+    refusal,
     strictest,
     with_roll_back,
 )
@@ -45,10 +47,13 @@ class InMemoryRepository(LongTermMemory):
 
     Args:
         tier: Which tier it stands for.
+        ticks: Gives seconds that never go backwards.
     """
 
-    def __init__(self, tier: Tier = Tier.LTM) -> None:
+    def __init__(self, tier: Tier = Tier.LTM, ticks: Callable[[], float] = time.monotonic) -> None:
         self.tier = tier
+        self._ticks = ticks
+        self._until: dict[float, float] = {}
         self._shelf = _Shelf()
         self._forgotten: dict[EntryKey, Forgetting] = {}
         self._moment = 0.0
@@ -67,24 +72,23 @@ class InMemoryRepository(LongTermMemory):
         """Store entries; see the contract."""
         return self.take_over(entries, math.inf)
 
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+    def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
         """Store entries that were read from the tier above; see the contract."""
         snapshots = [_Snapshot.of(entry) for entry in entries]
-        return [self._add(snapshot, read_at) for snapshot in snapshots]
+        return [self._add(snapshot, moment) for snapshot in snapshots]
 
     def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
         """Store entries, each as the latest of its agent; see the contract."""
         with self._shelf.lock:
             return super().arrive(entries, after)
 
-    def _add(self, new: _Snapshot, read_at: float) -> Added:
+    def _add(self, new: _Snapshot, moment: float) -> Added:
         key = new.fields.key
         with self._shelf.lock:
-            for released_at in self.forgotten([key]).values():
-                if released_at is None:
-                    return Added.FORGOTTEN
-                if read_at <= released_at:
-                    return Added.STALE
+            marks = [self._forgotten[mark] for mark in _marks(key) if mark in self._forgotten]
+            refusals = [refusal(mark, moment, self._leases) for mark in marks]
+            if any(refusals):
+                return min(filter(None, refusals))
             old = self._shelf.entries.get(key)
             if old is None or _age(new.fields) > _age(old.fields):
                 self._shelf.entries[key] = new
@@ -169,17 +173,30 @@ class InMemoryRepository(LongTermMemory):
     def forget(self, keys: Iterable[EntryKey], at: float, released_at: float | None = None) -> int:
         """Remove entries and refuse their keys from now on; returns how many were there."""
         with self._shelf.lock:
-            forgotten = dict.fromkeys(keys, Forgetting(self._next_moment(at), released_at))
+            mark = Forgetting(self._next_moment(at), released_at)
+            if released_at is not None and released_at > at:
+                self._until = self._leases.with_one(mark.moment, released_at - at)
+            forgotten = dict.fromkeys(keys, mark)
             self._forgotten.update(forgotten)
-            return self.remove_many(
-                [key for key in self._keys() if not forgotten.keys().isdisjoint(_marks(key))]
-            )
+            return self._remove_marked(forgotten)
 
-    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+    def release(self, keys: Iterable[EntryKey], at: float) -> int:
         """Let forgotten keys be stored again, except by copies that were read before."""
         with self._shelf.lock:
-            released = Forgetting(self._next_moment(at), at)
-            self._forgotten.update({key: released for key in keys if key in self._forgotten})
+            held, leases = self._forgotten, self._leases
+            there = [key for key in keys if key in held]
+            passed = {key for key in there if leases.has_run_out(held[key].moment)}
+            held.update(dict.fromkeys(there, Forgetting(self._next_moment(at), at)))
+            return self._remove_marked(passed)
+
+    def _remove_marked(self, marked: Collection[EntryKey]) -> int:
+        return self.remove_many(
+            [key for key in self._keys() if any(mark in marked for mark in _marks(key))]
+        )
+
+    @property
+    def _leases(self) -> Leases:
+        return Leases(self._until, self._ticks())
 
     def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:
         """Those of the keys that were forgotten, with the moments of their forgetting."""

@@ -98,13 +98,16 @@ class AccessLog:
 
     def _begin_batch(self) -> None:
         with self._lock:
-            counts, self._counts = self._counts, Counter()
-            found, self._found = self._found, {}
-            if counts:
-                by_tier: dict[Tier, dict[EntryKey, int]] = {}
-                for key, number in counts.items():
-                    by_tier.setdefault(found.get(key, Tier.STM), {})[key] = number
-                self._unwritten.append(_Batch(token_at(self._clock()), by_tier, self._last))
+            counts, found = self._counts, self._found
+            if not counts:
+                return
+            by_tier: dict[Tier, dict[EntryKey, int]] = {}
+            for key, number in counts.items():
+                by_tier.setdefault(found.get(key, Tier.STM), {})[key] = number
+            batch = _Batch(token_at(self._clock()), by_tier, self._last)
+            unwritten, fresh = [*self._unwritten, batch], Counter[EntryKey]()
+            # At once: an exception of a signal's handler comes before all or after all.
+            self._unwritten, self._counts, self._found = unwritten, fresh, {}
 
     def _write_batches(self) -> None:
         # What failed before stays apart, since a tier may have counted it. It comes last, so

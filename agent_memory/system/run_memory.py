@@ -85,7 +85,7 @@ class RunMemory:
     def merge_repeats(self) -> None:
         """Move entries down that were stored again though a tier below had them."""
         opened = self.resources
-        opened.intake.arrivals.merge(self.consolidation.demotions, opened.clock())
+        opened.intake.arrivals.merge(self.consolidation.demotions)
 
     def consolidate(self, *agents: str) -> Moves:
         """Move down what has to leave of some agents of the run."""

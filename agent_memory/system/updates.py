@@ -73,19 +73,28 @@ class EntryUpdates:
 
     def _change(self, key: EntryKey, change: Change) -> MemoryEntry:
         """Change an entry; a change that gives None leaves it as it is."""
-        changed = self._change_stored(key, change)
-        if changed is None:
-            # It may have been stored while the server was away, which is back by now.
-            self._intake.replay()
+        try:
             changed = self._change_stored(key, change)
+            if changed is None:
+                # It may have been stored while the server was away, which is back by now.
+                self._intake.replay()
+                changed = self._change_stored(key, change)
+        except StoreUnavailable as error:
+            self._refuse_what_waits(key, error)
+            raise
         if changed is not None:
             return changed
-        where = f"memory {key.memory_id} of agent {key.agent_id!r} in run {key.run_id!r}"
+        self._refuse_what_waits(key)
+        raise EntryNotFound(f"no tier holds {_named(key)}")
+
+    def _refuse_what_waits(self, key: EntryKey, why: StoreUnavailable | None = None) -> None:
+        """Say of an entry that waits that it does, and what for."""
         if any(entry.key == key for _, entry in self._intake.spooled()):
+            reason = "" if why is None else f" ({why})"
             raise StoreUnavailable(
-                f"{where} waits in the spool, and cannot be changed before it is stored; call again"
-            )
-        raise EntryNotFound(f"no tier holds {where}")
+                f"{_named(key)} waits in the spool, and cannot be changed before it is "
+                f"stored{reason}: call again once its server takes writes"
+            ) from why
 
     def _change_stored(self, key: EntryKey, change: Change) -> MemoryEntry | None:
         for _ in range(_ATTEMPTS):
@@ -105,3 +114,7 @@ class EntryUpdates:
             f"memory {key.memory_id} of agent {key.agent_id!r} was changed by others "
             f"{_ATTEMPTS} times in a row; call again"
         )
+
+
+def _named(key: EntryKey) -> str:
+    return f"memory {key.memory_id} of agent {key.agent_id!r} in run {key.run_id!r}"

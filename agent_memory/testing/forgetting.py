@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -81,7 +82,8 @@ class ForgettingContract:
         repository.forget([other.key], at=6.0)
         repository.release([other.key], at=7.0)
         assert repository.forgotten([entry.key, other.key]) == {entry.key: None, other.key: 7.0}
-        assert repository.take_over([entry, other], read_at=6.5) == [Added.FORGOTTEN, Added.STALE]
+        stored = repository.take_over([entry, other], repository.moment() - 0.1)
+        assert stored == [Added.FORGOTTEN, Added.STALE]
 
     def test_a_key_without_agent_is_that_of_every_agent_of_its_run(
         self, repository: LongTermMemory
@@ -98,13 +100,14 @@ class ForgettingContract:
         keys = [of_all, later.key, elsewhere.key]
         assert repository.forgotten(keys) == {of_all: None, later.key: None}
         # Of two marks the stricter holds.
-        repository.forget([other.key], at=6.0, released_at=9.0)
+        repository.forget([other.key], at=6.0, released_at=900.0)
         repository.release([of_all], at=7.0)
         keys = [of_all, other.key, later.key]
-        assert repository.forgotten(keys) == {of_all: 7.0, other.key: 9.0, later.key: 7.0}
-        assert repository.take_over([other, later], read_at=8.0) == [Added.STALE, Added.STORED]
+        assert repository.forgotten(keys) == {of_all: 7.0, other.key: 900.0, later.key: 7.0}
+        now = repository.moment()
+        assert repository.take_over([other, later], now) == [Added.STALE, Added.STORED]
         repository.forget([later.key], at=9.0)
-        assert repository.take_over([later, entry], read_at=9.0) == [Added.FORGOTTEN, Added.STORED]
+        assert repository.take_over([later, entry], now) == [Added.FORGOTTEN, Added.STORED]
 
     def test_what_was_only_removed_or_cleared_may_come_back(
         self, repository: LongTermMemory
@@ -175,14 +178,15 @@ class ForgettingContract:
     ) -> None:
         entry, other = an_entry(), an_entry()
         repository.forget([entry.key], at=5.0)
-        assert repository.take_over([entry, other], read_at=6.0) == [
-            Added.FORGOTTEN, Added.STORED,
-        ]  # fmt: skip
-        repository.release([entry.key], at=7.0)
-        assert repository.take_over([entry], read_at=7.0) == [Added.STALE]
+        before = repository.moment()
+        assert repository.take_over([entry, other], before) == [Added.FORGOTTEN, Added.STORED]
+        # Whatever the clocks say of whoever forgets and of whoever moves.
+        repository.release([entry.key], at=-7.0)
+        assert repository.take_over([entry], before) == [Added.STALE]
         assert everything(repository) == [other]
-        assert repository.take_over([entry], read_at=7.5) == [Added.STORED]
-        assert repository.take_over([other], read_at=7.5) == [Added.PRESENT]
+        after = repository.moment()
+        assert repository.take_over([entry], after) == [Added.STORED]
+        assert repository.take_over([other], after) == [Added.PRESENT]
 
     def test_forgetting_a_released_key_again_is_for_good(self, repository: LongTermMemory) -> None:
         entry = an_entry()
@@ -191,24 +195,38 @@ class ForgettingContract:
         repository.add(entry)
         assert repository.forget([entry.key], at=8.0) == 1
         assert repository.add(entry) is Added.FORGOTTEN
-        assert repository.take_over([entry], read_at=9.0) == [Added.FORGOTTEN]
+        assert repository.take_over([entry], repository.moment()) == [Added.FORGOTTEN]
 
     def test_releasing_what_was_never_forgotten_changes_nothing(
         self, repository: LongTermMemory
     ) -> None:
         entry = an_entry()
         repository.release([entry.key], at=7.0)
-        assert repository.take_over([entry], read_at=1.0) == [Added.STORED]
+        assert repository.take_over([entry], repository.moment()) == [Added.STORED]
 
-    def test_keys_that_are_released_ahead_refuse_what_was_read_until_then(
-        self, repository: LongTermMemory
+    @pytest.mark.parametrize("at", [5.0, 4e9])
+    def test_keys_that_are_released_ahead_are_refused_so_long_by_the_stores_own_clock(
+        self, repository: LongTermMemory, at: float
     ) -> None:
-        entry = an_entry()
-        repository.add(entry)
-        assert repository.forget([entry.key], at=5.0, released_at=9.0) == 1
-        assert repository.forgotten([entry.key]) == {entry.key: 9.0}
-        assert repository.take_over([entry], read_at=8.0) == [Added.STALE]
-        assert repository.take_over([entry], read_at=10.0) == [Added.STORED]
+        entry, other = an_entry(), an_entry()
+        repository.add_many([entry, other])
+        before = repository.moment()
+        assert repository.forget([entry.key], at=at, released_at=at + 100.0) == 1
+        assert repository.forget([other.key], at=at, released_at=at + 1e-5) == 1
+        assert repository.forgotten([entry.key]) == {entry.key: at + 100.0}
+        # Whatever was read meanwhile may have been removed above since.
+        now = repository.moment()
+        assert repository.take_over([entry], now) == [Added.STALE]
+        time.sleep(0.001)
+        assert repository.take_over([entry, other], before) == [Added.STALE, Added.STALE]
+        assert repository.take_over([other], now) == [Added.STORED]
+        # Which came in while it was forgotten, and goes with the release.
+        assert repository.release([entry.key, other.key], at=at) == 1
+        assert repository.take_over([entry, other], now) == [Added.STALE, Added.STALE]
+        assert repository.release([entry.key, other.key], at=at) == 0
+        stored = repository.take_over([entry, other], repository.moment())
+        assert stored == [Added.STORED, Added.STORED]
+        assert repository.release([entry.key, other.key], at=at) == 0
 
     def test_keys_can_be_forgotten_again_with_or_without_a_time_of_release(
         self, repository: LongTermMemory

@@ -141,12 +141,11 @@ class Arrivals:
         """Whether so many entries may stand in a tier below too that it is time to look."""
         return len(self._unsure) >= AT_ONCE
 
-    def merge(self, ways: Iterable[Demotion], read_at: float) -> None:
+    def merge(self, ways: Iterable[Demotion]) -> None:
         """Move entries down that were stored again though a tier below had them.
 
         Args:
             ways: The ways down from tier to tier.
-            read_at: The time, in seconds since 1970.
 
         Raises:
             StoreUnavailable: A tier does not answer; the same is tried with the next call.
@@ -155,20 +154,21 @@ class Arrivals:
             unsure, self._unsure = self._unsure, []
         try:
             for way in ways:
-                self._merge(way, unsure, read_at)
+                self._merge(way, unsure)
         except StoreUnavailable:
             self._note_unsure(unsure)
             raise
 
-    def _merge(self, way: Demotion, unsure: Sequence[EntryKey], read_at: float) -> None:
+    def _merge(self, way: Demotion, unsure: Sequence[EntryKey]) -> None:
         for keys in moving.batches(unsure, AT_ONCE):
             twins = [entry.key for entry in way.destination.upkeep.get_readable(keys)]
             # By now they may have moved down a tier themselves.
             above = [tier for tier in self._tiers if tier.tier < way.destination.tier]
+            moment = way.destination.moment() if twins else 0.0
             for tier in above if twins else []:
                 entries = tier.upkeep.get_readable(twins)
                 copies = [way.engine.lowered(entry, way.level) for entry in entries]
-                moving.move(tier, way.destination, copies, read_at)
+                moving.move(tier, way.destination, copies, moment)
 
     def _note_unsure(self, keys: Sequence[EntryKey]) -> None:
         with self._lock:

@@ -91,9 +91,12 @@ class Budget:
         return Moves(*(self._descend(tier, portion) for tier in (0, 1)))
 
     def _descend(self, tier: int, portion: Sequence[_Share]) -> int:
-        way, read_at = self.ways[tier], self.clock()
+        way = self.ways[tier]
         counts = {share.agent: share.counts[tier] for share in portion if share.counts[tier]}
-        return way.move(way.first(counts), read_at).moved
+        if not counts:
+            return 0
+        moment = way.destination.moment()
+        return way.move(way.first(counts), moment).moved
 
     def _portions(self) -> Iterator[list[_Share]]:
         """What the agents have to give, those that were quiet the longest first."""

@@ -176,7 +176,6 @@ class Consolidation:
         moved = dropped = 0
         refused: set[EntryKey] = set()
         for _ in range(_ROUNDS):
-            read_at = self._clock()
             counts = way.agent_counts(agents, moments.now)
             if share is not None:
                 counts = {agent: held for agent, held in counts.items() if share.owns(*agent)}
@@ -187,7 +186,10 @@ class Consolidation:
                 # What is left of them may still be more than the limit.
                 counts = way.agent_counts(counts, moments.now)
                 overdue = {}
-            gone, changed, stay = way.move(way.leaving(counts, overdue), read_at)
+            if not way.is_due(counts, overdue):
+                break
+            moment = way.destination.moment()
+            gone, changed, stay = way.move(way.leaving(counts, overdue), moment)
             moved += gone
             refused |= stay
             if not changed:

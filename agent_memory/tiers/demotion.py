@@ -96,6 +96,12 @@ class Demotion:
         }
         return {agent: queries for agent, queries in found.items() if queries}
 
+    def is_due(self, counts: Counts, overdue: Mapping[Agent, Sequence[Query]]) -> bool:
+        """Whether any entry has to leave."""
+        return bool(overdue) or any(
+            one.entries > self.memory_limit and one.entries > one.pinned for one in counts.values()
+        )
+
     def leaving(
         self, counts: Counts, overdue: Mapping[Agent, Sequence[Query]]
     ) -> Iterator[MemoryEntry]:
@@ -124,30 +130,30 @@ class Demotion:
         """Read those entries of some agents that leave first, so many of each."""
         return self._readable(counts, dict.fromkeys(counts, ()))
 
-    def move(self, entries: Iterable[MemoryEntry], read_at: float) -> Moved:
+    def move(self, entries: Iterable[MemoryEntry], moment: float) -> Moved:
         """Move entries down.
 
         One that the tier below cannot store is logged, and stays: it keeps no other from moving.
 
         Args:
             entries: As they stand in the source, of any runs.
-            read_at: When reading them began, in seconds since 1970.
+            moment: What the destination's ``moment`` gave before they were read.
         """
         done = Moved()
         for batch in moving.batches(entries, self.batch):
-            done = done.and_also(self._move_batch(batch, read_at))
+            done = done.and_also(self._move_batch(batch, moment))
         return done
 
-    def _move_batch(self, batch: Sequence[MemoryEntry], read_at: float) -> Moved:
+    def _move_batch(self, batch: Sequence[MemoryEntry], moment: float) -> Moved:
         try:
             copies = self.engine.lowered_many(batch, self.level)
-            gone = moving.move(self.source, self.destination, copies, read_at)
+            gone = moving.move(self.source, self.destination, copies, moment)
         except _OF_AN_ENTRY as error:
             raise_if_interrupted(error)
             if len(batch) > 1:
                 middle = len(batch) // 2
-                first = self._move_batch(batch[:middle], read_at)
-                return first.and_also(self._move_batch(batch[middle:], read_at))
+                first = self._move_batch(batch[:middle], moment)
+                return first.and_also(self._move_batch(batch[middle:], moment))
             self._report(batch[0], error)
             return Moved(refused=frozenset([batch[0].key]))
         changed = (entry.key[:2] for entry, left in zip(batch, gone, strict=True) if not left)

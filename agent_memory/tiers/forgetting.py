@@ -120,10 +120,8 @@ def _forget_keys(
     resting = clear_below()
     # From the top down once more: whoever moves between the two is met in the second.
     above = stm.remove_many(keys), im.remove_many(keys)
-    if clock() - begun > LEASE / 2:
-        # The lease may have run out meanwhile, and a move have passed.
-        copied += ltm.forget(closed, clock(), clock() + LEASE)
-    ltm.release(closed, clock())
+    # If the lease has run out meanwhile, a move may have passed.
+    copied += ltm.release(closed, clock())
     # Those on their way down had two copies.
     entries = resting + min(len(keys), sum(above) + copied)
     return Removed(entries, *above, copied + resting)

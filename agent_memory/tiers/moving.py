@@ -35,7 +35,7 @@ def move(
     source: MemoryRepository,
     destination: MemoryRepository,
     copies: Sequence[MemoryEntry],
-    read_at: float = -math.inf,
+    moment: float = -math.inf,
 ) -> list[Gone]:
     """Move entries to another tier: write there, have it acknowledged, then remove here.
 
@@ -46,8 +46,8 @@ def move(
         source: The tier they leave.
         destination: The tier they go to.
         copies: The entries as read from the source, at the destination's level.
-        read_at: When reading them began, in seconds since 1970: a copy that is older than the
-            forgetting of its key is not stored.
+        moment: What the destination's ``moment`` gave before they were read: a copy that is older
+            than the forgetting of its key is not stored.
 
     Returns:
         For each, whether it is gone from the source, and by this call: of several that move the
@@ -61,7 +61,7 @@ def move(
     gone = source.move_within(destination, copies)
     if gone is None:
         with source.moves.noted({copy.key[:2] for copy in copies}):
-            gone = _copy_and_remove(source, destination, copies, read_at)
+            gone = _copy_and_remove(source, destination, copies, moment)
             withdraw(source, destination, _staying(copies, gone))
     return gone
 
@@ -129,9 +129,9 @@ def _copy_and_remove(
     source: MemoryRepository,
     destination: MemoryRepository,
     copies: Sequence[MemoryEntry],
-    read_at: float,
+    moment: float,
 ) -> list[Gone]:
-    outcome = destination.take_over(copies, read_at)
+    outcome = destination.take_over(copies, moment)
     # Whoever forgot an entry that was refused as stale has removed it from the source. What the
     # source has under its key now was stored after that, and stays.
     taken = [copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE]

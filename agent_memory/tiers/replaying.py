@@ -71,6 +71,8 @@ class Replay:
         self._tiers = tiers
         self._store = store
         self._stm, _, self._ltm = tiers
+        # What was read last and not stored, as while a server takes no writes.
+        self._read: dict[int, tuple[Waiting, MemoryEntry]] = {}
 
     def slice(self, spool: Spool) -> Left:
         """Store the first of what waits.
@@ -91,6 +93,7 @@ class Replay:
             readable = self._readable(spool, batch)
             fresh = self.due(readable)
             refused = self._add(spool, fresh)
+            self._read = {}
             spool.done(readable.keys() - refused)
         return Left.MORE if len(batch) == SLICE else Left.NOTHING
 
@@ -109,12 +112,17 @@ class Replay:
     def _readable(
         self, spool: Spool, batch: Sequence[Waiting]
     ) -> dict[int, tuple[Waiting, MemoryEntry]]:
-        readable = {}
+        known, readable = self._read, {}
         for waiting in batch:
+            found = known.get(waiting.number)
             try:
-                readable[waiting.number] = waiting, decoded(waiting)
+                # Numbers begin again where the file was replaced.
+                if found is None or found[0] != waiting:
+                    found = waiting, decoded(waiting)
+                readable[waiting.number] = found
             except EncodingError as error:
                 self._refuse(spool, waiting.number, error)
+        self._read = readable
         return readable
 
     @staticmethod

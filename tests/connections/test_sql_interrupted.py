@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from agent_memory.connections.sql import open_engine, writing
 from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.values.forking import PATIENCE, ForkGate
-from tests.faults.interrupting import Interrupted, Places
+from tests.faults.interrupting import Places
 
 pytestmark = [
     # Of what is interrupted in a destructor, Python says that it goes on.
@@ -48,7 +48,7 @@ def test_a_transaction_that_is_interrupted_anywhere_ends_though_its_traceback_is
         with connection_to(writer) as connection:
             connection.exec_driver_sql("INSERT INTO kept VALUES (1)")
 
-    kept: list[Interrupted | None] = []
+    kept: list[BaseException | None] = []
     places = Places(work)
     with ThreadPoolExecutor(1) as another:
         for interrupted in places.each():

@@ -120,9 +120,9 @@ _WHERE_AN_ENTRY_IS = (
         (
             Edit(
                 "tiers",
-                "outcome = destination.take_over(copies, read_at)",
+                "outcome = destination.take_over(copies, moment)",
                 "removed = source.remove_copied(copies)\n"
-                "destination.take_over(copies, read_at)\n"
+                "destination.take_over(copies, moment)\n"
                 "return removed",
             ),
         ),
@@ -489,12 +489,12 @@ _AWAY = (
 _FORGETTING = (
     Mutant(
         "what was forgotten is refused by long-term memory",
-        (Edit(_SQL, "return Added.FORGOTTEN", "return None"),),
+        (Edit("repositories/forgettings.py", "return Added.FORGOTTEN", "return None"),),
         tests_in(_CONTRACT, "TestLongTerm::test_what_was_forgotten_is_refused_by_every_later_add"),
     ),
     Mutant(
         "no move that was in flight brings back what was forgotten",
-        (Edit(_SQL, "read_at <= released_at", "read_at < 0.0"),),
+        (Edit("repositories/forgettings.py", "mark.moment > moment", "mark.moment < 0.0"),),
         tests_in("tiers/test_forgetting.py", "test_a_move_in_flight_brings_nothing_back"),
     ),
     Mutant(
@@ -522,9 +522,9 @@ _FORGETTING = (
         "forgetting that takes longer than its lease lets nothing through",
         (
             Edit(
-                "tiers",
-                "if clock() - begun > LEASE / 2:",
-                "if clock() - begun > 2 * LEASE:",
+                "repositories/forgettings.py",
+                "return moment in self._until and moment not in self",
+                "return False",
             ),
         ),
         tests_in(

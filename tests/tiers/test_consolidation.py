@@ -200,8 +200,8 @@ class StoppedAfterCommit(InMemoryRepository):
 
     stopped = False
 
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
-        outcome = super().take_over(entries, read_at)
+    def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
+        outcome = super().take_over(entries, moment)
         if not self.stopped:
             self.stopped = True
             raise StoreUnavailable("the line was cut")
@@ -288,8 +288,8 @@ class ChangedMeanwhile(InMemoryRepository):
         self._above = above
         self._changes = 1
 
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
-        outcome = super().take_over(entries, read_at)
+    def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
+        outcome = super().take_over(entries, moment)
         if self._changes:
             self._changes -= 1
             self._above.replace(replace(self._above.get(entries[0].key), importance_score=0.125))
@@ -315,13 +315,13 @@ class ForgottenMeanwhile(InMemoryRepository):
         self._tiers = tiers
         self.removed: int | None = None
 
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+    def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
         if self.removed is None:
             self.removed = 0
             stm, im, _ = self._tiers.all
             clock = self._tiers.clock
             self.removed = forget_agents((stm, im, self), "run", ["ant"], clock).entries
-        return super().take_over(entries, read_at)
+        return super().take_over(entries, moment)
 
 
 def test_a_move_in_flight_brings_nothing_forgotten_back() -> None:
@@ -341,12 +341,12 @@ def test_what_was_stored_anew_during_a_move_is_not_removed_by_it() -> None:
     class StoredAnew(InMemoryRepository):
         """Long-term memory during whose write all is cleared and stored again."""
 
-        def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+        def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
             if tiers.now == NOW:
                 forget_agents((tiers.stm, tiers.im, self), "run", ["ant"], tiers.clock)
                 tiers.now += 1
                 tiers.im.add_many(stored)
-            return super().take_over(entries, read_at)
+            return super().take_over(entries, moment)
 
     tiers.ltm = StoredAnew(Tier.LTM)
     tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})

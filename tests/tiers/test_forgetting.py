@@ -164,11 +164,11 @@ def test_a_move_in_flight_brings_nothing_back(system: AgentMemorySystem) -> None
     filled(system, "ant")
     im, ltm = system.im, system.ltm
     read = im.find(Query(run_id="default", agent_id="ant"))
-    read_at = time.time()
+    moment = ltm.moment()
     assert read
     system.forget("ant")
     # Whoever had read them before moves them now.
-    move(im, ltm, read, read_at)
+    move(im, ltm, read, moment)
     assert steps_of(system) == []
 
 
@@ -205,11 +205,11 @@ def test_forgetting_that_is_cut_short_anywhere_lets_no_move_bring_back_what_it_r
         agent = f"ant {at}"
         filled(system, agent)
         in_flight = system.im.find(Query(run_id="default", agent_id=agent))
-        read_at = time.time()
+        moment = system.ltm.moment()
         all_met = not die(at)
         left = {*steps_of(system, agent)}
         # Whoever had read them before moves them now.
-        move(system.im, system.ltm, in_flight, read_at)
+        move(system.im, system.ltm, in_flight, moment)
         assert {*steps_of(system, agent)} <= left, f"at point {at}"
         at += 1
     assert at > 5
@@ -264,8 +264,8 @@ def test_other_openings_of_the_memory_find_nothing_by_vectors_they_have_kept(
 
 
 def test_forgetting_that_was_killed_keeps_no_key_closed_for_ever() -> None:
-    ltm, im = InMemoryRepository(Tier.LTM), InMemoryRepository(Tier.IM)
     now = [1_000.0]
+    ltm, im = InMemoryRepository(Tier.LTM, lambda: now[0]), InMemoryRepository(Tier.IM)
     entry = an_entry()
 
     class Dying(InMemoryRepository):
@@ -275,21 +275,23 @@ def test_forgetting_that_was_killed_keeps_no_key_closed_for_ever() -> None:
     im.add(entry)
     dying = Dying(Tier.STM)
     with pytest.raises(Died):
-        forget_keys((dying, im, ltm), [entry.key], lambda: now[0])
+        forget_keys((dying, im, ltm), [entry.key], time.time)
     # Nothing that was read while it was under way comes in...
-    assert ltm.take_over([entry], now[0] + 1) == [Added.STALE]
+    now[0] += LEASE - 1
+    assert ltm.take_over([entry], ltm.moment()) == [Added.STALE]
     # ...and an entry that is stored under the key long after may rest there.
-    assert ltm.take_over([entry], now[0] + LEASE + 1) == [Added.STORED]
+    now[0] += 2
+    assert ltm.take_over([entry], ltm.moment()) == [Added.STORED]
 
 
 def test_forgetting_that_takes_longer_than_the_lease_lets_nothing_through() -> None:
-    ltm = InMemoryRepository(Tier.LTM)
     now = [1_000.0]
+    ltm = InMemoryRepository(Tier.LTM, lambda: now[0])
     entry = an_entry()
 
     def move_meanwhile() -> None:
         now[0] += LEASE + 1
-        assert ltm.take_over([entry], now[0]) == [Added.STORED]
+        assert ltm.take_over([entry], ltm.moment()) == [Added.STORED]
 
     class Slow(InMemoryRepository):
         def remove_many(self, keys: Any) -> int:
@@ -298,7 +300,7 @@ def test_forgetting_that_takes_longer_than_the_lease_lets_nothing_through() -> N
 
     im = Slow(Tier.IM)
     im.add(entry)
-    removed = forget_agents((InMemoryRepository(Tier.STM), im, ltm), "r", ["ant"], lambda: now[0])
+    removed = forget_agents((InMemoryRepository(Tier.STM), im, ltm), "r", ["ant"], time.time)
     assert ltm.get_many([entry.key]) == im.get_many([entry.key]) == []
     assert (removed.entries, removed.im, removed.ltm) == (1, 1, 1)
 

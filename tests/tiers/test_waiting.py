@@ -20,6 +20,8 @@ from agent_memory import (
     Vector,
 )
 from agent_memory.repositories.redis.repository import StmRepository
+from agent_memory.tiers import replaying
+from agent_memory.tiers.waiting import Waiting, decoded
 from tests.memories import Clock, Opener, remembered, store
 from tests.tiers.spooling import an_entry_of, far_spool, full, on_every_engine
 
@@ -247,3 +249,47 @@ def test_an_answer_holds_each_entry_once_while_the_spool_is_replayed_and_entries
         assert remembered(system, "ant") == [*range(4)]
         assert late
         assert remembered(system, "ant") == [*range(4)]
+
+
+@on_every_engine
+def test_what_waits_for_a_server_that_takes_no_writes_says_so_when_it_is_to_be_changed(
+    open_memory: Opener,
+) -> None:
+    system = open_memory()
+    store(system, "ant", 0)
+    with full(system):
+        store(system, "ant", 1)
+        (waiting,) = system.recall(Query(agent_id="ant", steps=(1, 1)))
+        for change in (
+            lambda: system.pin("ant", waiting.entry.memory_id),
+            lambda: system.set_importance("ant", waiting.entry.memory_id, 0.5),
+        ):
+            with pytest.raises(StoreUnavailable, match=r"waits in the spool.* call again once"):
+                change()
+    assert system.pin("ant", waiting.entry.memory_id).pinned
+    assert system.set_importance("ant", waiting.entry.memory_id, 0.5).importance_score == 0.5
+
+
+@on_every_engine
+def test_what_waits_is_decoded_once_while_the_server_takes_no_writes(
+    open_memory: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = open_memory()
+    intake = system._resources.intake
+    read: list[int] = []
+
+    def counted(waiting: Waiting) -> MemoryEntry:
+        read.append(waiting.number)
+        return decoded(waiting)
+
+    with full(system):
+        store(system, "ant", *range(5))
+        monkeypatch.setattr(replaying, "decoded", counted)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                intake.replay()
+        assert len(read) == len(set(read)) == 5
+        store(system, "ant", 5)
+    intake.replay()
+    assert len(read) == len(set(read)) == 6
+    assert remembered(system, "ant") == [*range(6)]

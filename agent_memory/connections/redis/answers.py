@@ -66,6 +66,10 @@ def _are_pairs(reply: Any) -> bool:
     return type(reply) is list and len(reply) % 2 == 0
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int or (type(value) is bytes and value.isdigit())
+
+
 def _is_log(reply: Any) -> bool:
     return type(reply) is list and all(
         type(record) in (list, tuple)
@@ -95,6 +99,9 @@ _CHECKS: Mapping[str, Check] = {
     "ZCARD": is_number,
     "HDEL": is_number,
     "SADD": is_number,
+    "TIME": lambda reply: (
+        type(reply) in (list, tuple) and len(reply) == 2 and all(map(_is_count, reply))
+    ),
     "MEMORY": lambda reply: reply is None or type(reply) is int,
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+import uuid
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from agent_memory.connections.redis.channel import RedisChannel
@@ -17,23 +18,20 @@ class RedisMoveNotes(MoveNotes):
     Args:
         channel: The server.
         key: The hash they stand in.
-        clock: Gives the time in seconds since 1970.
     """
 
-    def __init__(self, channel: RedisChannel, key: str, clock: Callable[[], float]) -> None:
+    def __init__(self, channel: RedisChannel, key: str) -> None:
         self._channel = channel
         self._key = key
-        self._clock = clock
         self._failed: dict[str, str] = {}  # the tokens of moves that raised here, by their agents
 
     @contextmanager
     def noted(self, agents: Collection[Agent]) -> Iterator[None]:
         """Note on the server that agents are on the move; the note outlives a crash."""
         names = json.dumps(sorted(agents))
-        token = token_at(self._clock())
         # A move that is tried again replaces its note, so that an outage leaves one, not many;
         # not the old one again, whose age would say that nobody can still be at it.
-        self._put(self._failed.pop(names, token), token, names)
+        token = self._put(self._failed.pop(names, ""), names)
         try:
             yield
         except BaseException:
@@ -49,18 +47,27 @@ class RedisMoveNotes(MoveNotes):
 
     def close(self, move: OpenMove) -> None:
         """Take away the note of a settled move, unless the move may still be under way."""
-        now = self._clock()
+        now = server_time(self._channel)
         if move.token < token_at(now - MOVE_SECONDS):
             self._take(move.token)
         elif move.token > token_at(now + MOVE_SECONDS):
-            # Noted before the clock was set back: from now on it grows old like any other.
-            self._put(move.token, token_at(now), json.dumps(sorted(move.agents)))
+            # Noted before the server's clock was set back: it grows old like any other from now on.
+            self._put(move.token, json.dumps(sorted(move.agents)))
 
-    def _put(self, replaced: str, token: str, names: str) -> None:
-        self._channel.run(scripts.NOTE_MOVE, [([self._key], [replaced, token, names])])
+    def _put(self, replaced: str, names: str) -> str:
+        """Note a move by the server's clock, which is that of all who move from there."""
+        values = [replaced, uuid.uuid4().hex, names]
+        (token,) = self._channel.run(scripts.NOTE_MOVE, [([self._key], values)])
+        return token.decode() if isinstance(token, bytes) else str(token)
 
     def _take(self, token: str) -> None:
         self._channel.call("HDEL", self._key, token)
+
+
+def server_time(channel: RedisChannel) -> float:
+    """What time it is by a server's clock, in seconds since 1970."""
+    seconds, microseconds = channel.call("TIME")
+    return int(seconds) + int(microseconds) / 1e6
 
 
 def _open_move(token: bytes, agents: bytes) -> OpenMove | None:

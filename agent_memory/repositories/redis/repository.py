@@ -80,7 +80,7 @@ class RedisRepository(MemoryRepository):
         self.channel = channel
         self._codec = codec
         self.key_space = KeySpace(namespace)
-        self.moves = RedisMoveNotes(channel, self.key_space.moving, clock)
+        self.moves = RedisMoveNotes(channel, self.key_space.moving)
         self._clock = clock
         self._retrievals = RetrievalCounts(channel, self.key_space, clock)
         self._vectors = VectorCache(channel, vector_cache_bytes)

@@ -15,11 +15,12 @@ from sqlalchemy import Connection, Table, func, insert, inspect, select, text, u
 from sqlalchemy.schema import CreateTable
 
 from agent_memory.models.ltm import LtmModels
-from agent_memory.repositories.forgettings import RollBack, next_moment, with_roll_back
+from agent_memory.repositories.forgettings import Leases, RollBack, next_moment, with_roll_back
 from agent_memory.repositories.sql.identity import LOCK_RECORDS, records_table
 from agent_memory.repositories.sql.statements import IN_LIST, chunked, table_of
 
 _LAST = "moment of forgetting"
+_LEASES = "forgettings under way"
 _ROLLED_BACK = "rolled back: "
 
 
@@ -60,6 +61,30 @@ class Moments:
         moment = next_moment(self.last(), at)
         self._put(_LAST, repr(moment))
         return moment
+
+    def lease(self, moment: float, seconds: float, now: float) -> None:
+        """Note that a forgetting is under way for some seconds, unless it is released before.
+
+        Args:
+            moment: Of the forgetting.
+            seconds: For how long.
+            now: The time by the database's clock.
+        """
+        held = self.leases(now).with_one(moment, seconds)
+        self._put(_LEASES, json.dumps([*held.items()]))
+
+    def leases(self, now: float) -> Leases:
+        """The forgettings that are under way, or were not released in time.
+
+        Args:
+            now: The time by the database's clock.
+        """
+        if not self._is_there():
+            return Leases({}, now)
+        column = self._table.c
+        asked = select(column.value).where(column.name == _LEASES)
+        values = self._connection.scalars(asked)
+        return Leases({at: until for value in values for at, until in json.loads(value)}, now)
 
     def roll_back(self, run_id: str, step: int, at: float) -> None:
         """Note that what a run has stored of the steps after one is forgotten."""

@@ -102,22 +102,20 @@ class LtmRepository(LtmReads):
         """Store entries, ``batch_size`` in a transaction; see the contract."""
         return self.take_over(entries, inf)
 
-    def take_over(self, entries: Sequence[MemoryEntry], read_at: float) -> list[Added]:
+    def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
         """Store entries that were read from the tier above; see the contract."""
         self._transactions.check_writable()
         rows = self._mapper.to_rows(entries)
         outcomes: list[Added] = []
         for batch in chunked(rows, self._batch_size):
             # What is stored already is found to be there.
-            outcomes += self._writer.run(partial(self._add_batch, batch, read_at), repeatable=True)
+            outcomes += self._writer.run(partial(self._add_batch, batch, moment), repeatable=True)
         return outcomes
 
-    def _add_batch(
-        self, batch: Sequence[EntryRow], read_at: float, work: UnitOfWork
-    ) -> list[Added]:
+    def _add_batch(self, batch: Sequence[EntryRow], moment: float, work: UnitOfWork) -> list[Added]:
         agents = {(row.entry.run_id, row.entry.agent_id) for row in batch}
         with self._marks.going_on(work.connection, agents):
-            return work.add(self._declared.completed(work.connection, batch), read_at)
+            return work.add(self._declared.completed(work.connection, batch), moment)
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
@@ -244,10 +242,10 @@ class LtmRepository(LtmReads):
         ]
         return self._writer.run(lambda work: work.forget(forgotten, at, released_at))
 
-    def release(self, keys: Iterable[EntryKey], at: float) -> None:
+    def release(self, keys: Iterable[EntryKey], at: float) -> int:
         """Allow new entries under forgotten keys, but no copies that were read before."""
         released = list(keys)
-        self._writer.run(lambda work: work.release(released, at))
+        return self._writer.run(lambda work: work.release(released, at))
 
     def roll_back(self, run_id: str, step: int, at: float) -> None:
         """Note that what a run has stored of the steps after one is forgotten."""

@@ -92,9 +92,9 @@ def tombstones(
 ) -> Select[*tuple[Any, ...]]:
     """Which of those ids were forgotten in a run, of which agents, and when they were released."""
     tombstone = models.Tombstone
-    return select(tombstone.memory_id, tombstone.agent_hash, tombstone.released_at).where(
-        tombstone.run_ref == run_ref, tombstone.memory_id.in_(memory_ids)
-    )
+    return select(
+        tombstone.memory_id, tombstone.agent_hash, tombstone.released_at, tombstone.forgotten_at
+    ).where(tombstone.run_ref == run_ref, tombstone.memory_id.in_(memory_ids))
 
 
 def tombstones_in(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from math import inf
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, update
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
-from agent_memory.repositories.moves import CLOCK_SKEW
+from agent_memory.repositories.forgettings import Forgetting, Leases, refusal
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.statements import (
     IN_LIST,
@@ -67,16 +66,16 @@ class Tombstones:
             lock = func.pg_advisory_xact_lock if forgetting else func.pg_advisory_xact_lock_shared
             self._connection.execute(lock(zlib.crc32(self._table.name.encode())).select())
 
-    def found(self, marks: Iterable[Mark]) -> dict[Mark, float | None]:
-        """Those of the marks that are stored, and when they were released; None: they were not."""
+    def found(self, marks: Iterable[Mark]) -> dict[Mark, Forgetting]:
+        """Those of the marks that are stored, and when they were forgotten and released."""
         return self._found(self._of_runs_with_any(marks))
 
-    def _found(self, marks: Collection[Mark]) -> dict[Mark, float | None]:
+    def _found(self, marks: Collection[Mark]) -> dict[Mark, Forgetting]:
         by_run: dict[int, set[str]] = {}
         for mark in marks:
             by_run.setdefault(mark.run_ref, set()).add(mark.memory_id)
         rows = {
-            (run_ref, row.agent_hash, row.memory_id): row.released_at
+            (run_ref, row.agent_hash, row.memory_id): Forgetting(row.forgotten_at, row.released_at)
             for run_ref, memory_ids in by_run.items()
             for chunk in chunked(memory_ids, IN_LIST)
             for row in self._connection.execute(tombstones(self._models, run_ref, chunk))
@@ -84,22 +83,27 @@ class Tombstones:
         places = {mark: (mark.run_ref, agent_hash(mark.agent_id), mark.memory_id) for mark in marks}
         return {mark: rows[place] for mark, place in places.items() if place in rows}
 
-    def refusals(self, marks: Iterable[Mark], read_at: float, now: float) -> Mapping[Mark, Added]:
+    def refusals(
+        self, marks: Iterable[Mark], moment: float, leases: Callable[[], Leases]
+    ) -> Mapping[Mark, Added]:
         """Those of the marks under which nothing may be stored, and why.
 
         Args:
             marks: The keys of entries that are to be stored.
-            read_at: When the entries were read from the tier above, in seconds since 1970.
-            now: The time, in seconds since 1970.
+            moment: The last moment that was known before the entries were read from the tier above.
+            leases: Gives the forgettings that are under way.
         """
         of_all = {mark: mark.of_all_agents for mark in self._of_runs_with_any(marks)}
-        found = self._corrected(self._found({*of_all, *of_all.values()}), now)
-        refused = {}
+        found = self._found({*of_all, *of_all.values()})
+        refused: dict[Mark, Added] = {}
+        if not found:
+            return refused
+        open_ones = leases()
         for mark, of_all_agents in of_all.items():
             reasons = [
                 reason
-                for at in (found[one] for one in (mark, of_all_agents) if one in found)
-                if (reason := _refusal(at, read_at, now)) is not None
+                for it in (found[one] for one in (mark, of_all_agents) if one in found)
+                if (reason := refusal(it, moment, open_ones)) is not None
             ]
             if reasons:
                 refused[mark] = min(reasons)  # the one that lasts
@@ -129,13 +133,13 @@ class Tombstones:
             self._connection.execute(insert(self._table), rows)
         self.release([*there], released_at, moment)
 
-    def release(self, marks: Sequence[Mark], at: float | None, moment: float | None = None) -> None:
+    def release(self, marks: Sequence[Mark], at: float | None, moment: float) -> None:
         """Set when marks are released; None: they are not. Those that are not stored stay away.
 
         Args:
             marks: The keys.
             at: When, in seconds since 1970.
-            moment: The same as a moment; None: that of the marks stays.
+            moment: The same as a moment.
         """
         column = self._table.c
         statement = (
@@ -145,7 +149,7 @@ class Tombstones:
                 column.memory_id == bindparam("forgotten"),
                 column.agent_hash == bindparam("of_agent"),
             )
-            .values({"released_at": at} | ({} if moment is None else {"forgotten_at": moment}))
+            .values(released_at=at, forgotten_at=moment)
         )
         if marks:
             self._connection.execute(
@@ -156,15 +160,6 @@ class Tombstones:
                 ],
             )
 
-    def _corrected(self, found: dict[Mark, float | None], now: float) -> dict[Mark, float | None]:
-        """When marks were released: now, if the clock was set back since.
-
-        Otherwise what is stored under them would be refused until the clock gets there again.
-        """
-        ahead = [mark for mark, at in found.items() if at is not None and at > now + CLOCK_SKEW]
-        self.release(ahead, now)
-        return found | dict.fromkeys(ahead, now)
-
     def _of_runs_with_any(self, marks: Iterable[Mark]) -> list[Mark]:
         # Most runs forget nothing. Asking that first saves the list of ids, 3 us an entry.
         wanted = list(marks)
@@ -174,12 +169,3 @@ class Tombstones:
             for run_ref in self._connection.scalars(runs_with_tombstones(self._models, chunk))
         }
         return [mark for mark in wanted if mark.run_ref in forgetful] if forgetful else []
-
-
-def _refusal(released_at: float | None, read_at: float, now: float) -> Added | None:
-    """Why an entry under a forgotten key is refused; None if it is not."""
-    if released_at is None:
-        return Added.FORGOTTEN
-    # It was read under a clock that was set back since: whether that was before is unknown.
-    unknown = now + CLOCK_SKEW < read_at < inf
-    return Added.STALE if unknown or read_at <= released_at else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -25,10 +26,12 @@ from sqlalchemy import (
     update,
 )
 
+from agent_memory.connections.sql_commits import CommitNote, note_commit
 from agent_memory.connections.sql_copying import can_copy, copy_rows
 from agent_memory.errors import StoreUnavailable
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import RealNumber, WholeNumber
+from agent_memory.repositories.forgettings import Leases
 from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.entries import EntryRow
@@ -82,7 +85,6 @@ class UnitOfWork:
         self.connection = connection
         self._models = models
         self._entries = table_of(models.LtmEntry)
-        self._clock = clock
         self._names = Names(connection, models, known, clock)
         self._tombstones = Tombstones(connection, models)
         self._moments = Moments(connection, models)
@@ -92,21 +94,25 @@ class UnitOfWork:
         self.connection.commit()
         self._names.committed()
 
-    def transaction(self) -> int | None:
-        """What the database calls this transaction; None where it has no name for it."""
-        if self.connection.dialect.name != "postgresql":
-            return None
-        name: int | None = self.connection.scalar(select(func.txid_current()))
-        return name
+    def transaction(self) -> int | CommitNote | None:
+        """What tells later whether this transaction was committed; None where nothing does."""
+        match self.connection.dialect.name:
+            case "postgresql":
+                name: int | None = self.connection.scalar(select(func.txid_current()))
+                return name
+            case "sqlite":
+                return note_commit(self.connection)
+            case _:
+                return None
 
-    def has_committed(self, transaction: int | None) -> bool:
+    def has_committed(self, transaction: int | CommitNote | None) -> bool:
         """Whether an earlier transaction was committed.
 
         Raises:
             StoreUnavailable: It is still under way.
         """
-        if transaction is None:
-            return False
+        if transaction is None or isinstance(transaction, CommitNote):
+            return transaction is not None and transaction.is_made
         status = self.connection.scalar(select(func.txid_status(transaction)))
         if status == "in progress":
             raise StoreUnavailable("a transaction whose answer was lost is under way: call again")
@@ -114,12 +120,12 @@ class UnitOfWork:
 
     # -- storing ------------------------------------------------------------------------------
 
-    def add(self, rows: Sequence[EntryRow], read_at: float = inf) -> list[Added]:
+    def add(self, rows: Sequence[EntryRow], moment: float = inf) -> list[Added]:
         """Store entries that were not forgotten, in place of their older copies.
 
         Args:
             rows: The entries, coded.
-            read_at: When they were read from the tier above, in seconds since 1970.
+            moment: The last moment of forgetting before they were read from the tier above.
         """
         self._tombstones.lock(forgetting=False)
         references = self._names.references([row.entry for row in rows])
@@ -127,7 +133,7 @@ class UnitOfWork:
             Mark(reference.run_ref, row.entry.agent_id, row.entry.memory_id)
             for row, reference in zip(rows, references, strict=True)
         ]
-        refused = self._tombstones.refusals(keys, read_at, self._clock())
+        refused = self._tombstones.refusals(keys, moment, self._leases)
         stored = self._stored(row.values["memory_id"] for row in rows)
         ages = {key: located.age for key, located in stored.items()}
         newest: dict[Mark, dict[str, Any]] = {}
@@ -223,19 +229,45 @@ class UnitOfWork:
         """
         self._tombstones.lock(forgetting=True)
         marks = self._marks(keys)
-        self._tombstones.mark(marks, self._moments.next(at), released_at)
-        marked = {*marks}
-        stored = self._stored({mark.memory_id for mark in marks})
+        moment = self._moments.next(at)
+        self._tombstones.mark(marks, moment, released_at)
+        if released_at is not None and released_at > at:
+            self._moments.lease(moment, released_at - at, self._now())
+        return self._delete({*marks})
+
+    def _delete(self, marked: set[Mark]) -> int:
+        """Delete the entries under some marks; of one without agent every agent's."""
+        stored = self._stored({mark.memory_id for mark in marked})
         return self.delete_rows(
             place.row
             for key, place in stored.items()
             if key in marked or key.of_all_agents in marked
         )
 
-    def release(self, keys: Sequence[EntryKey], at: float) -> None:
-        """Allow new entries under forgotten keys, but no copies that were read before."""
+    def release(self, keys: Sequence[EntryKey], at: float) -> int:
+        """Allow new entries under forgotten keys, but no copies that were read before.
+
+        Returns:
+            How many entries were deleted, which had come in since a lease ran out.
+        """
         self._tombstones.lock(forgetting=True)
-        self._tombstones.release(self._marks(keys), at, self._moments.next(at))
+        marks = self._marks(keys)
+        found = self._tombstones.found(marks)
+        leases = self._leases()
+        passed = {mark for mark, it in found.items() if leases.has_run_out(it.moment)}
+        removed = self._delete(passed) if passed else 0
+        self._tombstones.release(marks, at, self._moments.next(at))
+        return removed
+
+    def _leases(self) -> Leases:
+        return self._moments.leases(self._now())
+
+    def _now(self) -> float:
+        """The time by the one clock that all who use the database share."""
+        if self.connection.dialect.name != "postgresql":
+            return time.time()  # that of this machine, on which they all are
+        now = self.connection.scalar(select(func.extract("epoch", func.clock_timestamp())))
+        return float(now or 0.0)
 
     def roll_back(self, run_id: str, step: int, at: float) -> None:
         """Note that what a run has stored of the steps after one is forgotten."""

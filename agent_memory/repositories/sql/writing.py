@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, NamedTuple, TypeVar
 
+from agent_memory.connections.sql_commits import CommitNote
 from agent_memory.connections.sql_failures import was_cut_off, was_interfered
 from agent_memory.errors import EntryConflict, MemoryStoreError, StoreUnavailable
 from agent_memory.models.ltm import LtmModels
@@ -120,15 +121,15 @@ class _Begun(NamedTuple, Generic[T]):
     """Work that was begun: what it gives, in which transaction, and whether that was answered."""
 
     done: T
-    transaction: int | None
+    transaction: int | CommitNote | None
     answered: bool
 
 
 class NamedWork(Generic[T]):
     """Does work of a name once, though the answer to its commit may be lost. Threads may share it.
 
-    PostgreSQL is asked what became of the transaction. SQLite answers in this process: a commit
-    that fails there was none.
+    PostgreSQL is asked what became of the transaction. SQLite answers in this process, where it is
+    noted whatever interrupts the caller.
 
     Args:
         writer: Begins the transactions.

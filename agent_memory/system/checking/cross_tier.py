@@ -11,6 +11,7 @@ from agent_memory.errors import CommandRefused
 from agent_memory.models.redis import agent_prefix
 from agent_memory.repositories.moves import CLOCK_SKEW, MOVE_SECONDS, begun_at
 from agent_memory.repositories.redis.inspection import Owner, TierInspection
+from agent_memory.repositories.redis.notes import server_time
 from agent_memory.repositories.sql.inspection import LongTermInspection
 from agent_memory.system.checking.job import REPAIR, Job
 from agent_memory.tiers.demotion import Demotion
@@ -190,7 +191,7 @@ class CrossTierChecks:
             self._job.findings.add(
                 Kind.TOMBSTONE,
                 f"LTM, run {run_id!r}, entry {memory_id}",
-                "was released under a clock that was ahead: what is stored under it is refused",
+                "was released under a clock that was ahead: what waits elsewhere counts as older",
                 REPAIR,
                 repaired=self._job.repair,
             )
@@ -212,7 +213,7 @@ class CrossTierChecks:
                 )
 
     def _broken(self, inspection: TierInspection) -> list[str]:
-        begun = self._job.clock() - MOVE_SECONDS
+        begun = server_time(inspection.channel) - MOVE_SECONDS
         notes = self._notes(inspection)
         return [
             token

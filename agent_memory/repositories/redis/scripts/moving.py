@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_memory.connections.redis.answers import are_codes
+from agent_memory.connections.redis.answers import are_codes, is_text
 from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.redis.scripts.naming import lua
 from agent_memory.repositories.redis.scripts.shared import storing
@@ -63,9 +63,17 @@ NOTE_MOVE = Script(
     lua(
         """
 redis.call('HDEL', KEYS[1], $replaced)
-redis.call('HSET', KEYS[1], $token, $agents)
+local now = redis.call('TIME')
+local token = string.format('%014x-', now[1] * 1000 + math.floor(now[2] / 1000)) .. $name
+redis.call('HSET', KEYS[1], token, $agents)
+return token
 """,
-        head=("replaced", "token", "agents"),
-    )
+        head=("replaced", "name", "agents"),
+    ),
+    answers=is_text,
 )
-"""Notes a move. KEYS: the open moves. ARGV: a token to take out, one to put in, what to note."""
+"""Notes a move under a token that begins with the server's time, by which all see how old it is.
+
+KEYS: the open moves. ARGV: a token to take out, the rest of the one to put in, what to note. Gives
+the token.
+"""
