@@ -67,9 +67,9 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 		-c constraints.txt -e '.[bench]'
 	@touch $@
 
-# 300 kills and more; prints how many there were, and what was met that must not be.
+# 300 kills and more, and interruptions for ten minutes; prints how many there were, and what was met that must not be.
 faults: install
-	AGENT_MEMORY_TEST_KILLS=300 $(TESTS) --dist load -m faults tests
+	AGENT_MEMORY_TEST_KILLS=300 AGENT_MEMORY_TEST_STORM=600 $(TESTS) --dist load -m faults tests
 
 # The newest releases of what is used, without constraints, on newer Pythons; and the demo there.
 # PYTHONS names them; else those of pyenv from 3.12 on, else those on PATH.

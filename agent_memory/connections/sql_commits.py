@@ -56,4 +56,4 @@ def keep_notes(engine: Engine) -> None:
         else:
             note.is_made = True
 
-    engine.dialect.do_commit = commit  # type: ignore[method-assign]  # an engine has its own
+    engine.dialect.do_commit = commit  # type: ignore[method-assign, assignment]  # its own

@@ -56,6 +56,7 @@ def _connected(engine: Engine, pool: InterruptiblePool) -> Iterator[Connection]:
             connection.close()
         # Whatever is left by then.
         pool.give_up(taken or pool.taken_here(but=before))
+        _raise_what_came_before(error)
         raise
     finally:
         if in_use.get(me) is taken:
@@ -66,5 +67,11 @@ def _close(connection: Connection) -> None:
     try:
         connection.close()
     except AssertionError as error:
-        # What interrupted it left a state that SQLAlchemy asserts to be impossible.
-        raise error.__context__ or error from None
+        _raise_what_came_before(error)
+        raise
+
+
+def _raise_what_came_before(error: BaseException) -> None:
+    """Raise what interrupted a connection and left a state that SQLAlchemy asserts to be none."""
+    if isinstance(error, AssertionError) and error.__context__ is not None:
+        raise error.__context__ from None

@@ -11,7 +11,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
-from agent_memory.system.sharing import acquire, release
+from agent_memory.system.sharing import Holder, acquire, release
 from agent_memory.system.whole_config import PartConfig, whole_config
 from agent_memory.values.checks import checked_step
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -63,8 +63,9 @@ class AgentStore:
         self.run_id = run_id or whole.run_id
         self._config = whole.model_copy(update={"run_id": self.run_id})
         if resources is None:
-            resources = acquire(whole)
-            weakref.finalize(self, release, resources)
+            holder = Holder()
+            weakref.finalize(self, release, holder)
+            resources = acquire(whole, holder)
         self._repository: MemoryRepository = resources.tiers[self.tier]
         self._reader = resources.readers[self.tier]
         self._intake = resources.intake

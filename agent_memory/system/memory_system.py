@@ -37,7 +37,7 @@ from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
-from agent_memory.system.sharing import acquire, release
+from agent_memory.system.sharing import Holder, acquire, release
 from agent_memory.system.upkeep import MemoryUpkeep
 from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.values.deprecation import OldName
@@ -108,7 +108,10 @@ class AgentMemorySystem(
         clock: Callable[[], float] = time.time,
     ) -> None:
         whole = whole_config(config)
-        opened = acquire(whole, read_only=read_only, clock=clock)
+        self._holder = Holder()
+        # First, so that nothing stays open if a signal's handler raises before this is made.
+        weakref.finalize(self, release, self._holder)
+        opened = acquire(whole, self._holder, read_only=read_only, clock=clock)
         # Whoever holds one of its agents holds the system, which would else close under them.
         run = RunMemory(opened, whole.run_id, owner=self)
         services = Services(run)
@@ -120,7 +123,7 @@ class AgentMemorySystem(
         MemoryPictures.__init__(self, run, services)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(
-            self, _leave, opened, services.access_log, run.open_batch
+            self, _leave, self._holder, opened, services.access_log, run.open_batch
         )
         self._runs: dict[str, Self] = {}
         self.config: Final[MemoryConfig] = whole
@@ -193,12 +196,12 @@ class AgentMemorySystem(
         Raises:
             NotAllStored: A batch was left open, and some of what it had gathered cannot be stored.
         """
-        if self._resources is CLOSED:
-            return
-        try:
-            self._run.open_batch.leave()
-        finally:
-            self._close()
+        if self._resources is not CLOSED:
+            try:
+                self._run.open_batch.leave()
+            finally:
+                self._close()
+        self._leave()
 
     def _close(self) -> None:
         for view in list(self._runs.values()):
@@ -206,10 +209,17 @@ class AgentMemorySystem(
         self._runs.clear()
         if self._finalizer.alive and self._upkeep:
             self._resources.upkeep.attempt(self.maintain)
-        self._finalizer()
         _instance.drop(self)
         # Whoever goes on with it, or with one of its agents, gets an error that says so.
         self._run.resources = self._run = self._resources = self._services = CLOSED
+
+    def _leave(self) -> None:
+        # Not by calling the finalizer, which is gone then: if this is interrupted, the next call
+        # of ``close`` ends it, or Python's end does.
+        alive = self._finalizer.peek()
+        if alive is not None:
+            _leave(*alive[2])
+            self._finalizer.detach()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the configuration, passwords included; the copy opens the memory again.
@@ -387,10 +397,10 @@ def _reopened(
     return system(config, read_only=read_only, upkeep=upkeep, clock=clock)
 
 
-def _leave(resources: Resources, access_log: AccessLog, batch: BatchOfRun) -> None:
+def _leave(holder: Holder, resources: Resources, access_log: AccessLog, batch: BatchOfRun) -> None:
     resources.upkeep.attempt(batch.leave)
     resources.upkeep.attempt(access_log.flush)
-    release(resources)
+    release(holder)
 
 
 _instance = ProcessInstance(AgentMemorySystem)

@@ -60,6 +60,7 @@ from agent_memory.values.entry import Tier
 
 def open_resources(
     config: MemoryConfig,
+    opened: ExitStack,
     *,
     read_only: bool = False,
     clock: Callable[[], float] = time.time,
@@ -68,6 +69,7 @@ def open_resources(
 
     Args:
         config: The configuration.
+        opened: Closes what is opened; the caller's to close, also if this fails.
         read_only: Whether writes are refused.
         clock: Gives the time in seconds since 1970.
 
@@ -77,14 +79,10 @@ def open_resources(
         ConfigError: The configuration needs a package that is not installed.
     """
     logging.getLogger("agent_memory").setLevel(config.logging_level.upper())
-    opened = ExitStack()
-    with ExitStack() as unless_done:
-        unless_done.callback(opened.close)
-        opening = _Opening(config, read_only, clock, opened)
-        resources = opening.all()
-        choose_encoder(resources.encoder, resources.tiers, clock)
-        opening.record(resources.identity)
-        unless_done.pop_all()
+    opening = _Opening(config, read_only, clock, opened)
+    resources = opening.all()
+    choose_encoder(resources.encoder, resources.tiers, clock)
+    opening.record(resources.identity)
     if not read_only:
         # What a process left behind that was killed while the server was away.
         resources.upkeep.attempt(resources.intake.replay)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from agent_memory.config import MemoryConfig
@@ -19,14 +20,25 @@ from agent_memory.system.resources import Resources
 from agent_memory.values.forking import after_fork
 
 
-@dataclass
+class Holder:
+    """Whoever uses resources: a token, which can be given back more than once."""
+
+
+@dataclass(eq=False)
 class _Held:
-    resources: Resources
-    users: int = 0
+    """Resources and who uses them; None: they are being opened, or that was interrupted."""
+
+    opened: ExitStack
+    holders: set[Holder]
+    resources: Resources | None = None
 
 
 class _Shared:
-    """The open resources of this process, by configuration, and how many use each."""
+    """The open resources of this process, by configuration, and who uses each.
+
+    A signal's handler may raise at any instant: what is opened is noted before it is, and what was
+    not closed to the end is closed by whoever comes next.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -34,26 +46,38 @@ class _Shared:
         after_fork(self._unlock)
 
     def acquire(
-        self, config: MemoryConfig, read_only: bool, clock: Callable[[], float]
+        self, config: MemoryConfig, read_only: bool, clock: Callable[[], float], holder: Holder
     ) -> Resources:
         # A run of its own needs nothing of its own; where it lives may differ by environment.
         key = (_without_run(config), deployment(config), read_only, clock)
         with self._lock:
             held = self._held.get(key)
+            if held is not None and (held.resources is None or not held.holders):
+                self._close(key, held)
+                held = None
             if held is None:
-                resources = open_resources(config, read_only=read_only, clock=clock)
-                held = self._held[key] = _Held(resources)
-            held.users += 1
-            return held.resources
+                held = self._held[key] = _Held(ExitStack(), {holder})
+                try:
+                    held.resources = open_resources(
+                        config, held.opened, read_only=read_only, clock=clock
+                    )
+                except BaseException:
+                    self._close(key, held)
+                    raise
+            held.holders.add(holder)
+            return held.resources  # type: ignore[return-value]  # opened above
 
-    def release(self, resources: Resources) -> None:
+    def release(self, holder: Holder) -> None:
         with self._lock:
             for key, held in list(self._held.items()):
-                if held.resources is resources:
-                    held.users -= 1
-                    if held.users == 0:
-                        del self._held[key]
-                        resources.close()
+                held.holders.discard(holder)
+                if not held.holders:
+                    self._close(key, held)
+
+    def _close(self, key: Hashable, held: _Held) -> None:
+        held.opened.close()
+        if self._held.get(key) is held:
+            del self._held[key]
 
     def _unlock(self) -> None:
         self._lock = threading.RLock()
@@ -63,12 +87,18 @@ _shared = _Shared()
 
 
 def acquire(
-    config: MemoryConfig, *, read_only: bool = False, clock: Callable[[], float] = time.time
+    config: MemoryConfig,
+    holder: Holder,
+    *,
+    read_only: bool = False,
+    clock: Callable[[], float] = time.time,
 ) -> Resources:
     """Get the resources of a configuration, opened if they are not; ``release`` them after.
 
     Args:
         config: The configuration.
+        holder: Who uses them. Whoever makes sure first that it is released, keeps nothing open
+            though it is interrupted.
         read_only: Whether writes are refused.
         clock: Gives the time in seconds since 1970.
 
@@ -77,12 +107,12 @@ def acquire(
         SchemaOutOfDate: Long-term memory needs a migration.
         ConfigError: The configuration needs a package that is not installed.
     """
-    return _shared.acquire(config, read_only, clock)
+    return _shared.acquire(config, read_only, clock, holder)
 
 
-def release(resources: Resources) -> None:
-    """Give resources back; the last user closes them."""
-    _shared.release(resources)
+def release(holder: Holder) -> None:
+    """Give resources back, if they are not yet; the last holder closes them."""
+    _shared.release(holder)
 
 
 def _without_run(config: MemoryConfig) -> MemoryConfig:

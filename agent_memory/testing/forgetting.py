@@ -100,10 +100,10 @@ class ForgettingContract:
         keys = [of_all, later.key, elsewhere.key]
         assert repository.forgotten(keys) == {of_all: None, later.key: None}
         # Of two marks the stricter holds.
-        repository.forget([other.key], at=6.0, released_at=900.0)
+        repository.forget([other.key], at=6.0, released_at=300.0)
         repository.release([of_all], at=7.0)
         keys = [of_all, other.key, later.key]
-        assert repository.forgotten(keys) == {of_all: 7.0, other.key: 900.0, later.key: 7.0}
+        assert repository.forgotten(keys) == {of_all: 7.0, other.key: 300.0, later.key: 7.0}
         now = repository.moment()
         assert repository.take_over([other, later], now) == [Added.STALE, Added.STORED]
         repository.forget([later.key], at=9.0)

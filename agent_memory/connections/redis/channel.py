@@ -18,7 +18,7 @@ import redis
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.answers import is_sound, name_of
-from agent_memory.connections.redis.clients import client_like, connected, new_connection
+from agent_memory.connections.redis.clients import client_like, connect, connected, new_connection
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
@@ -234,7 +234,7 @@ class RedisChannel:
             self.client, socket_timeout=LOOK_TIMEOUT, socket_connect_timeout=LOOK_TIMEOUT
         )
         try:
-            connection.connect()
+            connect(connection)
             connection.send_command("PING")
             connection.read_response()
         except redis.exceptions.ResponseError:

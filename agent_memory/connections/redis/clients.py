@@ -106,11 +106,24 @@ def new_connection(client: redis.Redis, **options: Any) -> Any:
     )
 
 
+def connect(connection: Any) -> None:
+    """Open a connection."""
+    try:
+        connection.connect()
+    except AttributeError as error:
+        # redis-py asks the connection for its port when that took too long, which one to a Unix
+        # socket does not have (8.1.0).
+        if isinstance(error.__context__, TimeoutError):
+            late = redis.exceptions.TimeoutError("Timeout connecting to server")
+            raise late from error.__context__
+        raise
+
+
 def connected(client: redis.Redis) -> Any:
     """An open connection to a client's server."""
     connection = new_connection(client)
     try:
-        connection.connect()
+        connect(connection)
     except BaseException:
         # An exception that is not its own leaves it open in the middle of the handshake.
         connection.disconnect()
