@@ -67,7 +67,8 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 		-c constraints.txt -e '.[bench]'
 	@touch $@
 
-# 300 kills and more, and interruptions for ten minutes; prints how many there were, and what was met that must not be.
+# 300 kills and more, and ten minutes of interruptions; prints how many there were, and what was
+# met that must not be.
 faults: install
 	AGENT_MEMORY_TEST_KILLS=300 AGENT_MEMORY_TEST_STORM=600 $(TESTS) --dist load -m faults tests
 

@@ -30,18 +30,28 @@ def interruption_behind(error: BaseException) -> BaseException | None:
     Args:
         error: What was caught, with its traceback.
     """
-    found: BaseException | None = error
-    seen: set[int] = set()
-    while found is not None and id(found) not in seen:
-        if _is_interruption(found):
-            return found
-        seen.add(id(found))
-        found = found.__cause__ or found.__context__
-    return None
+    found = error
+    while not _is_interruption(found):
+        before = found.__cause__ or found.__context__
+        if before is None or not _came_of(found, before):
+            return None
+        found = before
+    return found
+
+
+def _came_of(error: BaseException, before: BaseException) -> bool:
+    """Whether an exception came up where another one was on its way, and took its place.
+
+    What a program has caught, and handles as it calls, is in the chain too, and over.
+    """
+    place = before.__traceback__
+    return place is not None and place.tb_frame in _frames(error.__traceback__)
 
 
 def _is_interruption(error: BaseException) -> bool:
-    frames = [*_frames(error.__traceback__)]
+    if not isinstance(error, Exception):
+        return True  # Python's own handlers are written in C, and raise such
+    frames = _frames(error.__traceback__)
     if any(map(_is_called_with_its_caller, frames)):
         return True
     handlers = _codes_of_handlers()

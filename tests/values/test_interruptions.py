@@ -17,6 +17,7 @@ from agent_memory import AgentMemorySystem, MemoryEntry, Query
 from agent_memory.embeddings.features import flatten
 from agent_memory.errors import InvalidEntry
 from agent_memory.values import contents, plain
+from agent_memory.values.interruptions import interruption_behind
 from tests.faults.interrupting import Places
 
 
@@ -185,3 +186,31 @@ def test_a_signal_that_comes_while_contents_are_made_plain_stores_nothing(
             memory.store_agent_state("ant", state_of(1), 1)
         monkeypatch.undo()
         assert memory.recall(Query()) == []
+
+
+def replacing() -> None:
+    try:
+        signal.raise_signal(signal.SIGALRM)
+    finally:
+        raise OSError("what a driver says as it tidies up")
+
+
+def failing() -> None:
+    try:
+        raise OSError("no such file")
+    except OSError as error:
+        assert isinstance(error.__context__, Expired)
+        assert interruption_behind(error) is None
+
+
+def test_what_took_the_place_of_an_interruption_is_told_from_what_came_after_it() -> None:
+    with handled(of_anything):
+        try:
+            replacing()
+        except OSError as error:
+            assert type(interruption_behind(error)) is Expired
+        try:
+            signal.raise_signal(signal.SIGALRM)
+        except Expired:
+            # The program has caught it, and goes on: what fails now has its own reasons.
+            failing()
