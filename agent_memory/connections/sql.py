@@ -41,6 +41,7 @@ from agent_memory.errors import (
     StoreUnavailable,
 )
 from agent_memory.values.forking import ForkGate
+from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.urls import without_password
 
 # -- SQL --------------------------------------------------------------------------------------
@@ -247,6 +248,7 @@ def translating_sql_errors(where: str) -> Iterator[None]:
             "close sessions and transactions that are left open"
         ) from error
     except exc.DBAPIError as error:
+        raise_if_interrupted(error)
         if "index row size" in str(error.orig):
             raise InvalidEntry(
                 f"{without_password(where)}: a name of some thousand bytes is too long for the "

@@ -360,8 +360,6 @@ class LongTermMemory(MemoryRepository):
     def release(self, keys: Iterable[EntryKey], at: float) -> int:
         """Let forgotten keys be stored again, except by copies that were read before.
 
-        For what is cleared and may come again, as when a reproducible run is run again.
-
         Args:
             keys: Keys that were forgotten, and whose entries have been removed in every tier.
             at: The time, in seconds since 1970.
@@ -371,11 +369,7 @@ class LongTermMemory(MemoryRepository):
         """
 
     def forgotten(self, keys: Iterable[EntryKey]) -> dict[EntryKey, float | None]:
-        """Those of the keys that were forgotten, and when they were released.
-
-        Returns:
-            For each, in seconds since 1970; None: it is not released.
-        """
+        """Those of the keys that were forgotten, and when they were released; None: not yet."""
         return {key: found.released_at for key, found in self.forgettings(keys).items()}
 
     @abstractmethod

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from agent_memory.repositories.clearing import last_release
 from agent_memory.repositories.outcomes import Added
+from agent_memory.values.entry import EntryKey
 
 LONGEST_LEASE = 600.0
 """Seconds: one that seems to last longer was taken under a clock that was set back since."""
@@ -97,6 +98,11 @@ class Leases:
         oldest = self._now - _KEPT_SECONDS
         kept = {at: until for at, until in self._until.items() if until > oldest or at in self}
         return kept | {moment: self._now + seconds}
+
+
+def marks_of(key: EntryKey) -> set[EntryKey]:
+    """The keys under which an entry may have been forgotten: its own, and that of every agent."""
+    return {key, key._replace(agent_id="")}
 
 
 def strictest(marks: Collection[Forgetting]) -> Forgetting:

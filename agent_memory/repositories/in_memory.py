@@ -9,8 +9,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
 
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.repositories.access import note_read
@@ -21,6 +19,7 @@ from agent_memory.repositories.forgettings import (
     Forgetting,
     Leases,
     RollBack,
+    marks_of,
     next_moment,
     refusal,
     strictest,
@@ -32,8 +31,8 @@ from agent_memory.repositories.nearest import same_vector
 from agent_memory.repositories.outcomes import Added, Arrival, Gone
 from agent_memory.repositories.querying import answering
 from agent_memory.repositories.reading import EntryReader
+from agent_memory.repositories.snapshots import Snapshot
 from agent_memory.repositories.upkeep import TierUpkeep
-from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.forking import after_fork
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
@@ -43,7 +42,7 @@ from agent_memory.values.query import Query, checked_query
 class InMemoryRepository(LongTermMemory):
     """Entries of one tier in this process's memory; keeps every promise of the contract.
 
-    Threads may share it. A forked process goes on with a copy of its own.
+    Threads may share it. A forked process goes on with a copy.
 
     Args:
         tier: Which tier it stands for.
@@ -74,7 +73,7 @@ class InMemoryRepository(LongTermMemory):
 
     def take_over(self, entries: Sequence[MemoryEntry], moment: float) -> list[Added]:
         """Store entries that were read from the tier above; see the contract."""
-        snapshots = [_Snapshot.of(entry) for entry in entries]
+        snapshots = [Snapshot.of(entry) for entry in entries]
         return [self._add(snapshot, moment) for snapshot in snapshots]
 
     def arrive(self, entries: Sequence[MemoryEntry], after: Sequence[float]) -> list[Arrival]:
@@ -82,13 +81,14 @@ class InMemoryRepository(LongTermMemory):
         with self._shelf.lock:
             return super().arrive(entries, after)
 
-    def _add(self, new: _Snapshot, moment: float) -> Added:
+    def _add(self, new: Snapshot, moment: float) -> Added:
         key = new.fields.key
         with self._shelf.lock:
-            marks = [self._forgotten[mark] for mark in _marks(key) if mark in self._forgotten]
-            refusals = [refusal(mark, moment, self._leases) for mark in marks]
-            if any(refusals):
-                return min(filter(None, refusals))
+            marks = [self._forgotten[mark] for mark in marks_of(key) if mark in self._forgotten]
+            if refused := [
+                reason for one in marks if (reason := refusal(one, moment, self._leases))
+            ]:
+                return min(refused)
             old = self._shelf.entries.get(key)
             if old is None or _age(new.fields) > _age(old.fields):
                 self._shelf.entries[key] = new
@@ -96,7 +96,7 @@ class InMemoryRepository(LongTermMemory):
 
     def replace(self, entry: MemoryEntry) -> MemoryEntry:
         """Store a changed entry in place of the one whose revision it carries."""
-        new = _Snapshot.of(entry)
+        new = Snapshot.of(entry)
         with self._shelf.lock:
             old = self._shelf.entries.get(entry.key)
             if old is None:
@@ -191,7 +191,7 @@ class InMemoryRepository(LongTermMemory):
 
     def _remove_marked(self, marked: Collection[EntryKey]) -> int:
         return self.remove_many(
-            [key for key in self._keys() if any(mark in marked for mark in _marks(key))]
+            [key for key in self._keys() if any(mark in marked for mark in marks_of(key))]
         )
 
     @property
@@ -202,7 +202,7 @@ class InMemoryRepository(LongTermMemory):
         """Those of the keys that were forgotten, with the moments of their forgetting."""
         with self._shelf.lock:
             found = {
-                key: [self._forgotten[mark] for mark in _marks(key) if mark in self._forgotten]
+                key: [self._forgotten[mark] for mark in marks_of(key) if mark in self._forgotten]
                 for key in keys
             }
         return {key: strictest(marks) for key, marks in found.items() if marks}
@@ -275,7 +275,7 @@ class _Shelf:
     """What a repository holds, shared by its parts under one lock."""
 
     def __init__(self) -> None:
-        self.entries: dict[EntryKey, _Snapshot] = {}
+        self.entries: dict[EntryKey, Snapshot] = {}
         self.ahead: dict[tuple[str, str], Ahead] = {}
         self.lock = threading.RLock()
         # A lock that another thread holds during a fork would stay locked in the child.
@@ -362,41 +362,9 @@ class _InMemoryUpkeep(TierUpkeep):
         )
 
 
-class _Snapshot(NamedTuple):
-    """An entry as it was when it was stored, sharing nothing with whoever gave it."""
-
-    fields: MemoryEntry  # with empty contents
-    packed: bytes
-
-    @classmethod
-    def of(cls, entry: MemoryEntry) -> _Snapshot:
-        return cls(_own(entry, {}), pack(entry.contents))
-
-    def changed(self, **changes: Any) -> _Snapshot:
-        return self._replace(fields=replace(self.fields, **changes))
-
-    def entry(self) -> MemoryEntry:
-        return _own(self.fields, unpack(self.packed))
-
-
-def _read(snapshot: _Snapshot) -> MemoryEntry:
+def _read(snapshot: Snapshot) -> MemoryEntry:
     note_read(1)
     return snapshot.entry()
-
-
-def _own(entry: MemoryEntry, contents: dict[str, Any]) -> MemoryEntry:
-    embedding, bounds = entry.embedding, entry.error_bounds
-    return replace(
-        entry,
-        contents=contents,
-        embedding=None if embedding is None else embedding.copy(),
-        error_bounds=None if bounds is None else dict(bounds),
-    )
-
-
-def _marks(key: EntryKey) -> set[EntryKey]:
-    """The keys under which an entry may have been forgotten: its own, and that of every agent."""
-    return {key, key._replace(agent_id="")}
 
 
 def _age(entry: MemoryEntry) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
@@ -11,7 +10,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.outcomes import Added
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.resources import Resources
-from agent_memory.system.sharing import Holder, acquire, release
+from agent_memory.system.sharing import Holder, acquire
 from agent_memory.system.whole_config import PartConfig, whole_config
 from agent_memory.values.checks import checked_step
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -63,9 +62,7 @@ class AgentStore:
         self.run_id = run_id or whole.run_id
         self._config = whole.model_copy(update={"run_id": self.run_id})
         if resources is None:
-            holder = Holder()
-            weakref.finalize(self, release, holder)
-            resources = acquire(whole, holder)
+            resources = acquire(whole, Holder(self))
         self._repository: MemoryRepository = resources.tiers[self.tier]
         self._reader = resources.readers[self.tier]
         self._intake = resources.intake

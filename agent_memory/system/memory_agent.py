@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
@@ -14,7 +13,7 @@ from agent_memory.system.agent_stores import RedisIMStore, RedisSTMStore, SQLite
 from agent_memory.system.closed import CLOSED
 from agent_memory.system.reopening import check_reopens
 from agent_memory.system.run_memory import RunMemory
-from agent_memory.system.sharing import Holder, acquire, release
+from agent_memory.system.sharing import Holder, acquire
 from agent_memory.system.updates import EntryUpdates
 from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.tiers.forgetting import forget_agents
@@ -55,9 +54,7 @@ class MemoryAgent:
         self.agent_id = checked_agent_id(agent_id)
         if run is None:
             whole = whole_config(config)
-            holder = Holder()
-            weakref.finalize(self, release, holder)
-            resources = acquire(whole, holder)
+            resources = acquire(whole, Holder(self))
             run = RunMemory(resources, whole.run_id)
         self._run = run
         self._inserts = 0

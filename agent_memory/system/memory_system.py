@@ -107,11 +107,8 @@ class AgentMemorySystem(
         upkeep: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        whole = whole_config(config)
-        self._holder = Holder()
-        # First, so that nothing stays open if a signal's handler raises before this is made.
-        weakref.finalize(self, release, self._holder)
-        opened = acquire(whole, self._holder, read_only=read_only, clock=clock)
+        whole, holder = whole_config(config), Holder(self)
+        opened = acquire(whole, holder, read_only=read_only, clock=clock)
         # Whoever holds one of its agents holds the system, which would else close under them.
         run = RunMemory(opened, whole.run_id, owner=self)
         services = Services(run)
@@ -123,7 +120,7 @@ class AgentMemorySystem(
         MemoryPictures.__init__(self, run, services)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(
-            self, _leave, self._holder, opened, services.access_log, run.open_batch
+            self, _leave, holder, opened, services.access_log, run.open_batch
         )
         self._runs: dict[str, Self] = {}
         self.config: Final[MemoryConfig] = whole
@@ -214,10 +211,8 @@ class AgentMemorySystem(
         self._run.resources = self._run = self._resources = self._services = CLOSED
 
     def _leave(self) -> None:
-        # Not by calling the finalizer, which is gone then: if this is interrupted, the next call
-        # of ``close`` ends it, or Python's end does.
-        alive = self._finalizer.peek()
-        if alive is not None:
+        # The finalizer is not called, which would be gone if this were interrupted.
+        if alive := self._finalizer.peek():
             _leave(*alive[2])
             self._finalizer.detach()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +22,14 @@ from agent_memory.values.forking import after_fork
 
 
 class Holder:
-    """Whoever uses resources: a token, which can be given back more than once."""
+    """Whoever uses resources: a token, which can be given back more than once.
+
+    Args:
+        owner: With whose end it is given back, at the latest.
+    """
+
+    def __init__(self, owner: object) -> None:
+        weakref.finalize(owner, release, self)
 
 
 @dataclass(eq=False)
@@ -97,8 +105,7 @@ def acquire(
 
     Args:
         config: The configuration.
-        holder: Who uses them. Whoever makes sure first that it is released, keeps nothing open
-            though it is interrupted.
+        holder: Who uses them: made before, so that nothing stays open if this is interrupted.
         read_only: Whether writes are refused.
         clock: Gives the time in seconds since 1970.
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -188,29 +189,36 @@ def test_a_signal_that_comes_while_contents_are_made_plain_stores_nothing(
         assert memory.recall(Query()) == []
 
 
-def replacing() -> None:
+def replaced() -> BaseException | None:
+    """What is behind an error of a driver that tidied up as it was interrupted."""
     try:
-        signal.raise_signal(signal.SIGALRM)
-    finally:
-        raise OSError("what a driver says as it tidies up")
-
-
-def failing() -> None:
-    try:
-        raise OSError("no such file")
+        try:
+            signal.raise_signal(signal.SIGALRM)
+        finally:
+            open_what_is_not_there()
     except OSError as error:
-        assert isinstance(error.__context__, Expired)
-        assert interruption_behind(error) is None
+        return interruption_behind(error)
+    return None
+
+
+def failed() -> BaseException | None:
+    """What is behind an error that has its own reasons."""
+    try:
+        open_what_is_not_there()
+    except OSError as error:
+        return interruption_behind(error)
+    return None
+
+
+def open_what_is_not_there() -> None:
+    Path("/not/there").read_bytes()
 
 
 def test_what_took_the_place_of_an_interruption_is_told_from_what_came_after_it() -> None:
     with handled(of_anything):
-        try:
-            replacing()
-        except OSError as error:
-            assert type(interruption_behind(error)) is Expired
+        assert type(replaced()) is Expired
         try:
             signal.raise_signal(signal.SIGALRM)
         except Expired:
-            # The program has caught it, and goes on: what fails now has its own reasons.
-            failing()
+            # The program has caught it, and goes on.
+            assert failed() is None
