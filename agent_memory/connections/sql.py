@@ -31,7 +31,7 @@ from agent_memory.connections.sql_failures import leave_standbys
 from agent_memory.connections.sql_files import file_of, file_url, remove_copy_with
 from agent_memory.connections.sql_options import check_server, check_sqlite
 from agent_memory.connections.sql_pool import InterruptiblePool
-from agent_memory.connections.sqlite_file import watch_file
+from agent_memory.connections.sqlite_file import LastingConnection, watch_file
 from agent_memory.errors import (
     ConfigError,
     EntryConflict,
@@ -317,14 +317,15 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
     if is_in_memory(url):
         # One connection, because each new one would open a database of its own.
         pool: dict[str, Any] = {"pool_size": 1, "pool_timeout": BUSY_TIMEOUT}
+        made_by: dict[str, Any] = {"factory": LastingConnection}
     else:
-        pool = {}
+        pool = made_by = {}
         url = file_url(url, read_only=read_only)
     engine = create_engine(
         url,
         poolclass=InterruptiblePool,
         hide_parameters=True,
-        connect_args={"timeout": timeout, "check_same_thread": False},
+        connect_args={"timeout": timeout, "check_same_thread": False, **made_by},
         execution_options={_READ_ONLY: read_only},
         **pool,
     )

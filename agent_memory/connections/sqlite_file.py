@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Any
+
 from sqlalchemy import Engine, event
 
 from agent_memory.errors import StoreReplaced
@@ -45,3 +48,21 @@ def watch_file(engine: Engine, file: str, place: str, *, is_made: bool) -> None:
     event.listen(engine, "begin", check)
     # Before the word is given on which a move deletes its source.
     event.listen(engine, "commit", check)
+
+
+class LastingConnection(sqlite3.Connection):
+    """The one connection to a database in memory, which SQLAlchemy takes for a new one at times.
+
+    It makes its functions again then, which SQLite refuses while a statement that was interrupted
+    is open, as for as long as somebody keeps the traceback.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._made: set[str] = set()
+
+    def create_function(self, name: str, *args: Any, **options: Any) -> None:
+        """Make a function, unless it was made before."""
+        if name not in self._made:
+            super().create_function(name, *args, **options)
+            self._made.add(name)

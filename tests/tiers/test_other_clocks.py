@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,8 +18,12 @@ SHARED = [name for name in engines.MEMORY_ENGINES if name != "fakeredis"]
 LIMITS: dict[str, Any] = {"stm_config": {"memory_limit": 2}, "im_config": {"memory_limit": 2}}
 
 
+def clock_that_is(wrong: float) -> Callable[[], float]:
+    return lambda: time.time() + wrong
+
+
 @pytest.fixture(
-    params=[(0.0, 5_000.0), (5_000.0, 0.0), (-90_000.0, 90_000.0)], ids=["behind", "ahead", "far"]
+    params=[(0.0, 5_000.0), (5_000.0, 0.0), (-40_000.0, 40_000.0)], ids=["behind", "ahead", "far"]
 )
 def machines(
     request: pytest.FixtureRequest, memory_config: dict[str, Any]
@@ -29,12 +33,10 @@ def machines(
     with ExitStack() as opened:
         yield tuple(
             opened.enter_context(
-                AgentMemorySystem(
-                    config, upkeep=False, clock=lambda wrong=wrong: time.time() + wrong
-                )
+                AgentMemorySystem(config, upkeep=False, clock=clock_that_is(wrong))
             )
             for wrong in request.param
-        )  # type: ignore[misc]  # two
+        )
 
 
 @pytest.mark.parametrize(

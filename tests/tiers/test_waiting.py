@@ -260,12 +260,11 @@ def test_what_waits_for_a_server_that_takes_no_writes_says_so_when_it_is_to_be_c
     with full(system):
         store(system, "ant", 1)
         (waiting,) = system.recall(Query(agent_id="ant", steps=(1, 1)))
-        for change in (
-            lambda: system.pin("ant", waiting.entry.memory_id),
-            lambda: system.set_importance("ant", waiting.entry.memory_id, 0.5),
-        ):
-            with pytest.raises(StoreUnavailable, match=r"waits in the spool.* call again once"):
-                change()
+        why = r"waits in the spool.* call again once"
+        with pytest.raises(StoreUnavailable, match=why):
+            system.pin("ant", waiting.entry.memory_id)
+        with pytest.raises(StoreUnavailable, match=why):
+            system.set_importance("ant", waiting.entry.memory_id, 0.5)
     assert system.pin("ant", waiting.entry.memory_id).pinned
     assert system.set_importance("ant", waiting.entry.memory_id, 0.5).importance_score == 0.5
 

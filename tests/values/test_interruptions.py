@@ -136,7 +136,7 @@ def refuse() -> None:
 
 
 def ask() -> None:
-    Query(agent_id=np.int64(7), attributes={"at.x": (0, np.float32(1.0)), "name": ["ant"]})
+    Query(agent_id=["ant", "bee"], attributes={"at.x": (0, np.float32(1.0)), "name": ["ant"]})
 
 
 ENTRY = {
