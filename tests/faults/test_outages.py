@@ -93,7 +93,7 @@ def test_a_server_that_hangs_keeps_one_call_waiting_and_then_none(
         # may take half a second.
         waits: list[tuple[int, float]] = []
         step = 0
-        asking, looking = RedisChannel._exchange_once, connecting.new_connection
+        asking, looking = RedisChannel._exchange_once, clients.new_connection
 
         def asked(channel: RedisChannel, commands: Any) -> Any:
             waits.append((step, 1.0))

@@ -38,6 +38,8 @@ from agent_memory.embeddings.encoder import FittedEncoder
 from agent_memory.models import ltm_vectors
 from agent_memory.repositories.sql import encoders
 from agent_memory.system.backups import file as backup_file
+from agent_memory.system.backups.coded import coded_rows
+from agent_memory.system.backups.file import Backup
 from agent_memory.system.frames import exact
 from agent_memory.tiers import quarantine, spool
 from agent_memory.tiers.waiting import decoded
@@ -133,18 +135,48 @@ def test_a_folder_of_an_earlier_version_is_read_whole(kept: Path, tmp_path: Path
         report = memory.check(repair=True)
         assert report.sound, report.findings
         assert not (folder / "agent_memory.db-aside").exists()
-        for agent, step, state in json.loads((tmp_path / "expected.json").read_text()):
-            (hit,) = memory.recall(Query(agent_id=agent, steps=(step, step)), touch=False)
-            bounds = hit.entry.error_bounds or {}
-            assert hit.entry.contents.keys() == state.keys()
-            for name, value in state.items():
-                found = hit.entry.contents[name]
-                if name in bounds:
-                    assert abs(found - value) <= bounds[name]
-                else:
-                    assert found == value
+        state, step = see_all(memory, tmp_path)
         nearest = memory.recall(Query(agent_id="ant", limit=1), near=state, touch=False)
         assert nearest[0].entry.step_number == step
+
+
+@pytest.mark.parametrize("kept", ["memory_1_unsummed", "memory_1_early_sums"])
+def test_a_backup_of_codes_from_before_todays_checksum_is_restored(
+    kept: str, tmp_path: Path
+) -> None:
+    with tarfile.open(ASSETS / f"{kept}.tar.xz") as packed:
+        packed.extractall(tmp_path, filter="data")
+    folder = tmp_path / "memory"
+    try:
+        AgentMemorySystem.open(folder, upkeep=False).close()
+    except SchemaOutOfDate:
+        schema.upgrade(f"sqlite:///{folder}/agent_memory.db")
+    with AgentMemorySystem.open(folder, upkeep=False) as memory:
+        # Which saves contents as they are stored.
+        memory.backup(tmp_path / "saved")
+    with closing(Backup(tmp_path / "saved")) as backup:
+        codes = [row["id"] for row in backup.table("versions") if row["dictionary"] is not None]
+        assert any(coded_rows(backup, version) for version in codes)
+    restored = MemoryConfig(path=tmp_path / "restored", engine="embedded", search=False)
+    assert AgentMemorySystem.restore(tmp_path / "saved", restored).verified
+    with AgentMemorySystem(restored, upkeep=False) as memory:
+        see_all(memory, tmp_path)
+        assert memory.check().sound
+
+
+def see_all(memory: AgentMemorySystem, beside: Path) -> tuple[dict[str, Any], int]:
+    """See that a kept memory is whole; gives the last state and its step."""
+    for agent, step, state in json.loads((beside / "expected.json").read_text()):
+        (hit,) = memory.recall(Query(agent_id=agent, steps=(step, step)), touch=False)
+        bounds = hit.entry.error_bounds or {}
+        assert hit.entry.contents.keys() == state.keys()
+        for name, value in state.items():
+            found = hit.entry.contents[name]
+            if name in bounds:
+                assert abs(found - value) <= bounds[name]
+            else:
+                assert found == value
+    return state, step
 
 
 OTHER = Vector([4.0, 3.0], space="minilm")

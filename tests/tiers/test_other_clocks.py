@@ -27,7 +27,7 @@ def clock_that_is(wrong: float) -> Callable[[], float]:
 )
 def machines(
     request: pytest.FixtureRequest, memory_config: dict[str, Any]
-) -> Iterator[tuple[AgentMemorySystem, AgentMemorySystem]]:
+) -> Iterator[tuple[AgentMemorySystem, ...]]:
     """Two machines: who forgets, and who moves."""
     config = MemoryConfig(**memory_config, **LIMITS)
     with ExitStack() as opened:
@@ -43,7 +43,7 @@ def machines(
     "memory_config", engines.parameters(SHARED, ("tcp and postgresql",)), indirect=True
 )
 def test_machines_whose_clocks_are_wrong_lose_and_double_nothing(
-    machines: tuple[AgentMemorySystem, AgentMemorySystem],
+    machines: tuple[AgentMemorySystem, ...],
 ) -> None:
     one, other = machines
     store(one, "ant", *range(4))
@@ -69,7 +69,7 @@ def test_machines_whose_clocks_are_wrong_lose_and_double_nothing(
     "memory_config", engines.parameters(SHARED, ("tcp and postgresql",)), indirect=True
 )
 def test_a_move_that_is_under_way_elsewhere_is_not_taken_for_one_that_was_broken_off(
-    machines: tuple[AgentMemorySystem, AgentMemorySystem],
+    machines: tuple[AgentMemorySystem, ...],
 ) -> None:
     one, other = machines
     with one.im.moves.noted([("default", "ant")]):

@@ -114,8 +114,7 @@ def connect(connection: Any) -> None:
         # redis-py asks the connection for its port when that took too long, which one to a Unix
         # socket does not have (8.1.0).
         if isinstance(error.__context__, TimeoutError):
-            late = redis.exceptions.TimeoutError("Timeout connecting to server")
-            raise late from error.__context__
+            raise redis.exceptions.TimeoutError("Timeout connecting to server") from error
         raise
 
 

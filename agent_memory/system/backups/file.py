@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import msgpack
 
+from agent_memory.compression.rows import Stored
 from agent_memory.connections.disk_space import unwritable
 from agent_memory.errors import EncodingError, InvalidEntry, StoreUnavailable
 from agent_memory.models.ltm_vectors import code_vector, decode_vector
@@ -186,6 +187,17 @@ def contents_of(saved: SavedEntry) -> bytes:
     """The contents of an entry that ``entry_of`` can read, as they are stored."""
     stored: bytes = msgpack.unpackb(saved.fields)[_CONTENTS]
     return stored
+
+
+def stored_of(saved: SavedEntry) -> Stored | None:
+    """The contents of an entry with what they are read with; None where they are damaged."""
+    try:
+        found = msgpack.unpackb(saved.fields)
+        coding, coded = found[_CONTENTS - 2 : _CONTENTS]
+        vector = None if coded is None else decode_vector(coding, coded)
+        return Stored(found[_CONTENTS], found[0], vector)
+    except (*_UNREADABLE, EncodingError):
+        return None
 
 
 # -- writing ----------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgpack
 
-from agent_memory.compression.levels import ContentsCodec
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import file_beside
 from agent_memory.connections.disk_space import unwritable
@@ -23,6 +22,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encoders import ACTIVE
 from agent_memory.repositories.sql.tables import LongTermTables, refuse_conflicts
+from agent_memory.system.backups.coded import codec_of
 from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, entry_of
 from agent_memory.system.backups.saving import PLACES
 from agent_memory.system.beneath import Connections, inspections
@@ -107,12 +107,12 @@ class Restoring:
         self._intake = intake
         self._encoder = encoder
         self._progress = progress
-        self._codec = ContentsCodec(codes=encoder.codes, most_read=config.max_entry_bytes)
         self._tables = LongTermTables(
             connections.sql_engine, ltm_models(config.ltm_config.table_prefix)
         )
         self._done = 0
         self._versions = backup.table("versions")
+        self._codec = codec_of(backup, self._versions, config.max_entry_bytes)
 
     def run(self, *, into_existing: bool = False) -> RestoreReceipt:
         """Restore all of it; see ``AgentMemorySystem.restore``."""

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgpack
 
-from agent_memory.compression.codes import Codes
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
 from agent_memory.repositories.sql.encoders import FORMAT
+from agent_memory.system.backups.coded import codec_of
 from agent_memory.system.backups.file import SPOOL, Backup, SavedEntry, contents_of, entry_of
 from agent_memory.values.attributes import checked_path
 from agent_memory.values.checks import checked_count, checked_time, checked_version
@@ -56,7 +56,7 @@ def validate(backup: Backup, max_entry_bytes: int | None) -> None:
         _check_parents("versions", {0: None} | {row["id"]: row["parent_id"] for row in versions})
         named = {row["run"] for row in tables["tombstones"]}
         _check_there("tombstones", named, runs)
-        _check_entries(backup, _codec(versions, max_entry_bytes))
+        _check_entries(backup, codec_of(backup, versions, max_entry_bytes))
     except NewerFormat as error:
         raise at(f"the backup {backup.path}", error) from error
     except (InvalidEntry, EncodingError) as error:
@@ -97,25 +97,6 @@ def _check_parents(table: str, parents: Mapping[Any, Any]) -> None:
 def _check_there(table: str, named: Iterable[Any], there: Iterable[Any]) -> None:
     if missing := sorted({*named} - {*there}, key=str)[:_NAMES]:
         raise EncodingError(f"{table}: {', '.join(map(quoted, missing))} is named and not there")
-
-
-class _Versions:
-    """The codes of contents in a backup.
-
-    Args:
-        rows: Its versions.
-    """
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._codes = {row["id"]: row["dictionary"] for row in rows}
-
-    def code(self, version: int) -> bytes | None:
-        """The bytes of a version's code; None if it has none."""
-        return self._codes.get(version)
-
-
-def _codec(versions: Sequence[Mapping[str, Any]], max_entry_bytes: int | None) -> ContentsCodec:
-    return ContentsCodec(codes=Codes(_Versions(versions)), most_read=max_entry_bytes or 0)
 
 
 def _check_entries(backup: Backup, codec: ContentsCodec) -> None:
