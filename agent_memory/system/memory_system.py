@@ -211,8 +211,7 @@ class AgentMemorySystem(
         self._run.resources = self._run = self._resources = self._services = CLOSED
 
     def _leave(self) -> None:
-        # The finalizer is not called, which would be gone if this were interrupted.
-        if alive := self._finalizer.peek():
+        if alive := self._finalizer.peek():  # not called: it would be gone if this were interrupted
             _leave(*alive[2])
             self._finalizer.detach()
 
