@@ -106,14 +106,10 @@ class MemoryRepository(WideAnswers, FormerNames, ABC):
 
         Args:
             entries: The entries.
-            moment: What ``moment`` gave before they were read. One whose key was forgotten and
-                released since is ``STALE`` in long-term memory, and is not stored.
+            moment: What ``LongTermMemory.moment`` gave before they were read. One whose key was
+                forgotten and released since is ``STALE`` there, and is not stored.
         """
         return self.add_many(entries)
-
-    def moment(self) -> float:
-        """The last moment of forgetting, for ``take_over``; 0 where there are no tombstones."""
-        return 0.0
 
     @abstractmethod
     def replace(self, entry: MemoryEntry) -> MemoryEntry:

@@ -164,7 +164,7 @@ class Arrivals:
             twins = [entry.key for entry in way.destination.upkeep.get_readable(keys)]
             # By now they may have moved down a tier themselves.
             above = [tier for tier in self._tiers if tier.tier < way.destination.tier]
-            moment = way.destination.moment() if twins else 0.0
+            moment = moving.moment_of(way.destination) if twins else 0.0
             for tier in above if twins else []:
                 entries = tier.upkeep.get_readable(twins)
                 copies = [way.engine.lowered(entry, way.level) for entry in entries]

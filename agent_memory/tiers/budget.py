@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent_memory.repositories.moves import Agent
+from agent_memory.tiers import moving
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.tiers.demotion import Demotion
 
@@ -95,7 +96,7 @@ class Budget:
         counts = {share.agent: share.counts[tier] for share in portion if share.counts[tier]}
         if not counts:
             return 0
-        moment = way.destination.moment()
+        moment = moving.moment_of(way.destination)
         return way.move(way.first(counts), moment).moved
 
     def _portions(self) -> Iterator[list[_Share]]:

@@ -18,6 +18,7 @@ from agent_memory.compression.levels import CompressionEngine
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.moves import Agent
+from agent_memory.tiers import moving
 from agent_memory.tiers.ageing import Moments
 from agent_memory.tiers.demotion import Demotion, demotions
 from agent_memory.tiers.worker_share import WorkerShare
@@ -188,7 +189,7 @@ class Consolidation:
                 overdue = {}
             if not way.is_due(counts, overdue):
                 break
-            moment = way.destination.moment()
+            moment = moving.moment_of(way.destination)
             gone, changed, stay = way.move(way.leaving(counts, overdue), moment)
             moved += gone
             refused |= stay

@@ -137,7 +137,7 @@ class Demotion:
 
         Args:
             entries: As they stand in the source, of any runs.
-            moment: What the destination's ``moment`` gave before they were read.
+            moment: What ``moving.moment_of`` the destination gave before they were read.
         """
         done = Moved()
         for batch in moving.batches(entries, self.batch):

@@ -22,13 +22,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from agent_memory.repositories.contract import MemoryRepository
+from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.outcomes import Added, Gone
 from agent_memory.values.entry import MemoryEntry
 
 _AGENTS_AT_ONCE = 100  # whose keys are read together: each may have thousands
 
 T = TypeVar("T")
+
+
+def moment_of(destination: MemoryRepository) -> float:
+    """The moment that ``move`` is to know, asked before the entries are read.
+
+    Args:
+        destination: The tier they are to go to; one without tombstones has but one moment.
+
+    Raises:
+        StoreUnavailable: It does not answer.
+    """
+    return destination.moment() if isinstance(destination, LongTermMemory) else 0.0
 
 
 def move(
@@ -46,7 +58,7 @@ def move(
         source: The tier they leave.
         destination: The tier they go to.
         copies: The entries as read from the source, at the destination's level.
-        moment: What the destination's ``moment`` gave before they were read: a copy that is older
+        moment: What ``moment_of`` the destination gave before they were read: a copy that is older
             than the forgetting of its key is not stored.
 
     Returns:

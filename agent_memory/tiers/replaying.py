@@ -93,8 +93,8 @@ class Replay:
             readable = self._readable(spool, batch)
             fresh = self.due(readable)
             refused = self._add(spool, fresh)
-            self._read = {}
             spool.done(readable.keys() - refused)
+            self._read = {}
         return Left.MORE if len(batch) == SLICE else Left.NOTHING
 
     def due(

@@ -226,7 +226,14 @@ def test_an_entry_left_in_two_tiers_is_given_once_and_settled_by_the_next_upkeep
     assert tiers.steps() == ([4], [3], [0, 1, 2])
 
 
-def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it() -> None:
+def keeps_time(monkeypatch: pytest.MonkeyPatch, tiers: Tiers) -> None:
+    """Have the server's clock be that of a test: the age of a note is told by it."""
+    monkeypatch.setattr(server_mixin, "time", SimpleNamespace(time=lambda: tiers.now))
+
+
+def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.ltm = StoppedAfterCommit(Tier.LTM)
     tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
@@ -240,7 +247,9 @@ def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it() -> None:
     assert tiers.im.moves.open() == []
 
 
-def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too() -> None:
+def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.ltm = StoppedAfterCommit(Tier.LTM)
     tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
@@ -255,8 +264,11 @@ def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too() -> 
     assert tiers.steps() == ([4], [3], [0, 1, 2])
 
 
-def test_a_move_that_is_tried_again_has_one_note_as_young_as_the_trial() -> None:
+def test_a_move_that_is_tried_again_has_one_note_as_young_as_the_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tiers = Tiers()
+    keeps_time(monkeypatch, tiers)
     ltm = StoppedAfterCommit(Tier.LTM)
     tiers.ltm = ltm
     tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
