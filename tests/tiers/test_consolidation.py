@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import fakeredis
 import pytest
+from fakeredis.commands_mixins import server_mixin
 
 from agent_memory.compression.levels import CompressionEngine, ContentsCodec
 from agent_memory.config import MemoryConfig
@@ -235,6 +237,7 @@ def test_a_note_of_a_move_stays_until_no_process_can_still_be_at_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    keeps_time(monkeypatch, tiers)
     tiers.ltm = StoppedAfterCommit(Tier.LTM)
     tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.store(*entries(5))
@@ -251,6 +254,7 @@ def test_a_note_of_a_move_from_before_the_clock_was_set_back_grows_old_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tiers = Tiers(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    keeps_time(monkeypatch, tiers)
     tiers.ltm = StoppedAfterCommit(Tier.LTM)
     tiers.configure(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
     tiers.store(*entries(5))
