@@ -282,8 +282,8 @@ def test_what_waits_is_decoded_once_while_the_server_takes_no_writes(
         return decoded(waiting)
 
     with full(system):
-        store(system, "ant", *range(5))
         monkeypatch.setattr(replaying, "decoded", counted)
+        store(system, "ant", *range(5))
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
                 intake.replay()
