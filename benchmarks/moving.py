@@ -98,7 +98,7 @@ def _remove_then_add(
     source: MemoryRepository,
     destination: MemoryRepository,
     copies: Sequence[MemoryEntry],
-    read_at: float,  # noqa: ARG001  # as the real one takes it
+    moment: float,  # noqa: ARG001  # as the real one takes it
 ) -> list[bool]:
     source.remove_many([copy.key for copy in copies])
     destination.add_many(copies)
