@@ -165,7 +165,7 @@ def _ranged() -> Figure:
         with AgentMemorySystem(config) as memory:
             memory.ltm.add_many(new_entries(trader_states(1_000), "a0"))
             with closing(sqlite3.connect(f"{folder}/l.db", isolation_level=None)) as raw:
-                _multiply(raw, ROWS // 1_000)
+                multiply(raw, ROWS // 1_000)
                 (agent,) = raw.execute("SELECT id FROM agent_ltm_agents").fetchone()
                 steps = itertools.cycle(range(0, ROWS - 1_000, 7_919))
 
@@ -197,7 +197,7 @@ _BARE = (
 )
 
 
-def _multiply(raw: sqlite3.Connection, times: int) -> None:
+def multiply(raw: sqlite3.Connection, times: int) -> None:
     """Store the first thousand steps again and again, each time a thousand steps later."""
     raw.execute("PRAGMA synchronous = OFF")
     raw.execute("PRAGMA cache_size = -400000")

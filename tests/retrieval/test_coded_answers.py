@@ -23,7 +23,7 @@ _LIMITS: dict[str, Any] = {
     "stm_config": {"memory_limit": 3, "ttl": 2 * 10**9},
     "im_config": {"memory_limit": 3, "ttl": 2 * 10**9},
 }
-_CONDITIONS: tuple[dict[str, Any], ...] = (
+_CONDITIONS: tuple[dict[Any, Any], ...] = (
     {"heat": between(0.0, 0.5)},
     {"heat": between(None, 0.0), "mood": "calm"},
     {"home.at": (1, 2)},
