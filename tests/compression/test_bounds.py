@@ -67,3 +67,22 @@ def test_no_number_leaves_its_bound(
         assert not isinstance(decoded, EncodingError)
         off = np.subtract([*one.values()], [*decoded[0].values()], dtype=np.float64)
         assert np.abs(off).max() <= bound
+
+
+@pytest.mark.parametrize("odd", [[1e300], [-1e300, 1e300], [99_999.0, 99_999.0]])
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_few_outliers_loosen_no_bound(odd: list[float], level: int) -> None:
+    """One value of a broken sensor made 1 % of the range more than all that was ever measured."""
+    measured = LEARNED.tolist()
+    code = fit_code(narrow([*measured[:99], *odd, *measured[99:]]))
+    (bound,) = {*code.bounds(0, level).values()}
+    assert bound <= RANGE / (1_000 if level == 1 else 100)
+    for value in (0.0, 4.321, 9.99, *odd):
+        coded = code.encode({"x": value}, 0, level)
+        assert coded is not None
+        decoded = code.decode(coded, 0)[0]["x"]
+        assert abs(decoded - value) <= bound
+    # What is as far out as all others extend is no outlier.
+    heavy = np.random.default_rng(0).standard_exponential(2_000)
+    wide_bound = fit_code(narrow(heavy.tolist())).bounds(0, 2)["x"]
+    assert wide_bound == pytest.approx(float(np.ptp(heavy)) / 100)

@@ -146,7 +146,7 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
             assert hits[0] is own
         # The same of a part of it, as an observation is.
         part = {"place": states[step]["place"]}
-        parts = memory.recall(Query(agent_id="walker", limit=None), near=part, touch=False)
+        parts = memory.recall(Query(agent_id="walker", limit=20), near=part, touch=False)
         assert {hit.entry.step_number: hit.score for hit in parts}[step] == 1.0
     assert rounded >= 10
 
@@ -340,6 +340,60 @@ def test_the_same_instant_is_the_same_whatever_its_type(
         )
     (hit,) = fake.recall(Query(agent_id=agent, limit=1), near={"at": moment})
     assert (hit.entry.step_number, hit.score) == (5, 1.0)
+
+
+ODD: dict[str, World] = {
+    "not numbers": lambda at: {"x": math.nan if at % 5 == 0 else float(at), "v": _signals(at)},
+    "another type": lambda at: {"x": float(at) if at < 50 else f"cell-{at}", "y": at % 10},
+    "another unit": lambda at: {"x": (5_000 + 3.0 * at) / (1 if at < 50 else 1_000), "y": at % 7},
+    "a late move": lambda at: {"x": 5e6 + max(at - 80, 0), "n": 1},
+    "outliers": lambda at: {"x": {30: 1e300, 31: -1e300}.get(at, 100.0 + at), "y": at % 5},
+    "nothing in common": lambda at: {"a": at} if at % 2 else {"b": -at},
+    "an empty one": lambda at: {} if at == 20 else {"x": at},
+}
+
+
+def _signals(at: int) -> Any:
+    return np.array([at, math.nan if at % 3 == 0 else 2.0 * at, math.inf if at % 7 == 0 else 1.0])
+
+
+@engines.usually_on("embedded", "tcp and postgresql")
+def test_odd_input_is_put_in_an_order_before_and_after_training(
+    open_memory: Callable[..., AgentMemorySystem],
+) -> None:
+    memory = open_memory(stm_config={"memory_limit": 25}, im_config={"memory_limit": 25})
+    states = {kind: [world(at) for at in range(100)] for kind, world in ODD.items()}
+    wide = np.random.default_rng(0).normal(1e6, 1.0, (5, 5_000)).tolist()
+    states["wide"] = [{f"k{place}": value for place, value in enumerate(row)} for row in wide]
+
+    def found(kind: str, near: State, count: int = 3) -> list[int]:
+        hits = memory.recall(Query(agent_id=kind, limit=count), near=near, touch=False)
+        assert all(0.0 <= hit.score <= 1.0 for hit in hits if hit.score is not None)
+        return [hit.entry.step_number for hit in hits]
+
+    for kind, seen in states.items():
+        for step, state in enumerate(seen):
+            memory.store_agent_state(kind, state, step)
+    memory.maintain()
+    for trained in (False, True):
+        if trained:
+            memory.train_encoder(network=False)
+        for kind, seen in states.items():
+            for at in range(0, len(seen), 4):
+                same = [step for step, state in enumerate(seen) if repr(state) == repr(seen[at])]
+                assert found(kind, seen[at])[0] == max(same), (kind, at)
+        assert {*found("another type", {"x": 12.0})} == {11, 12, 13}
+        assert found("another type", {"x": "cell-70"})[0] == 70
+        assert {*found("another unit", {"x": 5.21})} == {69, 70, 71}
+        assert {*found("another unit", {"x": 5_060.0})} == {19, 20, 21}
+        assert {*found("a late move", {"x": 5e6 + 10})} == {89, 90, 91}
+        assert {*found("outliers", {"x": 150.0})} == {49, 50, 51}
+        assert found("outliers", {"x": 1e301}, 1) == [30]
+        assert {*found("nothing in common", {"a": 51})} == {49, 51, 53}
+        assert found("an empty one", {}) == [20, 99, 98]
+        # Those with the fewest further paths come first, then the newest.
+        assert found("an empty one", {"elsewhere": 1.0}) == [20, 99, 98]
+    assert memory.check().sound
 
 
 BAD: dict[str, State] = {

@@ -14,6 +14,7 @@ from agent_memory.compression.fitted.column import Column
 from agent_memory.compression.fitted.numbers import INTEGERS, TYPES, Integers, Lattice
 from agent_memory.compression.fitted.prediction import NO_CELL
 from agent_memory.compression.fitted.rans import shares
+from agent_memory.compression.fitting.extents import extent_of
 from agent_memory.compression.fitting.tolerances import Tolerance
 
 _MOST_VALUES = 200  # that get a choice of their own
@@ -99,8 +100,9 @@ def _numbers(
         integers = [int(value) for value, _ in chosen]
         return _integers(integers, [step for _, step in chosen], different)
     floats = np.array([value for value, _ in chosen], np.float64)
-    floats = floats[np.isfinite(floats)]
-    found = _lattice(floats, different, tolerance, single or letter == "s")
+    floats, extent = extent_of(floats[np.isfinite(floats)])
+    bounds = tolerance.within(extent)
+    found = _lattice(floats, different, bounds, single or letter == "s")
     if found is not None and inherited is not None and _serves(inherited, found[0]):
         return _upon(inherited, floats) or found
     return found
@@ -159,7 +161,7 @@ def _integers(
 def _lattice(
     values: np.ndarray[Any, np.dtype[np.float64]],
     different: int,
-    tolerance: Tolerance,
+    bounds: tuple[float, float],
     single: bool,  # private
 ) -> tuple[Lattice, np.ndarray[Any, np.dtype[np.int64]]] | None:
     if different <= min(_FEW_FLOATS, len(values) // 4):
@@ -168,7 +170,7 @@ def _lattice(
         return None
     low, high = float(values.min()), float(values.max())
     extent = high - low
-    bound_1, bound_2 = tolerance.within(extent)
+    bound_1, bound_2 = bounds
     if not (bound_1 > 0.0 and math.isfinite(extent) and extent > 0.0):
         return None
     ratio = math.ceil(min(bound_2 / bound_1, _MOST_RATIO - 1)) // 2 * 2 + 1
