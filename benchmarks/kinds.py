@@ -12,7 +12,7 @@ The nearest are those by the exact distance, scaled path by path by what the run
 (``exact_distances``). Beside ours stand scikit-learn's StandardScaler and cosine similarity, on
 DictVectorizer's columns (texts as categories, times as seconds, missing numbers as the mean), and
 the features of version 0, which ranked answers before contents were compared by their own units
-(commit d8009bc): numbers on a fixed logarithmic scale, compared by the cosine.
+(commit d8009bc): numbers on a fixed logarithmic scale, compared by cosines of single precision.
 """
 
 from __future__ import annotations
@@ -165,12 +165,12 @@ def scored(ranked: Sequence[Sequence[int]], exact: NDArray[np.float64]) -> Score
     return Score(100.0 * own / len(ranked), right / (FOUND * len(ranked)))
 
 
-def by_cosine(rows: NDArray[np.float64], asked: Sequence[int]) -> list[list[int]]:
-    """The states of the greatest cosines; of equal ones the newest first."""
-    lengths = np.linalg.norm(rows, axis=1)
-    units = rows / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+def by_version_zero(states: Sequence[State], asked: Sequence[int]) -> list[list[int]]:
+    """What the features of version 0 find, as they were compared before; of equals the newest."""
+    encoder, order = VersionZero(), -np.arange(len(states))
     return [
-        np.lexsort((-np.arange(len(rows)), -(units @ units[at])))[:FOUND].tolist() for at in asked
+        np.lexsort((order, -encoder.similarity(states[at], states)))[:FOUND].tolist()
+        for at in asked
     ]
 
 
@@ -221,7 +221,7 @@ def measured(states: Sequence[State]) -> Iterator[Score | None]:
         yield scored(found, exact_distances(everything, others))
     has_scikit = importlib.util.find_spec("sklearn") is not None
     yield scored(by_standard_scaler(states, asked), exact) if has_scikit else None
-    yield scored(by_cosine(VersionZero().scaled(states), asked), exact)
+    yield scored(by_version_zero(states, asked), exact)
 
 
 def _store(memory: AgentMemorySystem, states: Sequence[State], first: int) -> None:
