@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from agent_memory import ALL_RUNS, AgentMemorySystem, MemoryConfig, Order, Query, Vector
+from agent_memory import (
+    ALL_RUNS,
+    AgentMemorySystem,
+    InvalidEntry,
+    MemoryConfig,
+    Order,
+    Query,
+    Vector,
+)
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
@@ -60,6 +70,12 @@ def test_near_over_agents_and_runs_is_as_over_one_agent_that_has_all(open_memory
             assert answers[0]
     hits = memory.recall(agent_id=["ant", "bee", "nobody"], run_id="run", near=contents[0])
     assert {hit.entry.key[:2] for hit in hits} == {("run", "ant"), ("run", "bee")}
+
+
+@pytest.mark.parametrize("numbers", [[math.nan] * 32, [math.inf] * 32, ["a"] * 32, []])
+def test_a_vector_of_what_is_no_number_is_refused(numbers: list[Any]) -> None:
+    with pytest.raises(InvalidEntry):
+        Vector(numbers)
 
 
 def test_near_a_vector_and_a_list_among_all(tmp_path: Path) -> None:
