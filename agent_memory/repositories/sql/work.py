@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from agent_memory.connections.sql_commits import CommitNote, note_commit
 from agent_memory.connections.sql_copying import can_copy, copy_rows
@@ -37,7 +38,7 @@ from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.many_rows import execute_for_each
 from agent_memory.repositories.sql.moments import Moments
-from agent_memory.repositories.sql.names import KnownNames, Names
+from agent_memory.repositories.sql.names import KnownNames, Names, References
 from agent_memory.repositories.sql.statements import (
     IN_LIST,
     chunked,
@@ -134,6 +135,8 @@ class UnitOfWork:
             for row, reference in zip(rows, references, strict=True)
         ]
         refused = self._tombstones.refusals(keys, moment, self._leases)
+        if self._has_copied(rows, keys, references, refused):
+            return [refused.get(key, Added.STORED) for key in keys]
         stored = self._stored(row.values["memory_id"] for row in rows)
         ages = {key: located.age for key, located in stored.items()}
         newest: dict[Mark, dict[str, Any]] = {}
@@ -151,6 +154,32 @@ class UnitOfWork:
         self.delete_rows(stored[key].row for key in newest if key in stored)
         self._insert(list(newest.values()))
         return outcomes
+
+    def _has_copied(
+        self,
+        rows: Sequence[EntryRow],
+        keys: Sequence[Mark],
+        references: Sequence[References],
+        refused: Mapping[Mark, Added],
+    ) -> bool:
+        """Insert entries none of which is stored yet, as nearly always; False: some may be.
+
+        Looking for each before takes PostgreSQL as long as storing it. The unique index of keys
+        tells as well, and the transaction then goes on as if nothing had been tried.
+        """
+        if not can_copy(self.connection) or len({*keys}) < len(keys):
+            return False
+        fresh = [
+            row.values | reference._asdict()
+            for row, key, reference in zip(rows, keys, references, strict=True)
+            if key not in refused
+        ]
+        try:
+            with self.connection.begin_nested():
+                self._insert(fresh)
+        except IntegrityError:
+            return False
+        return True
 
     def replace(self, row: EntryRow) -> bool:
         """Store a changed entry in place of its earlier revision, if that is the stored one."""
