@@ -19,8 +19,11 @@ import numpy as np
 from agent_memory import MemoryEntry
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import SqlEngine, open_engine
+from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.repositories.sql.work import UnitOfWork
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure, Work, compare
 from tests import engines
@@ -48,10 +51,7 @@ def figures(rounds: int = 5) -> Iterator[Figure]:
 
         def of_rows() -> Work:
             ready = ltm._mapper.to_rows(_entries(next(numbers)))  # noqa: SLF001 - measured alone
-            return lambda: [
-                ltm._writer.run(lambda work, some=some: work.add(some), repeatable=True)  # noqa: SLF001 - as above
-                for some in _batches(ready)
-            ]
+            return lambda: [_add(ltm, some) for some in _batches(ready)]
 
         def of_entries() -> Work:
             entries = _entries(next(numbers))
@@ -71,6 +71,13 @@ def figures(rounds: int = 5) -> Iterator[Figure]:
             )
         yield _bytes_per_row(engine)
         engine.dispose()
+
+
+def _add(ltm: LtmRepository, rows: Sequence[EntryRow]) -> list[Added]:
+    def work_on(work: UnitOfWork) -> list[Added]:
+        return work.add(rows)
+
+    return ltm._writer.run(work_on, repeatable=True)  # noqa: SLF001 - measured alone
 
 
 def _entries(number: int) -> list[MemoryEntry]:

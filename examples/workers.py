@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     asked = parser.parse_args()
     names = [f"walker-{number}" for number in range(asked.agents)]
-    # Started anew: connections and threads of a process are not those of its children.
+    # Spawned, since connections and threads of a process are not those of its children.
     processes = multiprocessing.get_context("spawn")
     ended = processes.Event()
     workers = [
