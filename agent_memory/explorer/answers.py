@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ from agent_memory.explorer.tree import tree
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.system.pictures import drawn
 from agent_memory.system.pictures.data import PictureData
-from agent_memory.system.pictures.records import is_exact
+from agent_memory.system.pictures.records import Life, is_exact
 from agent_memory.system.pictures.report import agent_report, run_report
 from agent_memory.system.pictures.rows import contents_line
 from agent_memory.values.entry import Tier
@@ -20,6 +22,12 @@ from agent_memory.values.query import Hit
 
 _TIMES = ("timestamp", "creation_time", "last_access_time")
 _LEAST_SECONDS, _MOST_SECONDS = 1e8, 1e11  # since 1970; steps are fewer, or far more
+
+_FRESH = 5.0
+"""For how many seconds what was read of an agent is shown."""
+
+_MOST_POINTS = 6_000
+"""On all lines of an agent together; more cannot be seen apart on a screen."""
 
 Answer = dict[str, Any]
 Asked = Mapping[str, str]
@@ -31,11 +39,19 @@ class Answers:
     Args:
         memory: The memory, opened read-only.
         place: Where it is, for people.
+        clock: Gives the time in seconds.
     """
 
-    def __init__(self, memory: AgentMemorySystem, place: str) -> None:
+    def __init__(
+        self,
+        memory: AgentMemorySystem,
+        place: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._memory = memory
         self._place: Final = place
+        self._clock = clock
+        self._latest: tuple[float, tuple[str, str], Life] | None = None
 
     def overview(self, _: Asked) -> Answer:
         """Every run in a few numbers, and what the tiers hold in all."""
@@ -52,22 +68,26 @@ class Answers:
 
     def occupancy(self, asked: Asked) -> Answer:
         """Which tier holds the entries of which steps of a run."""
-        return {"picture": asdict(drawn.occupancy(self._data(asked).occupancy()))}
+        return {"picture": drawn.occupancy(self._data(asked).occupancy()).as_dict()}
 
     def life(self, asked: Asked) -> Answer:
-        """An agent's timeline, and its numbers over time."""
-        data = self._data(asked)
-        life = data.life(asked["agent"])
-        wanted = [path for path in asked.get("paths", "").splitlines() if path]
-        lines = data.lines(life, wanted or None)
+        """An agent's timeline."""
+        life = self._life(asked)
         steps = [moment.step for moment in life.moments]
+        counts = Counter(moment.tier for moment in life.moments)
         return {
             "total": life.sampled.total, "note": life.sampled.note,
-            "first": min(steps), "last": max(steps),
-            "entries": [sum(it.tier is tier for it in life.moments) for tier in Tier],
-            "timeline": asdict(drawn.timeline(life, contents=False)),
+            "first": min(steps), "last": max(steps), "entries": [counts[tier] for tier in Tier],
+            "timeline": drawn.timeline(life, contents=False).as_dict(),
+        }  # fmt: skip
+
+    def lines(self, asked: Asked) -> Answer:
+        """Numbers of an agent over time: those at some paths, or those that most entries have."""
+        wanted = [path for path in asked.get("paths", "").splitlines() if path]
+        lines = self._data(asked).lines(self._life(asked), wanted or None, _MOST_POINTS)
+        return {
             "lines": [
-                {"path": line.path, **asdict(drawn.history(line))}
+                {"path": line.path, **drawn.history(line).as_dict()}
                 for line in lines.lines if line.points
             ],
             "more": list(lines.more[:500]),
@@ -101,7 +121,7 @@ class Answers:
             "note": "" if world.position is None else world.position.note,
             "found": world.position is not None, "shown": len(world.places),
             "sampled": world.sampled.note, "numbers": list(world.numbers[:100]),
-            "picture": asdict(drawn.world_map(world)),
+            "picture": drawn.world_map(world).as_dict(),
         }  # fmt: skip
 
     def ask(self, asked: Asked) -> Answer:
@@ -122,7 +142,7 @@ class Answers:
             life = data.life(asked[agent])
             sides.append(data.lines(life, None, 5_000).lines)
         pairs = drawn.comparisons(*sides)
-        return {"lines": [{"path": path, **asdict(picture)} for path, picture in pairs]}
+        return {"lines": [{"path": path, **picture.as_dict()} for path, picture in pairs]}
 
     def memory(self, _: Asked) -> Answer:
         """What each tier holds in bytes, which stores are up, and the versions of the encoder."""
@@ -166,6 +186,16 @@ class Answers:
 
     def _run(self, asked: Asked) -> AgentMemorySystem:
         return self._memory.run(asked["run"]) if asked.get("run") else self._memory
+
+    def _life(self, asked: Asked) -> Life:
+        """An agent's life; the timeline and the lines of one page are made of one reading."""
+        key = (asked.get("run", ""), asked["agent"])
+        latest, now = self._latest, self._clock()
+        if latest is not None and latest[1] == key and now - latest[0] < _FRESH:
+            return latest[2]
+        life = self._data(asked).life(asked["agent"])
+        self._latest = now, key, life
+        return life
 
     def _data(self, asked: Asked) -> PictureData:
         return self._run(asked).plot.data

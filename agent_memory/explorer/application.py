@@ -37,7 +37,18 @@ _HEADERS = {
 }
 _SHARED = ("draw.js", "page.css")
 _ANSWERS = (
-    *("overview", "agents", "occupancy", "life", "moment", "world", "ask", "compare", "memory"),
+    *(
+        "overview",
+        "agents",
+        "occupancy",
+        "life",
+        "lines",
+        "moment",
+        "world",
+        "ask",
+        "compare",
+        "memory",
+    ),
     *("fidelity", "check"),
 )
 _REFUSED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Not let in</title>

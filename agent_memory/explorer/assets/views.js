@@ -202,7 +202,6 @@ const views = (() => {
     const beside = make("section", null, { class: "moment beside", "aria-label": "the chosen memory", "aria-live": "polite", tabindex: "0" });
     const path = make("input", null, { list: "paths", autocomplete: "off" });
     const known = make("datalist", null, { id: "paths" });
-    for (const name of found.more) known.append(make("option", null, { value: name }));
     const more = make("button", "Draw it", { type: "button" });
     const pick = (datum) => {
       const row = datum.id ? datum : found.timeline.rows.find((each) => each.step === datum.step && each.type === "state");
@@ -224,7 +223,7 @@ const views = (() => {
     };
     more.addEventListener("click", async () => {
       try {
-        const { lines: [line] } = await page.ask("life", { run, agent: id, paths: path.value });
+        const { lines: [line] } = await page.ask("lines", { run, agent: id, paths: path.value });
         if (line) await draw(line);
         else lines.append(empty(`No entry has a number under ${path.value}.`));
       } catch (error) { quiet(error); lines.append(empty(error.message)); }
@@ -240,9 +239,11 @@ const views = (() => {
         beside));
     attach();
     await page.picture(timeline, found.timeline, pick);
-    if (!found.lines.length) lines.append(empty("No entry holds a number."));
-    for (const line of found.lines) await draw(line);
     show(chosen || found.timeline.rows.at(-1).id);
+    const numbers = await page.ask("lines", { run, agent: id });
+    for (const name of numbers.more) known.append(make("option", null, { value: name }));
+    if (!numbers.lines.length) lines.append(empty("No entry holds a number."));
+    for (const line of numbers.lines) await draw(line);
   }
 
   async function moment(box, run, id, memory, show) {

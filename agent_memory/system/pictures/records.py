@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
@@ -129,17 +129,18 @@ class Life:
         agent_id: The agent.
         hits: Its entries, or a sample of them.
         sampled: How many of how many.
+        moments: The points of its timeline, one for each entry.
     """
 
     run_id: str
     agent_id: str
     hits: tuple[Hit, ...]
     sampled: Sampled
+    moments: tuple[Moment, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def moments(self) -> tuple[Moment, ...]:
-        """The points of its timeline."""
-        return tuple(map(Moment.of, self.hits))
+    def __post_init__(self) -> None:
+        """Make the points."""
+        object.__setattr__(self, "moments", tuple(map(Moment.of, self.hits)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from html import escape
 from string import Template
 from typing import Any
@@ -132,7 +131,7 @@ class _Page:
     def picture(self, picture: Picture) -> None:
         """Show a picture."""
         self._body.append(f'<div class="picture" data-picture="{len(self._pictures)}"></div>')
-        self._pictures.append(asdict(picture))
+        self._pictures.append(picture.as_dict())
 
     def table(self, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Show a table; numbers are aligned to the right."""
