@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: docs install demo test test-long mutants lint types contracts bench faults compat findings clean
+.PHONY: docs pictures install demo test test-long mutants lint types contracts bench faults compat findings clean
 
 install: $(VENV)/.installed
 
@@ -58,6 +58,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints.txt -e '.[docs]'
 	@touch $@
+
+# The pictures of the explorer, out of the demo; needs Chromium.
+pictures: install
+	$(BIN)/python -m tests.explorer.pictures docs/pictures
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks

@@ -14,7 +14,7 @@ from agent_memory.explorer.tree import tree
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.system.pictures import drawn
 from agent_memory.system.pictures.data import PictureData
-from agent_memory.system.pictures.records import Life, is_exact
+from agent_memory.system.pictures.records import MOST_ENTRIES, Life, is_exact
 from agent_memory.system.pictures.report import agent_report, run_report
 from agent_memory.system.pictures.rows import contents_line
 from agent_memory.values.entry import Tier
@@ -51,7 +51,7 @@ class Answers:
         self._memory = memory
         self._place: Final = place
         self._clock = clock
-        self._latest: tuple[float, tuple[str, str], Life] | None = None
+        self._latest: tuple[float, tuple[str, str, int], Life] | None = None
 
     def overview(self, _: Asked) -> Answer:
         """Every run in a few numbers, and what the tiers hold in all."""
@@ -71,7 +71,7 @@ class Answers:
         return {"picture": drawn.occupancy(self._data(asked).occupancy()).as_dict()}
 
     def life(self, asked: Asked) -> Answer:
-        """An agent's timeline."""
+        """An agent's timeline; of at most so many memories where ``most`` is given."""
         life = self._life(asked)
         steps = [moment.step for moment in life.moments]
         counts = Counter(moment.tier for moment in life.moments)
@@ -189,11 +189,12 @@ class Answers:
 
     def _life(self, asked: Asked) -> Life:
         """An agent's life; the timeline and the lines of one page are made of one reading."""
-        key = (asked.get("run", ""), asked["agent"])
+        most = min(int(asked.get("most", MOST_ENTRIES)), MOST_ENTRIES)
+        key = (asked.get("run", ""), asked["agent"], most)
         latest, now = self._latest, self._clock()
         if latest is not None and latest[1] == key and now - latest[0] < _FRESH:
             return latest[2]
-        life = self._data(asked).life(asked["agent"])
+        life = self._data(asked).life(asked["agent"], most)
         self._latest = now, key, life
         return life
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Final
 
 from agent_memory.values.quoting import quoted
+from agent_memory.values.scalars import plain
 
 Node = dict[str, Any]
 
@@ -40,6 +41,7 @@ def tree(value: Any, name: str = "", depth: int = 0) -> Node:
         node["kind"] = f"{value.dtype} array {shape}"
         members = ((f"[{at}]", it) for at, it in enumerate(value.ravel().tolist()))
         return node | _holding(members, value.size, depth)
+    value = plain(value)
     text = value if isinstance(value, str) else quoted(value, LONGEST_TEXT + 1)
     more = len(text) - LONGEST_TEXT
     return node | {"text": _clean(text[:LONGEST_TEXT])} | ({"more": more} if more > 0 else {})

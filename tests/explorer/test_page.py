@@ -36,9 +36,9 @@ def test_an_agent_is_searched_and_its_moments_are_looked_at(watched: Watched) ->
     assert page.locator(".agents tbody tr").count() == 1
     page.click(f".agents a:has-text({AGENT[:10]!r})")
     page.wait_for_selector("text=Most similar memories")
-    assert page.locator("h1").inner_text() == AGENT
+    assert page.locator("h1").inner_text() == f"Agent {AGENT}"
     assert MARKUP in page.locator(".moment .tree").inner_text()
-    assert page.locator("[data-drawn]").count() >= 5
+    page.wait_for_selector(":nth-match([data-drawn], 6)")  # the timeline and five numbers
     page.locator("[data-drawn] .mark-tick path, [data-drawn] .mark-rect path").nth(10).click()
     page.wait_for_selector(".moment h2:has-text('Step 10')")
     page.click("text=after →")

@@ -119,6 +119,7 @@ const views = (() => {
   const { make } = drawing;
   const { add, anchor, button: like_button, choice, count, empty, field, figures, table, tree, facts, hits, align } = parts;
   const MOST_LINES = 200;
+  const FIRST = 1000; // memories of an agent that are drawn first
   const WAIT = 120; // milliseconds between two steps of a world that plays
   const host = () => make("div", null, { class: "picture" });
 
@@ -195,9 +196,11 @@ const views = (() => {
   }
 
   async function agent(root, [run, id, chosen], { attach }) {
-    const found = await page.ask("life", { run, agent: id });
+    // A sample is there at once; the rest takes its place as soon as it is read.
+    let found = await page.ask("life", { run, agent: id, most: FIRST });
     const file = make("a", "Report", { href: `report.html?${new URLSearchParams({ run, agent: id })}`, download: "report.html" });
     const timeline = host();
+    const said = make("p", found.note, { class: "muted" });
     const lines = make("div");
     const beside = make("section", null, { class: "moment beside", "aria-label": "the chosen memory", "aria-live": "polite", tabindex: "0" });
     const path = make("input", null, { list: "paths", autocomplete: "off" });
@@ -216,6 +219,8 @@ const views = (() => {
         beside.replaceChildren(empty(error.message));
       }
     };
+    const numbersOf = () => figures([["memories", found.total], ["first step", found.first], ["last step", found.last]], found.entries);
+    const counts = numbersOf();
     const draw = (line) => {
       const place = host();
       lines.append(place);
@@ -228,10 +233,10 @@ const views = (() => {
         else lines.append(empty(`No entry has a number under ${path.value}.`));
       } catch (error) { quiet(error); lines.append(empty(error.message)); }
     });
-    add(root, make("h1", id),
+    add(root, make("h1", `Agent ${id}`),
       add(make("p", "run ", { class: "muted" }), anchor(run, "agents", run)),
-      figures([["memories", found.total], ["first step", found.first], ["last step", found.last]], found.entries),
-      found.note ? make("p", found.note, { class: "muted" }) : null,
+      counts,
+      said,
       add(make("div", null, { class: "bar" }), ...[anchor("Ask", "ask", run, id), anchor("Compare", "compare", run, id), file].map(like_button)),
       add(make("div", null, { class: "two" }),
         add(make("div"), timeline, make("h2", "Its numbers over time"), lines,
@@ -239,7 +244,14 @@ const views = (() => {
         beside));
     attach();
     await page.picture(timeline, found.timeline, pick);
+    const is_whole = !found.note;
     show(chosen || found.timeline.rows.at(-1).id);
+    if (!is_whole) {
+      found = await page.ask("life", { run, agent: id });
+      said.textContent = found.note;
+      counts.replaceWith(numbersOf());
+      await page.picture(timeline, found.timeline, pick);
+    }
     const numbers = await page.ask("lines", { run, agent: id });
     for (const name of numbers.more) known.append(make("option", null, { value: name }));
     if (!numbers.lines.length) lines.append(empty("No entry holds a number."));

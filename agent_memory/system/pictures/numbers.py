@@ -13,6 +13,7 @@ from agent_memory.retrieval.timeline import history_of
 from agent_memory.system.pictures.records import Line, Lines, Point, Position, Sampled
 from agent_memory.system.pictures.sampling import evenly, peaks
 from agent_memory.values.attributes import checked_path
+from agent_memory.values.entry import MemoryType
 from agent_memory.values.paths import ABSENT, flattened, value_at
 from agent_memory.values.query import Hit
 from agent_memory.values.quoting import quoted
@@ -70,14 +71,16 @@ def lines_of(
     Args:
         agent_id: Whose.
         hits: Its entries in the order of steps.
-        paths: Which numbers; None: the most frequent ones.
+        paths: Which numbers; None: those that most states have.
         most_points: How many points there may be on all lines together.
 
     Raises:
         InvalidEntry: A path is none.
     """
     if paths is None:
-        found = numeric_paths(hit.entry.contents for hit in evenly(hits, _LOOKED_AT))
+        states = [hit for hit in hits if hit.entry.memory_type is MemoryType.STATE]
+        looked_at = evenly(states or hits, _LOOKED_AT)
+        found = numeric_paths(hit.entry.contents for hit in looked_at)
         shown, more = found[:MOST_LINES], found[MOST_LINES:]
     else:
         shown, more = tuple(map(checked_path, paths)), ()
