@@ -125,9 +125,9 @@ def test_a_server_that_goes_away_is_said_so(tmp_path: Path) -> None:
         memory = AgentMemorySystem(config, read_only=True)
         page = served(memory)
         url = page.__enter__().url
-        assert asked(url, "life", agent="ant")[0] == 200
+        assert asked(url, "agents")[0] == 200
     try:
-        status, answer = asked(url, "life", agent="ant")
+        status, answer = asked(url, "agents")
         assert status == 503
         assert "127.0.0.1" in answer["error"]
         assert password not in answer["error"]
