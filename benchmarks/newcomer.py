@@ -45,7 +45,7 @@ def figures() -> Iterator[Figure]:
 
 def newcomers_script() -> str:
     """The first block of the README that imports Mesa."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     return next(block for block in blocks if block.startswith("import mesa"))
 
 
