@@ -32,7 +32,7 @@ from benchmarks.measuring import Figure, Work
 
 AGENTS, EACH = 5, 1_000
 DEMOTED, EMPTIED = AGENTS * (EACH - 1), AGENTS * (EACH - 2)  # one of each agent stays in a tier
-ROUNDS = 7
+ROUNDS = 5
 MANY = 10**9
 
 _AT_REST = 38  # bytes of a vector of 32 numbers

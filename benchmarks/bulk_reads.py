@@ -44,7 +44,7 @@ from benchmarks.plain_redis import PlainNearest
 
 FOUND, STEPS, NEAREST = 1_000, 100, 10
 ROWS, LEARNED = 20_000, 2_000
-ROUNDS, EACH_ROUND, ROUNDS_OF_OPENING = 21, 10, 9
+ROUNDS, EACH_ROUND, ROUNDS_OF_OPENING = 11, 10, 5
 OPENED = 10_000
 
 _AGENT = "a0"
@@ -60,6 +60,7 @@ _FROM = (
     "WHERE e.agent_ref = ? "
 )
 _NEWEST = _FROM + "ORDER BY e.timestamp DESC, e.memory_id DESC LIMIT ?"
+_OLDEST = _FROM + "ORDER BY e.timestamp, e.memory_id LIMIT ?"
 _RANGE = _FROM + "AND e.step_number BETWEEN ? AND ? ORDER BY e.step_number, e.memory_id"
 
 
@@ -103,13 +104,13 @@ def _long_term(folder: Path, plain: sqlite3.Connection, *, coded: bool) -> Itera
     kind = "coded" if coded else "exact"
     (agent,) = plain.execute("SELECT id FROM agent_ltm_agents").fetchone()
     with AgentMemorySystem(config_of(folder), upkeep=False) as memory:
-        newest = Query(agent_id=_AGENT, limit=FOUND)
+        first = Query(agent_id=_AGENT, limit=FOUND)
 
         def ours() -> None:
-            assert len(memory.recall(newest)) == FOUND
+            assert len(memory.recall(first)) == FOUND
 
         def rows() -> None:
-            found = plain.execute(_NEWEST, (agent, FOUND)).fetchall()
+            found = plain.execute(_OLDEST, (agent, FOUND)).fetchall()
             assert len([msgpack.unpackb(unsealed(row[6])) for row in found]) == FOUND
 
         costs = in_turn({"ours": lambda: ours, "plain": lambda: rows}, ROUNDS)
@@ -187,9 +188,11 @@ def _questions(
         *(near, with_numpy, 1.5),
     )
 
+    latest = Query(agent_id=_AGENT, limit=NEAREST, order=Order.NEWEST)
+
     def newest() -> None:
         for _ in places:
-            assert len(memory.recall(asked)) == NEAREST
+            assert len(memory.recall(latest)) == NEAREST
 
     def piped() -> None:
         for _ in places:
@@ -224,7 +227,7 @@ def _opening(folder: Path) -> Iterator[Figure]:
         memory.stm.add_many(entries[OPENED // 2 :])
         engine = CompressionEngine()
         memory.ltm.add_many([engine.lowered(entry, 2) for entry in entries[: OPENED // 2]])
-    asked = Query(agent_id=_AGENT, limit=NEAREST)
+    asked = Query(agent_id=_AGENT, limit=NEAREST, order=Order.NEWEST)
     costs: dict[str, list[Cost]] = {"ours": [], "plain": []}
     for _ in range(ROUNDS_OF_OPENING + 1):
         with ExitStack() as opened:

@@ -56,12 +56,12 @@ def _down(system: AgentMemorySystem, client: redis.Redis, folder: Path) -> Figur
         return lambda: _copy_and_delete(client, folder / f"{name}.db", name)
 
     ratio = compare(ours, plain, rounds=5)
-    moved = 2 * ENTRIES / ratio.our_seconds
+    moved = ENTRIES / ratio.our_seconds
     return Figure(
-        f"moves of {ENTRIES:,} entries from STM through IM to LTM, two of each",
-        "10,000 moves/s or more",
-        f"{moved:,.0f} moves/s",
-        moved >= 10_000,
+        f"{ENTRIES:,} entries from STM through IM to LTM, each counted once",
+        "5,000 entries/s or more",
+        f"{moved:,.0f} entries/s",
+        moved >= 5_000,
         f"{ratio.median:.2f}x a plain copy and delete ({ratio.spread})",
     )
 

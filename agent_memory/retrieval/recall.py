@@ -12,7 +12,7 @@ from dataclasses import replace
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import EntryKey, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
-from agent_memory.values.query import Hit, Query
+from agent_memory.values.query import Hit, Query, agent_of, run_of
 
 
 def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
@@ -41,13 +41,34 @@ def count(tiers: Sequence[TierReader], query: Query) -> int:
         tiers: The tiers, richest first.
         query: What is asked; it names its runs.
     """
-    whole = replace(query, limit=None)
-    found: dict[EntryKey, Tier] = {}
-    for tier in tiers:
-        for key in tier.keys_answering(whole):
-            found.setdefault(key, tier.tier)
-    there = len(found) - len(left_behind(tiers, query, found))
+    there = _number_of_all(tiers, query)
+    if there is None:
+        found: dict[EntryKey, Tier] = {}
+        for tier in tiers:
+            for key in tier.keys_answering(replace(query, limit=None)):
+                found.setdefault(key, tier.tier)
+        there = len(found) - len(left_behind(tiers, query, found))
     return there if query.limit is None else min(there, query.limit)
+
+
+def _number_of_all(tiers: Sequence[TierReader], query: Query) -> int | None:
+    """How many entries an agent has, those of the last tier as it counts them, not one by one.
+
+    Returns:
+        None where something else is asked, or an entry may have moved meanwhile.
+    """
+    *above, last = tiers
+    whole = Query(run_id=query.run_id, agent_id=query.agent_id, order=query.order)
+    if not above or not query.is_about_one_agent or replace(query, limit=None) != whole:
+        return None
+    keys = [tier.keys_answering(whole) for tier in above]
+    met = {key for each in keys for key in each}
+    below = last.count(run_of(query), agent_of(query)) - len(last.get_many([*met]))
+    if any(tier.moves.open() for tier in above):
+        return None
+    if keys != [tier.keys_answering(whole) for tier in above]:
+        return None
+    return len(met) + below
 
 
 def fetch(tiers: Sequence[TierReader], keys: Sequence[EntryKey]) -> list[Hit]:

@@ -19,6 +19,7 @@ from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.explaining import access
+from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks
 from agent_memory.repositories.sql.moments import Moments
@@ -70,6 +71,7 @@ class LtmReads(LongTermMemory):
         self._models = models
         self._mapper = mapper
         self._marks = KnownMarks()
+        self._counts: KeptCounts[int] = KeptCounts.of_agents(self._marks)
         self._vectors = KeptVectors(models, self._marks, vector_cache_bytes)
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
@@ -150,8 +152,14 @@ class LtmReads(LongTermMemory):
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
         with self._transactions.reading() as connection:
-            statement = number_of_entries(self._models, run_id, agent_id)
-            return int(connection.execute(statement).scalar_one())
+
+            def counted() -> int:
+                statement = number_of_entries(self._models, run_id, agent_id)
+                return int(connection.execute(statement).scalar_one())
+
+            if agent_id is None:
+                return counted()
+            return self._counts.of(connection, (run_id, agent_id), counted)
 
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, sorted."""

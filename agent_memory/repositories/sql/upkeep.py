@@ -12,6 +12,7 @@ from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.reading import EntryReader
 from agent_memory.repositories.sql.counts import agent_counts
 from agent_memory.repositories.sql.entries import RowMapper
+from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.statements import (
     all_agents_with_entries,
     bytes_of_weights,
@@ -22,6 +23,8 @@ from agent_memory.repositories.sql.statements import (
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.entry import MemoryEntry
+
+_EVERY_RUN = ("", "")
 
 
 class LtmUpkeep(TierUpkeep):
@@ -48,6 +51,7 @@ class LtmUpkeep(TierUpkeep):
         self._models = models
         self._mapper = mapper
         self._declare = declare
+        self._by_run: KeptCounts[dict[str, int]] = KeptCounts.of_all()
 
     def counts_of(
         self, agents: Iterable[Agent] | None = None, horizon: float | None = None
@@ -66,8 +70,12 @@ class LtmUpkeep(TierUpkeep):
     def entries_by_run(self) -> dict[str, int]:
         """How many entries each run has here; one statement for all of them."""
         with self._transactions.reading() as connection:
-            rows = connection.execute(numbers_by_run(self._models))
-            return {run_id: number for run_id, number in rows}  # noqa: C416  # of rows, no pairs
+
+            def counted() -> dict[str, int]:
+                rows = connection.execute(numbers_by_run(self._models))
+                return {run_id: number for run_id, number in rows}  # noqa: C416  # of rows, no pairs
+
+            return dict(self._by_run.of(connection, _EVERY_RUN, counted))
 
     def stored_bytes(self) -> int:
         """How many bytes the database uses for all entries here, indexes included.
