@@ -63,7 +63,7 @@ def measured(sizes: list[int]) -> Iterator[tuple[str, list[list[Cost]]]]:
             for _ in range(ROUNDS + 1):
                 for place, each in enumerate(asked):
                     way = each[name]
-                    work = lambda way=way: [way() for _ in range(EACH_ROUND)]  # type: ignore[misc]  # noqa: E731
+                    work = lambda way=way: [way() for _ in range(EACH_ROUND)]  # noqa: E731
                     costs[place].append(cost(work))
             yield name, [each[1:] for each in costs]
 
