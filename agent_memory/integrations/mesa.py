@@ -115,13 +115,14 @@ class MemoryCollector:
 
         Raises:
             ConfigError: It is another model.
+            InvalidEntry: An agent has no ``unique_id``; nothing is remembered.
             StoreUnavailable: ``on_store_error`` is "raise", and nothing is acknowledged.
         """
         if model is not None and model is not self._model:
             raise ConfigError("model: this collector was made for another; make one for each")
         step = step_of(self._model)
         agents = {
-            str(agent.unique_id): agent
+            str(_id_of(agent)): agent
             for agent in self._model.agents
             if self._fields_of(agent) is not _NOT_CHOSEN
         }
@@ -153,7 +154,7 @@ class MemoryCollector:
             StoreUnavailable: The memory does not answer.
         """
         asked = self.state_of(agent) if near is agent else near
-        query = Query(agent_id=agent.unique_id, **filters)
+        query = Query(agent_id=_id_of(agent), **filters)
         return self.memory.recall(query, near=asked, touch=touch)
 
     def state_of(self, agent: Any) -> dict[str, Any]:
@@ -310,6 +311,16 @@ def _checked(agents: object) -> dict[type, Fields]:
             fields = tuple(fields)  # noqa: PLW2901 - an iterator is read once
         checked[owner] = fields
     return checked
+
+
+def _id_of(agent: Any) -> Any:
+    found = getattr(agent, "unique_id", None)
+    if found is None:
+        raise InvalidEntry(
+            f"agent_id: {type(agent).__name__} has no unique_id: call super().__init__(model) in "
+            "its __init__, or leave its class out by agents={...}"
+        )
+    return found
 
 
 def _read(agent: Any, fields: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from agent_memory import (
     AgentMemorySystem,
     ConfigError,
+    InvalidEntry,
     MemoryConfig,
     Order,
     Query,
@@ -305,3 +307,30 @@ def test_another_model_is_refused(system: AgentMemorySystem) -> None:
     collector = MemoryCollector(a_field(), system)
     with pytest.raises(ConfigError, match="another"):
         collector.collect(a_field())
+
+
+def test_an_agent_without_an_id_is_refused_by_its_class(system: AgentMemorySystem) -> None:
+    class Ghost:
+        pass
+
+    model = SimpleNamespace(agents=[Ghost()], steps=0)
+    collector = MemoryCollector(model, system, run="ghosts")
+    for ask in (collector.collect, lambda: collector.recall(Ghost())):
+        with pytest.raises(InvalidEntry, match="Ghost has no unique_id"):
+            ask()
+    assert collector.memory.stm.count("ghosts") == 0
+
+
+def test_a_model_that_is_pickled_while_a_step_runs_goes_on_from_there(tmp_path: Path) -> None:
+    model = a_field(sheep=3, folder=str(tmp_path / "memory"))
+    assert model.memory is not None
+    model.memory.collect()
+    model.memory.memory.store_agent_state("in a step", {"pickled": 0}, 0)
+    with model.memory.memory.batch():
+        model.memory.memory.store_agent_state("in a step", {"pickled": 1}, 1)
+        copied: Any = pickle.loads(pickle.dumps(model))  # noqa: S301
+    copied.memory.collect()
+    copied.memory.memory.store_agent_state("in a step", {"pickled": 2}, 2)
+    for memory in (model.memory.memory, copied.memory.memory):
+        assert memory.count(agent_id="in a step") == 3
+        memory.close()
