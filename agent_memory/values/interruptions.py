@@ -30,22 +30,18 @@ def interruption_behind(error: BaseException) -> BaseException | None:
     Args:
         error: What was caught, with its traceback.
     """
-    found = error
+    found, passed = error, {*_frames(error.__traceback__)}
     while not _is_interruption(found):
         before = found.__cause__ or found.__context__
-        if before is None or not _came_of(found, before):
+        # What a program has caught, and handles as it calls, is in the chain too, and over: it
+        # passed none of the frames that what was caught here has passed.
+        if before is None or before.__traceback__ is None:
+            return None
+        if before.__traceback__.tb_frame not in passed:
             return None
         found = before
+        passed.update(_frames(found.__traceback__))
     return found
-
-
-def _came_of(error: BaseException, before: BaseException) -> bool:
-    """Whether an exception came up where another one was on its way, and took its place.
-
-    What a program has caught, and handles as it calls, is in the chain too, and over.
-    """
-    place = before.__traceback__
-    return place is not None and place.tb_frame in _frames(error.__traceback__)
 
 
 def _is_interruption(error: BaseException) -> bool:

@@ -24,8 +24,14 @@ from tests.faults.processes import PATIENCE
 from tests.faults.scenarios import LIMITS, contents_of
 
 AGENTS = ("ant", "bee")
-RAISED = (KeyboardInterrupt, SystemExit, TimeoutError, ValueError, RuntimeError)
-"""What handlers of programs raise."""
+
+
+class Expired(Exception):
+    """What a program's alarm raises."""
+
+
+RAISED = (KeyboardInterrupt, SystemExit, RuntimeError, Expired)
+"""What handlers raise. ``os.path.exists`` takes OSError and ValueError for its own answer."""
 _SOONEST = 0.00002  # seconds until an interruption
 _WEIGHTS = {
     "store": 12, "store_step": 4, "recall": 6, "near": 3, "maintain": 6, "forget": 3, "change": 6,
