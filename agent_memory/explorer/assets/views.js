@@ -118,7 +118,7 @@ const parts = (() => {
 const views = (() => {
   const { make } = drawing;
   const { add, anchor, button: like_button, choice, count, empty, field, figures, table, tree, facts, hits, align } = parts;
-  const MOST_LINES = 200;
+  const MOST_LINES = 100;
   const FIRST = 1000; // memories of an agent that are drawn first
   const WAIT = 120; // milliseconds between two steps of a world that plays
   const host = () => make("div", null, { class: "picture" });
