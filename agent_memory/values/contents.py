@@ -11,7 +11,7 @@ types is in ``docs/contents.md``; each of its rows is a test.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -221,14 +221,25 @@ def as_contents(value: object) -> Mapping[str, Any]:
     return fields
 
 
+_new_tuple: Callable[..., object] = tuple.__new__
+
+
 class _Packer:
     """One call's encoder; counts how deep the extension types nest."""
 
     def __init__(self) -> None:
         self._depth = 0
+        # One for each depth: while a packer is at work it cannot be asked for something else.
+        self._packers: list[Callable[[object], bytes]] = []
         self.changed = False
 
     def pack(self, value: object) -> bytes:
+        depth = self._depth
+        if depth == len(self._packers):
+            self._packers.append(self._another())
+        return self._packers[depth](value)
+
+    def _another(self) -> Callable[[object], bytes]:
         # A packer allocates its buffer up front, a megabyte by default: 4 KiB fit a usual state.
         packer = msgpack.Packer(
             default=self._extend,
@@ -237,17 +248,18 @@ class _Packer:
             unicode_errors="surrogatepass",
             buf_size=4096,
         )
-        packed: bytes = packer.pack(value)
-        return packed
+        packing: Callable[[object], bytes] = packer.pack
+        return packing
 
     def _nested(self, value: object) -> bytes:
-        if self._depth >= _MAX_EXTENSION_DEPTH:
+        depth = self._depth
+        if depth >= _MAX_EXTENSION_DEPTH:
             raise ValueError("nested too deep")
-        self._depth += 1
+        self._depth = depth + 1
         try:
             return self.pack(value)
         finally:
-            self._depth -= 1
+            self._depth = depth
 
     def _extend(self, value: object) -> object:
         """Encode what MessagePack has no type for; raises TypeError for what has no place.
@@ -255,7 +267,8 @@ class _Packer:
         MessagePack asks only once, so what is returned must need no second call.
         """
         if type(value) is tuple:
-            return msgpack.ExtType(TUPLE, self._nested(list(value)))
+            # Made without ExtType's own checks of a code and bytes, which take as long as the rest.
+            return _new_tuple(msgpack.ExtType, (TUPLE, self._nested([*value])))
         if isinstance(value, np.generic):
             return msgpack.ExtType(SCALAR, dump_scalar(value))
         if isinstance(value, np.ndarray):
