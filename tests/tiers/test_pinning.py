@@ -241,13 +241,19 @@ def test_upkeep_reads_no_pinned_entry(open_memory: Opener, monkeypatch: pytest.M
     pin(system, "ant", *range(200))
     store(system, "ant", *range(250, 255))
     read: list[Any] = []
-    decoding = HashMapper.decode
+    one, many = HashMapper.decode, HashMapper.decode_many
 
-    def counted(mapper: HashMapper, values: Any) -> Any:
+    def counted_one(mapper: HashMapper, values: Any) -> Any:
         read.append(values)
-        return decoding(mapper, values)
+        return one(mapper, values)
 
-    monkeypatch.setattr(HashMapper, "decode", counted)
+    def counted(mapper: HashMapper, replies: Any) -> Any:
+        replies = [values for values in replies if any(values)]
+        read.extend(replies)
+        return many(mapper, replies)
+
+    monkeypatch.setattr(HashMapper, "decode", counted_one)
+    monkeypatch.setattr(HashMapper, "decode_many", counted)
     assert system.maintain() == Moves(stm_to_im=5)
     assert len(read) == 5
     assert system.maintain() == Moves()
