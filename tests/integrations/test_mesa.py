@@ -224,10 +224,10 @@ def test_a_model_that_is_copied_or_pickled_goes_on_in_the_same_run(tmp_path: Pat
 
 def test_workers_of_a_batch_run_share_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "memory"
-    seeds: dict[str, Any] = {"rng": [1, 2]}
+    seeded: dict[str, Any] = {"rng": [1, 2]}
     mesa.batch_run(
         Field,
-        {"sheep": [2, 3], "folder": str(folder), **seeds},
+        {"sheep": [2, 3], "folder": str(folder), **seeded},
         number_processes=2,
         max_steps=2,
         display_progress=False,
@@ -237,7 +237,9 @@ def test_workers_of_a_batch_run_share_a_folder(tmp_path: Path) -> None:
         assert len(runs) == 4
         assert {system.stm.count(run) > 0 for run in runs} == {True}
         recorded = [run for run in system.runs() if run.run_id.startswith("Field-")]
-        assert {run.seed for run in recorded} == {1, 2}
+        # ``batch_run`` of Mesa 3.5 gives its models generators, and they draw a number of their own.
+        seeds = {run.seed for run in recorded}
+        assert len(seeds) == 4 if mesa.__version__ > "3.4" else seeds == {1, 2}
         assert {run.parameters["sheep"] for run in recorded} == {2, 3}
 
 
