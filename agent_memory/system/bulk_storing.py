@@ -124,12 +124,17 @@ class BulkStoring:
         outcome = self._begin()
         for slice_ in _slices(enumerate(_paired(entries, vector))):
             made: dict[int, MemoryEntry] = {}
+            named = []
             for place, (given, own) in slice_:
                 try:
                     made[place] = self._entry_of(given, own)
                 except InvalidEntry as error:
                     outcome.refused[place] = error
-            self._settle_conflicts(made, outcome)
+                else:
+                    # Under an id that is made here there is nothing else.
+                    if isinstance(given, MemoryEntry) or "memory_id" in given:
+                        named.append(place)
+            self._settle_conflicts(made, named, outcome)
             self._store(made, outcome)
         return outcome.as_stored()
 
@@ -172,17 +177,20 @@ class BulkStoring:
             entry = replace(entry, embedding=numbers, encoder_version=version)
         return self._resources.new_entries.read_once(entry)
 
-    def _settle_conflicts(self, made: dict[int, MemoryEntry], outcome: _Outcome) -> None:
-        """Take out entries under whose ids others are stored; where they are replaced, those.
+    def _settle_conflicts(
+        self, made: dict[int, MemoryEntry], named: Sequence[int], outcome: _Outcome
+    ) -> None:
+        """Take out entries under whose given ids others are stored; or those, if replaced.
 
         While a tier is away nobody can look there, and entries are stored all the same.
         """
         tiers = self._resources.tiers
         with suppress(StoreUnavailable):
-            hits = fetch(tiers, list(dict.fromkeys(entry.key for entry in made.values())))
+            hits = fetch(tiers, list(dict.fromkeys(made[place].key for place in named)))
             there = {hit.entry.key: (hit.entry, f"is stored in {hit.tier.name}") for hit in hits}
             replaced: set[EntryKey] = set()
-            for place, entry in list(made.items()):
+            for place in named:
+                entry = made[place]
                 other, where = there.setdefault(entry.key, (entry, "was given before it"))
                 if other is entry or not _is_another(other, entry):
                     continue
