@@ -21,7 +21,7 @@ from urllib.parse import quote
 import fakeredis
 import pytest
 import redis
-from sqlalchemy import Engine, create_engine, delete
+from sqlalchemy import Engine, create_engine, delete, inspect
 
 from agent_memory.connections.embedded.modules import search_files, search_installed
 from agent_memory.connections.embedded.server import EmbeddedServer, server_binary
@@ -29,6 +29,7 @@ from agent_memory.connections.redis.clients import open_redis
 from agent_memory.connections.sql import open_engine
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.identity import records_table
 
 PASSWORD = "p@ss:w/ord%"
 
@@ -257,13 +258,18 @@ def postgresql_server(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def new_database(url: str) -> Iterator[str]:
-    """A new database on the PostgreSQL server of a URL, for as long as the block lasts."""
+def new_database(url: str, template: str = "template1") -> Iterator[str]:
+    """A new database on the PostgreSQL server of a URL, for as long as the block lasts.
+
+    Args:
+        url: The URL.
+        template: The name of the database that it is a copy of.
+    """
     name = f"t{uuid.uuid4().hex}"
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with server.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield server.url.set(database=name).render_as_string(hide_password=False)
     finally:
         with server.connect() as connection:
@@ -290,7 +296,10 @@ class SqlDatabase:
             for table in reversed(models.metadata.sorted_tables)
             if table.name != models.Type.__tablename__
         ]
+        recorded = records_table(models.Tombstone.__table_prefix__)
         with self.engine.begin() as connection:
+            if inspect(connection).has_table(recorded.name):
+                connection.execute(delete(recorded))
             if connection.dialect.name == "postgresql":
                 # Deleted rows would stay in its files.
                 names = ", ".join(table.name for table in tables)
@@ -318,6 +327,7 @@ class PostgresqlPair:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._opened = contextlib.ExitStack()
+        self._is_killed = False
         self.database = ""
         """The name of the database."""
 
@@ -356,7 +366,17 @@ class PostgresqlPair:
 
     def __exit__(self, *_: object) -> None:
         """Stop both."""
-        self._opened.close()
+        from psutil import NoSuchProcess  # noqa: PLC0415  # of the wheel's own dependencies
+
+        with contextlib.ExitStack() as ended:
+            if self._is_killed:
+                # Whoever stops what is there no more says so, some seconds later.
+                ended.enter_context(contextlib.suppress(NoSuchProcess))
+            ended.callback(self._opened.close)
+            if not self._is_killed:
+                # It would not stop before a standby has what was written last.
+                self.on_primary("ALTER SYSTEM RESET synchronous_standby_names")
+                self.on_primary("SELECT pg_reload_conf()")
 
     def url(self, *names: str) -> str:
         """SQLAlchemy's URL of the database on some of the servers, the one that takes writes."""
@@ -370,6 +390,7 @@ class PostgresqlPair:
 
     def kill_primary(self) -> None:
         """End it at once, as losing its machine would."""
+        self._is_killed = True
         os.kill(self._primary.get_pid() or 0, signal.SIGKILL)
 
     def promote(self) -> None:

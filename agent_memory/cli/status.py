@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,7 +71,11 @@ def left_waiting(path: Path | None) -> Iterator[str]:
     else:
         config = as_recorded(config, where)
     spool = spool_of(config, where, identity_of(config, where))
-    yield from waiting(None if spool is None else spool.status())
+    if spool is None:
+        yield from waiting(None)
+        return
+    with closing(spool):
+        yield from waiting(spool.status())
 
 
 def _store(store: StoreStatus) -> str:

@@ -8,12 +8,13 @@ left to ``ltm_rows``, which says of each what is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.errors import EncodingError
+from agent_memory.models.ltm_rows import RawRow
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.values.checks import are_in_range
 from agent_memory.values.coded import CodedContents, bounds_of
@@ -23,34 +24,14 @@ _TOGETHER = 100_000
 """How many bytes of vectors are decoded together: whoever keeps one entry keeps them all."""
 
 _ID_BYTES = 16
+_COLUMNS = 18
+"""Columns that are read here; with another one, ``ltm_rows`` reads them all."""
+
 _TYPES = {kind.value: kind for kind in MemoryType}
 
 Vector = NDArray[np.float32]
 Contents = Mapping[str, Any] | EncodingError
 DecodeMany = Callable[[Sequence[bytes], Sequence[int], Sequence[Vector | None]], Sequence[Contents]]
-
-
-class RawRow(NamedTuple):
-    """The columns of a row as the driver gives them, in the order of an entry's fields."""
-
-    memory_id: Any
-    run_id: Any
-    agent_id: Any
-    step_number: Any
-    timestamp: Any
-    memory_type: Any
-    contents: Any
-    importance_score: Any
-    compression_level: Any
-    retrieval_count: Any
-    creation_time: Any
-    last_access_time: Any
-    embedding: Any
-    encoder_version: Any
-    revision: Any
-    error_bounds: Any
-    pinned: Any
-    embedding_coding: Any
 
 
 _EXPECTED: Mapping[str, set[type]] = {
@@ -87,6 +68,8 @@ def rows_to_entries(
     Returns:
         The entries; None where a row may be damaged, or holds what is seldom.
     """
+    if len(RawRow._fields) != _COLUMNS:
+        return None
     raw = RawRow(*map(list, zip(*rows, strict=True)))
     if not _is_sound(raw):
         return None

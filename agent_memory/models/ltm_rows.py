@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,29 @@ _STORED_TYPES = (
     *(("compression_level", int), ("retrieval_count", int), ("revision", int), ("pinned", bool)),
     *(("creation_time", float), ("last_access_time", float)),
 )
+
+
+class RawRow(NamedTuple):
+    """The columns of a row as the driver gives them, in the order of an entry's fields."""
+
+    memory_id: Any
+    run_id: Any
+    agent_id: Any
+    step_number: Any
+    timestamp: Any
+    memory_type: Any
+    contents: Any
+    importance_score: Any
+    compression_level: Any
+    retrieval_count: Any
+    creation_time: Any
+    last_access_time: Any
+    embedding: Any
+    encoder_version: Any
+    revision: Any
+    error_bounds: Any
+    pinned: Any
+    embedding_coding: Any
 
 
 def entry_to_row(

@@ -16,6 +16,9 @@ from agent_memory.values.entry import MemoryEntry, MemoryType, is_memory_id
 _FEWEST_TOGETHER = 4
 """Entries, below which one after the other takes no longer."""
 
+_KNOWN = 17
+"""Values of a hash that are read here; with another one, ``values_to_entry`` reads them all."""
+
 _TYPES = {kind.value.encode(): kind for kind in MemoryType}
 
 
@@ -44,6 +47,8 @@ def _made_together(
     vectors: Sequence[NDArray[np.float32] | None],
 ) -> list[MemoryEntry] | None:
     """The entries of hashes; None where one may be damaged, or has what is seldom."""
+    if len(rows[0]) != _KNOWN:
+        return None
     columns: Any = [*zip(*rows, strict=True)]
     names, runs, agents, steps, at, kinds, importances, levels, *rest = columns
     counts, created, accessed, revisions, _, stored_vectors, versions, bounds, pinned = rest

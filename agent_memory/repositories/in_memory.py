@@ -60,7 +60,7 @@ class InMemoryRepository(LongTermMemory):
         self._counted: dict[str, list[EntryKey]] = {}  # what was absent, by the name of the count
         self.encodings = _InMemoryEncodings(self, self._shelf)
         self.upkeep = _InMemoryUpkeep(self, self._shelf)
-        self.importances = ReadImportances(self)
+        self.importance = ReadImportances(self)
 
     def __repr__(self) -> str:
         return f"InMemoryRepository({self.tier.name}, {len(self._shelf.entries)} entries)"

@@ -50,7 +50,7 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
         self.encodings = _ReadOnlyEncodings(repository)
         self.upkeep = _ReadOnlyUpkeep(repository)
         self.moves = _ReadOnlyNotes(repository)
-        self.importances = _ReadOnlyImportances(repository)
+        self.importance = _ReadOnlyImportances(repository)
 
     add_many = arrive = take_over = replace = touch = touched = _refuse
     remove = remove_many = remove_answering = remove_copied = move_within = _refuse
@@ -212,7 +212,7 @@ class _ReadOnlyImportances(_ReadOnly):
 
     def __init__(self, repository: MemoryRepository) -> None:
         self.tier = repository.tier
-        self._importances = repository.importances
+        self._importances = repository.importance
 
     set = _refuse
 

@@ -34,7 +34,7 @@ class EntryReader(Protocol):
 class WideAnswers:
     """What any tier answers beyond ``find``; an engine that has a quicker way takes that."""
 
-    importances: ImportanceIndex
+    importance: ImportanceIndex
     """How important its entries are, and of which steps."""
 
     def importances_of(self, run_id: str, agents: Sequence[str]) -> dict[str, Importances]:
@@ -42,7 +42,7 @@ class WideAnswers:
 
         Agents without entries may be left out.
         """
-        return self.importances.of(run_id, agents)
+        return self.importance.of(run_id, agents)
 
     def first_of_each(self: EntryReader, query: Query) -> list[MemoryEntry]:
         """The first entry, in the query's order, of each agent that it is about.

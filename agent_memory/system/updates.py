@@ -60,7 +60,7 @@ class EntryUpdates:
         """
         left = dict(wanted)
         for repository in self._tiers.values():  # from the top down, as entries move
-            missing = repository.importances.set(left) if left else []
+            missing = repository.importance.set(left) if left else []
             left = {key: left[key] for key in missing}
         return [*left]
 

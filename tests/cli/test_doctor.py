@@ -158,6 +158,8 @@ def test_folder_made_under_other_names_is_looked_at_under_those(folder: Path) ->
 def test_server_of_ones_own_is_told_without_its_password(
     folder: Path, tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with engines.tcp_client(tcp_port) as client:
+        client.flushall()  # another memory's
     password = quote(engines.PASSWORD, safe="")
     monkeypatch.setenv("AGENT_MEMORY_REDIS_URL", f"redis://:{password}@127.0.0.1:{tcp_port}")
     result = doctor(folder)

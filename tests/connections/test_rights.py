@@ -23,6 +23,7 @@ NAMESPACES = ("agent_memory:stm", "agent_memory:im")
 def client(tcp_port: int) -> Iterator[redis.Redis]:
     with engines.tcp_client(tcp_port) as client:
         client.flushall()
+        client.acl_log_reset()  # of other tests' users
         # Whoever may do more than is needed would hide what the documented user lacks.
         engines.call(client, *setuser("ants", NAMESPACES).replace("PASSWORD", "secret").split())
         yield client

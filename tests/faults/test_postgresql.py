@@ -49,9 +49,9 @@ with AgentMemorySystem(MemoryConfig(**LIMITS, **json.loads(where))) as system:
 
 
 @pytest.fixture
-def where(embedded_where: dict[str, Any], postgresql_database: str) -> dict[str, Any]:
+def where(embedded_where: dict[str, Any], postgresql_memory: str) -> dict[str, Any]:
     """A memory whose long-term part is on the server."""
-    return {**embedded_where, "ltm_url": postgresql_database}
+    return {**embedded_where, "ltm_url": postgresql_memory}
 
 
 @pytest.fixture

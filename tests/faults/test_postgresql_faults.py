@@ -40,17 +40,17 @@ AGENT = Query(agent_id="ant", run_id="run")
 
 
 @pytest.fixture
-def engine(postgresql_database: str) -> Iterator[Engine]:
-    opened = open_engine(postgresql_database)
+def engine(postgresql_memory: str) -> Iterator[Engine]:
+    opened = open_engine(postgresql_memory)
     schema.ensure(opened)
     yield opened
     opened.dispose()
 
 
 @pytest.fixture
-def end(postgresql_database: str) -> Iterator[Callable[[Any], None]]:
+def end(postgresql_memory: str) -> Iterator[Callable[[Any], None]]:
     """Ends a connection from the server's side, as an operator or a dying server does."""
-    server = create_engine(postgresql_database, isolation_level="AUTOCOMMIT")
+    server = create_engine(postgresql_memory, isolation_level="AUTOCOMMIT")
     statement = text("SELECT pg_terminate_backend(:pid, 5000)")
     with server.connect() as other:
 
@@ -103,9 +103,9 @@ class Line:
 
 
 @pytest.fixture
-def line(postgresql_database: str) -> Iterator[tuple[Line, Engine]]:
+def line(postgresql_memory: str) -> Iterator[tuple[Line, Engine]]:
     """A line to the server, and an engine that uses it."""
-    url = make_url(postgresql_database)
+    url = make_url(postgresql_memory)
     [server] = Path(str(url.query["host"])).glob(".s.PGSQL.*[0-9]")
     with TemporaryDirectory() as folder:  # socket paths must be short
         opened = Line(server, Path(folder))
@@ -220,8 +220,8 @@ def test_of_two_transactions_in_a_deadlock_the_one_that_is_ended_begins_again(
     assert len(begun) == 3
 
 
-def test_transactions_that_are_not_serializable_begin_again(postgresql_database: str) -> None:
-    url = make_url(postgresql_database).update_query_dict(
+def test_transactions_that_are_not_serializable_begin_again(postgresql_memory: str) -> None:
+    url = make_url(postgresql_memory).update_query_dict(
         {"options": "-c default_transaction_isolation=serializable"}
     )
     engine = open_engine(url.render_as_string(hide_password=False))
@@ -244,15 +244,15 @@ def locked(url: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
 def test_entries_wait_above_while_statements_time_out(
-    postgresql_database: str, tmp_path: Path, limit: str
+    postgresql_memory: str, tmp_path: Path, limit: str
 ) -> None:
-    url = make_url(postgresql_database).update_query_dict({"options": f"-c {limit}=300ms"})
+    url = make_url(postgresql_memory).update_query_dict({"options": f"-c {limit}=300ms"})
     config = MemoryConfig(
         **LIMITS, engine="fake", path=tmp_path, ltm_url=url.render_as_string(hide_password=False)
     )
     with AgentMemorySystem(config) as memory:
         assert memory.store_agent_state("ant", contents_of("ant", 0), 0)
-        with locked(postgresql_database):
+        with locked(postgresql_memory):
             for step in range(1, 20):
                 assert memory.store_agent_state("ant", contents_of("ant", step), step)
             with pytest.raises(StoreUnavailable, match=limit.replace("_", " ")):

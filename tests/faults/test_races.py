@@ -44,7 +44,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
     with engines.StoppableServer(tmp_path / "server") as server:
         ltm_url = f"sqlite:///{tmp_path / 'ltm.db'}"
         if request.param == "two servers":
-            ltm_url = request.getfixturevalue("postgresql_database")
+            ltm_url = request.getfixturevalue("postgresql_memory")
         yield {
             "redis_url": server.url, "ltm_url": ltm_url, "path": str(tmp_path / "memory"),
         }  # fmt: skip

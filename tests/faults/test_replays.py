@@ -185,6 +185,7 @@ def test_an_entry_that_is_replayed_twice_is_one_entry_wherever_it_is_by_now(
         assert spool is not None
         for entry in entries:  # as if each had been answered too late
             spool.put(entry, time.time())
+        spool.close()
         system._resources.intake.replay()
         assert [system.statistics()[tier].entries for tier in Tier] == [2, 2, 2]
         assert steps_of(system) == list(range(6))

@@ -41,16 +41,16 @@ def test_interruptions_at_random_instants_lose_and_leave_nothing(tmp_path: Path)
 
 
 def test_interruptions_at_random_instants_leave_postgresql_nothing_open(
-    tmp_path: Path, postgresql_database: str
+    tmp_path: Path, postgresql_memory: str
 ) -> None:
     folder = tmp_path / "memory"
-    storm = Storm(folder, tmp_path / "log", SEED, ltm_url=postgresql_database)
+    storm = Storm(folder, tmp_path / "log", SEED, ltm_url=postgresql_memory)
     assert storm.rage(SECONDS) >= SECONDS
     expected = storm.noted.expected()
     storm.close()
     left_behind(folder).assert_none(f"closed after a storm of seed {SEED}")
     config = MemoryConfig(
-        path=folder, engine="embedded", search=False, ltm_url=postgresql_database, **LIMITS
+        path=folder, engine="embedded", search=False, ltm_url=postgresql_memory, **LIMITS
     )
     with AgentMemorySystem(config, upkeep=False) as system:
         system.maintain()

@@ -21,8 +21,8 @@ from agent_memory.embeddings.int8_grid import (
 from agent_memory.embeddings.resting import VectorDtype, all_at_rest, at_rest
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm_columns import PINNED
-from agent_memory.models.ltm_many_rows import RawRow, rows_to_entries
-from agent_memory.models.ltm_rows import entry_to_row
+from agent_memory.models.ltm_many_rows import rows_to_entries
+from agent_memory.models.ltm_rows import RawRow, entry_to_row
 from agent_memory.models.ltm_vectors import code_vector, code_vectors
 from agent_memory.models.redis import entry_to_values, read_vectors, values_to_entry
 from agent_memory.models.redis_many_hashes import values_to_entries

@@ -34,6 +34,12 @@ EDITS = (
         "it.error_bounds, it.pinned = values[12:]",
         "it.error_bounds, it.pinned, it.valence = values[12:]",
     ),
+    Edit(
+        "values/entry.py",
+        "it.encoder_version, it.revision, it.error_bounds, it.pinned,\n            ) = values",
+        "it.encoder_version, it.revision, it.error_bounds, it.pinned, it.valence,\n"
+        "            ) = values",
+    ),
     # The question.
     Edit(
         "values/query.py",
@@ -91,6 +97,7 @@ EDITS = (
         '"importance_score": entry.importance_score,',
         '"importance_score": entry.importance_score,\n"valence": entry.valence,',
     ),
+    Edit("models/ltm_rows.py", "pinned: Any", "pinned: Any\nvalence: Any"),
     Edit(
         "models/ltm_rows.py",
         '"pinned": row.pinned,',

@@ -235,7 +235,7 @@ def test_a_memory_opened_read_only_is_sampled_and_not_changed(tmp_path: Path) ->
             with pytest.raises(StoreReadOnly):
                 reader.update_importance({hit.entry.memory_id: 0.5})
             with pytest.raises(StoreReadOnly):
-                reader.stm.importances.set({hit.entry.key: 0.5})
+                reader.stm.importance.set({hit.entry.key: 0.5})
 
 
 def test_what_is_over_its_age_or_waits_is_drawn_as_it_is_shown(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ with AgentMemorySystem(config, upkeep=False) as system:
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
     where: dict[str, Any] = {"engine": request.param}
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_database")
+        url = request.getfixturevalue("postgresql_memory")
         where = {"engine": "embedded", "ltm_url": url}
     return MemoryConfig(path=tmp_path / "memory", **where, **LIMITS)
 
@@ -259,6 +259,7 @@ def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
         assert spool is not None
         entry = an_entry(memory_id=a_memory_id(1), run_id="default")
         spool.put(entry, time.time())
+        spool.close()
         with spool.replaying() as mine:  # as another process may be at it
             assert mine
             with pytest.raises(StoreUnavailable, match="waits in the spool"):

@@ -48,7 +48,7 @@ TIERS = {"stm": 4, "im": 4, "ltm": 4}
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
     where: dict[str, Any] = {"engine": request.param}
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_database")
+        url = request.getfixturevalue("postgresql_memory")
         where = {"engine": "embedded", "ltm_url": url}
     return MemoryConfig(path=tmp_path / "memory", **where, **SMALL)
 

@@ -89,7 +89,7 @@ class RedisRepository(MemoryRepository):
         self._many = ManyAgents(channel, self.key_space, self._mapper)
         self._plain = PlainStoring(channel, self.key_space, self._mapper, self._declared, clock)
         self.encodings = RedisEncodings(self, channel, self.key_space, clock)
-        self.importances = RedisImportances(channel, self.key_space, clock)
+        self.importance = RedisImportances(channel, self.key_space, clock)
         self.upkeep = RedisUpkeep(
             self,
             channel,

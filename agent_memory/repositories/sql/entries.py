@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_many_rows import RawRow, rows_to_entries
-from agent_memory.models.ltm_rows import entry_to_row, row_to_entry, vector_of
+from agent_memory.models.ltm_many_rows import rows_to_entries
+from agent_memory.models.ltm_rows import RawRow, entry_to_row, row_to_entry, vector_of
 from agent_memory.models.ltm_vectors import code_vectors
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec

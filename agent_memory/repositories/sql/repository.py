@@ -74,7 +74,7 @@ class LtmRepository(LtmReads):
         self._writer = Writer(self._transactions, models, clock)
         self._named: NamedWork[list[EntryKey]] = NamedWork(self._writer)
         self.encodings = LtmEncodings(self, self._transactions, models, codec, self._writer)
-        self.importances = LtmImportances(self._transactions, models, self._marks, self._writer)
+        self.importance = LtmImportances(self._transactions, models, self._marks, self._writer)
         self.upkeep = LtmUpkeep(
             self,
             self._transactions,

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_many_rows import RawRow
+from agent_memory.models.ltm_rows import RawRow
 from agent_memory.models.ltm_types import MemoryIdBytes, Name
 from agent_memory.values.coded import CODED_BELOW, CODED_FROM, CODED_MARK, FURTHER
 from agent_memory.values.entry import EntryKey

@@ -111,6 +111,8 @@ def restored(field: Any, cell: Any) -> Any:
     if name in ("numpy.datetime64", "numpy.timedelta64"):
         return getattr(np, name[6:])(cell.value, field.type.unit)
     value = cell.as_py()
+    if isinstance(value, dt.datetime) and str(value.tzinfo) == "UTC":
+        value = value.replace(tzinfo=dt.UTC)  # some versions of pyarrow name the zone otherwise
     return getattr(np, name[6:])(value) if name.startswith("numpy.") else value
 
 
