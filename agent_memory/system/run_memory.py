@@ -40,15 +40,12 @@ class RunMemory:
     def __post_init__(self) -> None:
         """Build what is not given."""
         opened = self.resources
-        self.consolidation = Consolidation(
-            *opened.tiers, opened.encoder.compression, opened.config, opened.clock
-        )
+        self.consolidation = Consolidation(*opened.tiers, opened.encoder.compression, opened.config)
         if opened.config.redis_max_bytes is not None:
             self.budget = Budget(
                 opened.config.redis_max_bytes,
                 opened.used_bytes,
                 self.consolidation.demotions,
-                opened.clock,
             )
 
     def stored(self, *entries: MemoryEntry) -> None:

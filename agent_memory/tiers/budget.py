@@ -40,14 +40,12 @@ class Budget:
         bound: How many bytes the server may hold.
         used: Tells how many it holds.
         ways: From short-term to intermediate, and from there to long-term memory.
-        clock: Gives the time in seconds since 1970.
         is_short: Whether the bound was passed and enough room has not been made since.
     """
 
     bound: int
     used: Callable[[], int]
     ways: tuple[Demotion, Demotion]
-    clock: Callable[[], float]
     is_short: bool = False
     _warned: bool = False
 

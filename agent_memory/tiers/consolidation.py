@@ -10,7 +10,6 @@ this module, when and how often it is tried.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -67,7 +66,6 @@ class Consolidation:
         ltm: Long-term memory.
         engine: Brings entries to the level of the tier they go to.
         config: Limits, ages, who leaves first, and how many move at once.
-        clock: Gives the time in seconds since 1970.
     """
 
     def __init__(
@@ -77,11 +75,9 @@ class Consolidation:
         ltm: MemoryRepository,
         engine: CompressionEngine,
         config: MemoryConfig,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._clock = clock
         self._drops = config.on_expiry == "drop"
-        self._demotions = demotions(stm, im, ltm, engine, config, clock)
+        self._demotions = demotions(stm, im, ltm, engine, config)
         self._lock = threading.Lock()
         self._moved = Moves()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -68,7 +67,6 @@ class Demotion:
         demote_first: Who leaves an overfull tier: "oldest" or "least_important".
         worth: Importance after decay, of how many newer entries there are and the importance.
         engine: Brings entries to a level.
-        clock: Gives the time in seconds since 1970.
         reported: Those that were logged because the tier below cannot store them.
     """
 
@@ -81,7 +79,6 @@ class Demotion:
     demote_first: str
     worth: Callable[[int, float], float]
     engine: CompressionEngine
-    clock: Callable[[], float]
     reported: set[EntryKey] = field(default_factory=set)
 
     def agent_counts(self, agents: Iterable[Agent] | None, now: float) -> dict[Agent, AgentCounts]:
@@ -249,7 +246,6 @@ def demotions(
     ltm: MemoryRepository,
     engine: CompressionEngine,
     config: MemoryConfig,
-    clock: Callable[[], float] = time.time,
 ) -> tuple[Demotion, Demotion]:
     """The ways from short-term to intermediate, and from there to long-term memory."""
     above, below = Ages.of(config)
@@ -269,7 +265,7 @@ def demotions(
     ) -> Demotion:
         return Demotion(
             *(source, destination, level, limit, ages, batch),
-            *(config.demote_first, worth, engine, clock),
+            *(config.demote_first, worth, engine),
         )
 
     limits = config.stm_config.memory_limit, config.im_config.memory_limit

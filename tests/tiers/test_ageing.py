@@ -214,7 +214,7 @@ def test_whatever_the_clock_does_nothing_is_lost_or_doubled_and_nothing_stays_fo
         im = ImRepository(channel, ContentsCodec(), namespace="im", clock=clock)
     ltm = InMemoryRepository(Tier.LTM)
     config = MemoryConfig(stm_config={"ttl": 100}, im_config={"ttl": 200})
-    consolidation = Consolidation(stm, im, ltm, CompressionEngine(), config, clock)
+    consolidation = Consolidation(stm, im, ltm, CompressionEngine(), config)
     stored = []
     for what, value in history:
         match what:

@@ -45,7 +45,7 @@ class Tiers:
 
     def configure(self, **config: object) -> None:
         self.consolidation = Consolidation(
-            self.stm, self.im, self.ltm, CompressionEngine(), MemoryConfig(**config), self.clock
+            self.stm, self.im, self.ltm, CompressionEngine(), MemoryConfig(**config)
         )
 
     def store(self, *entries: MemoryEntry) -> None:

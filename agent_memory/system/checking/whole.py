@@ -79,7 +79,7 @@ class MemoryCheck:
         above = inspections(self._connections, config)
         sql_engine, prefix = self._connections.sql_engine, config.ltm_config.table_prefix
         below = LongTermInspection(sql_engine, ltm_models(prefix))
-        ways = demotions(*self._tiers, self._encoder.compression, config, self._clock)
+        ways = demotions(*self._tiers, self._encoder.compression, config)
         identity = recorded_identity(sql_engine, prefix)
         cross_tier_checks = CrossTierChecks(job, above, below, ways)
         check_folder_records(job, config, where)
