@@ -87,6 +87,8 @@ class MovingContract:
         ]
         left = everything(repository)
         assert {entry.memory_id for entry in left} == {replaced.memory_id, touched.memory_id}
+        # It may be long until the next call: meanwhile each is in one tier.
+        assert everything(next_tier) == _copies([same])
         assert move(repository, next_tier, _copies(left)) == [Gone.REMOVED] * 2
         assert everything(repository) == []
         assert set(everything(next_tier)) == {*_copies(left), *_copies([same])}

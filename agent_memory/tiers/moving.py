@@ -83,7 +83,8 @@ def withdraw(
 ) -> None:
     """Remove copies from the destination whose entries were changed in the source since.
 
-    Such an entry need not move again soon: it may be pinned now.
+    Such an entry need not move again soon: it may be pinned now, or others have made room. A
+    retrieval is a change, too.
 
     Args:
         source: The tier they were copied from.
@@ -93,12 +94,12 @@ def withdraw(
     if not copies:
         return
     # A change in the source cannot have been undone: what is older below is nobody's only copy.
-    revisions = {
-        entry.key: entry.revision
+    ages = {
+        entry.key: _age_of(entry)
         for entry in source.upkeep.get_readable([copy.key for copy in copies])
     }
     destination.remove_copied(
-        [copy for copy in copies if copy.revision < revisions.get(copy.key, 0)]
+        [copy for copy in copies if copy.key in ages and _age_of(copy) < ages[copy.key]]
     )
 
 
@@ -149,6 +150,10 @@ def _copy_and_remove(
     taken = [copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE]
     gone = iter(source.remove_copied(taken))
     return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
+
+
+def _age_of(entry: MemoryEntry) -> tuple[int, int]:
+    return entry.revision, entry.retrieval_count
 
 
 def _staying(copies: Sequence[MemoryEntry], gone: Sequence[Gone]) -> list[MemoryEntry]:
