@@ -21,7 +21,8 @@ from agent_memory import AgentMemorySystem, MemoryConfig, MemoryEntry, Query, St
 from agent_memory.cli.doctor import findings
 from agent_memory.cli.findings import State
 from agent_memory.compression.levels import ContentsCodec
-from agent_memory.connections.sql import open_engine
+from agent_memory.connections.sql import open_engine, translating_sql_errors
+from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.errors import WritesRefused
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.outcomes import Added
@@ -218,6 +219,31 @@ def test_of_two_transactions_in_a_deadlock_the_one_that_is_ended_begins_again(
     with engine.connect() as connection:
         assert [*connection.exec_driver_sql("SELECT n FROM counts")] == [(2,), (2,)]
     assert len(begun) == 3
+
+
+class Expired(Exception):
+    """A program's own, raised by its alarm."""
+
+
+def test_what_comes_while_many_rows_are_sent_comes_out_as_it_is(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expire(_pipeline: object) -> Iterator[None]:
+        yield from ()
+        raise Expired
+
+    rows = [{"number": 1}, {"number": 2}]
+    statement = text("UPDATE agent_ltm_entries SET revision = :number WHERE revision = -:number")
+    with monkeypatch.context() as patched:
+        patched.setattr("psycopg._pipeline.BasePipeline._exit_gen", expire)
+        with (
+            pytest.raises(Expired),
+            translating_sql_errors("here"),
+            connection_to(engine) as connection,
+        ):
+            connection.execute(statement, rows)
+    with connection_to(engine) as connection:
+        connection.execute(statement, rows)
 
 
 def test_transactions_that_are_not_serializable_begin_again(postgresql_memory: str) -> None:
