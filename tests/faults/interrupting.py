@@ -72,7 +72,8 @@ class Places:
             finally:
                 sys.setprofile(None)
         except self._raised as interrupted:
-            if self.where not in map(str, interrupted.args):
+            # Python gives what comes while a codec works a new message, with the old one in it.
+            if not any(self.where in str(one) for one in interrupted.args):
                 raise  # another of its kind
             return interrupted
         return None
