@@ -63,6 +63,15 @@ _ACKNOWLEDGED = (
 
 _WHERE_AN_ENTRY_IS = (
     Mutant(
+        "what was retrieved while it moved and stays is in one tier",
+        (Edit("tiers", "_age_of(copy) < ages[copy.key]", "copy.revision < ages[copy.key][0]"),),
+        tests_in(
+            _CONTRACT,
+            "TestLongTerm::"
+            "test_what_changed_since_it_was_read_stays_and_moves_with_the_next_call[sqlite_file]",
+        ),
+    ),
+    Mutant(
         "agents that share an id have an entry each in long-term memory",
         (
             Edit(
