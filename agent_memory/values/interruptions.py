@@ -12,8 +12,8 @@ from functools import partial
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-_RAISING_ANEW = frozenset({"psycopg._pipeline"})
-"""Modules that raise what comes while they end something anew, and take its traceback off."""
+_RAISING_AGAIN = frozenset({"psycopg._pipeline"})
+"""Modules that raise again what comes while they end something, without its traceback."""
 
 
 def raise_if_interrupted(error: BaseException) -> None:
@@ -40,7 +40,7 @@ def interruption_behind(error: BaseException) -> BaseException | None:
         # passed none of the frames that what was caught here has passed.
         if before is None or before.__traceback__ is None:
             return None
-        if before.__traceback__.tb_frame not in passed and not _is_raised_anew(before):
+        if before.__traceback__.tb_frame not in passed and not _is_raised_again(before):
             return None
         found = before
         passed.update(_frames(found.__traceback__))
@@ -54,10 +54,10 @@ def _is_interruption(error: BaseException) -> bool:
     if any(map(_is_called_with_its_caller, frames)):
         return True
     handlers = _codes_of_handlers()
-    return _is_raised_anew(error) or any(frame.f_code in handlers for frame in frames)
+    return _is_raised_again(error) or any(frame.f_code in handlers for frame in frames)
 
 
-def _is_raised_anew(error: BaseException) -> bool:
+def _is_raised_again(error: BaseException) -> bool:
     """Whether it came to a module that took its traceback off, and then failed itself.
 
     It is known by the one frame that is left: what has come further has passed others.
@@ -65,7 +65,7 @@ def _is_raised_anew(error: BaseException) -> bool:
     frames = _frames(error.__traceback__)
     return (
         len(frames) == 1
-        and frames[0].f_globals.get("__name__") in _RAISING_ANEW
+        and frames[0].f_globals.get("__name__") in _RAISING_AGAIN
         and not isinstance(error, OSError)
         and not type(error).__module__.startswith("psycopg")
     )
