@@ -163,6 +163,9 @@ class StoppableServer:
     def start(self) -> None:
         """Start it, or bring it back on its port with what it held."""
         kept = f"appendonly yes\nappendfsync always\n{self._more}"
+        if "cluster-enabled" in self._more:
+            # Else it is 10,000 above the other, where there may be no port.
+            kept += f"cluster-port {free_port()}\n"
         self._process = _start(server_binary(), self._folder, self.port, (), kept, self._arguments)
         if not _answers(self._process, self.port):
             raise RuntimeError(f"no server came up in {self._folder}")
