@@ -103,6 +103,7 @@ def test_a_report_is_saved_and_opens_alone(watched: Watched, browser: Any, tmp_p
     alone.page.goto(alone.url)
     alone.page.wait_for_selector(":nth-match([data-drawn], 6)")
     alone.page.click("details summary >> nth=0")
+    alone.page.wait_for_selector("details table tbody tr")  # made when it is opened
     assert alone.page.locator("details table tbody tr").count() == STEPS + 1
     alone.check()
     alone.context.close()
