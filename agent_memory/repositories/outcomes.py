@@ -8,6 +8,14 @@ from typing import NamedTuple
 
 from agent_memory.values.entry import MemoryEntry
 
+Age = tuple[int, int]
+"""The revision of an entry, and how often it was retrieved."""
+
+
+def age_of(entry: MemoryEntry) -> Age:
+    """What says which of two copies of an entry is the newer."""
+    return entry.revision, entry.retrieval_count
+
 
 class Added(IntEnum):
     """What became of an entry that was given to ``add``."""

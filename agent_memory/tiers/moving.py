@@ -23,7 +23,7 @@ from itertools import islice
 from typing import TypeVar
 
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
-from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.repositories.outcomes import Added, Gone, age_of
 from agent_memory.values.entry import MemoryEntry
 
 _AGENTS_AT_ONCE = 100  # whose keys are read together: each may have thousands
@@ -95,11 +95,11 @@ def withdraw(
         return
     # A change in the source cannot have been undone: what is older below is nobody's only copy.
     ages = {
-        entry.key: _age_of(entry)
+        entry.key: age_of(entry)
         for entry in source.upkeep.get_readable([copy.key for copy in copies])
     }
     destination.remove_copied(
-        [copy for copy in copies if copy.key in ages and _age_of(copy) < ages[copy.key]]
+        [copy for copy in copies if copy.key in ages and age_of(copy) < ages[copy.key]]
     )
 
 
@@ -150,10 +150,6 @@ def _copy_and_remove(
     taken = [copy for copy, added in zip(copies, outcome, strict=True) if added is not Added.STALE]
     gone = iter(source.remove_copied(taken))
     return [Gone.ABSENT if added is Added.STALE else next(gone) for added in outcome]
-
-
-def _age_of(entry: MemoryEntry) -> tuple[int, int]:
-    return entry.revision, entry.retrieval_count
 
 
 def _staying(copies: Sequence[MemoryEntry], gone: Sequence[Gone]) -> list[MemoryEntry]:

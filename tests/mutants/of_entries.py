@@ -64,7 +64,7 @@ _ACKNOWLEDGED = (
 _WHERE_AN_ENTRY_IS = (
     Mutant(
         "what was retrieved while it moved and stays is in one tier",
-        (Edit("tiers", "_age_of(copy) < ages[copy.key]", "copy.revision < ages[copy.key][0]"),),
+        (Edit("tiers", "age_of(copy) < ages[copy.key]", "copy.revision < ages[copy.key][0]"),),
         tests_in(
             _CONTRACT,
             "TestLongTerm::"

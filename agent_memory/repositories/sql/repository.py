@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete
 from agent_memory.errors import EntryConflict, EntryNotFound, InvalidEntry
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.codec import Codec, is_kept
-from agent_memory.repositories.outcomes import Added, Gone
+from agent_memory.repositories.outcomes import Added, Gone, age_of
 from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.sql.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encodings import LtmEncodings
@@ -24,7 +24,7 @@ from agent_memory.repositories.sql.reads import LtmReads
 from agent_memory.repositories.sql.statements import chunked, owned_by, table_of
 from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.repositories.sql.upkeep import LtmUpkeep
-from agent_memory.repositories.sql.work import UnitOfWork, age_of
+from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.repositories.sql.writing import NamedWork, Writer
 from agent_memory.values.coded import is_coded
 from agent_memory.values.deprecation import renamed_argument

@@ -34,7 +34,7 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import RealNumber, WholeNumber
 from agent_memory.repositories.forgettings import Leases
 from agent_memory.repositories.nearest import same_vector
-from agent_memory.repositories.outcomes import Added
+from agent_memory.repositories.outcomes import Added, Age, age_of
 from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.many_rows import execute_for_each
 from agent_memory.repositories.sql.moments import Moments
@@ -55,8 +55,6 @@ from agent_memory.repositories.sql.vectors import (
 )
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.identity import id_of_bytes
-
-Age = tuple[int, int]
 
 
 class Located(NamedTuple):
@@ -384,8 +382,3 @@ def _touching(table: Table) -> Update:
             last_access_time=case((accessed < at, at), else_=table.c.last_access_time),
         )
     )
-
-
-def age_of(entry: MemoryEntry) -> Age:
-    """What says which of two copies of an entry is the newer."""
-    return entry.revision, entry.retrieval_count
