@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent_memory import AgentMemorySystem, Order, Query
+from tests.engines import StoppableServer
 
 
 class Ticks:
@@ -13,6 +14,16 @@ class Ticks:
 
     def __call__(self) -> float:
         return self.now
+
+
+def come_back(server: StoppableServer, system: AgentMemorySystem) -> None:
+    """Start the server again, and let the system ask it at once.
+
+    Refusing a connection takes long on a busy machine, and a server that kept its callers waiting
+    is left alone for ten times as long: longer than it takes to come back.
+    """
+    server.start()
+    system._resources.connections.stm.breaker.pause.end()
 
 
 def store(system: AgentMemorySystem, *steps: int, agent: str = "ant") -> None:

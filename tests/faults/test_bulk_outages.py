@@ -10,7 +10,7 @@ import pytest
 from agent_memory import AgentMemorySystem, MemoryConfig, Query, StoreUnavailable
 from agent_memory.tiers.intake import LOOK_EVERY
 from tests import engines
-from tests.faults.away import Ticks
+from tests.faults.away import Ticks, come_back
 
 pytestmark = pytest.mark.faults
 
@@ -40,7 +40,7 @@ def test_steps_wait_in_their_order_and_are_stored_once(
         for step in (1, 2):
             assert len(system.store_step(step, herd(step)).accepted) == 40
         assert waiting(system) == 80
-        server.start()
+        come_back(server, system)
         ticks: Any = system._resources.intake.pause.ticks
         ticks.now += LOOK_EVERY
         assert system.store_step(3, herd(3))

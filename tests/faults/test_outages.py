@@ -32,7 +32,7 @@ from agent_memory.testing.tally import count
 from agent_memory.tiers.intake import LOOK_EVERY
 from agent_memory.tiers.replaying import SLICE
 from tests import engines
-from tests.faults.away import Ticks, steps_of, store, stored_steps, waiting
+from tests.faults.away import Ticks, come_back, steps_of, store, stored_steps, waiting
 
 pytestmark = pytest.mark.faults
 
@@ -68,7 +68,7 @@ def test_a_simulation_goes_on_while_the_server_is_away_for_a_minute(
     assert status.failures == 0
     with pytest.raises(StoreUnavailable):
         system.recall(Query(agent_id="ant"))
-    server.start()
+    come_back(server, system)
     ticks.now += LOOK_EVERY
     store(system, 70)
     assert steps_of(system) == list(range(71))
@@ -182,7 +182,7 @@ def test_every_question_answers_as_configured_while_a_store_is_away(
                 else:
                     assert not ask(api)
             assert system.outages.failures == len(questions)
-            server.start()
+            come_back(server, system)
             for ask in questions:
                 assert ask(api)
             assert not system.outages.ongoing
@@ -193,10 +193,7 @@ def test_nobody_asks_the_server_between_two_looks(
 ) -> None:
     server.kill()
     store(system, 0)
-    server.start()
-    # The channel's own pause is over, however long it was refused before.
-    breaker = system._resources.connections.stm.breaker
-    breaker.pause.ticks = lambda: time.monotonic() + 60.0
+    come_back(server, system)
     ticks.now += LOOK_EVERY - 0.1
     store(system, 1)
     assert stored_steps(system) == []
@@ -212,7 +209,7 @@ def test_what_waits_is_stored_in_slices_and_what_comes_waits_behind_it(
     server.kill()
     count = 2 * SLICE + 10
     store(system, *range(count))
-    server.start()
+    come_back(server, system)
     ticks.now += LOOK_EVERY
     store(system, count)
     assert stored_steps(system) == list(range(SLICE))
@@ -231,12 +228,12 @@ def test_maintain_and_close_store_what_waits(
         store(system, 0, 1)
         with pytest.raises(StoreUnavailable):
             system.maintain()
-        server.start()
+        come_back(server, system)
         system.maintain()
         assert steps_of(system) == [0, 1]
         server.kill()
         store(system, 2)
-        server.start()
+        come_back(server, system)
     with AgentMemorySystem(config, read_only=True) as system:
         assert steps_of(system) == [0, 1, 2]
 
@@ -266,7 +263,7 @@ def test_a_full_spool_answers_false_is_logged_once_and_loses_nothing_it_took(
         assert 20 < len(taken) < 150
         assert system.status.failures == said.count(False)
         assert sum("is full" in record.message for record in caplog.records) == 1
-        server.start()
+        come_back(server, system)
         ticks.now += LOOK_EVERY
         store(system, 150)
         assert steps_of(system) == [*taken, 150]
@@ -332,7 +329,7 @@ def test_both_sides_of_a_fork_spool(
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     store(system, 2)
-    server.start()
+    come_back(server, system)
     ticks.now += LOOK_EVERY
     store(system, 3)
     assert steps_of(system) == [0, 1, 2, 3]

@@ -27,7 +27,7 @@ from agent_memory.testing.tally import count
 from agent_memory.tiers.replaying import SLICE
 from agent_memory.tiers.spool import Spool, spool_of
 from tests import engines
-from tests.faults.away import Ticks, steps_of, store, waiting
+from tests.faults.away import Ticks, come_back, steps_of, store, waiting
 
 pytestmark = pytest.mark.faults
 
@@ -131,7 +131,7 @@ def test_killing_the_process_that_replays_loses_nothing(
         server.kill()
         store(system, *range(3 * SLICE))
         system._resources.intake._spool.close()  # type: ignore[union-attr]  # it is armed
-        server.start()
+        come_back(server, system)
         for _ in range(4):
             child = os.fork()
             if child == 0:
