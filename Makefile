@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: docs pictures install demo test test-long mutants lint types contracts bench faults compat findings clean
+.PHONY: docs pictures install demo test test-long mutants lint types contracts bench bench-quick faults compat findings clean
 
 install: $(VENV)/.installed
 
@@ -65,6 +65,10 @@ pictures: install
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+# Fails if a ratio to the plainest client lost a third against benchmarks/results.json; two minutes.
+bench-quick: install
+	$(BIN)/python -m benchmarks.quick
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, NamedTuple
 
 import redis
 
-from benchmarks.measuring import Figure, Work
+from benchmarks.measuring import Figure, Quartiles, Work
 
 Prepare = Callable[[], Work]
 """Makes what a round needs, unmeasured, and gives the work."""
@@ -89,16 +89,17 @@ def figure(
         plain: The name of the plain way.
     """
     pairs = [*zip(costs[ours], costs[plain], strict=True)]
-    low, middle, high = quantiles([mine.clock / other.clock for mine, other in pairs], n=4)
-    processor = median(mine.processor / max(other.processor, 1e-9) for mine, other in pairs)
+    low, middle, high = Quartiles.of(mine.clock / other.clock for mine, other in pairs)
+    processor = Quartiles.of(mine.processor / max(other.processor, 1e-9) for mine, other in pairs)
     mine, other = (1e3 * median(one.clock for one in costs[way]) / unit[0] for way in (ours, plain))
     return Figure(
         name,
         "for comparison" if target is None else f"{target:.2f}x its time or less",
         f"{middle:.2f}x",
         target is None or middle <= target,
-        f"quartiles {low:.2f} and {high:.2f}; {processor:.2f}x its processor time; "
+        f"quartiles {low:.2f} and {high:.2f}; {processor.middle:.2f}x its processor time; "
         f"{mine:.3g} {unit[1]} against {other:.3g}",
+        processor,
     )
 
 

@@ -91,16 +91,16 @@ def bench(*, coded: bool) -> Iterator[Bench]:
         yield Bench(keeper, demoting, emptying, client, folder)
 
 
-def figures() -> Iterator[Figure]:
-    """Measure both moves, contents exact and coded."""
-    for coded in (False, True):
-        kind = "coded" if coded else "exact"
+def figures(rounds: int = ROUNDS, kinds: Sequence[str] = ("exact", "coded")) -> Iterator[Figure]:
+    """Measure both moves, of contents of each kind."""
+    for kind in kinds:
+        coded = kind == "coded"
         with bench(coded=coded) as opened:
             ways: dict[str, Prepare] = {
                 "ours": lambda opened=opened: _demoted(opened),  # type: ignore[misc]
                 "plain": lambda opened=opened: _copied(opened),  # type: ignore[misc]
             }
-            costs = in_turn(ways, ROUNDS, opened.client)
+            costs = in_turn(ways, rounds, opened.client)
             yield figure(
                 f"{DEMOTED:,} entries from STM to IM, {kind}, against a pipeline of redis-py with "
                 "grouped indexes",
@@ -112,7 +112,7 @@ def figures() -> Iterator[Figure]:
                 "ours": lambda opened=opened: _emptied(opened),  # type: ignore[misc]
                 "plain": lambda opened=opened: _inserted(opened),  # type: ignore[misc]
             }
-            costs = in_turn(ways, ROUNDS, opened.client)
+            costs = in_turn(ways, rounds, opened.client)
             yield figure(
                 f"{EMPTIED:,} entries from IM to LTM, {kind}, against HGETALL, an insert of "
                 "SQLAlchemy Core, DEL",

@@ -66,16 +66,29 @@ _RANGE = _FROM + "AND e.step_number BETWEEN ? AND ? ORDER BY e.step_number, e.me
 
 def figures() -> Iterator[Figure]:
     """Measure each kind of question."""
-    with TemporaryDirectory() as exact, TemporaryDirectory() as coded:
-        _fill(Path(exact), coded=False)
-        _fill(Path(coded), coded=True)
-        with closing(sqlite3.connect(f"{exact}/agent_memory.db", isolation_level=None)) as plain:
-            for folder in (exact, coded):
-                yield from _long_term(Path(folder), plain, coded=folder == coded)
-    with TemporaryDirectory() as folder:
-        yield from _short_term(Path(folder))
+    yield from long_term()
+    yield from short_term()
     with TemporaryDirectory() as folder:
         yield from _opening(Path(folder))
+
+
+def long_term(rounds: int = ROUNDS, kinds: Sequence[str] = ("exact", "coded")) -> Iterator[Figure]:
+    """Measure questions to long-term memory; the plain way reads exact contents."""
+    with ExitStack() as opened:
+        folders = {}
+        for kind in kinds:
+            folders[kind] = Path(opened.enter_context(TemporaryDirectory()))
+            _fill(folders[kind], coded=kind == "coded")
+        database = folders["exact"] / "agent_memory.db"
+        plain = opened.enter_context(closing(sqlite3.connect(database, isolation_level=None)))
+        for kind, folder in folders.items():
+            yield from _long_term(folder, plain, kind, rounds)
+
+
+def short_term(rounds: int = ROUNDS) -> Iterator[Figure]:
+    """Measure questions to short-term memory."""
+    with TemporaryDirectory() as folder:
+        yield from _short_term(Path(folder), rounds)
 
 
 def _fill(folder: Path, *, coded: bool) -> None:
@@ -100,8 +113,7 @@ def _fill(folder: Path, *, coded: bool) -> None:
 # -- long-term memory -----------------------------------------------------------------------------
 
 
-def _long_term(folder: Path, plain: sqlite3.Connection, *, coded: bool) -> Iterator[Figure]:
-    kind = "coded" if coded else "exact"
+def _long_term(folder: Path, plain: sqlite3.Connection, kind: str, rounds: int) -> Iterator[Figure]:
     (agent,) = plain.execute("SELECT id FROM agent_ltm_agents").fetchone()
     with AgentMemorySystem(config_of(folder), upkeep=False) as memory:
         first = Query(agent_id=_AGENT, limit=FOUND)
@@ -113,12 +125,12 @@ def _long_term(folder: Path, plain: sqlite3.Connection, *, coded: bool) -> Itera
             found = plain.execute(_OLDEST, (agent, FOUND)).fetchall()
             assert len([msgpack.unpackb(unsealed(row[6])) for row in found]) == FOUND
 
-        costs = in_turn({"ours": lambda: ours, "plain": lambda: rows}, ROUNDS)
+        costs = in_turn({"ours": lambda: ours, "plain": lambda: rows}, rounds)
         name = f"recall of {FOUND:,} entries in LTM, {kind}, against sqlite3 rows and MessagePack"
-        yield figure(name, costs, 3.0 if coded else 2.0)
+        yield figure(name, costs, 3.0 if kind == "coded" else 2.0)
         yield figure(
             f"recall of {STEPS} steps in LTM, {kind}, against the bare statement",
-            in_turn(_ranges(memory, plain, agent), ROUNDS),
+            in_turn(_ranges(memory, plain, agent), rounds),
             3.0,
             (EACH_ROUND, "ms a question"),
         )
@@ -148,7 +160,7 @@ def _ranges(memory: AgentMemorySystem, plain: sqlite3.Connection, agent: int) ->
 # -- short-term memory ----------------------------------------------------------------------------
 
 
-def _short_term(folder: Path) -> Iterator[Figure]:
+def _short_term(folder: Path, rounds: int) -> Iterator[Figure]:
     config = config_of(folder)
     with AgentMemorySystem(config, upkeep=False) as memory, EmbeddedServer.open(folder) as server:
         states = trader_states(FOUND)
@@ -157,7 +169,7 @@ def _short_term(folder: Path) -> Iterator[Figure]:
         with closing(redis.Redis(unix_socket_path=server.socket_path)) as client:
             for name, ours, plain, target in _questions(memory, client, entries, states):
                 ways = {"ours": lambda ours=ours: ours, "plain": lambda plain=plain: plain}
-                costs = in_turn(ways, ROUNDS, client)
+                costs = in_turn(ways, rounds, client)
                 yield figure(name, costs, target, (EACH_ROUND, "ms a question"))
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from statistics import median, quantiles
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 import redis
 
 from agent_memory import AgentMemorySystem
 from agent_memory.models.redis import agent_prefix
+from benchmarks.beside import Cost, cost, figure, printed
 from benchmarks.entries import new_entries, trader_states
 from benchmarks.measuring import Figure
 from benchmarks.plain_redis import memory_and_client, ready_hash, store_one
@@ -32,51 +31,26 @@ NAMESPACE = "bare"
 _COMMANDS = 7  # that an entry needs
 
 
-class Cost(NamedTuple):
-    """What a way of storing a step took.
-
-    Attributes:
-        seconds: By the clock.
-        processor: Seconds of processor time, of client and server together.
-    """
-
-    seconds: float
-    processor: float
-
-
-def figures() -> Iterator[Figure]:
+def figures(rounds: int = ROUNDS) -> Iterator[Figure]:
     """Measure a step of 1,000 agents."""
     with memory_and_client() as (system, client, socket_path):
-        costs = _measured(system, client, socket_path)
-    ours = costs["store_step"]
-    yield _figure("a bare socket with the same commands", ours, costs["socket"], 1.5)
-    yield _figure("a loop of single stores", ours, costs["loop"], 1 / 6)
-    yield _figure("a MULTI of redis-py an entry, of ready bytes", ours, costs["redis-py"], None)
-    yield _figure(
-        "the socket, by add_many of ready entries", costs["add_many"], costs["socket"], 1.5
-    )
+        costs = _measured(system, client, socket_path, rounds)
+    for beside, ours, plain, target in (
+        ("a bare socket with the same commands", "store_step", "socket", 1.5),
+        ("a loop of single stores", "store_step", "loop", 1 / 6),
+        ("a MULTI of redis-py an entry, of ready bytes", "store_step", "redis-py", None),
+        ("the socket, by add_many of ready entries", "add_many", "socket", 1.5),
+    ):
+        name = f"a step of {AGENTS:,} agents against {beside}"
+        yield figure(name, costs, target, (1e-3 * AGENTS, "us an entry"), ours=ours, plain=plain)
 
 
-def _figure(
-    beside: str, ours: Sequence[Cost], theirs: Sequence[Cost], target: float | None
-) -> Figure:
-    ratios = [mine.seconds / other.seconds for mine, other in zip(ours, theirs, strict=True)]
-    low, middle, high = quantiles(ratios, n=4)
-    processor = median(one.processor for one in ours) / median(one.processor for one in theirs)
-    return Figure(
-        f"a step of {AGENTS:,} agents against {beside}",
-        "for comparison" if target is None else f"{target:.2f}x its time or less",
-        f"{middle:.2f}x",
-        target is None or middle <= target,
-        f"quartiles {low:.2f} and {high:.2f}; {processor:.2f}x its processor time; "
-        f"{median(one.seconds for one in ours) / AGENTS * 1e6:.0f} us an entry",
-    )
-
-
-def _measured(system: AgentMemorySystem, client: redis.Redis, path: str) -> dict[str, list[Cost]]:
+def _measured(
+    system: AgentMemorySystem, client: redis.Redis, path: str, rounds: int
+) -> dict[str, list[Cost]]:
     states = trader_states(AGENTS)
     costs: dict[str, list[Cost]] = {}
-    for step in range(ROUNDS + 1):
+    for step in range(rounds + 1):
         data = {f"agent{place}": state for place, state in enumerate(states)}
         entries = [
             replace(entry, agent_id=agent, step_number=step)
@@ -91,9 +65,9 @@ def _measured(system: AgentMemorySystem, client: redis.Redis, path: str) -> dict
             "add_many": lambda: system.stm.add_many(entries),  # noqa: B023
         }
         for name, work in works.items():
-            cost = _cost(client, work)
+            took = cost(work, client)
             if step:  # the first is slower for all: scripts are loaded, keys are new
-                costs.setdefault(name, []).append(cost)
+                costs.setdefault(name, []).append(took)
     return costs
 
 
@@ -105,20 +79,6 @@ def _store_each(client: redis.Redis, ready: Sequence[dict[Any, Any]]) -> None:
 def _loop(system: AgentMemorySystem, step: int, data: dict[str, Any]) -> None:
     for agent, state in data.items():
         system.store_agent_state(f"single {agent}", state, step)
-
-
-def _cost(client: redis.Redis, work: Callable[[], object]) -> Cost:
-    before, own, begin = _used(client), time.process_time(), time.perf_counter()
-    work()
-    seconds = time.perf_counter() - begin
-    own = time.process_time() - own
-    return Cost(seconds, own + _used(client) - before)
-
-
-def _used(client: redis.Redis) -> float:
-    """The server's processor time, in seconds."""
-    told: Any = client.info("cpu")
-    return float(told["used_cpu_user"] + told["used_cpu_sys"])
 
 
 _calls = count()
@@ -167,5 +127,4 @@ def _sending(path: str, packed: bytes) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    for figure in figures():
-        print(f"{figure.name}: {figure.measured} (target {figure.target}); {figure.note}")
+    printed(figures())
