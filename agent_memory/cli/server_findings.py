@@ -18,6 +18,7 @@ from agent_memory.connections.redis.clients import describe, fake_server, open_r
 from agent_memory.connections.redis.rights import WANTED, missing_rights
 from agent_memory.connections.redis.risks import not_served, server_risks
 from agent_memory.connections.redis.script import Script
+from agent_memory.connections.redis.sentinels import asked_sentinels
 from agent_memory.errors import StoreUnavailable
 
 _DURABILITY: Final = {
@@ -45,7 +46,7 @@ def look_at_server(config: MemoryConfig, where: Deployment) -> list[Finding]:
         found += [stores]
         if where.engine == "redis" and (stores.state is not State.BROKEN or _is_denied(stores)):
             found += _rights(config, channel)
-        return [*found, *_keeps(config, where, channel)]
+        return [*found, *_sentinels(channel), *_keeps(config, where, channel)]
 
 
 def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> RedisChannel:
@@ -84,6 +85,18 @@ def _stores(config: MemoryConfig, channel: RedisChannel) -> Finding:
         )
         return Finding("stores", reason, State.BROKEN)
     return Finding("stores", "scripts run, and write")
+
+
+def _sentinels(channel: RedisChannel) -> list[Finding]:
+    """Whether all Sentinels of the URL, where it names some, tell of one primary."""
+    said = asked_sentinels(channel.client)
+    if not said:
+        return []
+    text = "; ".join(f"{place} says {answer}" for place, answer in said.items())
+    if len(set(said.values())) > 1:
+        text = f"not all name one primary, and a failover may fail: {text}"
+        return [Finding("sentinels", text, State.OPTIONAL)]
+    return [Finding("sentinels", f"all name one primary: {text}")]
 
 
 def _is_denied(stores: Finding) -> bool:

@@ -15,16 +15,19 @@ _PASSWORD_IN_QUERY = re.compile(
     r"[^&\s]*",
     re.IGNORECASE,
 )
-_SCHEMES = "does not begin with redis://, rediss:// or unix://"
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+"""Schemes of URLs that name Sentinels, which know where their primary is."""
+_SCHEMES = "does not begin with redis://, rediss://, redis+sentinel:// or unix://"
 _NOT_SERVED = {
     "cluster": "names a Redis Cluster, which does not serve a memory: a step of many agents and a "
     "move are one transaction, and would touch several of its nodes. Name one server that is no "
     "node of a cluster, with redis:// or rediss://",
-    "sentinel": "names a Sentinel, which is not asked where its primary is: name the primary "
-    "itself, with redis:// or rediss://",
+    "sentinel": "begins as no URL of Sentinels does: write "
+    "redis+sentinel://host:port,host:port/NAME, or rediss+sentinel:// for TLS",
 }
 """What kinds of deployments do not serve, by a part of their URL's scheme, and why."""
-_PLACE_IN_URL = re.compile(r"[\w.+-]+://([\w.-]*|\[[\w:.]+\])(:\d{1,5})?([/?].*)?", re.DOTALL)
+_PLACE = r"([\w.-]*|\[[\w:.]+\])(:\d{1,5})?"
+_PLACE_IN_URL = re.compile(rf"[\w.+-]+://{_PLACE}(,{_PLACE})*([/?].*)?", re.DOTALL)
 
 
 def without_password(url: str) -> str:
@@ -61,11 +64,25 @@ def checked_redis_url(name: str, url: str) -> str:
     Raises:
         ConfigError: It has another scheme.
     """
-    if not url.startswith(("redis://", "rediss://", "unix://")):
+    if not url.startswith(("redis://", "rediss://", "unix://")) and not names_sentinels(url):
         scheme = url.partition("://")[0].lower()
         reason = next((why for kind, why in _NOT_SERVED.items() if kind in scheme), _SCHEMES)
         raise ConfigError(f"{name}: {without_password(url)!r} {reason}")
     return url
+
+
+def names_sentinels(url: str) -> bool:
+    """Whether a URL names Sentinels, and behind them the name of what they watch."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme in SENTINEL_SCHEMES
+
+
+def path_of(url: str) -> str:
+    """What stands behind the place in a Redis URL and names its database; empty for nothing."""
+    if url.startswith("unix:"):
+        return ""
+    place = url.partition("://")[2].partition("?")[0].rpartition("@")[2].partition("/")[2]
+    return place.partition("/")[2] if names_sentinels(url) else place
 
 
 def check_database(name: str, url: str, databases: Iterable[int]) -> None:
@@ -79,10 +96,8 @@ def check_database(name: str, url: str, databases: Iterable[int]) -> None:
     Raises:
         ConfigError: One of them is another.
     """
-    _, _, place = url.partition("://")
-    place, _, query = place.partition("?")
-    path = "" if url.startswith("unix:") else place.rpartition("@")[2].partition("/")[2]
-    named = next((value for key, value in parse_qsl(query) if key == "db"), path)
+    query = url.partition("?")[2]
+    named = next((value for key, value in parse_qsl(query) if key == "db"), path_of(url))
     asked = {db for db in databases if db} - {int(named) if named.isdecimal() else 0}
     if named and asked:
         raise ConfigError(
@@ -94,10 +109,9 @@ def check_database(name: str, url: str, databases: Iterable[int]) -> None:
 def without_database(url: str) -> str:
     """A Redis URL without the number of a database, in its path or among its options."""
     place, _, query = url.partition("?")
-    if not url.startswith("unix:"):
-        scheme, _, rest = place.partition("://")
-        credentials, at, host = rest.rpartition("@")
-        place = f"{scheme}://{credentials}{at}{host.partition('/')[0]}"
+    path = path_of(url)
+    if path or place.endswith("/"):
+        place = place.removesuffix(path).removesuffix("/")
     options = "&".join(option for option in query.split("&") if not option.startswith("db="))
     return f"{place}?{options}" if options else place
 

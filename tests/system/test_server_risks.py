@@ -146,8 +146,8 @@ def test_commands_that_a_node_of_a_cluster_refuses_say_what_it_is(tmp_path: Path
     [
         ("redis+cluster", "names a Redis Cluster"),
         ("rediss+cluster", "names a Redis Cluster"),
-        ("redis+sentinel", "names a Sentinel"),
-        ("rediss+sentinel", "names a Sentinel"),
+        ("sentinel", r"write redis\+sentinel://"),
+        ("Redis+Sentinel", r"write redis\+sentinel://"),
         ("valkey", "does not begin with redis://"),
     ],
 )

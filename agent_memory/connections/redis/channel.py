@@ -273,6 +273,7 @@ class RedisChannel:
         return replies
 
     def _failed(self, error: Exception, took: float) -> None:
+        self._disconnect_idle()  # to the same silent server, where another may serve by now
         lost = isinstance(error, redis.exceptions.ConnectionError)
         # What was lost is started by the next request: there is nothing to wait for.
         kept_waiting = 0.0 if lost and self._heal is not None else took

@@ -11,9 +11,15 @@ from redis.retry import Retry
 
 from agent_memory.connections.redis.commands import SafePacker
 from agent_memory.connections.redis.reading import BoundedParser
+from agent_memory.connections.redis.sentinels import (
+    PrimaryConnection,
+    PrimaryTlsConnection,
+    Sentinels,
+    SentinelUrl,
+)
 from agent_memory.connections.redis.url_options import check_options
 from agent_memory.errors import ConfigError
-from agent_memory.values.urls import without_password
+from agent_memory.values.urls import names_sentinels, without_password
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
@@ -27,7 +33,8 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     """Open a binary client for a server; nothing is sent yet.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` URL; its own database, if any, wins.
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL, or one that names Sentinels; its own
+            database, if any, wins.
         db: Database to use.
 
     Raises:
@@ -35,6 +42,19 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     """
     _check_place(url)
     check_options(url)
+    return _open_primary(url, db) if names_sentinels(url) else _opened(url, url, db)
+
+
+def _open_primary(url: str, db: int) -> redis.Redis:
+    found = SentinelUrl.read(url)
+    pool: Any = _opened(found.server, url, db).connection_pool
+    kind = PrimaryTlsConnection if url.startswith("rediss") else PrimaryConnection
+    sentinels = Sentinels(found.places, found.name, found.options)
+    return client_like(kind, {**pool.connection_kwargs, "sentinels": sentinels})
+
+
+def _opened(url: str, given: str, db: int) -> redis.Redis:
+    """A client of a server's URL, which messages show as it was given."""
     try:
         client: Any = redis.Redis.from_url(
             url,
@@ -53,7 +73,7 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
         # Not chained, and not raised where the driver's error is at hand: that may quote the
         # password.
         raise ConfigError(
-            f"redis_url: {without_password(url)!r} cannot be read; it must be like "
+            f"redis_url: {without_password(given)!r} cannot be read; it must be like "
             "redis://user:password@host:6379/0, with special characters percent-encoded"
         )
     opened: redis.Redis = client

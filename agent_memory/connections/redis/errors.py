@@ -85,7 +85,8 @@ def _tls_remedy(error: Exception, where: str) -> str | None:
         return next(
             (what for mark, what in _TLS_REMEDIES if mark.replace(" ", "_").upper() in said), None
         )
-    if "rediss://" in where and isinstance(error, redis.exceptions.TimeoutError):
+    by_tls = "rediss://" in where or "rediss+" in where
+    if by_tls and isinstance(error, redis.exceptions.TimeoutError):
         # A server without TLS waits for the end of what it takes for a command.
         return "its port speaks no TLS, or is silent: begin redis_url with redis://, or start it"
     return None

@@ -129,6 +129,9 @@ def read_answers(connection: Any, count: int) -> list[Any]:
     if getattr(parser, "has_more", False):
         # It would be taken for the answer to the next request.
         raise redis.exceptions.InvalidResponse("more answers than commands")
+    heed = getattr(connection, "heed", None)
+    if heed is not None:
+        heed(answers)
     return answers
 
 

@@ -93,7 +93,7 @@ def _risks(facts: dict[str, str]) -> list[Risk]:
 def _not_served(channel: RedisChannel, facts: dict[str, str]) -> str | None:
     mode = facts.get("redis_mode") or facts.get("server_mode", "")
     if mode == "sentinel":
-        return f"{channel.where} is a Sentinel, which holds no keys: name its primary itself"
+        return f"{channel.where} is a Sentinel, which holds no keys: write redis+sentinel://"
     if mode == "cluster" or facts.get("cluster_enabled") == "1":
         return f"{channel.where} {NODE_OF_A_CLUSTER}"
     return None

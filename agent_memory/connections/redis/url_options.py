@@ -13,7 +13,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from agent_memory.errors import ConfigError
-from agent_memory.values.urls import without_password
+from agent_memory.values.urls import names_sentinels, path_of, without_password
 
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
 
@@ -70,6 +70,10 @@ _SERVED: dict[str, tuple[_Check, str]] = {
     "client_name": (_is_plain_name, "a name of ASCII without spaces"),
     "protocol": (lambda value: value == "2", "2: a memory reads answers of RESP 2"),
 }
+_OF_SENTINELS: dict[str, tuple[_Check, str]] = {
+    "sentinel_username": (_is_given, "a name"),
+    "sentinel_password": (_is_given, "a password"),
+}
 _FILES = ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_ca_path")
 _FLAGS = ("ssl_include_verify_flags", "ssl_exclude_verify_flags")
 _SERVED_WITH_TLS: dict[str, tuple[_Check, str]] = {
@@ -86,17 +90,16 @@ def check_options(url: str) -> None:
     """See that a memory is served with every option of a server's URL.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` URL.
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL, or one that names Sentinels.
 
     Raises:
         ConfigError: One is none of redis-py's, none that a memory is served with, or has a value
             of no meaning; the message names it.
     """
-    scheme, _, rest = url.partition("://")
-    place, _, options = rest.partition("?")
-    given = parse_qsl(options, keep_blank_values=True)
+    given = parse_qsl(url.partition("?")[2], keep_blank_values=True)
     names = [name for name, _ in given]
-    served = _SERVED | _SERVED_WITH_TLS if scheme == "rediss" else _SERVED
+    served = _SERVED | (_SERVED_WITH_TLS if url.startswith("rediss") else {})
+    served |= _OF_SENTINELS if names_sentinels(url) else {}
     for name, value in given:
         if names.count(name) > 1:
             raise _refusal(url, name, "stands there twice: give it once")
@@ -105,7 +108,7 @@ def check_options(url: str) -> None:
         is_sound, needed = served[name]
         if not is_sound(value):
             raise _refusal(url, name, f"needs another value: {needed}")
-    path = "" if scheme == "unix" else place.rpartition("@")[2].partition("/")[2]
+    path = path_of(url)
     if path and not _is_count(path.removesuffix("/")):
         raise _refusal(url, "db", "is no number: it is what stands behind the server and '/'")
     if path and "db" in names:
@@ -121,6 +124,8 @@ def _remedy(name: str) -> str:
         return "is not supported: a memory repeats what may be repeated; leave it out"
     if name in _SERVED_WITH_TLS:
         return "needs a URL that begins with rediss://"
+    if name in _OF_SENTINELS:
+        return "needs a URL that begins with redis+sentinel:// or rediss+sentinel://"
     return f"is not supported; these are: {', '.join(sorted({*_SERVED, *_SERVED_WITH_TLS}))}"
 
 
