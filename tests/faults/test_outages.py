@@ -25,8 +25,8 @@ from agent_memory import (
 )
 from agent_memory.connections import sql as sql_connecting
 from agent_memory.connections.embedded.server import EmbeddedServer
-from agent_memory.connections.redis import channel as connecting
 from agent_memory.connections.redis import clients
+from agent_memory.connections.redis import looking as connecting
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.testing.tally import count
 from agent_memory.tiers.intake import LOOK_EVERY

@@ -18,7 +18,7 @@ import redis
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.answers import is_sound, name_of
-from agent_memory.connections.redis.clients import client_like, connect, connected, new_connection
+from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
@@ -28,14 +28,13 @@ from agent_memory.connections.redis.errors import (
     translated,
     translating_redis_errors,
 )
+from agent_memory.connections.redis.looking import look_at
 from agent_memory.connections.redis.reading import read_answers, stay_awake
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreUnavailable
 from agent_memory.values.forking import ForkGate, after_fork
 from agent_memory.values.interruptions import raise_if_interrupted
 
-LOOK_TIMEOUT = 0.5
-"""How long a server that was away may take to connect and to answer, in seconds."""
 LONGEST_PAUSE = 60.0
 """How long a server that kept its callers waiting is left alone at most, in seconds."""
 MOST_STARTS = 5
@@ -230,24 +229,11 @@ class RedisChannel:
         One that is there but does not answer in time is not; one that has ended and can be
         started is, since the next request starts it.
         """
-        connection = new_connection(
-            self.client, socket_timeout=LOOK_TIMEOUT, socket_connect_timeout=LOOK_TIMEOUT
-        )
-        try:
-            connect(connection)
-            connection.send_command("PING")
-            connection.read_response()
-        except redis.exceptions.ResponseError:
-            self.breaker.answered()
-            return True  # it speaks, and a request will tell what it refuses
-        except LOSSES as error:
-            raise_if_interrupted(error)
-            return self._heal is not None and not isinstance(error, redis.exceptions.TimeoutError)
-        else:
+        lost = look_at(self.client)
+        if lost is None:
             self.breaker.answered()
             return True
-        finally:
-            connection.disconnect()
+        return self._heal is not None and not isinstance(lost, redis.exceptions.TimeoutError)
 
     def close(self) -> None:
         """Close all connections."""
