@@ -173,7 +173,7 @@ class StoreFull(WritesRefused):
 
 
 class QueryEngineMissing(MemoryStoreError):
-    """The server carries no query engine, which this call needs."""
+    """The server carries no query engine, or the database no pgvector, which this call needs."""
 
 
 class SearchIndexError(MemoryStoreError):

@@ -20,6 +20,7 @@ from agent_memory.connections.sql import open_engine, place_of
 from agent_memory.errors import MemoryStoreError
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.schema import of_newer_version, version_table
+from agent_memory.repositories.sql.vector_indexes import is_vector_index
 
 # What these hold, nothing but a backup brings back.
 _IRREPLACEABLE = ("entries", "tombstones", "encoder_versions")
@@ -49,6 +50,9 @@ def _options() -> dict[str, Any]:
     metadata = ltm_models(prefix).metadata
 
     def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+        if kind == "index":
+            # Made and dropped by a command, whatever the revision is.
+            return not is_vector_index(name or "", f"{prefix}_entries")
         # By name: the prefix "a" begins the names of the prefix "a_b" too.
         return kind != "table" or name in metadata.tables
 

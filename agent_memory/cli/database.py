@@ -15,8 +15,11 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.connections.sql import SqlEngine, open_engine, place_of
+from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import ConfigError
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.encoders import EncoderVersions
+from agent_memory.repositories.sql.vector_indexes import FEWEST, VectorIndexes
 from agent_memory.values.urls import without_password
 
 app = typer.Typer(
@@ -96,6 +99,38 @@ def check(url: _Url = None, path: _Folder = None, table_prefix: _Prefix = None) 
     with plain_errors(), _database(url, path, table_prefix, read_only=True) as (engine, prefix):
         schema.check_tables(engine, prefix)
         typer.echo(f"{place_of(engine)}: the schema is up to date ({schema.HEAD})")
+
+
+@app.command(name="index-vectors")
+def index_vectors(
+    url: _Url = None,
+    path: _Folder = None,
+    table_prefix: _Prefix = None,
+    fewest: Annotated[
+        int, typer.Option(min=1, help="How many vectors of a kind an agent needs.")
+    ] = FEWEST,
+    drop: Annotated[bool, typer.Option("--drop", help="Drop the indexes, and make none.")] = False,
+) -> None:
+    """Index the vectors of agents that have very many, by pgvector; programs go on meanwhile."""
+    with plain_errors(), _database(url, path, table_prefix, there=True) as (engine, prefix):
+        schema.check(engine, prefix)
+        encoders = EncoderRegistry(source=EncoderVersions(engine, prefix))
+
+        def bias_of(version: int, width: int) -> float:
+            encoder = encoders.encoder(version)
+            return 0.0 if encoder is None else encoder.bias(width)
+
+        indexes = VectorIndexes(engine, prefix, bias_of)
+        if drop:
+            typer.echo(f"{place_of(engine)}: {indexes.drop()} indexes over vectors dropped")
+            return
+        made = indexes.make(fewest)
+        for one in made:
+            typer.echo(
+                f"{one.agent_id} in {one.run_id}: {one.rows:,} vectors of version {one.version}, "
+                f"{one.size:,} bytes"
+            )
+        typer.echo(f"{place_of(engine)}: {len(made)} agents have an index over their vectors")
 
 
 @app.command()

@@ -10,9 +10,17 @@ from agent_memory.cli.findings import Finding, State
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.folder_record import check_folder
-from agent_memory.connections.sql import open_engine, translating_sql_errors
+from agent_memory.connections.sql import (
+    SqlEngine,
+    open_engine,
+    place_of,
+    translating_sql_errors,
+)
+from agent_memory.connections.sql_connecting import connection_to
 from agent_memory.connections.sql_failures import check_takes_writes
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.pgvector import look_for_pgvector
+from agent_memory.repositories.sql.vector_indexes import FEWEST, VectorIndexes
 from agent_memory.values.urls import without_password
 
 
@@ -55,9 +63,35 @@ def look_at_schema(config: MemoryConfig, where: Deployment) -> list[Finding]:
         if schema.current(engine, prefix) is None:
             return [to_be_made]
         schema.check(engine, prefix)
+        found = [Finding("schema", f"{place} is current (revision {schema.HEAD})")]
+        if engine.dialect.name == "postgresql":
+            found += _indexes(engine, prefix)
     finally:
         engine.dispose()
-    return [Finding("schema", f"{place} is current (revision {schema.HEAD})")]
+    return found
+
+
+def _indexes(engine: SqlEngine, prefix: str) -> list[Finding]:
+    """Whether the vectors of agents with very many can be indexed, and how many are."""
+    with translating_sql_errors(place_of(engine)), connection_to(engine) as connection:
+        found = look_for_pgvector(connection)
+    if found.complaint is not None:
+        text = f"not used, so that vectors are compared one by one: {found.complaint}"
+        return [Finding("pgvector", text, State.OPTIONAL)]
+    indexed = VectorIndexes(engine, prefix).listed()
+    unfinished = [one.agent_id for one in indexed if not one.is_valid]
+    if unfinished:
+        text = (
+            f"the index over the vectors of {', '.join(unfinished)} was not finished, and is not "
+            "used: agent-memory db index-vectors"
+        )
+        return [Finding("pgvector", text, State.OPTIONAL)]
+    has = f"{found.version}, in use" if found.version else f"{found.offered}, not in use yet"
+    text = (
+        f"{has}; the vectors of {len(indexed)} agents have an index (those of agents with more "
+        f"than {FEWEST:,} get one by: agent-memory db index-vectors)"
+    )
+    return [Finding("pgvector", text)]
 
 
 def _is_missing_file(url: str) -> bool:

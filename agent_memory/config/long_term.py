@@ -26,6 +26,8 @@ class SQLiteLTMConfig(ConfigPart):
         compression_level: 0, 1 or 2.
         batch_size: How many entries one transaction of a move writes at most.
         table_prefix: What every table's name begins with.
+        ef_search: How many candidates an index over vectors in PostgreSQL keeps while it looks, up
+            to 1,000: more are found more surely and more slowly.
 
     Examples:
         >>> from agent_memory import SQLiteLTMConfig
@@ -37,6 +39,7 @@ class SQLiteLTMConfig(ConfigPart):
     compression_level: Level = 2
     batch_size: Positive = 1_000
     table_prefix: _TablePrefix = "agent_ltm"
+    ef_search: Annotated[int, Field(ge=1, le=1_000)] = 200
 
 
 class PathTolerance(ConfigPart):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, ExceptionContext, event, exc
+from sqlalchemy import Dialect, Engine, ExceptionContext, event, exc
 
-from agent_memory.errors import MemoryStoreError, WritesRefused
+from agent_memory.errors import ConfigError, MemoryStoreError, WritesRefused
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK = "40P01"
 _READ_ONLY = "25006"
+
+OLDEST_POSTGRESQL = (14,)
+"""The oldest version that is served. ``pg_current_snapshot`` came with 13."""
 
 
 def was_interfered(failure: MemoryStoreError) -> bool:
@@ -65,6 +68,26 @@ def check_takes_writes(engine: Engine, where: str) -> None:
             f"{where} takes no writes (it is a standby, or its operator has set it so): name the "
             "server that does in the URL, or all of them "
             "(?host=a&host=b&target_session_attrs=read-write), or open the memory read-only"
+        )
+
+
+def check_version(dialect: Dialect, where: str) -> None:
+    """See that a server is none that is too old.
+
+    Args:
+        dialect: Of an engine that has connected.
+        where: The database, as messages shall call it. No secrets.
+
+    Raises:
+        ConfigError: It is.
+    """
+    version = getattr(dialect, "server_version_info", None)
+    if dialect.name == "postgresql" and version is not None and version < OLDEST_POSTGRESQL:
+        least = ".".join(map(str, OLDEST_POSTGRESQL))
+        raise ConfigError(
+            f"{where} is on PostgreSQL {'.'.join(map(str, version))}, which is too old: {least} or "
+            "newer is needed (older ones lack functions that are used, or were never tried); "
+            "upgrade the server, or name another in the URL"
         )
 
 

@@ -281,6 +281,7 @@ class _Opening:
             indexed_attributes=config.indexed_attributes,
             clock=self._clock,
             vector_cache_bytes=config.vector_cache_bytes,
+            ef_search=config.ltm_config.ef_search,
         )
         stm = StmRepository(
             connections.stm,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Dialect, bindparam, select
+from sqlalchemy import Connection, Dialect, bindparam, select, text
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.sql.statements import agent_ref_of, table_of
@@ -29,6 +29,7 @@ def raw_rows(
     columns: tuple[str, ...],
     run_id: str,
     agent_id: str,
+    condition: str | None = None,
 ) -> Iterator[list[Sequence[Any]]]:
     """The rows of an agent's entries, some thousand at a time.
 
@@ -38,6 +39,7 @@ def raw_rows(
         columns: The names of the table's columns.
         run_id: The run.
         agent_id: The agent.
+        condition: Which of them, in SQL; None: all.
 
     Yields:
         Values in the order of the columns; bytes, numbers and None as they are stored, which in
@@ -46,7 +48,7 @@ def raw_rows(
     reference = connection.scalar(select(agent_ref_of(models, run_id, agent_id)))
     if reference is None:
         return
-    statement, is_positional = _statement(models, connection.dialect, columns)
+    statement, is_positional = _statement(models, connection.dialect, columns, condition)
     parameters: Any = (reference,) if is_positional else {"of_agent": reference}
     with connection.exec_driver_sql(statement, parameters) as found:
         while rows := found.fetchmany(_ROWS_AT_ONCE):
@@ -54,11 +56,15 @@ def raw_rows(
 
 
 @lru_cache(maxsize=64)
-def _statement(models: LtmModels, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, bool]:
+def _statement(
+    models: LtmModels, dialect: Dialect, columns: tuple[str, ...], condition: str | None
+) -> tuple[str, bool]:
     table = table_of(models.LtmEntry)
     asked = select(*(table.c[name] for name in columns)).where(
         table.c.agent_ref == bindparam("of_agent")
     )
+    if condition is not None:
+        asked = asked.where(text(condition))
     compiled = asked.compile(dialect=dialect)
     return compiled.string, bool(compiled.positional)
 

@@ -23,6 +23,7 @@ from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
 from agent_memory.repositories.sql.marks import KnownMarks, mark_of
+from agent_memory.repositories.sql.vector_indexes import VectorIndex
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
 from agent_memory.values.recently_used import RecentlyUsed
 
@@ -78,26 +79,37 @@ class AgentVectors:
         self._agent_id = agent_id
         self._marks = marks.of((run_id, agent_id))
         self._groups: list[_Group] = []
+        self._index: VectorIndex | None = None
         self._types: dict[str, int] = {}
 
-    def refresh(self, connection: Connection, probe: Probe) -> None:
+    def refresh(
+        self, connection: Connection, probe: Probe, index: VectorIndex | None = None
+    ) -> None:
         """Read the rows again, if anything was committed since.
 
         Args:
             connection: What to read on.
             probe: What the vectors are going to be compared with.
+            index: Is asked for the vectors that it holds, so that only the rest are read.
 
         Raises:
             EncodingError: A vector is damaged; names its entry.
         """
         mark = mark_of(connection)
-        if self._marks.hold(mark) and all(group.fits(probe) for group in self._groups):
+        if (
+            self._index == index
+            and self._marks.hold(mark)
+            and all(group.fits(probe) for group in self._groups)
+        ):
             return
         self._marks.clear()
+        self._index = index
+        rest = None if index is None else index.condition_of_rest
         types = self._models.Type
         self._types = {row.name: row.id for row in connection.execute(select(types.name, types.id))}
         parts: dict[tuple[int, int], list[_Part]] = {}
-        for rows in raw_rows(connection, self._models, _COLUMNS, self._run_id, self._agent_id):
+        owner = self._run_id, self._agent_id
+        for rows in raw_rows(connection, self._models, _COLUMNS, *owner, rest):
             for part in _parts(rows):
                 parts.setdefault((part.version, part.matrix.shape[1]), []).append(part)
         self._groups = [_Group(some) for some in parts.values()]

@@ -51,6 +51,11 @@ def vectors_answering(models: LtmModels, query: Query) -> Asked:
     return Asked(_vectors_shaped(models, _shape(query, named)), named | _parameters(query))
 
 
+def among(models: LtmModels, entries: Select[*tuple[Any, ...]], query: Query) -> Asked:
+    """Those of a selection that answer a query; whose they are is left to the selection."""
+    return Asked(_answering(models, entries, _shape(query, ())), _parameters(query))
+
+
 def keys_of_answers(models: LtmModels, query: Query) -> Iterator[Asked]:
     """The runs, agents and ids of the entries that answer a query, in its order."""
     for statement, parameters in entries_answering(models, query):

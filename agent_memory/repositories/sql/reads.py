@@ -19,6 +19,11 @@ from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.explaining import access
+from agent_memory.repositories.sql.indexed_vectors import (
+    EF_SEARCH,
+    nearest_in_index,
+    usable_index,
+)
 from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks
@@ -56,6 +61,7 @@ class LtmReads(LongTermMemory):
         models: The models of the tables.
         mapper: Turns rows into entries.
         vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
+        ef_search: How many candidates an index over vectors keeps while it looks.
     """
 
     tier = Tier.LTM
@@ -66,12 +72,14 @@ class LtmReads(LongTermMemory):
         models: LtmModels,
         mapper: RowMapper,
         vector_cache_bytes: int = MAX_BYTES,
+        ef_search: int = EF_SEARCH,
     ) -> None:
         self._transactions = transactions
         self._models = models
         self._mapper = mapper
         self._marks = KnownMarks()
         self._counts: KeptCounts[int] = KeptCounts.of_agents(self._marks)
+        self._ef_search = ef_search
         self._vectors = KeptVectors(models, self._marks, vector_cache_bytes)
 
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
@@ -111,8 +119,13 @@ class LtmReads(LongTermMemory):
         run_id, agent_id = run_of(query), agent_of(query)
         kept = self._vectors.of((run_id, agent_id))
         with kept.lock, self._transactions.reading() as connection:
-            kept.refresh(connection, probe)
+            index = usable_index(connection, self._models, query, probe)
+            kept.refresh(connection, probe, index)
             found = kept.nearest(query, probe)
+            if index is not None:
+                found |= nearest_in_index(
+                    *(connection, self._models, index, query, probe, self._ef_search)
+                )
             keys = [EntryKey(run_id, agent_id, memory_id) for memory_id in found]
             entries = self._mapper.read(connection, keys)
         self._vectors.make_room()

@@ -19,6 +19,7 @@ from agent_memory.repositories.sql.attributes import DeclaredAttributes
 from agent_memory.repositories.sql.encodings import LtmEncodings
 from agent_memory.repositories.sql.entries import EntryRow, RowMapper
 from agent_memory.repositories.sql.importances import LtmImportances
+from agent_memory.repositories.sql.indexed_vectors import EF_SEARCH
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES
 from agent_memory.repositories.sql.reads import LtmReads
 from agent_memory.repositories.sql.statements import chunked, owned_by, table_of
@@ -48,6 +49,7 @@ class LtmRepository(LtmReads):
         batch_size: How many entries one transaction of ``add_many`` stores at most.
         clock: Gives the time in seconds since 1970.
         vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
+        ef_search: How many candidates an index over vectors keeps while it looks.
 
     Examples:
         >>> memory.ltm.agents("default")
@@ -66,11 +68,12 @@ class LtmRepository(LtmReads):
         batch_size: int = 1000,
         clock: Callable[[], float] = time.time,
         vector_cache_bytes: int = MAX_BYTES,
+        ef_search: int = EF_SEARCH,
     ) -> None:
         models = ltm_models(table_prefix)
         self._declared = DeclaredAttributes(models, indexed_attributes)
         mapper = RowMapper(models, codec, self._declared.of, max_entry_bytes)
-        super().__init__(Transactions(sql_engine), models, mapper, vector_cache_bytes)
+        super().__init__(Transactions(sql_engine), models, mapper, vector_cache_bytes, ef_search)
         self._writer = Writer(self._transactions, models, clock)
         self._named: NamedWork[list[EntryKey]] = NamedWork(self._writer)
         self.encodings = LtmEncodings(self, self._transactions, models, codec, self._writer)

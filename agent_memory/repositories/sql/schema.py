@@ -26,7 +26,7 @@ from agent_memory.connections.sql import (
     translating_sql_errors,
 )
 from agent_memory.connections.sql_connecting import connection_to
-from agent_memory.connections.sql_failures import check_takes_writes
+from agent_memory.connections.sql_failures import check_takes_writes, check_version
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.new_schema import SchemaKey, create_schema
@@ -354,4 +354,5 @@ def _opened(sql_engine_or_url: Engine | str) -> Iterator[Engine]:
 @contextmanager
 def _reading(sql_engine: Engine) -> Iterator[Connection]:
     with translating_sql_errors(place_of(sql_engine)), connection_to(sql_engine) as connection:
+        check_version(connection.dialect, place_of(sql_engine))
         yield connection

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from agent_memory.models.ltm import LtmModels, ltm_models
 from agent_memory.repositories.sql.attributes import declared, index_on
+from agent_memory.repositories.sql.vector_indexes import is_vector_index
 
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*]|--[^\n]*|/\*.*?\*/|\w+|[^\s\w]""", re.DOTALL
@@ -189,6 +190,8 @@ def _indexes(connection: Connection, table: Table, oid: int) -> Iterator[str]:
     wanted = _definitions(table)
     for index, statement, is_sound in _asked(connection, _INDEXES, oid):
         found = _INDEX.fullmatch(statement)
+        if is_vector_index(index, table.name):
+            continue  # whoever opens the memory neither needs nor misses it
         if index not in wanted:
             yield f"index {index} was added"
         elif found is None or (bool(found[1]), found[2].replace('"', "")) != wanted[index]:

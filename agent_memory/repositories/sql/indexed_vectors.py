@@ -1,0 +1,124 @@
+"""Asks an index over vectors which of an agent's are nearest, and ranks what it gives exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Select, TextClause, bindparam, select, text, type_coerce
+from sqlalchemy.types import NullType
+
+from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_bias
+from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_vectors import INT8, decode_vectors
+from agent_memory.repositories.nearest import Probe
+from agent_memory.repositories.sql.questions import among
+from agent_memory.repositories.sql.statements import table_of
+from agent_memory.repositories.sql.vector_indexes import VectorIndex, index_of
+from agent_memory.values.query import Query, agent_of, run_of
+
+EF_SEARCH = 200
+"""How many candidates the index keeps while it looks."""
+
+MOST = 1_000
+"""How many may be asked for, and the most candidates that pgvector takes."""
+
+_SETTINGS = text(
+    "SELECT set_config('hnsw.ef_search', :ef_search, true),"
+    " set_config('hnsw.iterative_scan', 'strict_order', true)"
+)
+
+
+def usable_index(
+    connection: Connection, models: LtmModels, query: Query, probe: Probe
+) -> VectorIndex | None:
+    """The index that answers a question about one agent; None where rows are compared one by one.
+
+    Args:
+        connection: To the database.
+        models: The models of the tables.
+        query: Which entries.
+        probe: What their vectors are compared with.
+    """
+    if connection.dialect.name != "postgresql" or query.limit is None or query.limit > MOST:
+        return None
+    index = index_of(connection, models, (run_of(query), agent_of(query)))
+    if index is None or probe.at(index.version, index.width) is None:
+        return None  # those that do not compare are all given
+    return index
+
+
+def nearest_in_index(
+    connection: Connection,
+    models: LtmModels,
+    index: VectorIndex,
+    query: Query,
+    probe: Probe,
+    ef_search: int = EF_SEARCH,
+) -> dict[str, float | None]:
+    """The vectors nearest to a probe of those that an index holds.
+
+    Args:
+        connection: To the database.
+        models: The models of the tables.
+        index: The index.
+        query: Which entries; has a limit.
+        probe: What their vectors are compared with.
+        ef_search: How many candidates the index keeps while it looks.
+
+    Returns:
+        Cosines by memory id; see ``MemoryRepository.nearest``.
+    """
+    asked = probe.at(index.version, index.width)
+    limit = query.limit
+    if asked is None or not len(asked) or not limit:
+        return {}
+    bias = probe.bias(index.version, index.width)
+    unit = as_unit(with_bias(asked[None], bias)[0])
+    statement, parameters = among(models, _vectors(models, index), query)
+    rows: Sequence[Any] = ()
+    if unit.any():
+        # Half precision takes neighbours for each other that lie as near: the last place is ranked
+        # among some more.
+        number = limit + limit // 8 + 8
+        _prepare(connection, max(ef_search, number))
+        ordered = statement.order_by(_distance(index, bias)).limit(bindparam("at_most"))
+        near = {"near": _as_text(unit), "at_most": number}
+        rows = connection.execute(ordered, parameters | near).all()
+    if len(rows) < limit:
+        # Few answer the query, or the index has looked for as long as it may.
+        rows = connection.execute(statement, parameters).all()
+    if not rows:
+        return {}
+    names = [bytes(row.memory_id).hex() for row in rows]
+    units = as_units(with_bias(decode_vectors(INT8, [row.embedding for row in rows]), bias))
+    return {names[place]: cosine for place, cosine in nearest(units, unit, names, limit)}
+
+
+@lru_cache(maxsize=64)
+def _vectors(models: LtmModels, index: VectorIndex) -> Select[*tuple[Any, ...]]:
+    """The ids and vectors of all that an index holds, as the driver gives them."""
+    column = table_of(models.LtmEntry).c
+    columns = (type_coerce(column[name], NullType()) for name in ("memory_id", "embedding"))
+    return select(*columns).where(text(index.condition))
+
+
+@lru_cache(maxsize=64)
+def _distance(index: VectorIndex, bias: float) -> TextClause:
+    """How far a vector is from the one that is asked about (``near``)."""
+    schema = index.schema
+    near = f"CAST(:near AS {schema}.halfvec)"
+    return text(f"{index.unit(bias)} OPERATOR({schema}.<->) {near}")
+
+
+def _prepare(connection: Connection, ef_search: int) -> None:
+    """Have the transaction look among so many candidates, and go on where a filter leaves few."""
+    connection.execute(_SETTINGS, {"ef_search": str(min(ef_search, MOST))})
+
+
+def _as_text(unit: NDArray[np.float32]) -> str:
+    """A vector as pgvector reads it."""
+    return f"[{','.join(map(repr, unit.astype(float).tolist()))}]"
