@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy import Engine, create_engine, make_url
 from typer.testing import CliRunner
 
 from agent_memory.cli.commands import app
@@ -308,7 +307,7 @@ def test_the_command_makes_and_drops_them_and_the_doctor_counts_them(
 
 def test_an_old_server_is_refused_by_its_version() -> None:
     # The wheel holds one version of the server: what an older one answers is given here.
-    dialect = PGDialect()
+    dialect = make_url("postgresql+psycopg://host/db").get_dialect()()
     dialect.server_version_info = (13, 11)
     with pytest.raises(ConfigError, match=r"the database is on PostgreSQL 13\.11, .* 14 or newer"):
         check_version(dialect, "the database")

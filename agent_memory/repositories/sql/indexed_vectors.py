@@ -17,8 +17,8 @@ from agent_memory.models.ltm_vectors import INT8, decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.questions import among
 from agent_memory.repositories.sql.statements import table_of
-from agent_memory.repositories.sql.vector_indexes import VectorIndex, index_of
-from agent_memory.values.query import Query, agent_of, run_of
+from agent_memory.repositories.sql.vector_indexes import VectorIndex
+from agent_memory.values.query import Query
 
 EF_SEARCH = 200
 """How many candidates the index keeps while it looks."""
@@ -32,21 +32,17 @@ _SETTINGS = text(
 )
 
 
-def usable_index(
-    connection: Connection, models: LtmModels, query: Query, probe: Probe
-) -> VectorIndex | None:
-    """The index that answers a question about one agent; None where rows are compared one by one.
+def usable_index(index: VectorIndex | None, query: Query, probe: Probe) -> VectorIndex | None:
+    """The index that answers a question about its agent; None where rows are compared one by one.
 
     Args:
-        connection: To the database.
-        models: The models of the tables.
+        index: The one that the agent has; None if it has none.
         query: Which entries.
         probe: What their vectors are compared with.
     """
-    if connection.dialect.name != "postgresql" or query.limit is None or query.limit > MOST:
+    if index is None or query.limit is None or query.limit > MOST:
         return None
-    index = index_of(connection, models, (run_of(query), agent_of(query)))
-    if index is None or probe.at(index.version, index.width) is None:
+    if probe.at(index.version, index.width) is None:
         return None  # those that do not compare are all given
     return index
 

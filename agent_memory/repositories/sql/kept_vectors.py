@@ -22,8 +22,9 @@ from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
+from agent_memory.repositories.sql.indexed_vectors import usable_index
 from agent_memory.repositories.sql.marks import KnownMarks, mark_of
-from agent_memory.repositories.sql.vector_indexes import VectorIndex
+from agent_memory.repositories.sql.vector_indexes import VectorIndex, index_of
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
 from agent_memory.values.recently_used import RecentlyUsed
 
@@ -79,42 +80,44 @@ class AgentVectors:
         self._agent_id = agent_id
         self._marks = marks.of((run_id, agent_id))
         self._groups: list[_Group] = []
-        self._index: VectorIndex | None = None
+        self._there: VectorIndex | None = None  # under the marks
+        self._index: VectorIndex | None = None  # whose rows were not read
         self._types: dict[str, int] = {}
 
-    def refresh(
-        self, connection: Connection, probe: Probe, index: VectorIndex | None = None
-    ) -> None:
+    def refresh(self, connection: Connection, query: Query, probe: Probe) -> VectorIndex | None:
         """Read the rows again, if anything was committed since.
 
         Args:
             connection: What to read on.
+            query: What is going to be asked.
             probe: What the vectors are going to be compared with.
-            index: Is asked for the vectors that it holds, so that only the rest are read.
+
+        Returns:
+            The index to ask for the rows that it holds, which are not read; None: all rows are.
 
         Raises:
             EncodingError: A vector is damaged; names its entry.
         """
-        mark = mark_of(connection)
-        if (
-            self._index == index
-            and self._marks.hold(mark)
-            and all(group.fits(probe) for group in self._groups)
-        ):
-            return
+        mark, owner = mark_of(connection), (self._run_id, self._agent_id)
+        is_true = self._marks.hold(mark)
+        if not is_true:
+            self._there = index_of(connection, self._models, owner)
+        index = usable_index(self._there, query, probe)
+        if is_true and index == self._index and all(group.fits(probe) for group in self._groups):
+            return index
         self._marks.clear()
-        self._index = index
-        rest = None if index is None else index.condition_of_rest
         types = self._models.Type
         self._types = {row.name: row.id for row in connection.execute(select(types.name, types.id))}
         parts: dict[tuple[int, int], list[_Part]] = {}
-        owner = self._run_id, self._agent_id
+        rest = None if index is None else index.condition_of_rest
         for rows in raw_rows(connection, self._models, _COLUMNS, *owner, rest):
             for part in _parts(rows):
                 parts.setdefault((part.version, part.matrix.shape[1]), []).append(part)
         self._groups = [_Group(some) for some in parts.values()]
+        self._index = index
         self._measure()
         self._marks.add(mark)
+        return index
 
     def nearest(self, query: Query, probe: Probe) -> dict[str, float | None]:
         """The ids of the nearest of each version and width, and of all that do not compare.

@@ -19,11 +19,7 @@ from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.explaining import access
-from agent_memory.repositories.sql.indexed_vectors import (
-    EF_SEARCH,
-    nearest_in_index,
-    usable_index,
-)
+from agent_memory.repositories.sql.indexed_vectors import EF_SEARCH, nearest_in_index
 from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks
@@ -119,8 +115,7 @@ class LtmReads(LongTermMemory):
         run_id, agent_id = run_of(query), agent_of(query)
         kept = self._vectors.of((run_id, agent_id))
         with kept.lock, self._transactions.reading() as connection:
-            index = usable_index(connection, self._models, query, probe)
-            kept.refresh(connection, probe, index)
+            index = kept.refresh(connection, query, probe)
             found = kept.nearest(query, probe)
             if index is not None:
                 found |= nearest_in_index(

@@ -143,10 +143,12 @@ def index_of(connection: Connection, models: LtmModels, agent: Agent) -> VectorI
     """The finished index over an agent's vectors; None if there is none.
 
     Args:
-        connection: To a PostgreSQL database.
+        connection: To the database.
         models: The models of the tables.
         agent: The run and the agent.
     """
+    if connection.dialect.name != "postgresql":
+        return None
     table = table_of(models.LtmEntry).name
     names = bindparam("of_run", type_=Name), bindparam("of_agent", type_=Name)
     asked = text(
