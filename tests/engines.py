@@ -94,7 +94,10 @@ def genuine_redis() -> Path:
 
 @contextlib.contextmanager
 def tcp_server(
-    folder: Path, program: Path | None = None, modules: Sequence[Path] = ()
+    folder: Path,
+    program: Path | None = None,
+    modules: Sequence[Path] = (),
+    arguments: Sequence[str] = (),
 ) -> Iterator[int]:
     """A server on 127.0.0.1 that asks for ``PASSWORD``; gives its port.
 
@@ -102,10 +105,11 @@ def tcp_server(
         folder: Where it works.
         program: Valkey's when None.
         modules: Files of the modules that it loads.
+        arguments: What its program is started with beside them.
     """
     for attempt in range(5):
         port = free_port()
-        process = _start(program or server_binary(), folder, port, modules)
+        process = _start(program or server_binary(), folder, port, modules, arguments=arguments)
         try:
             if _answers(process, port):
                 yield port
