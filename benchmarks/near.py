@@ -112,16 +112,20 @@ class Plain:
         far = self._squares - 2.0 * (self.matrix @ asked)
         places = np.argpartition(far, FOUND)[:FOUND]
         places = places[np.argsort(far[places])]
-        rows = [self._rows[place] for place in places.tolist()]
+        self.read(places.tolist())
+        return [int(place) for place in places]
+
+    def read(self, places: list[int]) -> None:
+        """Read the contents of some steps."""
+        rows = [self._rows[place] for place in places]
         marks = ",".join("?" * len(rows))
         select = f"SELECT contents, step_number FROM agent_ltm_entries WHERE id IN ({marks})"  # noqa: S608 - marks
         for contents, step in self._database.execute(select, rows):
             self._codec.decode(contents, step)
-        return [int(place) for place in places]
 
 
-def peers(matrix: Any) -> Iterator[tuple[str, Callable[[Any], object]]]:
-    """What else finds vectors, where it is installed."""
+def peers(matrix: Any) -> Iterator[tuple[str, Callable[[Any], list[int]]]]:
+    """What else finds the rows of vectors, where it is installed."""
     try:
         from usearch.index import Index  # noqa: PLC0415 - may be missing
     except ImportError:
@@ -129,24 +133,26 @@ def peers(matrix: Any) -> Iterator[tuple[str, Callable[[Any], object]]]:
     else:
         index = Index(ndim=matrix.shape[1], metric="l2sq", dtype="f16")
         index.add(np.arange(len(matrix)), matrix)
-        yield "usearch, f16, ids", lambda asked: index.search(asked, FOUND)
+        yield "usearch, f16, ids", lambda asked: index.search(asked, FOUND).keys.tolist()
     try:
+        import apsw  # noqa: PLC0415 - may be missing; many a Python's sqlite3 loads no extension
         import sqlite_vec  # noqa: PLC0415 - may be missing
     except ImportError:
         return
-    database = sqlite3.connect(":memory:")
-    if not hasattr(database, "enable_load_extension"):
-        return
+    database = apsw.Connection(":memory:")
     database.enable_load_extension(True)
-    sqlite_vec.load(database)
+    database.load_extension(sqlite_vec.loadable_path())
     database.execute(f"CREATE VIRTUAL TABLE v USING vec0(e float[{matrix.shape[1]}])")
     database.executemany("INSERT INTO v(e) VALUES (?)", ((row.tobytes(),) for row in matrix))
     yield (
         "sqlite-vec, ids",
-        lambda asked: database.execute(
-            "SELECT rowid FROM v WHERE e MATCH ? ORDER BY distance LIMIT ?",
-            (asked.tobytes(), FOUND),
-        ).fetchall(),
+        lambda asked: [
+            row - 1
+            for (row,) in database.execute(
+                "SELECT rowid FROM v WHERE e MATCH ? ORDER BY distance LIMIT ?",
+                (asked.tobytes(), FOUND),
+            )
+        ],
     )
 
 
