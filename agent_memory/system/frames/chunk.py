@@ -6,14 +6,16 @@ collector of garbage looks at millions of objects again and again, and at few of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
 from agent_memory.system.frames.exact import exact_bytes
+from agent_memory.values.entry import MemoryType, Tier
 from agent_memory.values.query import Hit
 
 EXACT = "exact"
@@ -134,7 +136,8 @@ def _by_key(
     if first is None:
         return
     keys = tuple(first)
-    if all(each is not None and tuple(each) == keys for each in dicts):
+    # A set of one says of all at once that they are alike.
+    if None not in dicts and set(map(tuple, dicts)) == {keys}:  # type: ignore[arg-type]  # asked
         columns = zip(*(each.values() for each in dicts if each is not None), strict=True)
         yield from zip(keys, map(list, columns), strict=True)
         return
@@ -143,15 +146,13 @@ def _by_key(
 
 
 def _own_arrays(hits: Sequence[Hit]) -> Iterator[Any]:
-    entries = [hit.entry for hit in hits]
+    fields: list[tuple[Any, ...]] = [*zip(*map(_fields_of, hits), strict=True)]
+    values = dict(zip(_OF_ENTRY, fields or [()] * len(_OF_ENTRY), strict=True))
+    # Members of an enum tell their values by a call of Python each.
+    values["memory_type"] = tuple(map(_TYPE_NAMES.__getitem__, values["memory_type"]))
+    values["tier"] = tuple(_TIER_NAMES[hit.tier] for hit in hits)
     for name in OWN:
-        value_of = _VALUES.get(name)
-        yield own_array(
-            name,
-            [getattr(entry, name) for entry in entries]
-            if value_of is None
-            else [value_of(hit) for hit in hits],
-        )
+        yield own_array(name, values[name])
 
 
 def own_array(name: str, values: Sequence[Any]) -> Any:
@@ -161,7 +162,7 @@ def own_array(name: str, values: Sequence[Any]) -> Any:
     return pa.array(values, OWN[name])
 
 
-_VALUES: Mapping[str, Callable[[Hit], Any]] = {
-    "memory_type": lambda hit: hit.entry.memory_type.value,
-    "tier": lambda hit: hit.tier.name,
-}
+_OF_ENTRY = tuple(name for name in OWN if name != "tier")
+_fields_of = attrgetter(*(f"entry.{name}" for name in _OF_ENTRY))
+_TYPE_NAMES = {kind: kind.value for kind in MemoryType}
+_TIER_NAMES = {tier: tier.name for tier in Tier}

@@ -197,8 +197,12 @@ def _of_spans(values: Sequence[dt.timedelta]) -> Kind:
     return Kind(Form.DURATION, detail="us") if fit else Kind(Form.JSON)
 
 
+def _of_sequences(values: Any) -> Kind:
+    return Kind(Form.LIST, item=kind_of([*chain.from_iterable(values)]))
+
+
 def _of_lists(values: Any) -> Kind:
-    return Kind(Form.LIST, item=kind_of([*chain.from_iterable(map(items_of, values))]))
+    return _of_sequences(map(items_of, values))
 
 
 def _of_dicts(values: Sequence[Mapping[Any, Any]]) -> Kind:
@@ -225,8 +229,8 @@ _MAKERS: Mapping[type[Any], Callable[[Any], Kind]] = {
     dt.date: lambda _: Kind(Form.DATE),
     dt.time: _of_times,
     dt.timedelta: _of_spans,
-    list: _of_lists,
-    tuple: _of_lists,
+    list: _of_sequences,
+    tuple: _of_sequences,
     set: _of_lists,
     frozenset: _of_lists,
     Decimal: _of_words("decimal.Decimal"),

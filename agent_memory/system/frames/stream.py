@@ -11,6 +11,7 @@ import pyarrow as pa
 from agent_memory.system.frames.chunk import FrameOptions, chunk_of
 from agent_memory.system.frames.layout import Layout
 from agent_memory.system.frames.spool import RowSpool
+from agent_memory.values.collecting import collection_paused
 from agent_memory.values.query import Hit
 
 MOST_HELD = 100_000
@@ -32,10 +33,19 @@ class RowStream:
     def __init__(self, chunks: Iterable[Sequence[Hit]], options: FrameOptions) -> None:
         self._spool = RowSpool(MOST_HELD, partial(chunk_of, options=options))
         self._layout = Layout(options)
-        for hits in chunks:
-            self._layout.learn(self._spool.put(hits))
+        rest = iter(chunks)
+        while self._took(rest):
+            pass
         self.schema: Any = self._layout.schema
         self.rows = self._spool.rows
+
+    def _took(self, rest: Iterator[Sequence[Hit]]) -> bool:
+        """Read a list of rows and learn from it; False where there is none any more."""
+        with collection_paused():
+            hits = next(rest, None)
+            if hits is not None:
+                self._layout.learn(self._spool.put(hits))
+        return hits is not None
 
     def batches(self) -> Iterator[Any]:
         """The record batches, once."""
