@@ -136,7 +136,7 @@ def _by_key(
     if first is None:
         return
     keys = tuple(first)
-    # A set of one says of all at once that they are alike.
+    # A set of one says of all at once that they have the same keys.
     if None not in dicts and set(map(tuple, dicts)) == {keys}:  # type: ignore[arg-type]  # asked
         columns = zip(*(each.values() for each in dicts if each is not None), strict=True)
         yield from zip(keys, map(list, columns), strict=True)
