@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import redis
+
 from tests.engines import PASSWORD, StoppableServer, call, tcp_client
 
 NAME = "ants"
+
+AT_ONCE = "repl-diskless-sync-delay 0\n"
+"""A setting of servers that give a new replica what they hold without waiting for more of them."""
 
 _PATIENCE = 30.0  # seconds, for what takes one on a machine that does nothing else
 _OF_SENTINELS = """sentinel monitor {name} 127.0.0.1 {port} 2
@@ -33,7 +38,7 @@ class WatchedPair:
         self._opened = ExitStack()
         self._folder = folder
         self._down_after = down_after
-        secret = f'masterauth "{PASSWORD}"\n'
+        secret = f'{AT_ONCE}masterauth "{PASSWORD}"\n'
         self.primary = self._server("a", secret)
         self.replica = self._server("b", f"replicaof 127.0.0.1 {self.primary.port}\n{secret}")
         self.sentinels: list[StoppableServer] = []
@@ -92,10 +97,17 @@ class WatchedPair:
 def wait_until_linked(replica: StoppableServer) -> None:
     """Wait until a replica has all that its primary holds."""
     deadline = time.monotonic() + _PATIENCE
+    while not _is_linked(replica):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _is_linked(replica: StoppableServer) -> bool:
     with closing(tcp_client(replica.port)) as client:
-        while client.info("replication").get("master_link_status") != "up":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        try:
+            return bool(client.info("replication").get("master_link_status") == "up")
+        except redis.exceptions.ConnectionError:
+            return False  # a Sentinel has just made it one, and ended its connections
 
 
 def named_by(sentinel: StoppableServer) -> int:

@@ -55,7 +55,9 @@ def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> Redi
         return RedisChannel(fake_server()(database), "the fake server", in_process=True)
     if where.engine == "redis":
         url = where.redis_url or ""
-        return RedisChannel(open_redis(url, database), describe(url))
+        return RedisChannel(
+            open_redis(url, database), describe(url), confirmation=where.confirmation
+        )
     folder = where.path
     if read_manifest(folder) is None:
         # Tried elsewhere, so that looking makes no memory where there is none.

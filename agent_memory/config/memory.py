@@ -67,6 +67,10 @@ class MemoryConfig(ConfigPart):
             have none. A folder made otherwise is refused with the command that converts it.
         strict_server: Refuse a server of one's own that may lose entries by its settings: one that
             evicts, keeps no append-only file, or is a replica. False: the log says so once.
+        wait_replicas: How many replicas of a server of one's own must have an entry before it
+            counts as stored; until then it waits like one whose server is away. 0: the server's
+            own word is enough, and a failover may lose what no replica had got yet.
+        wait_timeout: How long a store waits for them, in seconds.
         clock: "wall": times in seconds since 1970. "steps": times are steps and ids are
             reproducible, so that the same seed leaves the same rows.
         on_expiry: What becomes of entries over their tier's age (``ttl``, ``max_age_steps``).
@@ -121,6 +125,8 @@ class MemoryConfig(ConfigPart):
     durability: Literal["everysec", "always"] = "everysec"
     search: Literal["auto", True, False] = "auto"
     strict_server: bool = False
+    wait_replicas: Annotated[int, Field(ge=0, le=100)] = 0
+    wait_timeout: Annotated[float, Field(gt=0, le=20)] = 1.0
     clock: Literal["wall", "steps"] = "wall"
     on_expiry: Literal["demote", "drop"] = "demote"
     step_clock: Literal["agent", "run"] | None = None

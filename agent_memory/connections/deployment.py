@@ -10,6 +10,8 @@ from typing import Literal
 from urllib.parse import unquote
 
 from agent_memory.config import DEFAULT_DB_PATH, MemoryConfig, RedisSTMConfig, names_a_server
+from agent_memory.connections.redis.confirmation import Confirmation
+from agent_memory.errors import ConfigError
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.urls import (
     check_database,
@@ -34,12 +36,14 @@ class Deployment:
         path: The memory's folder, absolute.
         redis_url: The server's URL when the engine is "redis".
         ltm_url: SQLAlchemy URL of long-term memory.
+        confirmation: What is asked of the server's replicas.
     """
 
     engine: Literal["embedded", "redis", "fake"]
     path: Path
     redis_url: str | None
     ltm_url: str
+    confirmation: Confirmation | None = None
 
     def __repr__(self) -> str:
         redis_url = None if self.redis_url is None else without_password(self.redis_url)
@@ -57,7 +61,8 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
         environ: Stands in for what the configuration leaves at its default.
 
     Raises:
-        ConfigError: What the environment says disagrees with the code.
+        ConfigError: What the environment says disagrees with the code; or replicas are asked for
+            where there are none.
     """
     if config.path is not None:
         path = whole_path(config.path)
@@ -74,7 +79,19 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
     ltm_url = config.ltm_url or (None if in_code else environ.get(LTM_URL_VARIABLE))
     if not ltm_url:
         ltm_url = _sqlite_url(engine, path, config.ltm_config.db_path)
-    return Deployment(engine, path, redis_url if engine == "redis" else None, ltm_url)
+    if config.wait_replicas and engine != "redis":
+        raise ConfigError(
+            f"wait_replicas={config.wait_replicas}: the {engine} server has no replicas; name one "
+            "of your own by redis_url, or leave it out"
+        )
+    confirmation = Confirmation(config.wait_replicas, config.wait_timeout)
+    return Deployment(
+        engine,
+        path,
+        redis_url if engine == "redis" else None,
+        ltm_url,
+        confirmation if config.wait_replicas else None,
+    )
 
 
 def file_beside(where: Deployment, purpose: str) -> Path | None:

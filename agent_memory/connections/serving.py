@@ -52,7 +52,9 @@ def connector(
     url, breaker = where.redis_url or "", server_breaker()
 
     def connect(db: int) -> RedisChannel:
-        channel = RedisChannel(open_redis(url, db), describe(url), breaker=breaker)
+        channel = RedisChannel(
+            open_redis(url, db), describe(url), breaker=breaker, confirmation=where.confirmation
+        )
         opened.callback(channel.close)
         return channel
 

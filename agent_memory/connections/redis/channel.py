@@ -20,6 +20,7 @@ from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.answers import is_sound, name_of
 from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.commands import Command, packed_command
+from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis.errors import (
@@ -57,6 +58,7 @@ class RedisChannel:
             of a request would leave its lock held in the child for ever.
         kind: How the server was chosen.
         breaker: Of the server, shared by all its channels; None: one of its own.
+        confirmation: What replicas are asked before what is written counts as stored.
 
     Attributes:
         before: Called before each request: stores what this process has gathered.
@@ -72,8 +74,10 @@ class RedisChannel:
         in_process: bool = False,
         kind: EngineKind = "redis",
         breaker: CircuitBreaker | None = None,
+        confirmation: Confirmation | None = None,
     ) -> None:
         self.client = client
+        self.confirmation = confirmation
         self.where = where
         self._heal = heal
         self._gate = ForkGate() if in_process else None
@@ -114,7 +118,7 @@ class RedisChannel:
         """Whether the server knows MEMORY USAGE (fakeredis does not)."""
         with translating_redis_errors(self.where):
             (reply,) = self._exchange([("MEMORY", "USAGE", "nothing")], True)
-            return not isinstance(reply, redis.exceptions.ResponseError)
+        return not isinstance(reply, redis.exceptions.ResponseError)
 
     def call(self, *command: Any, repeatable: bool = True) -> Any:
         """Send one command and return its answer.
@@ -149,8 +153,10 @@ class RedisChannel:
             StoreUnavailable: The server does not answer, or cannot serve.
         """
         commands = [("EVALSHA", script.digest, len(keys), *keys, *args) for keys, args in calls]
+        waits = self.confirmation if script.writes and calls else None
+        last = [] if waits is None else [waits.command]
         with translating_redis_errors(self.where):
-            replies = self._exchange(commands, repeatable)
+            replies = self._exchange([*commands, *last], repeatable)
             # A server that was restarted has no scripts: load it, and run what was refused.
             refused = [
                 place
@@ -160,13 +166,17 @@ class RedisChannel:
             if refused:
                 # In one go, since a server that dies in between would have no scripts again.
                 load = ("SCRIPT", "LOAD", script.source)
-                again = self._exchange([load, *(commands[place] for place in refused)], repeatable)
+                some = [commands[place] for place in refused]
+                again = self._exchange([load, *some, *last], repeatable)
                 _answer(again[0])
-                for place, reply in zip(refused, again[1:], strict=True):
+                places = [*refused, *range(len(commands), len(replies))]
+                for place, reply in zip(places, again[1:], strict=True):
                     replies[place] = reply
-            for reply in replies:
+            for reply in replies[: len(commands)]:
                 if not script.answers(_answer(reply)):
                     raise self.not_redis("EVALSHA")
+            if waits is not None:
+                waits.check(replies.pop(), self.where)
             return replies
 
     @contextmanager
@@ -216,9 +226,9 @@ class RedisChannel:
         Raises:
             StoreUnavailable: It does not answer a look, or cannot be started.
         """
+        if self._heal is None and not self.is_worth_asking():
+            raise StoreUnavailable(self.breaker.reason or f"{self.where} does not answer")
         if self._heal is None:
-            if not self.is_worth_asking():
-                raise StoreUnavailable(self.breaker.reason or f"{self.where} does not answer")
             return
         with translating_redis_errors(self.where):
             self._exchange([("PING",)], True, at_once=at_once)
@@ -338,6 +348,9 @@ class RedisChannel:
             conversation = Conversation(connection, is_local=self._gate is not None)
             yield conversation
             conversation.answers()
+            if self.confirmation is not None:
+                conversation.send("confirm", packed_command(self.confirmation.command), 1)
+                self.confirmation.check(conversation.answers()[0], self.where)
         except BaseException:
             connection.disconnect()
             raise

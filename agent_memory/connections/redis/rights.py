@@ -111,7 +111,10 @@ def missing_rights(channel: RedisChannel, namespaces: Iterable[str]) -> list[str
             missing |= {name.decode() for name in refused}
         # It may be there already, so that running it needs no loading.
         load: _Words = ("SCRIPT", "LOAD", _TRY.source)
-        for name, commands in {**_BY_THEMSELVES, **_LOOKING, "script|load": (load,)}.items():
+        tried = {**_BY_THEMSELVES, **_LOOKING, "script|load": (load,)}
+        if channel.confirmation is not None:
+            tried["wait"] = (("WAIT", 0, 1),)
+        for name, commands in tried.items():
             sent = [tuple(key if word is _KEY else word for word in words) for words in commands]
             try:
                 channel.call_all(sent)

@@ -6,6 +6,7 @@ import logging
 from typing import NamedTuple
 
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.connections.redis.errors import NODE_OF_A_CLUSTER
 from agent_memory.errors import CommandRefused, ConfigError
 
@@ -19,7 +20,7 @@ class Risk(NamedTuple):
     """Something that may cost entries.
 
     Attributes:
-        name: What it is about: "eviction", "durability", "replica" or "memory".
+        name: What it is about: "eviction", "durability", "replica", "memory" or "replicas".
         means: What the server does, and what to change.
         is_setting: Whether it is a setting, and does not pass by itself.
     """
@@ -35,7 +36,7 @@ def server_risks(channel: RedisChannel) -> list[Risk]:
     Raises:
         StoreUnavailable: It does not answer.
     """
-    return _risks(_facts(channel))
+    return _risks(channel, _facts(channel))
 
 
 def not_served(channel: RedisChannel) -> str | None:
@@ -63,7 +64,7 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
     reason = _not_served(channel, facts)
     if reason is not None:
         raise ConfigError(f"redis_url: {reason}")
-    risks = [risk for risk in _risks(facts) if not (read_only and risk.name == "replica")]
+    risks = [risk for risk in _risks(channel, facts) if not (read_only and risk.name == "replica")]
     refused = [risk.means for risk in risks if risk.is_setting]
     if strict and refused:
         raise ConfigError(
@@ -85,8 +86,11 @@ def _facts(channel: RedisChannel) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _risks(facts: dict[str, str]) -> list[Risk]:
-    found = (_eviction(facts), _durability(facts), _replica(facts), _memory(facts))
+def _risks(channel: RedisChannel, facts: dict[str, str]) -> list[Risk]:
+    found = (
+        *(_eviction(facts), _durability(facts), _replica(facts), _memory(facts)),
+        _replicas(facts, channel.confirmation),
+    )
     return [risk for risk in found if risk is not None]
 
 
@@ -128,6 +132,18 @@ def _replica(facts: dict[str, str]) -> Risk | None:
         "replica",
         f"the server is a replica, which takes no writes and may lag behind: name its primary, "
         f"{primary}, in redis_url",
+    )
+
+
+def _replicas(facts: dict[str, str], asked: Confirmation | None) -> Risk | None:
+    there = facts.get("connected_slaves", "")
+    if asked is None or not there.isdigit() or int(there) >= asked.replicas:
+        return None
+    return Risk(
+        "replicas",
+        f"{there} replicas are connected to the server and wait_replicas asks for "
+        f"{asked.replicas}, so that entries wait on this machine's disk: start them, or lower it",
+        is_setting=False,
     )
 
 
