@@ -20,10 +20,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/agent-memory demo
 
-# Three processes of tests on two cores, since tests of faults wait for others. What tests write
+# Four processes of tests on two cores, since tests of faults wait for others. What tests write
 # lies in memory where there is room: syncing costs no time then, and a kill leaves the same.
 ROOM  := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
-TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --max-worker-restart=0
+TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --max-worker-restart=0
 
 # The examples of a page build on each other, so they stay together in one process.
 test: lint types contracts

@@ -43,7 +43,7 @@ MEMORY_ENGINES = (*REDIS_ENGINES, "tcp and postgresql")
 USUAL_REDIS = ("fakeredis", "embedded", "redis+modules")
 # SQLite in this process differs by the number of its connections alone.
 USUAL_SQL = ("sqlite_file", "postgresql")
-USUAL_MEMORY = ("fakeredis", "embedded", "tcp and postgresql")
+USUAL_MEMORY = ("embedded", "tcp and postgresql")
 
 _START_TIMEOUT = 20.0  # seconds
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from agent_memory import AgentMemorySystem, Order, Query
-from agent_memory.testing.storing import everything
 
 DAY = 86_400.0
 YEAR = 365 * DAY
@@ -32,14 +31,18 @@ def store(system: AgentMemorySystem, agent: str, *steps: int) -> None:
 
 def tier_counts(system: AgentMemorySystem, *agents: str) -> tuple[int, int, int]:
     """How many entries each tier holds, each entry once, and no key with a time to live."""
-    for tier in (system.stm, system.im, system.ltm):
-        everything(tier, "default")
-    keys = [key for tier in (system.stm, system.im, system.ltm) for name in agents
-            for key in tier.keys("default", name)]  # fmt: skip
+    tiers = system.stm, system.im, system.ltm
+    for tier in tiers:
+        for name in tier.agents("default"):
+            # The contract looks in more ways, each of which reads all entries again.
+            found = tier.find(Query(run_id="default", agent_id=name, limit=None))
+            assert {entry.key for entry in found} == {*tier.keys("default", name)}
+            assert 0 < len(found) == tier.count("default", name)
+    keys = [key for tier in tiers for name in agents for key in tier.keys("default", name)]
     assert len(keys) == len(set(keys)), "an entry is in two tiers"
     client = system._resources.connections.stm.client
     assert {client.pttl(key) for key in client.scan_iter(count=1_000)} <= {-1}
-    stm, im, ltm = (tier.count("default") for tier in (system.stm, system.im, system.ltm))
+    stm, im, ltm = (tier.count("default") for tier in tiers)
     return stm, im, ltm
 
 

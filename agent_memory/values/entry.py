@@ -348,7 +348,9 @@ class MemoryEntry:
         """Compare every field; contents and embedding by their bytes."""
         if not isinstance(other, MemoryEntry):
             return NotImplemented
-        return _comparable(self) == _comparable(other)
+        return all(
+            getattr(self, name) == getattr(other, name) for name in _COMPARED
+        ) and _exact_bytes(self) == _exact_bytes(other)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -379,11 +381,11 @@ def _chosen_vector(vectors: Mapping[str, Any], level: object) -> object:
     return next((vectors[name] for name in (own, *_EMBEDDING_NAMES) if name in vectors), None)
 
 
-def _comparable(entry: MemoryEntry) -> tuple[object, ...]:
-    plain = [
-        getattr(entry, known.name)
-        for known in fields(entry)
-        if known.name not in ("contents", "embedding")
-    ]
+# Contents and vectors differ when any bit does, as that of -0.0.
+_BY_BYTES = ("contents", "embedding")
+_COMPARED = tuple(known.name for known in fields(MemoryEntry) if known.name not in _BY_BYTES)
+
+
+def _exact_bytes(entry: MemoryEntry) -> tuple[bytes, bytes | None]:
     vector = None if entry.embedding is None else entry.embedding.tobytes()
-    return (*plain, pack(entry.contents), vector)
+    return pack(entry.contents), vector

@@ -14,13 +14,17 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_callbacks: list[weakref.WeakMethod[Callable[[], None]]] = []
+# A dict for its order: they are called as they were registered.
+_callbacks: dict[weakref.WeakMethod[Callable[[], None]], None] = {}
 
 
 def after_fork(method: Callable[[], None]) -> None:
     """Have a bound method called in every forked child, as long as its object lives."""
-    _callbacks[:] = [callback for callback in _callbacks if callback() is not None]
-    _callbacks.append(weakref.WeakMethod(method))
+    _callbacks[weakref.WeakMethod(method, _forget)] = None
+
+
+def _forget(callback: weakref.WeakMethod[Callable[[], None]]) -> None:
+    _callbacks.pop(callback, None)
 
 
 def _call_back() -> None:

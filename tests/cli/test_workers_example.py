@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from agent_memory import AgentMemorySystem, Query
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = PROJECT / "examples" / "workers.py"
 
 
+@pytest.mark.long
 def test_processes_share_a_memory_and_workers_its_upkeep(tmp_path: Path) -> None:
     numbers = {"--processes": 2, "--workers": 1, "--agents": 30, "--steps": 14}
     size = {**numbers, "--path": tmp_path / "memory"}

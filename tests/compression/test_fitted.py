@@ -409,6 +409,7 @@ def with_vectors(
 
 @MANY
 @given(TOLD_BY_VECTORS, CONTENTS)
+@pytest.mark.long
 def test_beside_a_vector_numbers_keep_their_bounds_one_at_a_time_and_many(
     reported: list[tuple[dict[str, Any], float]], other: dict[str, Any]
 ) -> None:

@@ -399,6 +399,7 @@ class TestBadInput:
         assert report.held_out == 0
         assert report.levels == ()
 
+    @pytest.mark.long
     def test_a_hundred_thousand_names_and_five_thousand_keys_are_taken(self) -> None:
         names = train([{"name": f"n{step}", "a": float(step)} for step in range(100_000)])
         assert names.encoder.schema.width == 2

@@ -86,6 +86,7 @@ if sys.argv[2] == "kill":
 
 
 @pytest.mark.parametrize("ending", ["kill", "exit"])
+@pytest.mark.long
 def test_a_kill_costs_what_is_gathered_alone_and_an_exit_nothing(
     tmp_path: Path, ending: str
 ) -> None:

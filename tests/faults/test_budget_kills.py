@@ -50,6 +50,7 @@ def acknowledged_in(log: Path) -> set[tuple[str, int]]:
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_a_program_that_is_killed_while_it_makes_room_loses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:

@@ -127,6 +127,7 @@ def test_kill_before_any_step_loses_nothing_and_leaves_nothing(
     assert converted == {True, False}
 
 
+@pytest.mark.long
 def test_kill_at_any_time_loses_nothing_and_the_next_conversion_succeeds(
     original: tuple[Path, dict[bytes, bytes]], search: bool
 ) -> None:

@@ -116,6 +116,7 @@ def test_two_processes_share_one_server(folder: Path, hold: Holder) -> None:
         assert told_pid(hold()) == server.pid
 
 
+@pytest.mark.long
 def test_eight_processes_opening_a_new_folder_at_once_get_one_server(
     folder: Path, hold: Holder
 ) -> None:

@@ -338,6 +338,7 @@ def test_both_sides_of_a_fork_spool(
 # -- the embedded server ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_killing_the_embedded_server_again_and_again_loses_nothing_acknowledged(
     tmp_path: Path,
 ) -> None:

@@ -59,6 +59,7 @@ def embedded_where(tmp_path: Path) -> dict[str, Any]:
     return {"path": str(tmp_path / "memory"), "engine": "embedded", "search": False}
 
 
+@pytest.mark.long
 def test_a_program_that_is_killed_while_it_moves_to_postgresql_loses_and_doubles_nothing(
     where: dict[str, Any], tmp_path: Path
 ) -> None:

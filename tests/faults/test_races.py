@@ -31,9 +31,7 @@ OPERATIONS = 200 if ROUNDS > 1 else min(3 * KILLS, 60)
 
 
 @pytest.fixture(
-    params=engines.parameters(
-        ["one folder", "one server", "two servers"], ["one folder", "two servers"]
-    )
+    params=engines.parameters(["one folder", "one server", "two servers"], ["two servers"])
 )
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Where the memory is that all share."""
@@ -115,6 +113,7 @@ def test_programs_that_do_everything_at_once_lose_double_and_resurrect_nothing(
         assert expected.forgotten
 
 
+@pytest.mark.long
 def test_entries_that_several_programs_move_at_once_move_once(
     where: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def begin(process: subprocess.Popen[bytes]) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.long
 def test_what_killed_processes_had_acknowledged_is_there_once_after_the_next_opens(
     server: engines.StoppableServer, config: MemoryConfig
 ) -> None:

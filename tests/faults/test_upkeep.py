@@ -112,6 +112,7 @@ def _back_up_beside_a_program(folder: Path, rounds: int) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_a_program_killed_while_it_backs_up_leaves_the_file_before_and_nothing_else(
     tmp_path: Path, saved: tuple[Path, list[tuple[str, MemoryEntry]]]
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_program_killed_while_it_backs_up_leaves_the_file_before_and_nothing_e
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_a_restore_that_is_killed_is_begun_again_and_ends_the_same(
     tmp_path: Path, saved: tuple[Path, list[tuple[str, MemoryEntry]]]
 ) -> None:
@@ -164,6 +166,7 @@ def _damage(folder: Path, chance: random.Random) -> set[str]:
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_a_repair_that_is_killed_loses_nothing_and_the_next_one_ends_it(
     tmp_path: Path, saved: tuple[Path, list[tuple[str, MemoryEntry]]]
 ) -> None:

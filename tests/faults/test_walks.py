@@ -28,6 +28,7 @@ from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.testing.tally import count
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
+from tests.engines import parameters
 from tests.faults.processes import killed, running
 from tests.fuzzing import KILLS
 from tests.memories import DAY, Clock
@@ -267,7 +268,7 @@ def _bare(entry: MemoryEntry) -> MemoryEntry:
     return replace(entry, compression_level=0, embedding=None, encoder_version=None)
 
 
-@pytest.fixture(params=["fake", "embedded"])
+@pytest.fixture(params=parameters(["fake", "embedded"], ["embedded"]))
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

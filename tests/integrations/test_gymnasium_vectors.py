@@ -14,6 +14,7 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 from agent_memory import AgentMemorySystem, ConfigError, InvalidEntry, Query
 from agent_memory.integrations.gymnasium import RememberVectorEpisodes
 from agent_memory.integrations.vectors import info_of
+from tests.engines import parameters
 from tests.integrations.environments import SPACES, Account, remembered, steps_of
 
 LENGTHS = (2, 3, 5)
@@ -70,7 +71,10 @@ def test_every_space_is_taken_apart(memory: AgentMemorySystem) -> None:
             assert remembered(memory, space, place) == list(steps_of(one.unwrapped)), space
 
 
-@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+@pytest.mark.parametrize(
+    "mode",
+    parameters([AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP], [AutoresetMode.SAME_STEP]),
+)
 def test_environments_in_processes_are_remembered_like_those_in_this_one(
     memory: AgentMemorySystem, mode: AutoresetMode
 ) -> None:

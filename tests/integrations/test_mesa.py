@@ -222,6 +222,7 @@ def test_a_model_that_is_copied_or_pickled_goes_on_in_the_same_run(tmp_path: Pat
     model.memory.memory.close()
 
 
+@pytest.mark.long
 def test_workers_of_a_batch_run_share_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "memory"
     seeded: dict[str, Any] = {"rng": [1, 2]}

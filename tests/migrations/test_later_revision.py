@@ -220,6 +220,7 @@ def _wait_for(path: Path, child: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_an_upgrade_killed_midway_is_completed_by_the_next(
     populated: Path, engine: Engine, url: str, tmp_path: Path
 ) -> None:
@@ -240,6 +241,7 @@ def test_an_upgrade_killed_midway_is_completed_by_the_next(
     assert listing(engine) == before
 
 
+@pytest.mark.long
 def test_a_reader_sees_the_old_schema_until_the_new_one_stands(
     populated: Path, engine: Engine, url: str, tmp_path: Path
 ) -> None:

@@ -250,6 +250,7 @@ def test_an_index_still_being_built_is_told_and_later_used(
     assert _count(channel, ENTRIES.alias) == 10_000
 
 
+@pytest.mark.long
 def test_processes_that_begin_at_once_end_with_one_index(
     client: redis.Redis, search_url: str, channel: RedisChannel, stm: StmRepository
 ) -> None:

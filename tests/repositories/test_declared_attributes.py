@@ -300,6 +300,7 @@ def test_one_damaged_entry_keeps_no_other_from_being_indexed(channel: RedisChann
     assert asked(repository, **steps) == expected(sound, **steps)
 
 
+@pytest.mark.long
 def test_attributes_declared_later_reach_every_tier_though_the_first_try_is_killed(
     tmp_path: Path,
 ) -> None:

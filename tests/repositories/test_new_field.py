@@ -205,7 +205,7 @@ def test_a_field_takes_edits_of_eight_files() -> None:
     assert len({edit.room for edit in EDITS}) + 1 == 8
 
 
-@pytest.mark.parametrize("engine", ["fake", "embedded", "search"])
+@pytest.mark.parametrize("engine", engines.parameters(["fake", "embedded", "search"], ["search"]))
 def test_a_field_that_an_entry_is_given_reaches_every_engine(
     project: Path, tmp_path: Path, engine: str
 ) -> None:

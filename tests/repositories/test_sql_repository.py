@@ -340,6 +340,7 @@ def test_every_question_is_answered_through_an_index(
     assert index in plan[-1]
 
 
+@pytest.mark.long
 def test_processes_that_write_at_once_lose_nothing(path: Path, repository: LtmRepository) -> None:
     code = (
         "import sys\n"

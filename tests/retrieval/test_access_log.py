@@ -48,7 +48,7 @@ def flush(system: AgentMemorySystem, passed: Callable[[str], None]) -> None:
 
 
 @pytest.mark.parametrize("in_a_row", [1, 5])
-@engines.usually_on("fakeredis", "embedded", "tcp and postgresql")
+@engines.usually_on("embedded", "tcp and postgresql")
 def test_a_retrieval_is_counted_once_whatever_answers_are_lost(
     open_memory: Opener, in_a_row: int
 ) -> None:

@@ -120,7 +120,7 @@ def test_a_window_among_entries_of_one_time_is_in_order(memory: AgentMemorySyste
     assert memory.window(every[4], 2, 2, touch=False) == every[2:7]
 
 
-@usually_on("fakeredis", "tcp and postgresql")
+@usually_on("tcp and postgresql")
 def test_counts_and_first_ones_are_those_of_the_reference(open_memory: Opener) -> None:
     rng = random.Random(3)
     memory = open_memory()

@@ -95,7 +95,7 @@ def _plain(state: State) -> State:
 
 
 # What is compared is read by the same scripts on every Redis engine.
-@engines.usually_on("embedded", "tcp and postgresql")
+@engines.usually_on("tcp and postgresql")
 def test_the_nearest_are_found_on_every_engine_in_all_tiers_before_and_after_training(
     open_memory: Callable[..., AgentMemorySystem],
 ) -> None:
@@ -357,7 +357,7 @@ def _signals(at: int) -> Any:
     return np.array([at, math.nan if at % 3 == 0 else 2.0 * at, math.inf if at % 7 == 0 else 1.0])
 
 
-@engines.usually_on("embedded", "tcp and postgresql")
+@engines.usually_on("embedded")
 def test_odd_input_is_put_in_an_order_before_and_after_training(
     open_memory: Callable[..., AgentMemorySystem],
 ) -> None:

@@ -21,7 +21,7 @@ from agent_memory import (
 from agent_memory.connections.redis.channel import RedisChannel
 from tests import engines
 
-pytestmark = engines.usually_on("fakeredis", "embedded")
+pytestmark = engines.usually_on("embedded")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from agent_memory.testing import an_entry
 from tests import engines
 from tests.memories import Opener
 
-pytestmark = engines.usually_on("fakeredis", "embedded")
+pytestmark = engines.usually_on("embedded")
 
 
 @pytest.fixture

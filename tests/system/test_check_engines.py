@@ -45,7 +45,7 @@ def kinds(system: AgentMemorySystem, *, repair: bool = False) -> set[Kind]:
     return {found.kind for found in report.findings}
 
 
-@engines.usually_on("fakeredis", "embedded+modules", "tcp and postgresql")
+@engines.usually_on("embedded+modules", "tcp and postgresql")
 def test_what_is_broken_beneath_is_found_and_mended_on_every_engine(open_memory: Opener) -> None:
     system = open_memory(**LIMITS)
     fill(system)

@@ -277,6 +277,7 @@ def test_an_activated_version_outlives_the_process(tmp_path: Path) -> None:
             memory.encoders.activate(1)
 
 
+@pytest.mark.long
 def test_reencoding_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     with AgentMemorySystem(config_of(tmp_path)) as memory:
         for agent in range(12):

@@ -182,7 +182,7 @@ def play(system: AgentMemorySystem, events: list[Event], *, checks: bool = True)
         assert system.check().sound
 
 
-@engines.usually_on("fakeredis", "embedded", "tcp and postgresql")
+@engines.usually_on("embedded", "tcp and postgresql")
 def test_a_life_is_found_once_with_its_contents(memory_config: dict[str, Any]) -> None:
     # Steps that start again, a memory that comes late, and a run that another process runs again.
     events: list[Event] = [

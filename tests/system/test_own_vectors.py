@@ -89,7 +89,7 @@ def steps_of(hits: Sequence[Hit]) -> list[int]:
     return [hit.entry.step_number for hit in hits]
 
 
-@engines.usually_on("fakeredis", "embedded+modules", "tcp and postgresql")
+@engines.usually_on("embedded+modules", "tcp and postgresql")
 def test_texts_find_what_is_near_them_in_every_tier_on_every_engine(open_memory: Opener) -> None:
     memory = open_memory(embedder=BAG, **SMALL)
     memory.store_agent_state("ant", {"silent": True}, 100)

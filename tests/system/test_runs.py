@@ -24,7 +24,7 @@ from agent_memory.system.runs import Runs
 from agent_memory.testing import a_memory_id, an_entry
 from tests import engines
 
-pytestmark = engines.usually_on("fakeredis", "tcp and postgresql")
+pytestmark = engines.usually_on("tcp and postgresql")
 
 BEGUN: dict[str, Any] = {
     "parameters": {

@@ -29,7 +29,7 @@ LIMITS: dict[str, Any] = {
     "im_config": {"memory_limit": 2},
     "cleanup_interval": 1_000,
 }
-on_every_engine = engines.usually_on("fakeredis", "embedded", "tcp and postgresql")
+on_every_engine = engines.usually_on("embedded", "tcp and postgresql")
 
 
 def event(agent: str, number: int, **fields: Any) -> MemoryEntry:

@@ -272,6 +272,7 @@ def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
         assert tier_counts(system, "ant") == (1, 0, 0)
 
 
+@pytest.mark.long
 def test_two_processes_that_change_a_memory_300_times_each_lose_no_change_while_it_moves(
     tmp_path: Path,
 ) -> None:

@@ -44,7 +44,7 @@ def test_another_way_to_expire_is_refused() -> None:
         MemoryConfig(on_expiry="move")
 
 
-@engines.usually_on("fakeredis", "embedded+modules", "tcp and postgresql")
+@engines.usually_on("embedded+modules", "tcp and postgresql")
 def test_an_entry_over_its_age_goes_with_its_places_in_all_indexes(
     open_memory: Opener, clock: Clock
 ) -> None:

@@ -286,6 +286,7 @@ def test_every_setting_is_taken_or_refused_by_a_typed_error(part: str, name: str
     assert max(reported, default=0) < 5_000
 
 
+@pytest.mark.long
 def test_numbers_that_would_end_the_process_in_the_driver_never_get_there() -> None:
     # hiredis ends the process by a segmentation fault when it packs such an int.
     code = (
