@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from agent_memory.explorer.growth import Growth
 from agent_memory.explorer.question import question_of
 from agent_memory.explorer.tree import tree
 from agent_memory.system.memory_system import AgentMemorySystem
@@ -39,7 +40,8 @@ class Answers:
     Args:
         memory: The memory, opened read-only.
         place: Where it is, for people.
-        clock: Gives the time in seconds.
+        clock: Gives the time in seconds, from any beginning; it never goes back.
+        now: Gives the time in seconds since 1970.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Answers:
         memory: AgentMemorySystem,
         place: str,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._memory = memory
         self._place: Final = place
         self._clock = clock
+        self._growth: Final = Growth(memory.plot.data.totals, clock, now)
         self._latest: tuple[float, tuple[str, str, int], Life] | None = None
 
     def overview(self, _: Asked) -> Answer:
@@ -61,10 +65,22 @@ class Answers:
         return {"place": self._place, "own": data.run_id, "runs": runs, "entries": entries}
 
     def agents(self, asked: Asked) -> Answer:
-        """Every agent of a run: id, entries by tier, first and last step."""
+        """Every agent of a run: id, entries by tier, first and last step, last seen."""
         agents = self._data(asked).agents()
-        rows = [[it.agent_id, it.total, *it.entries, it.first_step, it.last_step] for it in agents]
+        rows = [
+            [it.agent_id, it.total, *it.entries, it.first_step, it.last_step, it.last_timestamp]
+            for it in agents
+        ]
         return {"agents": rows}
+
+    def live(self, _: Asked) -> Answer:
+        """What the tiers hold now, and how fast it changes; several pages share a look."""
+        return asdict(self._growth.look())
+
+    def growth(self, _: Asked) -> Answer:
+        """What the tiers held, and how fast it changed, since the first look."""
+        self._growth.look()
+        return {"pictures": [picture.as_dict() for picture in drawn.growth(self._growth.looks)]}
 
     def occupancy(self, asked: Asked) -> Answer:
         """Which tier holds the entries of which steps of a run."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hmac
 import json
 import mimetypes
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -35,7 +37,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_SHARED = ("draw.js", "page.css")
+_TOGETHER = {
+    "explorer.js": (("draw.js",), ("views.js", "explorer.js")),
+    "explorer.css": (("page.css",), ("explorer.css",)),
+}
+"""What is given as one file: of the report's assets, and of the page's own."""
 _ANSWERS = (
     *(
         "overview",
@@ -49,7 +55,7 @@ _ANSWERS = (
         "compare",
         "memory",
     ),
-    *("fidelity", "check"),
+    *("live", "growth", "fidelity", "check"),
 )
 _REFUSED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Not let in</title>
 </head><body><main><h1>This address has the wrong token</h1>
@@ -71,7 +77,7 @@ def application(answers: Answers, token: str) -> Starlette:
             given = str(request.path_params.get("token", ""))
             is_let_in = hmac.compare_digest(given.encode(), token.encode())
             response = answer(request) if is_let_in else HTMLResponse(_REFUSED, 401)
-            response.headers.update(_HEADERS)
+            response.headers.update({**_HEADERS, **response.headers})
             return response
 
         return checked
@@ -100,17 +106,34 @@ def application(answers: Answers, token: str) -> Starlette:
 def _script(request: Request) -> Response:
     name = request.path_params["name"]
     if name == "vega.js":
-        return Response(vega_script(), media_type="text/javascript")
-    try:
-        text = asset(name) if name in _SHARED else _own(name)
-    except OSError:
+        return _vega("gzip" in request.headers.get("accept-encoding", ""))
+    if name not in _TOGETHER:
         return Response("there is no such file", 404)
-    return Response(text, media_type=mimetypes.guess_type(name)[0] or "text/plain")
+    return Response(_together(name), media_type=mimetypes.guess_type(name)[0])
 
 
+def _vega(is_packed: bool) -> Response:
+    """Vega, which is the same as long as the page is served: a browser may keep it."""
+    headers = {"Cache-Control": "private, max-age=86400", "Vary": "Accept-Encoding"}
+    if not is_packed:
+        return Response(vega_script(), media_type="text/javascript", headers=headers)
+    headers["Content-Encoding"] = "gzip"
+    return Response(_packed_vega(), media_type="text/javascript", headers=headers)
+
+
+@cache
+def _packed_vega() -> bytes:
+    return gzip.compress(vega_script().encode(), 6)
+
+
+@cache
+def _together(name: str) -> str:
+    shared, own = _TOGETHER[name]
+    return "\n".join([*map(asset, shared), *map(_own, own)])
+
+
+@cache
 def _own(name: str) -> str:
-    if "/" in name or "\\" in name:
-        raise FileNotFoundError(name)
     return (files("agent_memory.explorer") / "assets" / name).read_text(encoding="utf-8")
 
 

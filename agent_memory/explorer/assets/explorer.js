@@ -9,6 +9,7 @@ const page = (() => {
   let turn = 0;
   let latest = null;
   let hosts = [];
+  let is_watching = false;
 
   // ids of any kind stand in the address as parts of its fragment.
   const link = (...parts) => "#/" + parts.map((part) => encodeURIComponent(part)).join("/");
@@ -45,7 +46,7 @@ const page = (() => {
 
   function picture(host, found, onPick) {
     hosts.push(host);
-    return drawing.draw(host, found, onPick);
+    return drawing.draw(host, found, onPick).then(watch);
   }
 
   async function show(focus) {
@@ -76,51 +77,62 @@ const page = (() => {
     }
     attach();
     if (is_current()) main.setAttribute("aria-busy", "false");
+    watch();
   }
 
-  // How fast entries are stored and move, from two looks. A look that takes long is taken seldom, so
-  // that the page takes no more than a small part of the server's time.
-  async function watch() {
+  // Looks begin when the first picture is there, which has the server for itself until then.
+  function watch() {
+    if (!is_watching) look();
+    is_watching = true;
+  }
+
+  // How much there is, and how fast it is stored and moves. A look that takes long is taken seldom,
+  // so that the page takes no more than a small part of the server's time.
+  async function look() {
     let took = 0;
     if (document.visibilityState === "visible") {
       const began = performance.now();
       try {
-        const found = await ask("overview");
+        await note(await ask("live"));
         took = performance.now() - began;
-        note(found, began);
       } catch (error) {
         live.textContent = "no answer";
         if (!(error instanceof Refused)) throw error;
       }
     }
-    setTimeout(watch, Math.max(PAUSE, took * 40));
+    setTimeout(look, Math.max(PAUSE, took * 40));
   }
 
-  function note(found, at) {
-    const [stm, im, ltm] = found.entries;
-    const total = stm + im + ltm;
-    if (latest) {
-      const seconds = (at - latest.at) / 1000;
-      const stored = (total - latest.total) / seconds;
-      const moved = (2 * ltm + im - latest.depth) / seconds;
-      const speed = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
-      live.textContent = `${total.toLocaleString("en")} entries · ${speed(Math.max(0, stored))} stores/s · ${speed(Math.max(0, moved))} moves/s`;
-    } else {
-      live.textContent = `${total.toLocaleString("en")} entries`;
-    }
+  async function note(found) {
+    const total = found.entries.reduce((sum, number) => sum + number, 0);
+    const speed = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+    live.textContent = `${total.toLocaleString("en")} entries` + (found.stores === null ? ""
+      : ` · ${speed(found.stores)} stores/s · ${speed(found.moves)} moves/s`);
+    const now = String(found.entries);
     const has_begun = latest && latest.total === 0 && total > 0;
-    const has_changed = !latest || latest.total !== total || latest.depth !== 2 * ltm + im;
-    latest = { at, total, depth: 2 * ltm + im, found };
+    const has_changed = !latest || latest.now !== now;
+    latest = { total, now };
     if (has_begun) show(false);
-    else if (has_changed) document.dispatchEvent(new CustomEvent("memory-changed", { detail: found }));
+    const answers = [];
+    document.dispatchEvent(new CustomEvent("memory-looked-at", { detail: { has_changed, answers } }));
+    await Promise.all(answers); // what views ask for again counts as a part of the look
+  }
+
+  // What a view does at each look that finds something new, or at all, as long as it is shown.
+  function follow(element, renew, { always = false } = {}) {
+    const looked = ({ detail }) => {
+      if (!element.isConnected) document.removeEventListener("memory-looked-at", looked);
+      else if (always || detail.has_changed) detail.answers.push(renew());
+    };
+    document.addEventListener("memory-looked-at", looked);
   }
 
   function start() {
     addEventListener("hashchange", () => show(true));
-    show(false);
-    watch();
+    show(false); // asks before Vega is read, which takes longer
+    drawing.load("assets/vega.js").catch((error) => say(error.message));
   }
 
-  return { ask, link, picture, start, Refused };
+  return { ask, follow, link, picture, start, Refused };
 })();
 addEventListener("DOMContentLoaded", page.start);

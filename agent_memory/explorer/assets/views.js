@@ -119,8 +119,9 @@ const views = (() => {
   const { make } = drawing;
   const { add, anchor, button: like_button, choice, count, empty, field, figures, table, tree, facts, hits, align } = parts;
   const MOST_LINES = 100;
-  const FIRST = 1000; // memories of an agent that are drawn first
+  const FIRST = 400; // memories of an agent that are drawn first: as many as a screen shows apart
   const WAIT = 120; // milliseconds between two steps of a world that plays
+  const BY_NAME = new Intl.Collator("en", { numeric: true }); // ant-9 before ant-10
   const host = () => make("div", null, { class: "picture" });
 
   async function runs(root) {
@@ -138,9 +139,15 @@ const views = (() => {
         rows, { "aria-label": "runs" }));
     };
     fill(found.runs);
-    const renew = (event) => (box.isConnected ? fill(event.detail.runs) : document.removeEventListener("memory-changed", renew));
-    document.addEventListener("memory-changed", renew);
-    add(root, figures([["runs", found.runs.length]], found.entries), box);
+    let numbers = figures([["runs", found.runs.length]], found.entries);
+    add(root, numbers, box);
+    page.follow(root, async () => {
+      const now = await page.ask("overview");
+      fill(now.runs);
+      const fresh = figures([["runs", now.runs.length]], now.entries);
+      numbers.replaceWith(fresh);
+      numbers = fresh;
+    });
   }
 
   // Seconds since 1970, unless the memory's clock counts steps.
@@ -155,17 +162,19 @@ const views = (() => {
     const search = make("input", null, { type: "search", autocomplete: "off", id: "search" });
     const said = make("p", null, { class: "muted note", role: "status" });
     const box = make("div");
+    rows.sort((a, b) => BY_NAME.compare(a[0], b[0]));
     const lower = rows.map((row) => row[0].toLowerCase());
+    const rank = new Map(rows.map((row, at) => [row, at]));
     let by = 0, down = 1;
     const fill = () => {
       const wanted = search.value.toLowerCase();
       let chosen = rows.filter((_, at) => lower[at].includes(wanted));
-      if (by || down < 0) chosen = [...chosen].sort((a, b) => down * (by ? a[by] - b[by] : a[0] < b[0] ? -1 : 1));
+      if (by || down < 0) chosen = [...chosen].sort((a, b) => down * (by ? a[by] - b[by] : rank.get(a) - rank.get(b)));
       const shown = chosen.slice(0, MOST_LINES);
       said.textContent = `${count(chosen.length)} of ${count(rows.length)} agents` +
         (shown.length < chosen.length ? `; the first ${MOST_LINES} are listed, type to find others` : "");
-      const grid = table(["agent", ["memories"], ["STM"], ["IM"], ["LTM"], ["first step"], ["last step"]],
-        shown.map((row) => [anchor(row[0], "agent", run, row[0]), ...row.slice(1)]),
+      const grid = table(["agent", ["memories"], ["STM"], ["IM"], ["LTM"], ["first step"], ["last step"], "last seen"],
+        shown.map((row) => [anchor(row[0], "agent", run, row[0]), ...row.slice(1, 7), seen(row[7])]),
         { "aria-label": "agents", class: "scroll agents" });
       grid.querySelectorAll("th").forEach((cell, at) => {
         const button = make("button", cell.textContent + (at === by ? (down > 0 ? " ▲" : " ▼") : ""), { type: "button" });
@@ -466,7 +475,9 @@ const views = (() => {
       });
       return [each, out];
     };
+    const growth = [host(), host()];
     add(root, make("h1", "The memory itself"), make("p", found.place, { class: "muted" }),
+      make("h2", "Since somebody looks"), ...growth,
       make("h2", "Tiers"),
       table(["tier", ["entries"], ["bytes"], ["bytes an entry"]], found.tiers, { "aria-label": "tiers" }),
       make("h2", "Stores"),
@@ -486,6 +497,12 @@ const views = (() => {
         make("p", it.sound ? "Nothing is wrong." : `${count(it.findings.length)} findings. To mend them: agent-memory check --repair`),
         ...it.findings.map((text) => make("pre", text)), ...it.unfinished.map((text) => make("pre", text)),
         facts(Object.entries(it.looked_at).map(([name, number]) => [name, count(number)]))]));
+    const { pictures } = await page.ask("growth");
+    growth.forEach((place, at) => page.picture(place, pictures[at]));
+    page.follow(root, async () => {
+      const now = await page.ask("growth");
+      await Promise.all(growth.map((place, at) => drawing.update(place, now.pictures[at].rows)));
+    }, { always: true });
   }
 
   return { "": runs, agents, agent, world, ask, compare, memory };

@@ -23,6 +23,7 @@ Chart = Any
 _TIERS = [tier.name for tier in Tier]
 _TYPES = [kind.value for kind in MemoryType]
 _LONGEST_NAME = 48
+_WHOLE = alt.Axis(tickMinStep=1)
 
 
 def named(text: str) -> str:
@@ -57,8 +58,11 @@ def timeline(life: Life, data: Chart, theme: Theme, width: Width, *, contents: b
         ),
         tooltip=tooltip,
     )  # fmt: skip
-    ticks = base.mark_tick(thickness=2, size=26, opacity=0.85, cursor="pointer").encode(
-        color=_tier_colour(theme)
+    # The parameter of one layer holds for all; added to the layered chart it would copy that twice.
+    ticks = (
+        base.mark_tick(thickness=2, size=26, opacity=0.85, cursor="pointer")
+        .encode(color=_tier_colour(theme))
+        .add_params(alt.selection_interval(bind="scales", encodings=["x"]))
     )
     pins = (
         base.transform_filter("datum.kept === 'pinned'")
@@ -74,10 +78,9 @@ def timeline(life: Life, data: Chart, theme: Theme, width: Width, *, contents: b
         f"Timeline of agent {named(life.agent_id)}: {life.sampled.total:,} memories from step "
         f"{min(steps):,} to step {max(steps):,}, coloured by tier."
     )
-    chart = alt.layer(ticks, pins).properties(
+    return alt.layer(ticks, pins).properties(
         width=width, height=44 * len(_types_of(life)), title=title, description=described
     )
-    return chart.add_params(alt.selection_interval(bind="scales", encodings=["x"]))
 
 
 def history(line: Line, data: Chart, theme: Theme, width: Width) -> Chart:
@@ -221,6 +224,50 @@ def world_map(world: World, data: Chart, theme: Theme, width: Width) -> Chart:
                      world.sampled),
         description=f"{len(world.places):,} agents on a plane at step {world.step:,}.",
     )  # fmt: skip
+
+
+def growth(data: Chart, theme: Theme, width: Width) -> Chart:
+    """How many entries each tier held over time."""
+    drawn = alt.Chart(data).mark_area(opacity=0.9).encode(
+        x=_times_axis(),
+        y=alt.Y(field="low", type="quantitative", title="entries", axis=_WHOLE),
+        y2=alt.Y2(field="high"),
+        color=_tier_colour(theme),
+        tooltip=[_time_tooltip(), _nominal("tier"), _quantity("entries", "entries", format=",d")],
+    )  # fmt: skip
+    return drawn.properties(
+        width=width, height=160, title=_title("What the tiers hold", "by time"),
+        description="Entries of each tier over time, since the first look.",
+    )  # fmt: skip
+
+
+def speeds(data: Chart, theme: Theme, width: Width) -> Chart:
+    """How many entries were stored and moved a second, over time."""
+    names, (stores, moves, _) = ["stores", "moves"], theme.tiers
+    drawn = alt.Chart(data).mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.5).encode(
+        x=_times_axis(),
+        y=alt.Y(field="speed", type="quantitative", title="a second", axis=alt.Axis(tickCount=5)),
+        color=alt.Color(
+            field="what", type="nominal", title=None,
+            scale=alt.Scale(domain=names, range=[stores, moves]),
+            legend=alt.Legend(orient="top", symbolOpacity=1),
+        ),
+        strokeDash=alt.StrokeDash(field="what", type="nominal", scale=alt.Scale(domain=names)),
+        tooltip=[_time_tooltip(), _nominal("what"), _quantity("speed", "a second")],
+    )  # fmt: skip
+    return drawn.properties(
+        width=width, height=110,
+        title=_title("Stores and moves a second", "stores: less what was forgotten"),
+        description="Entries that were stored, and that moved to the next tier, a second.",
+    )  # fmt: skip
+
+
+def _times_axis() -> Chart:
+    return alt.X(field="at", type="temporal", title="time", axis=alt.Axis(format="%H:%M:%S"))
+
+
+def _time_tooltip() -> Chart:
+    return alt.Tooltip(field="at", type="temporal", title="time", format="%H:%M:%S")
 
 
 def _highest(held: Occupancy) -> int:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from altair.utils.schemapi import debug_mode
 
 from agent_memory.system.pictures import charts
-from agent_memory.system.pictures.records import Life, Line, Occupancy, World
-from agent_memory.system.pictures.rows import Row, held_rows, line_rows, moment_rows, place_rows
-from agent_memory.system.pictures.themes import DARK, LIGHT, Theme
+from agent_memory.system.pictures.records import Life, Line, Look, Occupancy, World
+from agent_memory.system.pictures.rows import (
+    Row,
+    growth_rows,
+    held_rows,
+    line_rows,
+    moment_rows,
+    place_rows,
+    speed_rows,
+)
+from agent_memory.system.pictures.themes import DARK, LIGHT, Theme, recoloured
+
+Specs = Mapping[str, Mapping[str, Any]]
+_Chart = Callable[[Any, Theme], charts.Chart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +36,7 @@ class Picture:
     """
 
     rows: list[Row]
-    specs: Mapping[str, Mapping[str, Any]]
+    specs: Specs
 
     def as_dict(self) -> dict[str, Any]:
         """Both by name, as JSON has it; nothing is copied."""
@@ -75,13 +87,32 @@ def _comparison(lines: Sequence[Line]) -> Picture:
     return _drawn(rows, lambda data, theme: charts.comparison(lines, data, theme, "container"))
 
 
-def _drawn(rows: list[Row], chart: Callable[[Any, Theme], charts.Chart]) -> Picture:
-    data = charts.by_name("rows")
-    specs: dict[str, dict[str, Any]] = {}
+def growth(looks: Sequence[Look]) -> list[Picture]:
+    """What the tiers held over time, and how fast it changed."""
+    held, speeds = _growth_specs()
+    return [Picture(growth_rows(looks), held), Picture(speed_rows(looks), speeds)]
+
+
+@cache
+def _growth_specs() -> tuple[Specs, Specs]:
+    """They are the same whatever is drawn, and are asked for every few seconds."""
+    return (
+        _specs(lambda data, theme: charts.growth(data, theme, "container")),
+        _specs(lambda data, theme: charts.speeds(data, theme, "container")),
+    )
+
+
+def _drawn(rows: list[Row], chart: _Chart) -> Picture:
+    return Picture(rows, _specs(chart))
+
+
+def _specs(chart: _Chart) -> Specs:
+    """A chart in both themes; Altair makes one of them, which takes longer than all the rest."""
     # What is made here is the same whatever a memory holds, and tests look at it; for each part of
     # a chart Altair would take as long again to see whether it fits its schema.
     with debug_mode(False):
-        for theme in (LIGHT, DARK):
-            spec = chart(data, theme).to_dict(validate=False)
-            specs[theme.name] = {**spec, "config": theme.config()}
-    return Picture(rows, specs)
+        light = chart(charts.by_name("rows"), LIGHT).to_dict(validate=False)
+    return {
+        LIGHT.name: {**light, "config": LIGHT.config()},
+        DARK.name: {**recoloured(light, LIGHT, DARK), "config": DARK.config()},
+    }

@@ -230,6 +230,23 @@ class Occupancy:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the tiers held at a time, and how fast that changed since the look before.
+
+    Attributes:
+        at: When, in seconds since 1970.
+        entries: How many entries each tier held, in the order of the tiers.
+        stores: Entries stored a second, less those that were forgotten; None at the first look.
+        moves: Moves to the next tier a second; None at the first look.
+    """
+
+    at: float
+    entries: tuple[int, int, int]
+    stores: float | None = None
+    moves: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where contents say where an agent is.
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent_memory.system.pictures.records import Life, Line, Moment, Occupancy, World
+from agent_memory.system.pictures.records import Life, Line, Look, Moment, Occupancy, World
+from agent_memory.values.entry import Tier
 from agent_memory.values.query import Hit
 from agent_memory.values.quoting import abbreviated
 
@@ -91,6 +92,31 @@ def held_rows(occupancy: Occupancy) -> list[Row]:
             }
         )  # fmt: skip
     return rows[::-1]
+
+
+def growth_rows(looks: Sequence[Look]) -> list[Row]:
+    """What the tiers held at some times, on top of each other; times in milliseconds."""
+    rows: list[Row] = []
+    for look in looks:
+        low = 0
+        for tier, entries in zip(reversed(Tier), reversed(look.entries), strict=True):
+            high = low + entries
+            rows.append(
+                {"at": round(1e3 * look.at), "tier": tier.name, "entries": entries,
+                 "low": low, "high": high}
+            )  # fmt: skip
+            low = high
+    return rows
+
+
+def speed_rows(looks: Sequence[Look]) -> list[Row]:
+    """How fast entries were stored and moved at some times."""
+    return [
+        {"at": round(1e3 * look.at), "what": what, "speed": round(speed, 2)}
+        for look in looks
+        for what, speed in (("stores", look.stores), ("moves", look.moves))
+        if speed is not None
+    ]
 
 
 def place_rows(world: World) -> list[Row]:

@@ -86,3 +86,30 @@ def theme_of(name: object) -> Theme:
         if theme.name == name:
             return theme
     raise InvalidEntry(f'theme: "light" or "dark" is needed, not {quoted(name)}')
+
+
+_COLOURED = {"color", "fill", "range", "scheme", "stroke", "value"}
+"""Under which names a specification has colours; elsewhere a name may read like one."""
+
+
+def recoloured(spec: Any, there: Theme, here: Theme) -> Any:
+    """A copy of what Vega-Lite draws with the colours of another theme.
+
+    Args:
+        spec: The specification.
+        there: The theme it was made for.
+        here: The theme of the copy.
+    """
+    names = ("ink", "muted", "grid", "ground", "scheme")
+    colours = {getattr(there, name): getattr(here, name) for name in names}
+    colours |= dict(zip(there.tiers, here.tiers, strict=True))
+
+    def copied(part: Any, name: str = "") -> Any:
+        if isinstance(part, dict):
+            return {key: copied(each, key) for key, each in part.items()}
+        if isinstance(part, list):
+            return [copied(each, name) for each in part]
+        is_colour = name in _COLOURED and isinstance(part, str)
+        return colours.get(part, part) if is_colour else part
+
+    return copied(spec)

@@ -14,6 +14,18 @@ const drawing = (() => {
     return element;
   }
 
+  // Vega is 900 kB of script: a page may load it while it asks for what is drawn.
+  let loading = window.vegaEmbed ? Promise.resolve() : null;
+  function load(address) {
+    loading ||= new Promise((done, failed) => {
+      const script = make("script", null, { src: address });
+      script.addEventListener("load", done);
+      script.addEventListener("error", () => failed(new Error(`${address} could not be loaded`)));
+      document.head.append(script);
+    });
+    return loading;
+  }
+
   async function draw(host, picture, onPick) {
     const turn = Symbol("turn");
     shown.set(host, { picture, onPick, turn });
@@ -21,6 +33,7 @@ const drawing = (() => {
     // One image with a description; its marks one by one say less than the table below it.
     const stage = make("div", null, { class: "stage waiting", role: "img", "aria-label": spec.description });
     host.append(stage);
+    await loading;
     const result = await vegaEmbed(stage, { ...spec, datasets: { rows: picture.rows } }, {
       actions: false,
       ast: true,
@@ -40,6 +53,7 @@ const drawing = (() => {
     for (const old of [...host.querySelectorAll(":scope > .stage")]) if (old !== stage) old.remove();
     shown.get(host).finalize?.();
     shown.get(host).finalize = () => result.finalize();
+    shown.get(host).view = result.view;
     stage.querySelector("svg, canvas")?.setAttribute("aria-hidden", "true");
     stage.classList.remove("waiting");
     table(host, picture);
@@ -78,6 +92,15 @@ const drawing = (() => {
     host.append(details);
   }
 
+  // The same picture of other rows: nothing is made again, so that it may follow a live run.
+  async function update(host, rows) {
+    const known = shown.get(host);
+    if (!known?.view) return;
+    known.picture.rows = rows;
+    await known.view.data("rows", rows).resize().runAsync();
+    table(host, known.picture);
+  }
+
   function forget(host) {
     shown.get(host)?.finalize?.();
     shown.delete(host);
@@ -87,5 +110,5 @@ const drawing = (() => {
     for (const [host, { picture, onPick }] of [...shown]) draw(host, picture, onPick);
   });
 
-  return { draw, forget, make };
+  return { draw, forget, load, make, update };
 })();
