@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from agent_memory.values.explanation import Explanation, TierPlan
     from agent_memory.values.pages import Hits
     from agent_memory.values.query import ALL_RUNS, Hit, Order, Query
-    from agent_memory.values.rank import Rank
+    from agent_memory.values.rank import Rank, ScoreParts
     from agent_memory.values.run import RunSummary
     from agent_memory.values.sample import Sample
     from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
@@ -151,6 +151,7 @@ _HOMES = {
     "SQLiteLTMStore": "system.agent_stores",
     "Sample": "values.sample",
     "SchemaOutOfDate": "errors",
+    "ScoreParts": "values.rank",
     "SearchIndexError": "errors",
     "SpoolStatus": "values.status",
     "StateAutoencoder": "embeddings.autoencoder",
@@ -239,6 +240,7 @@ __all__ = [
     "SQLiteLTMStore",
     "Sample",
     "SchemaOutOfDate",
+    "ScoreParts",
     "SearchIndexError",
     "SpoolStatus",
     "StateAutoencoder",

@@ -103,7 +103,7 @@ class Answers:
         lines = self._data(asked).lines(self._life(asked), wanted or None, _MOST_POINTS)
         return {
             "lines": [
-                {"path": line.path, **drawn.history(line).as_dict()}
+                {"path": line.path, **drawn.history(line, legend=False).as_dict()}
                 for line in lines.lines if line.points
             ],
             "more": list(lines.more[:500]),
@@ -117,14 +117,24 @@ class Answers:
         facts |= {"timestamp": entry.timestamp, "revision": entry.revision, "pinned": entry.pinned}
         facts.pop("error_bounds", None)
         facts |= {name: _time(facts[name]) for name in _TIMES}
+        contents = tree(entry.contents)
         return {
             "step": entry.step_number, "tier": detail.hit.tier.name,
-            "exact": is_exact(entry), "contents": tree(entry.contents)["children"],
+            "exact": is_exact(entry),
+            "contents": contents["children"], "more": contents.get("more", 0),
             "facts": {name: tree(value)["text"] for name, value in sorted(facts.items())},
             "bounds": [[path, bound] for path, bound in sorted(detail.bounds.items()) if bound],
             "window": [_line(hit) for hit in detail.window],
             "neighbours": [_line(hit) for hit in detail.neighbours],
         }  # fmt: skip
+
+    def steps(self, asked: Asked) -> Answer:
+        """The first and the last step of a run, whoever has it; the newest entry may be of neither."""
+        agents = self._data(asked).agents()
+        return {
+            "first": min((it.first_step for it in agents), default=0),
+            "last": max((it.last_step for it in agents), default=0),
+        }
 
     def world(self, asked: Asked) -> Answer:
         """The agents of a run at a step."""
@@ -144,7 +154,10 @@ class Answers:
         """The answer to a question of the form, the line it stands for, and how it was answered."""
         memory = self._run(asked)
         question = question_of(asked, memory.config.run_id)
-        hits = memory.recall(question.query, near=question.near, rank=question.rank, touch=False)
+        hits = memory.recall(
+            question.query, near=question.near, rank=question.rank, diverse=question.diverse,
+            touch=False,
+        )  # fmt: skip
         return {
             "line": question.line, "hits": [_line(hit) for hit in hits],
             "explained": str(memory.explain(question.query)) if asked.get("explain") else "",
@@ -232,4 +245,5 @@ def _line(hit: Hit) -> Answer:
         "id": entry.memory_id, "agent": entry.agent_id, "run": entry.run_id,
         "step": entry.step_number, "type": entry.memory_type.value, "tier": hit.tier.name,
         "importance": entry.importance_score, "score": hit.score, "contents": contents_line(hit),
+        "parts": None if hit.parts is None else asdict(hit.parts),
     }  # fmt: skip

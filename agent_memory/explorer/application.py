@@ -55,7 +55,7 @@ _ANSWERS = (
         "compare",
         "memory",
     ),
-    *("live", "growth", "fidelity", "check"),
+    *("steps", "live", "growth", "fidelity", "check"),
 )
 _REFUSED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Not let in</title>
 </head><body><main><h1>This address has the wrong token</h1>

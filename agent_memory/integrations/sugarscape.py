@@ -138,6 +138,7 @@ def _action(trader: Any, was: _Before, state: dict[str, Any]) -> dict[str, Any]:
 
 def _starved(trader: Any, was: _Before) -> dict[str, Any]:
     return {
+        "event": "died",  # as Mesa's agents are remembered, so that the explorer shows it
         "action_type": "starve",
         "action_params": {
             "from": was.place,

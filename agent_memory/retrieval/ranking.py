@@ -16,13 +16,19 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.values.checks import checked_number
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Hit, Query
-from agent_memory.values.rank import Rank
+from agent_memory.values.rank import Rank, ScoreParts
 
 POOL = (5, 50, 1_000)
 """Among how many the diverse are chosen: times the limit, at least, and at most."""
 
 
-def ranked(hits: Sequence[Hit], rank: Rank, now: float, default: tuple[float, float]) -> list[Hit]:
+def ranked(
+    hits: Sequence[Hit],
+    rank: Rank,
+    now: float,
+    default: tuple[float, float],
+    most: int | None = None,
+) -> list[Hit]:
     """Hits with the scores of a rank, the greatest first; equals stay in their order.
 
     Args:
@@ -30,20 +36,32 @@ def ranked(hits: Sequence[Hit], rank: Rank, now: float, default: tuple[float, fl
         rank: The weights.
         now: The present, in the unit of timestamps.
         default: The decay, and in how many steps, where the rank names none.
+        most: How many of them are given; None: all.
     """
     if not hits:
         return []
-    parts = (
-        (rank.relevance, np.array([hit.score or 0.0 for hit in hits])),
-        (rank.recency, _recency([hit.entry for hit in hits], rank, now, default)),
-        (rank.importance, np.array([hit.entry.importance_score for hit in hits])),
-    )
+    weights = (rank.relevance, rank.recency, rank.importance)
+    parts = [
+        np.array([hit.score or 0.0 for hit in hits]),
+        _recency([hit.entry for hit in hits], rank, now, default),
+        np.array([hit.entry.importance_score for hit in hits]),
+    ]
+    if rank.min_max:
+        parts = [_stretched(values) for values in parts]
     total = np.zeros(len(hits))
-    for weight, values in parts:
+    for weight, values in zip(weights, parts, strict=True):
         if weight:
-            total += weight * (_stretched(values) if rank.min_max else values)
-    order = np.argsort(-total, kind="stable")
-    return [replace(hits[place], score=float(total[place])) for place in order.tolist()]
+            total += weight * values
+    order = np.argsort(-total, kind="stable")[:most].tolist()
+    found = zip(order, *(values[order].tolist() for values in (total, *parts)), strict=True)
+    is_near = rank.relevance > 0.0
+    return [
+        replace(
+            hits[place], score=score,
+            parts=ScoreParts(relevance if is_near else None, recency, importance),
+        )
+        for place, score, relevance, recency, importance in found
+    ]  # fmt: skip
 
 
 def _recency(

@@ -99,10 +99,12 @@ class Retriever:
             )
         strength = None if diverse is None else checked_diversity(diverse, query)
         limit = query.limit
+        more = limit if strength is None or limit is None else pool_of(limit)
         if weights is not None:
-            hits = self._ranked(replace(query, limit=None), near, weights)
+            # Doubts look at all that answers a condition.
+            most = None if query.attributes else more
+            hits = self._ranked(replace(query, limit=None), near, weights, most)
         else:
-            more = limit if strength is None or limit is None else pool_of(limit)
             wider = query if more == limit else replace(query, limit=more)
             hits = self._answered(wider, near)
         if query.attributes:
@@ -125,15 +127,15 @@ class Retriever:
             return recall(self._tiers, query)
         return self._similarity.recall(self._tiers, query, near)
 
-    def _ranked(self, query: Query, near: object, rank: Rank) -> list[Hit]:
-        """All that answers, by a rank; the query's order, or newest first, decides among equals."""
+    def _ranked(self, query: Query, near: object, rank: Rank, most: int | None) -> list[Hit]:
+        """What answers by a rank; the query's order, or newest first, decides among equals."""
         if near is None and rank.relevance:
             raise InvalidEntry("rank: relevance is similarity: say to what by near=")
         asked = query if query.order is not None else replace(query, order=Order.NEWEST)
         hits = self._answered(asked, near if rank.relevance else None)
         sort_key, down = SORT_KEYS[asked.sorting], asked.sorting in DESCENDING
         hits.sort(key=lambda hit: sort_key(hit.entry), reverse=down)
-        return ranked(hits, rank, self._now(), self._decay)
+        return ranked(hits, rank, self._now(), self._decay, most)
 
     def fetch(self, key: EntryKey, *, touch: bool = True) -> Hit | None:
         """Get one entry from whichever tier holds it, or None.

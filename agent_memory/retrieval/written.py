@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from agent_memory.errors import InvalidEntry
@@ -27,6 +29,44 @@ def written_steps(given: str, name: str = "steps") -> tuple[int | None, int | No
     except ValueError:
         raise InvalidEntry(f"{name} {given!r}: write 7, 5:10, 5: or :10") from None
     return (low, high) if colon else (low, low)
+
+
+def written_range(
+    given: str, name: str, read: Callable[[str], float] = float
+) -> tuple[float | None, float | None] | None:
+    """The range that a text such as ``0.5..1`` or ``0.5..`` gives; None of an empty one.
+
+    Args:
+        given: What was written.
+        name: What to call it in an error.
+        read: Reads one of its ends.
+
+    Raises:
+        InvalidEntry: It is none.
+    """
+    if not given:
+        return None
+    first, dots, last = given.partition("..")
+    try:
+        low, high = (read(end.strip()) if end.strip() else None for end in (first, last))
+        if dots:
+            return low, high
+    except ValueError:
+        pass
+    raise InvalidEntry(f"{name} {given!r}: write A..B, A.. or ..B")
+
+
+def written_time(given: str) -> float:
+    """The time that a number gives, or a date as ``2026-11-30 18:00``, which is in UTC.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    try:
+        return float(given)
+    except ValueError:
+        date = datetime.fromisoformat(given)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def written_state(given: str, name: str = "near") -> dict[str, Any] | None:

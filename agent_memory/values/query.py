@@ -22,6 +22,7 @@ from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 from agent_memory.values.html import html_table
 from agent_memory.values.identity import checked_agent_id, checked_run_id
 from agent_memory.values.quoting import quoted, short_repr
+from agent_memory.values.rank import ScoreParts
 
 
 class Order(StrEnum):
@@ -340,6 +341,8 @@ class Hit:
         score: Similarity where the query asked for it, else None: from 0 for nothing in common to
             1 for the same near a state or memory, a cosine from -1 to 1 near a vector or text.
             None too near a vector or text of a model of your own, of an entry without one.
+            Where a rank was asked for, its weighted sum.
+        parts: What a rank's sum was made of; None where none was asked for.
 
     Examples:
         >>> hit = memory.recall(Query(agent_id="ant-1", steps=(3, 3)))[0]
@@ -350,6 +353,7 @@ class Hit:
     entry: MemoryEntry
     tier: Tier
     score: float | None = None
+    parts: ScoreParts | None = None
 
     def __repr__(self) -> str:
         score = "" if self.score is None else f", score={self.score:.4g}"

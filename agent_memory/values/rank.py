@@ -89,6 +89,27 @@ class Rank:
         return number
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreParts:
+    """What the score of a ranked hit was made of, each before it was weighed.
+
+    Attributes:
+        relevance: The similarity to ``near``; None where the rank does not weigh it.
+        recency: What is left of 1 after the entry's age.
+        importance: What was stored with the entry.
+
+    Examples:
+        >>> from agent_memory import Rank
+        >>> fresh = Rank(recency=1.0, importance=0.5, decay=0.9)
+        >>> memory.recall(agent_id="ant-1", limit=1, rank=fresh)[0].parts
+        ScoreParts(relevance=None, recency=1.0, importance=1.0)
+    """
+
+    relevance: float | None
+    recency: float
+    importance: float
+
+
 GENERATIVE_AGENTS = Rank(
     relevance=1.0, recency=1.0, importance=1.0,
     decay=0.995, per=3600.0, unit="seconds", since="accessed", min_max=True,

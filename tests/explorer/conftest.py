@@ -50,6 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             memory.store_agent_state(f"ant-{place}", {"at": (place % 10, place // 10)}, 59)
         live(memory.run("sweep/2 <b>"), "bee", steps=6)
         memory.pin(AGENT, memory.recall(agent_id=AGENT, limit=1)[0].entry.memory_id)
+        memory.store_agent_action("ant-0", {"event": "died"}, 59)
+        wide = {"text": "文" * 1_000_000, **{f"a{place}": place for place in range(10_000)}}
+        memory.store_agent_state("wide", wide, 0)
     return path
 
 
@@ -71,6 +74,10 @@ def browser() -> Iterator[Any]:
         opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+PICTURES = Path("build/screenshots")
+"""Where tests leave what their pages looked like, to be looked at."""
 
 
 class Watched:
@@ -106,6 +113,11 @@ class Watched:
         self.page.wait_for_selector("#content[aria-busy=false]")
         return self.page
 
+    def picture(self, name: str) -> None:
+        """Keep what the page looks like."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png")
+
     def check(self) -> None:
         """See that nothing was met that must not be."""
         assert self.errors == [], self.errors
@@ -114,8 +126,9 @@ class Watched:
 
 
 @pytest.fixture
-def watched(browser: Any, url: str) -> Iterator[Watched]:
+def watched(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Watched]:
     it = Watched(browser, url)
     yield it
+    it.picture(request.node.name)
     it.check()
     it.context.close()

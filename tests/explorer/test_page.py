@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from agent_memory import AgentMemorySystem
+from agent_memory import AgentMemorySystem, MemoryConfig
+from tests import engines
 from tests.explorer.conftest import Watched, served
 from tests.system.pictures.lives import AGENT, MARKUP, STEPS
 
@@ -30,7 +32,7 @@ VIEWS = {
 def test_an_agent_is_searched_and_its_moments_are_looked_at(watched: Watched) -> None:
     page = watched.show()
     page.click("text=default")
-    page.wait_for_selector("text=252 of 252 agents")
+    page.wait_for_selector("text=253 of 253 agents")
     assert page.locator("table[aria-label], .agents tbody tr").count() == 100
     page.fill("input[type=search]", "ANT/1")
     assert page.locator(".agents tbody tr").count() == 1
@@ -80,6 +82,14 @@ def test_a_question_is_asked_and_shown_in_python(watched: Watched, folder: Path)
     with AgentMemorySystem.open(folder, read_only=True) as memory:
         hits = eval(line, {"memory": memory, "between": between})  # noqa: S307  # our own line
     assert page.locator("[aria-label=memories] tbody tr").count() == len(hits) > 0
+    page.select_option("label:has-text('Rank by') select", "weights")
+    page.fill("label:has-text('Weight of recency') input", "0.5")
+    page.fill("label:has-text('Diversity') input", "0.2")
+    page.click("form button")
+    page.wait_for_selector("[aria-label=memories] th:has-text('recency')")
+    score, *parts = map(float, page.locator("[aria-label=memories] tbody tr").first.locator(
+        "td.number").all_inner_texts()[:4])  # fmt: skip
+    assert abs(score - (parts[0] + 0.5 * parts[1] + parts[2])) < 0.005
     page.fill("label:has-text('Steps') input", "soon")
     page.click("form button")
     page.wait_for_selector("text=steps 'soon': write 7, 5:10, 5: or :10")
@@ -131,14 +141,59 @@ def test_everybody_can_read_and_use_it(
         assert bad == [], name
         wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide <= room, name
+        watched.picture(f"{name}-{theme}-narrow")
     watched.check()
     watched.context.close()
+
+
+def test_births_deaths_and_what_is_very_large_are_shown(watched: Watched) -> None:
+    page = watched.show("agent/default/ant-0")
+    page.wait_for_selector("[aria-label*='died at step 59']")
+    page.wait_for_selector("svg :text('✕ died')")
+    page.wait_for_selector("text=Just before and after")
+    page = watched.show("agent/default/wide")
+    page.wait_for_selector(".moment :text('998,000 more')")
+    page.wait_for_selector(".moment :text('and 9,801 more')")
+    page.wait_for_selector(":nth-match([data-drawn], 7)")  # of 10,000 numbers six are drawn
+    assert page.locator("datalist option").count() <= 500
+
+
+def test_what_is_not_there_and_a_wrong_token_say_so(watched: Watched) -> None:
+    page = watched.show("agent/default/nobody")
+    page.wait_for_selector("text=agent 'nobody' of run 'default' has no entries")
+    page = watched.show("nothing/of/this")
+    page.wait_for_selector("h1:has-text('Runs')")
+    page.goto(watched.url[:-3] + "x/")
+    page.wait_for_selector("text=This address has the wrong token")
+    watched.errors.clear()  # the browser itself notes answers of 404 and 401
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[AgentMemorySystem]:
     with AgentMemorySystem({"engine": "embedded", "path": tmp_path / "memory"}) as memory:
         yield memory
+
+
+@pytest.mark.long
+def test_a_store_that_goes_away_is_said_on_the_page(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with engines.tcp_server(tmp_path / "server") as port:
+        secret = quote(engines.PASSWORD, safe="")
+        place = f"redis://:{secret}@127.0.0.1:{port}"
+        config = MemoryConfig(redis_url=place, path=tmp_path)
+        with AgentMemorySystem(config) as memory:
+            memory.store_agent_state("ant", {"food": 1.0}, 0)
+        opened = AgentMemorySystem(config, read_only=True)
+        page = ExitStack()
+        watched = Watched(browser, page.enter_context(served(opened)).url)
+        shown = watched.show()
+        shown.wait_for_selector("a:has-text('default')")
+    with page, opened:
+        shown.wait_for_selector(f"#trouble:has-text('127.0.0.1:{port}')")
+        assert shown.locator("a:has-text('default')").count() == 1  # what was there stays
+        assert engines.PASSWORD not in shown.content()
+        watched.picture("server-away")
+        watched.context.close()
 
 
 @pytest.mark.long
@@ -157,6 +212,14 @@ def test_a_memory_without_entries_is_watched_until_it_has_some(
         watched.show()
         empty.store_agent_state("ant", {"food": 1.0}, 0)
         shown.wait_for_selector("a:has-text('default')")
+        watched.show("memory")
+        shown.wait_for_selector(":nth-match([data-drawn], 2)")
+        for step in range(1, 4):
+            empty.store_agent_state("ant", {"food": 1.0}, step)
+        shown.wait_for_selector("#live:has-text('4 entries')")
+        shown.click("details summary >> nth=0")
+        shown.wait_for_selector("details td:text-is('4')")  # follows the run
+        watched.picture("memory-live")
         watched.check()
         page.server.should_exit = True
         shown.wait_for_selector("#trouble:has-text('does not answer')")

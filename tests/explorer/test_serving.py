@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.cli.commands import app
 from agent_memory.explorer.question import question_of
+from agent_memory.explorer.serving import explorer
 from agent_memory.explorer.tree import LONGEST_TEXT, tree
 from tests import engines
 from tests.explorer.conftest import served
@@ -71,6 +73,13 @@ def test_what_cannot_be_answered_says_why(url: str) -> None:
     assert asked(url, "world", run="default", step="x")[0] == 400
     assert asked(url, "ask", run="default", near="[1]")[0] == 400
     assert asked(url, "ask", run="default", order="sideways")[0] == 400
+    for field, wrong in {
+        "times": "noon..", "importance": "much", "diverse": "very", "limit": "few", "steps": "soon",
+        "rank": "best", "near": "0" * 32, "where": "food",
+    }.items():  # fmt: skip
+        status, answer = asked(url, "ask", run="default", **{field: wrong})
+        assert status == 400
+        assert field in answer["error"] or "agent_id" in answer["error"]
     assert asked(url, "nothing")[0] == 404
     assert asked(url, "moment", run="default", agent=AGENT, id="xyz")[0] == 400
 
@@ -81,11 +90,48 @@ def test_looking_counts_no_retrieval_and_checks_find_nothing(url: str, folder: P
     assert asked(url, "moment", run="default", agent=AGENT, id=chosen)[1]["step"] == 5
     assert asked(url, "ask", run="default", agent=AGENT, near='{"food": 1}')[1]["hits"]
     assert asked(url, "check")[1]["sound"]
+    assert asked(url, "steps", run="default")[1] == {"first": 0, "last": 59}  # stored last: 0
     assert asked(url, "memory")[1]["tiers"][0][0] == "STM"
+    held, speeds = asked(url, "growth")[1]["pictures"]
+    assert asked(url, "live")[1]["entries"] == [row["entries"] for row in held["rows"][2::-1]]
+    assert speeds["specs"]["dark"]["config"]
     assert asked(url, "fidelity")[1]["fidelity"]
     with AgentMemorySystem.open(folder, read_only=True) as memory:
         hits = memory.recall(agent_id=AGENT, touch=False)
     assert {hit.entry.retrieval_count for hit in hits} <= {0, 1}  # one by the fixture
+
+
+def test_agents_are_listed_with_when_they_were_seen_last(url: str, folder: Path) -> None:
+    _, listed = asked(url, "agents", run="default")
+    rows = {row[0]: row for row in listed["agents"]}
+    with AgentMemorySystem.open(folder, read_only=True) as memory:
+        [newest] = memory.recall(agent_id="bee", order="newest", limit=1, touch=False)
+    assert rows["bee"][-2:] == [newest.entry.step_number, newest.entry.timestamp]
+
+
+def test_two_explorers_and_many_pages_answer_at_once(folder: Path, url: str) -> None:
+    with (
+        AgentMemorySystem.open(folder, read_only=True) as memory,
+        served(memory) as other,
+        ThreadPoolExecutor(8) as pages,
+    ):
+        agents = [AGENT, "bee", "ant-1", "ant-2"] * 6
+        for place in (url, other.url):
+            found = pages.map(lambda agent, at=place: asked(at, "life", agent=agent), agents)
+            assert [(status, life["total"]) for status, life in found] == [
+                (200, {AGENT: 61, "bee": 61}.get(agent, 1)) for agent in agents
+            ]
+        token = url.rstrip("/").rsplit("/", 1)[1]
+        assert get(other.url.rsplit("/", 2)[0] + f"/{token}/")[0] == 401
+
+
+def test_without_a_port_a_second_explorer_takes_a_free_one(folder: Path) -> None:
+    with (
+        AgentMemorySystem.open(folder, read_only=True) as memory,
+        explorer(memory, "here") as first,
+        explorer(memory, "here") as second,
+    ):
+        assert first.listening.getsockname()[1] != second.listening.getsockname()[1]
 
 
 def test_contents_of_any_size_are_shown_as_a_tree() -> None:
@@ -103,14 +149,24 @@ def test_contents_of_any_size_are_shown_as_a_tree() -> None:
 def test_a_form_is_the_line_that_it_stands_for() -> None:
     form = {
         "agent": "ant", "steps": "3:", "type": "state", "where": "a=1..2\n\nb=x", "limit": "5",
-        "order": "newest", "pinned": "yes", "rank": "freshness",
+        "order": "newest", "pinned": "yes", "rank": "freshness", "importance": "0.5..",
+        "times": "1970-01-01 00:01..90.5", "diverse": "0.5",
     }  # fmt: skip
     question = question_of(form, "run's")
     assert question.line == (
-        "memory.run(\"run's\").recall(agent_id='ant', steps=(3, None), memory_type='state', "
+        "memory.run(\"run's\").recall(agent_id='ant', steps=(3, None), times=(60.0, 90.5), "
+        "memory_type='state', importance=(0.5, None), "
         "attributes={'a': between(1.0, 2.0), 'b': 'x'}, pinned=True, order='newest', limit=5, "
-        "rank='freshness', touch=False)"
+        "rank='freshness', diverse=0.5, touch=False)"
     )
+    several = {"agent": "ant\nbee", "everywhere": "yes", "pinned": "no", "rank": "weights",
+               "weight_recency": "2", "weight_importance": "0"}  # fmt: skip
+    assert question_of(several, "default").line == (
+        "memory.recall(agent_id=['ant', 'bee'], run_id=ALL_RUNS, pinned=False, limit=20, "
+        "rank=Rank(recency=2.0), touch=False)"
+    )
+    memory_id = "01a22dcebbd17000a8e820171af82172"
+    assert question_of({"near": memory_id}, "default").near == memory_id
     assert question_of({}, "default").line == "memory.recall(limit=20, touch=False)"
 
 

@@ -14,6 +14,7 @@ from agent_memory.testing import an_entry
 from agent_memory.values.query import Hit
 
 STEPS = 20
+WHO = an_entry().agent_id
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +169,31 @@ def test_numbers_of_numpy_weigh_as_pythons(memory: AgentMemorySystem) -> None:
     rank = Rank(recency=np.float32(1), decay=np.float64(0.5), per=np.int64(2))  # type: ignore[arg-type]
     assert rank == Rank(recency=1.0, decay=0.5, per=2.0)
     assert _steps(memory.recall(rank=rank, limit=2, touch=False)) == [STEPS - 1, STEPS - 2]
+
+
+@pytest.mark.parametrize(
+    "rank",
+    [
+        Rank(relevance=2.0, recency=0.5, importance=1.0),
+        Rank(relevance=1.0, importance=3.0, min_max=True),
+        Rank(recency=1.0),
+    ],
+)
+def test_a_score_is_the_weighted_sum_of_its_parts(memory: AgentMemorySystem, rank: Rank) -> None:
+    near = {"x": 2.0, "y": 1.0} if rank.relevance else None
+    hits = memory.recall(agent_id=WHO, near=near, rank=rank, touch=False)
+    assert len(hits) == STEPS
+    for hit in hits:
+        assert hit.parts is not None
+        relevance = hit.parts.relevance or 0.0
+        assert (hit.parts.relevance is None) == (not rank.relevance)
+        assert hit.score == pytest.approx(
+            rank.relevance * relevance
+            + rank.recency * hit.parts.recency
+            + rank.importance * hit.parts.importance
+        )
+        if not rank.min_max:
+            assert hit.parts.importance == hit.entry.importance_score
+    first = memory.recall(agent_id=WHO, near=near, rank=rank, limit=4, touch=False)
+    assert [*first] == hits[:4]
+    assert memory.recall(agent_id=WHO, near={"x": 2.0}, limit=1)[0].parts is None

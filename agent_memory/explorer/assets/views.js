@@ -61,13 +61,13 @@ const parts = (() => {
     return select;
   }
 
-  function tree(nodes) {
+  function tree(nodes, is_open = true) {
     const list = make("ul", null, { class: "tree" });
-    for (const node of nodes) list.append(leaf(node));
+    for (const node of nodes) list.append(leaf(node, is_open));
     return list;
   }
 
-  function leaf(node) {
+  function leaf(node, is_open) {
     const item = make("li");
     const more = node.more ? ` … and ${count(node.more)} more` : "";
     if (!node.children) {
@@ -75,7 +75,7 @@ const parts = (() => {
         make("span", node.text + more), make("span", `  ${node.kind}`, { class: "kind" }));
       return item;
     }
-    const details = make("details", null, node.children.length <= 20 ? { open: "" } : {});
+    const details = make("details", null, is_open && node.children.length <= 20 ? { open: "" } : {});
     const summary = add(make("summary"), make("span", node.name, { class: "name" }),
       make("span", `  ${node.kind} of ${node.text}${more}`, { class: "kind" }));
     add(details, summary, tree(node.children));
@@ -88,15 +88,24 @@ const parts = (() => {
     return list;
   }
 
-  function hits(found, pick, { has_scores = false, is_narrow = false } = {}) {
+  const PARTS = ["relevance", "recency", "importance"];
+
+  function hits(found, pick, { has_scores = false, is_narrow = false, is_wide = false } = {}) {
+    const number = (value) => (value === null || value === undefined ? "" : value.toFixed(3));
+    const has_parts = found.some((hit) => hit.parts);
+    const weighed = has_parts ? PARTS : [];
+    const head = [
+      ...(has_scores ? [[has_parts ? "score" : is_narrow ? "like" : "similarity"]] : []),
+      ...weighed.map((name) => [name]),
+      ...(is_wide ? ["agent"] : []), ["step"], ...(is_narrow ? [] : ["type"]), "tier", "contents",
+    ];
     const rows = found.map((hit) => {
       const button = make("button", hit.contents, { class: "link", type: "button" });
       button.addEventListener("click", () => pick(hit));
-      const score = hit.score === null ? "" : hit.score.toFixed(3);
-      return [...(has_scores ? [score] : []), hit.step, ...(is_narrow ? [] : [hit.type]), tag(hit.tier), button];
+      return [...(has_scores ? [number(hit.score)] : []), ...weighed.map((name) => number(hit.parts?.[name])),
+        ...(is_wide ? [hit.agent] : []), hit.step, ...(is_narrow ? [] : [hit.type]), tag(hit.tier), button];
     });
-    return table([...(has_scores ? [[is_narrow ? "like" : "similarity"]] : []), ["step"], ...(is_narrow ? [] : ["type"]), "tier", "contents"], rows,
-      { "aria-label": "memories" });
+    return table(head, rows, { "aria-label": "memories" });
   }
 
   const empty = (text) => make("p", text, { class: "empty" });
@@ -112,7 +121,7 @@ const parts = (() => {
     }
   }
 
-  return { TIERS, count, add, figures, table, anchor, button, tag, field, choice, tree, facts, hits, empty, align };
+  return { TIERS, count, add, figures, table, anchor, button, tag, field, choice, tree, facts, hits, empty, align, PARTS };
 })();
 
 const views = (() => {
@@ -281,6 +290,7 @@ const views = (() => {
       add(make("div", null, { class: "bar" }), step("← before", at - 1), step("after →", at + 1)),
       add(make("h2", `Step ${count(found.step)} `), parts.tag(found.tier)),
       make("p", `Contents, ${exact}`, { class: "muted" }), tree(found.contents));
+    if (found.more) box.append(make("p", `and ${count(found.more)} more`, { class: "muted" }));
     if (found.bounds.length) {
       add(box, make("h3", "How far numbers may be off"),
         facts(found.bounds.slice(0, 50).map(([path, bound]) => [path, `± ${bound.toPrecision(3)}`])));
@@ -307,7 +317,7 @@ const views = (() => {
     const [all, run] = await chosenRun(wanted);
     add(root, make("h1", "A world at a step"));
     if (!run) { add(root, empty("This memory has no entries yet.")); return; }
-    const { first_step: first, last_step: last } = all.find((each) => each.run_id === run);
+    const { first, last } = await page.ask("steps", { run });
     const start = Math.min(last, Math.max(first, at === undefined ? last : Number(at) || 0));
     const slider = make("input", null, { type: "range", min: first, max: last, value: start, step: 1, id: "step" });
     const play = make("button", "▶ Play", { type: "button", class: "main" });
@@ -380,31 +390,45 @@ const views = (() => {
     add(root, make("h1", "Ask the memory"));
     if (!run) { add(root, empty("This memory has no entries yet.")); return; }
     const inputs = {
-      agent: make("input", null, { value: who || "", placeholder: "all agents" }),
-      steps: make("input", null, { placeholder: "7, 5:10, 5: or :10", size: 14 }),
+      agent: make("textarea", null, { rows: 1, placeholder: "all agents", spellcheck: "false" }),
+      steps: make("input", null, { placeholder: "7, 5:10, 5: or :10" }),
+      times: make("input", null, { placeholder: "2026-11-30 18:00.." }),
+      importance: make("input", null, { placeholder: "0.5..1" }),
       type: choice([["", "any"], ["state", "state"], ["action", "action"], ["interaction", "interaction"]]),
       order: choice([["", "oldest first"], ["newest", "newest first"], ["step", "by step"], ["latest_step", "latest step first"], ["importance", "most important first"]]),
+      pinned: choice([["", "any"], ["yes", "pinned"], ["no", "not pinned"]]),
       limit: make("input", null, { type: "number", min: 0, max: 200, value: 20 }),
-      rank: choice([["", "none"], ["generative_agents", "generative_agents"], ["freshness", "freshness"]]),
+      rank: choice([["", "none"], ["generative_agents", "generative_agents"], ["freshness", "freshness"], ["weights", "weights of your own"]]),
+      ...Object.fromEntries(parts.PARTS.map((name) => [`weight_${name}`, make("input", null, { type: "number", min: 0, step: "any", value: 1 })])),
+      diverse: make("input", null, { type: "number", min: 0, max: 1, step: "any", placeholder: "0 to 1" }),
       where: make("textarea", null, { rows: 2, placeholder: "food=2..4\nmood=calm", spellcheck: "false" }),
       near: make("textarea", null, { rows: 2, placeholder: '{"food": 3}', spellcheck: "false" }),
     };
-    const pinned = make("input", null, { type: "checkbox" });
+    inputs.agent.value = who || "";
+    const everywhere = make("input", null, { type: "checkbox" });
     const explain = make("input", null, { type: "checkbox" });
     const form = make("form");
-    const names = { agent: "Agent", steps: "Steps", type: "Type", order: "Order", limit: "At most", rank: "Rank",
-      where: "Conditions, one a line", near: "Most similar to a state (JSON)" };
-    const bar = make("div", null, { class: "bar" });
+    const names = { agent: "Agents, one a line", steps: "Steps", times: "Times (UTC)", importance: "Importance", type: "Type",
+      order: "Order", pinned: "Pins", limit: "At most", rank: "Rank by",
+      diverse: "Diversity", where: "Conditions, one a line", near: "Most similar to a state (JSON) or a memory id" };
+    const bar = make("div", null, { class: "grid" });
+    const weights = [];
     for (const [name, input] of Object.entries(inputs)) {
-      bar.append(field(names[name], input, input.tagName === "TEXTAREA" ? { class: "wide" } : {}));
+      const is_weight = name.startsWith("weight_");
+      const held = field(names[name] || name.replace("weight_", "Weight of "), input, input.rows === 2 ? { class: "wide" } : {});
+      if (is_weight) weights.push(held);
+      bar.append(held);
     }
+    const weigh = () => weights.forEach((each) => { each.hidden = inputs.rank.value !== "weights"; });
+    inputs.rank.addEventListener("change", weigh);
+    weigh();
     const go = make("button", "Ask", { class: "main" });
     const out = make("div", null, { "aria-live": "polite" });
-    add(form, bar, add(make("div", null, { class: "bar" }), field("pinned only", pinned, { class: "tick" }),
+    add(form, bar, add(make("div", null, { class: "bar" }), field("in all runs", everywhere, { class: "tick" }),
       field("explain", explain, { class: "tick" }), go));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const asked = { run, pinned: pinned.checked ? "yes" : "", explain: explain.checked ? "yes" : "" };
+      const asked = { run, everywhere: everywhere.checked ? "yes" : "", explain: explain.checked ? "yes" : "" };
       for (const [name, input] of Object.entries(inputs)) asked[name] = input.value;
       try {
         const found = await page.ask("ask", asked);
@@ -415,7 +439,7 @@ const views = (() => {
         if (found.explained) add(out, make("h2", "How it was answered"), make("pre", found.explained));
         add(out, make("h2", `${count(found.hits.length)} ${found.hits.length === 1 ? "memory" : "memories"}`),
           found.hits.length
-            ? hits(found.hits, (hit) => { location.hash = page.link("agent", hit.run, hit.agent, hit.id); }, { has_scores })
+            ? hits(found.hits, (hit) => { location.hash = page.link("agent", hit.run, hit.agent, hit.id); }, { has_scores, is_wide: true })
             : empty("Nothing answers. Are agent, steps and paths as they were stored?"));
       } catch (error) {
         quiet(error);
@@ -477,7 +501,7 @@ const views = (() => {
     };
     const growth = [host(), host()];
     add(root, make("h1", "The memory itself"), make("p", found.place, { class: "muted" }),
-      make("h2", "Since somebody looks"), ...growth,
+      make("h2", "While this page is open"), ...growth,
       make("h2", "Tiers"),
       table(["tier", ["entries"], ["bytes"], ["bytes an entry"]], found.tiers, { "aria-label": "tiers" }),
       make("h2", "Stores"),
@@ -488,7 +512,7 @@ const views = (() => {
         : empty("There is none: entries go straight to the server."),
       make("h2", "Versions of the encoder"),
       table([["version"], "name", "kind", "state", ["bytes"], "measured when trained"],
-        found.versions.map((row) => [...row.slice(0, 5), row[5].children && row[5].children.length ? tree(row[5].children) : "nothing"]),
+        found.versions.map((row) => [...row.slice(0, 5), row[5].children && row[5].children.length ? tree(row[5].children, false) : "nothing"]),
         { "aria-label": "versions" }),
       make("h2", "How well it fits now"),
       ...button("Measure", "fidelity", (it) => [tree(it.fidelity)]),

@@ -24,6 +24,11 @@ _TIERS = [tier.name for tier in Tier]
 _TYPES = [kind.value for kind in MemoryType]
 _LONGEST_NAME = 48
 _WHOLE = alt.Axis(tickMinStep=1)
+_MARKS = (
+    ("pinned", "▼", "triangle-down", 0), ("born", "▶", "triangle-right", 0),
+    ("died", "✕", "cross", 45),
+)  # fmt: skip
+"""What is marked on a timeline: its name, its sign in the title, and Vega's shape and angle."""
 
 
 def named(text: str) -> str:
@@ -64,26 +69,27 @@ def timeline(life: Life, data: Chart, theme: Theme, width: Width, *, contents: b
         .encode(color=_tier_colour(theme))
         .add_params(alt.selection_interval(bind="scales", encodings=["x"]))
     )
-    pins = (
-        base.transform_filter("datum.kept === 'pinned'")
-        .mark_point(shape="triangle-down", size=70, filled=True, yOffset=-20, cursor="pointer")
-        .encode(color=alt.value(theme.ink))
-    )
+    marks = [_marks(base, theme, *each) for each in _MARKS if _is_marked(life, each[0])]
+    signs = ", ".join(f"{sign} {name}" for name, sign, *_ in _MARKS if _is_marked(life, name))
     title = _title(
         f"What {named(life.agent_id)} remembers",
-        f"steps {min(steps):,} to {max(steps):,}, run {named(life.run_id)}; ▼ pinned",
+        f"steps {min(steps):,} to {max(steps):,}, run {named(life.run_id)}",
+        signs,
         life.sampled,
+    )
+    events = " and ".join(
+        f"{moment.event} at step {moment.step:,}" for moment in life.moments if moment.event
     )
     described = (
         f"Timeline of agent {named(life.agent_id)}: {life.sampled.total:,} memories from step "
-        f"{min(steps):,} to step {max(steps):,}, coloured by tier."
+        f"{min(steps):,} to step {max(steps):,}, coloured by tier{events and f'; {events}'}."
     )
-    return alt.layer(ticks, pins).properties(
+    return alt.layer(ticks, *marks).properties(
         width=width, height=44 * len(_types_of(life)), title=title, description=described
     )
 
 
-def history(line: Line, data: Chart, theme: Theme, width: Width) -> Chart:
+def history(line: Line, data: Chart, theme: Theme, width: Width, *, legend: bool = True) -> Chart:
     """A number over steps: exact values as dots, others hollow within the band of their bounds.
 
     What is no finite number has no place on the axis: it is a cross at the lower edge.
@@ -103,7 +109,7 @@ def history(line: Line, data: Chart, theme: Theme, width: Width) -> Chart:
         .encode(
             y=alt.Y(field="low", type="quantitative", title=named(line.path)),
             y2=alt.Y2(field="high"),
-            color=_tier_colour(theme),
+            color=_tier_colour(theme, legend=legend),
         )
     )
     path = base.transform_filter("isValid(datum.value)").mark_line(
@@ -113,7 +119,7 @@ def history(line: Line, data: Chart, theme: Theme, width: Width) -> Chart:
         filled=True, cursor="pointer"
     ).encode(
         y=axis,
-        color=_tier_colour(theme),
+        color=_tier_colour(theme, legend=legend),
         shape=alt.Shape(
             field="exact", type="nominal", title="contents",
             scale=alt.Scale(domain=["exact", "within bounds"], range=["circle", "diamond"]),
@@ -246,7 +252,8 @@ def speeds(data: Chart, theme: Theme, width: Width) -> Chart:
     names, (stores, moves, _) = ["stores", "moves"], theme.tiers
     drawn = alt.Chart(data).mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.5).encode(
         x=_times_axis(),
-        y=alt.Y(field="speed", type="quantitative", title="a second", axis=alt.Axis(tickCount=5)),
+        y=alt.Y(field="speed", type="quantitative", title="a second", scale=alt.Scale(domainMin=0),
+                axis=alt.Axis(tickCount=5)),
         color=alt.Color(
             field="what", type="nominal", title=None,
             scale=alt.Scale(domain=names, range=[stores, moves]),
@@ -270,6 +277,25 @@ def _time_tooltip() -> Chart:
     return alt.Tooltip(field="at", type="temporal", title="time", format="%H:%M:%S")
 
 
+def _marks(base: Chart, theme: Theme, name: str, sign: str, shape: str, angle: int) -> Chart:
+    """The memories of a timeline that are pinned, a birth or a death."""
+    del sign  # the title's
+    field = "kept" if name == "pinned" else "event"
+    return (
+        base.transform_filter(f"datum.{field} === '{name}'")
+        .mark_point(
+            shape=shape, angle=angle, size=70, filled=True, yOffset=-20, cursor="pointer"
+        )
+        .encode(color=alt.value(theme.ink))
+    )  # fmt: skip
+
+
+def _is_marked(life: Life, name: str) -> bool:
+    return any(
+        moment.event == name or (moment.pinned and name == "pinned") for moment in life.moments
+    )
+
+
 def _highest(held: Occupancy) -> int:
     """The most entries of any stretch of steps, of all tiers together."""
     heights: Counter[int] = Counter()
@@ -283,9 +309,11 @@ def _types_of(life: Life) -> list[str]:
 
 
 def _steps_axis(steps: list[int], field: str = "step") -> Chart:
-    domain = list(extent(map(float, steps)))
+    low, high = extent(map(float, steps))
+    # Of a single step its neighbours: halves of steps are none.
+    domain = [low, high] if min(steps) < max(steps) else [max(0.0, low - 0.5), high + 0.5]
     return alt.X(
-        field=field, type="quantitative", title="step", axis=alt.Axis(format="~s", tickMinStep=1),
+        field=field, type="quantitative", title="step", axis=alt.Axis(format=",d", tickMinStep=1),
         scale=alt.Scale(domain=domain, nice=False, padding=6),
     )  # fmt: skip
 
@@ -296,11 +324,12 @@ def _coordinate(channel: Any, field: str, path: str, ends: tuple[float, float]) 
     return channel(field=field, type="quantitative", title=named(path), scale=scale, axis=axis)
 
 
-def _tier_colour(theme: Theme) -> Chart:
+def _tier_colour(theme: Theme, *, legend: bool = True) -> Chart:
+    above = alt.Legend(orient="top", titleOrient="left", symbolOpacity=1)
     return alt.Color(
         field="tier", type="nominal", title="tier",
         scale=alt.Scale(domain=_TIERS, range=list(theme.tiers)),
-        legend=alt.Legend(orient="top", titleOrient="left", symbolOpacity=1),
+        legend=above if legend else None,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from agent_memory.errors import EntryNotFound
@@ -98,6 +99,8 @@ class PictureData:
     def life(self, agent_id: str | int, most: int = MOST_ENTRIES) -> Life:
         """What an agent remembers, in the order of steps; of very much an even sample.
 
+        Its first and its last entry are in the sample, and what is pinned, if that is not most.
+
         Args:
             agent_id: The agent.
             most: How many entries are read at most.
@@ -116,7 +119,11 @@ class PictureData:
             # Ids begin with their time, or are evenly spread, so that these are evenly chosen.
             keys = {key for reader in readers for key in reader.keys_answering(query)}
             total = len(keys)
-            hits = fetch(readers, evenly(sorted(keys), most))
+            marked = replace(query, pinned=True)
+            pins = {key for reader in readers for key in reader.keys_answering(marked)}
+            kept = evenly(sorted(pins), most // 4)
+            some = evenly(sorted(keys.difference(kept)), most - len(kept))
+            hits = fetch(readers, [*kept, *some])
             hits.sort(key=lambda hit: SORT_KEYS[Order.STEP](hit.entry))
         if not hits:
             raise EntryNotFound(f"agent {agent!r} of run {self.run_id!r} has no entries")

@@ -51,10 +51,11 @@ def timeline(life: Life, *, contents: bool) -> Picture:
     )
 
 
-def history(line: Line) -> Picture:
-    """How a number of an agent went."""
+def history(line: Line, *, legend: bool = True) -> Picture:
+    """How a number of an agent went; without a legend below a picture that has the same."""
     return _drawn(
-        line_rows(line), lambda data, theme: charts.history(line, data, theme, "container")
+        line_rows(line),
+        lambda data, theme: charts.history(line, data, theme, "container", legend=legend),
     )
 
 

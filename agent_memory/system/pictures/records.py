@@ -14,6 +14,10 @@ MOST_ENTRIES = 10_000
 """How many entries a picture is made of; of more it shows an even sample, and says so."""
 
 
+EVENTS = ("born", "died")
+"""What the ``event`` of an action may be that a timeline marks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """How much of what is there a picture shows.
@@ -94,6 +98,7 @@ class Moment:
         importance: 0 to 1.
         pinned: Whether it stays in its tier.
         is_exact: Whether its contents are what was stored, to the last bit.
+        event: "born" or "died" where it says so, else empty.
     """
 
     memory_id: str
@@ -104,6 +109,7 @@ class Moment:
     importance: float
     pinned: bool
     is_exact: bool
+    event: str = ""
 
     @classmethod
     def of(cls, hit: Hit) -> Moment:
@@ -111,8 +117,16 @@ class Moment:
         entry = hit.entry
         return cls(
             *(entry.memory_id, entry.agent_id, entry.step_number, entry.memory_type, hit.tier),
-            *(entry.importance_score, entry.pinned, is_exact(entry)),
+            *(entry.importance_score, entry.pinned, is_exact(entry), event_of(entry)),
         )
+
+
+def event_of(entry: MemoryEntry) -> str:
+    """Whether an action is a birth or a death, as those of Mesa's agents are stored."""
+    if entry.memory_type is not MemoryType.ACTION:
+        return ""
+    event = entry.contents.get("event")
+    return str(event) if isinstance(event, str) and event in EVENTS else ""
 
 
 def is_exact(entry: MemoryEntry) -> bool:

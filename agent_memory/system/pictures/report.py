@@ -51,7 +51,7 @@ def agent_report(data: PictureData, agent_id: str | int) -> str:
     page.heading("Its numbers over time")
     page.note("" if lines else "No entry holds a number.")
     for line in lines:
-        page.picture(drawn.history(line))
+        page.picture(drawn.history(line, legend=False))
     page.heading("Where its memories lie")
     page.picture(drawn.occupancy(data.occupancy(life.agent_id)))
     page.heading("The latest memories")

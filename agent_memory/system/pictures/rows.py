@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agent_memory.system.pictures.records import Life, Line, Look, Moment, Occupancy, World
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import Hit
 from agent_memory.values.quoting import abbreviated
+from agent_memory.values.scalars import plain
 
 Row = dict[str, Any]
 
@@ -43,14 +44,29 @@ def _moment_row(moment: Moment) -> Row:
         "importance": round(moment.importance, 4),
         "exact": "exact" if moment.is_exact else "within bounds",
     }
-    return row | {"kept": "pinned"} if moment.pinned else row
+    if moment.pinned:
+        row["kept"] = "pinned"
+    if moment.event:
+        row["event"] = moment.event
+    return row
 
 
 def contents_line(hit: Hit) -> str:
     """The beginning of a memory's contents, on one line."""
-    line = " ".join(abbreviated(dict(hit.entry.contents)).split())
+    line = " ".join(abbreviated(_plain(hit.entry.contents)).split())
     written = line.encode("utf-8", "replace")
     return line if len(written) <= _LONGEST else f"{written[:_LONGEST].decode('utf-8', 'ignore')}…"
+
+
+def _plain(value: Any, depth: int = 2) -> Any:
+    """Numbers of numpy as Python's, as deep as is shown: a line is short."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each, depth - 1) if depth else each for key, each in value.items()}
+    if isinstance(value, list) and depth:
+        return [_plain(each, depth - 1) for each in value[:8]]
+    if type(value) is tuple and depth:
+        return tuple(_plain(each, depth - 1) for each in value[:8])
+    return plain(value)
 
 
 def line_rows(line: Line) -> list[Row]:

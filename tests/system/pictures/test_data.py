@@ -159,3 +159,32 @@ def test_pictures_count_no_retrieval_and_work_read_only(tmp_path: Path) -> None:
         assert (run.agents, sum(run.entries), agent.total, agent.last_step) == (1, 61, 61, 59)
         after = live_run.recall(agent_id="ant", touch=False)
         assert {hit.entry.retrieval_count for hit in after} == {0}
+
+
+def test_births_deaths_and_pins_are_marked_and_no_sample_loses_them(tmp_path: Path) -> None:
+    with opened(tmp_path) as memory:
+        memory.store_agent_action("ant", {"event": "born", "class": "Ant"}, 3)
+        for step in range(4, 80):
+            memory.store_agent_state("ant", {"event": "born"}, step)
+        memory.store_agent_action("ant", {"event": "eats"}, 80)
+        memory.store_agent_action("ant", {"event": "died", "class": "Ant"}, 81)
+        memory.maintain()
+        [pinned] = memory.recall(agent_id="ant", steps=(41, 41))
+        memory.pin("ant", pinned.entry.memory_id)
+        data = memory.plot.data
+        for most in (10_000, 12):
+            life = data.life("ant", most)
+            marked = [
+                (it.step, it.event or "pinned") for it in life.moments if it.event or it.pinned
+            ]
+            assert marked == [(3, "born"), (41, "pinned"), (81, "died")]
+            assert len(life.moments) == min(most, 79)
+        spec = memory.plot.timeline("ant").to_dict()
+    assert "▼ pinned, ▶ born, ✕ died" in spec["title"]["subtitle"]
+    assert "born at step 3 and died at step 81" in spec["description"]
+
+
+def test_the_totals_are_those_of_all_runs(memory: AgentMemorySystem) -> None:
+    runs = memory.plot.data.runs()
+    sums = tuple(sum(run.entries[tier] for run in runs) for tier in Tier)
+    assert memory.plot.data.totals() == sums

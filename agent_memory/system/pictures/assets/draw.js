@@ -60,6 +60,8 @@ const drawing = (() => {
     host.dataset.drawn = "yes";
   }
 
+  const cell = (column, value) => (column === "at" ? new Date(value).toLocaleTimeString("en-GB") : value ?? "");
+
   // The same as a table, for those who do not see the picture, and for those who want numbers.
   function table(host, picture) {
     const open = host.querySelector(":scope > details")?.open;
@@ -77,7 +79,7 @@ const drawing = (() => {
       grid.tHead.append(head);
       for (const row of picture.rows.slice(0, MOST_ROWS)) {
         const line = make("tr");
-        for (const column of columns) line.append(make("td", row[column] ?? ""));
+        for (const column of columns) line.append(make("td", cell(column, row[column])));
         grid.tBodies[0].append(line);
       }
       const frame = make("div", null, { class: "scroll", tabindex: "0", role: "region",
