@@ -129,7 +129,7 @@ class Answers:
         }  # fmt: skip
 
     def steps(self, asked: Asked) -> Answer:
-        """The first and the last step of a run, whoever has it; the newest entry may be of neither."""
+        """The first and the last step of a run, whichever agent has it."""
         agents = self._data(asked).agents()
         return {
             "first": min((it.first_step for it in agents), default=0),
