@@ -14,17 +14,18 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# A dict for its order: they are called as they were registered.
-_callbacks: dict[weakref.WeakMethod[Callable[[], None]], None] = {}
+_callbacks: list[weakref.WeakMethod[Callable[[], None]]] = []
+# Until there are so many, those of objects that are gone stay: each would be looked at each time.
+_room = 64
 
 
 def after_fork(method: Callable[[], None]) -> None:
     """Have a bound method called in every forked child, as long as its object lives."""
-    _callbacks[weakref.WeakMethod(method, _forget)] = None
-
-
-def _forget(callback: weakref.WeakMethod[Callable[[], None]]) -> None:
-    _callbacks.pop(callback, None)
+    global _room  # noqa: PLW0603  # of the list, which is the process's own too
+    if len(_callbacks) >= _room:
+        _callbacks[:] = [callback for callback in _callbacks if callback() is not None]
+        _room = max(64, 2 * len(_callbacks))
+    _callbacks.append(weakref.WeakMethod(method))
 
 
 def _call_back() -> None:

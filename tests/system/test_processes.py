@@ -240,6 +240,18 @@ def test_importing_the_package_loads_neither_torch_nor_a_driver() -> None:
     assert json.loads(done.stdout) == []
 
 
+def test_a_program_that_ends_with_an_open_memory_says_nothing(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from agent_memory import *\n"
+        "open_memories = [AgentMemorySystem(MemoryConfig(path=Path(sys.argv[1]) / name))\n"
+        "                 for name in ('one', 'two')]\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
 def test_opening_a_store_with_a_current_schema_loads_no_alembic(folder: Path) -> None:
     AgentMemorySystem(MemoryConfig(path=folder, engine="embedded")).close()
     program = (
