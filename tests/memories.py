@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from agent_memory import AgentMemorySystem, Order, Query
+import pytest
+from sqlalchemy import event
+
+from agent_memory import AgentMemorySystem, MemoryEntry, Order, Query
+from agent_memory.connections.redis.channel import RedisChannel
 
 DAY = 86_400.0
 YEAR = 365 * DAY
@@ -53,3 +58,47 @@ def remembered(system: AgentMemorySystem, agent: str) -> list[int]:
         step = hit.entry.step_number
         assert hit.entry.contents == {"step": step, "mood": f"m{step % 2}"}
     return [hit.entry.step_number for hit in hits]
+
+
+def lay_out(
+    memory: AgentMemorySystem,
+    entries: Iterable[MemoryEntry],
+    rng: random.Random,
+    places: Sequence[int] = (0, 1, 2),
+) -> None:
+    """Put each entry into one of some tiers, and one in five into the tier below too, as it moves.
+
+    Args:
+        memory: Whose tiers.
+        entries: The entries.
+        rng: The source of chance.
+        places: The tiers, 0 for short-term memory.
+    """
+    tiers = memory.stm, memory.im, memory.ltm
+    for entry in entries:
+        place = rng.choice(places)
+        for tier in tiers[place : place + 1 + (rng.random() < 0.2)]:
+            tier.add(entry)
+
+
+def requests_of(
+    memory: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]
+) -> tuple[int, int]:
+    """How many requests to the server and how many statements some work needs."""
+    sent: list[object] = []
+    exchange = RedisChannel._exchange_once
+
+    def counted(channel: RedisChannel, commands: Any) -> list[Any]:
+        sent.append(channel)
+        return exchange(channel, commands)
+
+    def executed(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    statements: list[str] = []
+    event.listen(memory.sql_engine, "before_cursor_execute", executed)
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisChannel, "_exchange_once", counted)
+        work()
+    event.remove(memory.sql_engine, "before_cursor_execute", executed)
+    return len(sent), sum(statement.startswith("SELECT") for statement in statements)

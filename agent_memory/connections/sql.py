@@ -379,5 +379,12 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     forget_note(connection)
-    writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get(_WRITES):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    driver: Any = connection.connection.driver_connection
+    try:
+        # Takes no lock; by SQLAlchemy it takes as long as the question that comes.
+        driver.execute("BEGIN")
+    except sqlite3.Error:
+        connection.exec_driver_sql("BEGIN")  # which says what is wrong

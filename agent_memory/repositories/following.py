@@ -34,6 +34,20 @@ class Stored(NamedTuple):
         return cls(entry.memory_id, entry.revision, fields, entry.contents)
 
 
+class View(NamedTuple):
+    """What somebody has seen of an agent's entries in a tier, and wants to read of them.
+
+    Attributes:
+        seen: Up to where; see ``Changes``.
+        is_empty: Whether there was no entry.
+        names: The ids of the entries to be read.
+    """
+
+    seen: object
+    is_empty: bool
+    names: list[str]
+
+
 class Changes(NamedTuple):
     """What has changed of an agent's entries in a tier.
 

@@ -10,7 +10,7 @@ from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.encodings import Encodings
-from agent_memory.repositories.following import Changes
+from agent_memory.repositories.following import Changes, View
 from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import Agent, MoveNotes, OpenMove
@@ -78,6 +78,16 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
             return []
         return self._repository.forks(run_id, after)
 
+    def find_with(self, query: Query, below: object) -> Sequence[Sequence[MemoryEntry]] | None:
+        """What answers a query here and in the tier below, where one request can tell both."""
+        return self._repository.find_with(query, _beneath(below))
+
+    def read_as_seen(
+        self, run_id: str, agent_id: str, views: Sequence[View], *below: object
+    ) -> list[list[MemoryEntry]] | None:
+        """Read some entries of an agent, if nothing of the agent's has changed since."""
+        return self._repository.read_as_seen(run_id, agent_id, views, *map(_beneath, below))
+
     def get_many(self, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Return those of the entries that are stored here, in the order of the keys."""
         return self._repository.get_many(keys)
@@ -127,6 +137,11 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
     def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
         """The keys of the entries of some agents in a run, agent by agent, each by step."""
         return self._repository.keys(run_id, *agents, after=after)
+
+
+def _beneath(tier: object) -> object:
+    """A tier as it is where it is not only read."""
+    return tier._repository if isinstance(tier, ReadOnlyRepository) else tier  # noqa: SLF001 - of this module
 
 
 class _ReadOnlyEncodings(Encodings, _ReadOnly):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent_memory.repositories.access import Access
+from agent_memory.repositories.following import View
 from agent_memory.repositories.importances import ImportanceIndex, Importances
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
@@ -57,6 +58,39 @@ class WideAnswers:
         first = replace(query, limit=1)
         found = self.find_each([first.of(*owner) for owner in owners])
         return [entry for entries in found for entry in entries]
+
+    def find_with(self, query: Query, below: object) -> Sequence[Sequence[MemoryEntry]] | None:
+        """What answers a query here and in the tier below, where one request can tell both.
+
+        Args:
+            query: What is asked.
+            below: The tier below, as questions see it.
+
+        Returns:
+            The entries of either, in the query's order. Where this tier has as many as the limit
+            allows, those below that come after all of them may be left out. None where each tier
+            is to be asked by itself.
+        """
+        del query, below
+        return None
+
+    def read_as_seen(
+        self, run_id: str, agent_id: str, views: Sequence[View], *below: object
+    ) -> list[list[MemoryEntry]] | None:
+        """Read some entries of an agent, if nothing of the agent's has changed since it was seen.
+
+        Args:
+            run_id: The run.
+            agent_id: The agent.
+            views: What was seen here and in the tiers below, and which entries to read.
+            below: The tiers below, as questions see them.
+
+        Returns:
+            The entries of each tier, those left out that are not there. None where something has
+            changed, or may have, or where no one request tells it of all these tiers.
+        """
+        del run_id, agent_id, views, below
+        return None
 
     def keys_answering(self: EntryReader, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""

@@ -19,7 +19,7 @@ from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.joint_scales import joint_scales
 from agent_memory.embeddings.scales import Scales, scales_of
-from agent_memory.repositories.following import FILTERED, Changes, Stored
+from agent_memory.repositories.following import FILTERED, Changes, Stored, View
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.coded import CodedContents
 from agent_memory.values.entry import Tier
@@ -146,6 +146,28 @@ class AgentFeatures:
         if self._table.is_sparse:
             self._gather()
         self.size = _BARE + self._table.size + _ENTRY_BYTES * len(self._stored)
+
+    def views(self, tiers: Sequence[TierReader], chosen: Sequence[Candidate]) -> list[View] | None:
+        """What was seen of each tier, and which entries of it are to be read.
+
+        Args:
+            tiers: The tiers.
+            chosen: The entries to be read.
+
+        Returns:
+            None where a tier was not seen yet, or cannot say whether something has changed.
+        """
+        seen = [self._seen.get(tier.tier) for tier in tiers]
+        if any(one is None for one in seen):
+            return None
+        return [
+            View(
+                one,
+                not self._places.get(tier.tier),
+                [each.stored.memory_id for each in chosen if each.tier is tier.tier],
+            )
+            for tier, one in zip(tiers, seen, strict=True)
+        ]
 
     def nearest(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple
 
 from agent_memory.embeddings.comparable import Comparable
+from agent_memory.embeddings.scales import Scales
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval.agent_features import AgentFeatures, Candidate, FeatureCache, Rounded
@@ -18,6 +19,8 @@ from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
 from agent_memory.values.query import Hit, Order, Query, agent_of, run_of
 
 _ATTEMPTS = 3
+_FEW = 100
+"""How many entries are read though something may have changed, and they be read again."""
 
 _Among = dict[Agent, dict[Tier, set[str]]]
 
@@ -74,7 +77,9 @@ def near_state(
     if query.limit == 0:
         return []
     chosen: list[_Chosen] = []
-    hits: list[Hit] | None = None
+    hits = _as_seen(features, tiers, query, asked, rounded)
+    if hits is not None:
+        return hits
     for _ in range(_ATTEMPTS):
         chosen = _chosen(features, tiers, query, asked, rounded)
         hits = _read(tiers, chosen)
@@ -132,12 +137,63 @@ def _chosen(
         scales = AgentFeatures.joint_scales(agents)
         among = _answering(tiers, query) if query.attributes else None
         for owner, agent, units in zip(owners, agents, scales, strict=True):
-            own = query.of(*owner)
-            queries = {tier.tier: tier.visible(own) for tier in tiers}
             those = None if among is None else among.get(owner, {})
-            near = agent.nearest(queries, asked, query.limit, those, rounded, units)
-            found += [_Chosen(owner, one) for one in near]
+            found += _near_of(agent, owner, tiers, query, asked, rounded, those, units)
     return _ordered(found, query.order)[: query.limit]
+
+
+def _near_of(
+    agent: AgentFeatures,
+    owner: Agent,
+    tiers: Sequence[TierReader],
+    query: Query,
+    asked: Comparable,
+    rounded: Rounded,
+    among: Mapping[Tier, Collection[str]] | None = None,
+    units: Scales | None = None,
+) -> list[_Chosen]:
+    """The nearest entries of an agent, as its features are."""
+    own = query.of(*owner)
+    queries = {tier.tier: tier.visible(own) for tier in tiers}
+    near = agent.nearest(queries, asked, query.limit, among, rounded, units)
+    return [_Chosen(owner, one) for one in near]
+
+
+def _as_seen(
+    features: FeatureCache,
+    tiers: Sequence[TierReader],
+    query: Query,
+    asked: Comparable,
+    rounded: Rounded,
+) -> list[Hit] | None:
+    """The answer for one agent if nothing has changed since the last one; else None.
+
+    That is asked where the entries are read, in the same request.
+    """
+    limit = query.limit
+    if not query.is_about_one_agent or query.attributes or limit is None or limit > _FEW:
+        return None
+    owner = (run_of(query), agent_of(query))
+    agent = features.of(owner)
+    with agent.lock:
+        if agent.views(tiers, []) is None:
+            return None
+        chosen = _ordered(_near_of(agent, owner, tiers, query, asked, rounded), query.order)[:limit]
+        views = agent.views(tiers, [one.candidate for one in chosen])
+    if views is None:
+        return None
+    found: dict[EntryKey, Hit] = {}
+    # From the top down, as entries move: so that each is seen at least once.
+    for first, some in ((0, tiers[:2]), (2, tiers[2:])):
+        if not some:
+            continue
+        above, *below = some
+        answers = above.read_as_seen(*owner, views[first : first + len(some)], *below)
+        if answers is None:
+            return None
+        for tier, entries in zip(some, answers, strict=True):
+            found |= {entry.key: Hit(entry, tier.tier) for entry in entries}
+    return _scored(chosen, found)
 
 
 def _answering(tiers: Sequence[TierReader], query: Query) -> _Among:
@@ -180,10 +236,15 @@ def _read(tiers: Sequence[TierReader], chosen: Sequence[_Chosen]) -> list[Hit] |
     }
     moved = [one.key for one in chosen if one.key not in found]
     found |= {hit.entry.key: hit for hit in fetch(tiers, moved)} if moved else {}
+    return _scored(chosen, found)
+
+
+def _scored(chosen: Sequence[_Chosen], found: Mapping[EntryKey, Hit]) -> list[Hit] | None:
+    """What was found of candidates with their scores; None where one has changed or gone."""
     hits = []
     for one in chosen:
         hit = found.get(one.key)
         if hit is None or hit.entry.revision != one.candidate.stored.revision:
             return None
-        hits.append(replace(hit, score=1.0 / (1.0 + one.candidate.rank[0])))
+        hits.append(Hit(hit.entry, hit.tier, 1.0 / (1.0 + one.candidate.rank[0])))
     return hits

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 from agent_memory.tiers.expiry import TierReader
-from agent_memory.values.entry import EntryKey, Tier
-from agent_memory.values.ordering import DESCENDING, SORT_KEYS
-from agent_memory.values.query import Hit, Query, agent_of, run_of
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
+from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
+from agent_memory.values.query import RANGES, Hit, Query, agent_of, bounded, run_of
+
+_RANGE_OF = {field: name for name, field in RANGES.items()}
+_Answer = tuple[TierReader, Sequence[MemoryEntry]]
 
 
 def recall(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
@@ -117,8 +122,7 @@ def left_behind(
 
 def _richest(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
     """What the tiers answer, each entry once, in the query's order."""
-    answers = ((repository, repository.find(query)) for repository in tiers)
-    given = [answer for answer in answers if answer[1]]
+    given = [answer for answer in _answers(tiers, query) if answer[1]]
     if len(given) == 1:  # no copy can be met, and keys and sorting take a third of the time
         [(repository, entries)] = given
         return [Hit(entry, repository.tier) for entry in entries]
@@ -128,3 +132,30 @@ def _richest(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
             found.setdefault(entry.key, Hit(entry, repository.tier))
     sort_key, down = SORT_KEYS[query.sorting], query.sorting in DESCENDING
     return sorted(found.values(), key=lambda hit: sort_key(hit.entry), reverse=down)
+
+
+def _answers(tiers: Sequence[TierReader], query: Query) -> list[_Answer]:
+    """What each tier answers, those that come after all that are asked for left out."""
+    together = tiers[0].find_with(query, tiers[1]) if len(tiers) > 1 else None
+    answers: list[_Answer] = [] if together is None else [*zip(tiers, together, strict=False)]
+    for tier in tiers[len(answers) :]:
+        answers.append((tier, tier.find(_what_is_left(query, answers))))
+    return answers
+
+
+def _what_is_left(query: Query, answers: Sequence[_Answer]) -> Query:
+    """A query without what comes after all entries that it asks for.
+
+    A lower tier would read as many entries as are asked for, nearly always for nothing.
+    """
+    full = [entries[-1] for _, entries in answers if entries and len(entries) == query.limit]
+    field = ORDERED_BY[query.sorting]
+    name = _RANGE_OF[field]
+    # The importance of a copy below may be another one.
+    if not full or query.can_change_its_answer or name == "importance":
+        return query
+    first, last = getattr(query, name) or ((0, MAX_STEP) if name == "steps" else (-inf, inf))
+    ends = [getattr(entry, field) for entry in full]
+    if query.sorting in DESCENDING:
+        return bounded(query, **{name: (max(first, *ends), last)})
+    return bounded(query, **{name: (first, min(last, *ends))})

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import MemoryRepository
-from agent_memory.repositories.following import Changes
+from agent_memory.repositories.following import Changes, View
 from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
@@ -37,6 +37,14 @@ class TierReader(Protocol):
 
     def find(self, query: Query) -> list[MemoryEntry]:
         """Return the entries that answer a query, in its order. The query names its run."""
+
+    def find_with(self, query: Query, below: object) -> Sequence[Sequence[MemoryEntry]] | None:
+        """What answers a query here and in the tier below, where one request can tell both."""
+
+    def read_as_seen(
+        self, run_id: str, agent_id: str, views: Sequence[View], *below: object
+    ) -> list[list[MemoryEntry]] | None:
+        """Read some entries of an agent, if nothing of the agent's has changed since."""
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
@@ -117,6 +125,16 @@ class ExpiryFilter:
             )
         found = {entry.key: entry for entries in answers for entry in entries}
         return in_order(found.values(), query)
+
+    def find_with(self, query: Query, below: object) -> None:
+        """Nothing: what is pinned and what is not over its age takes two questions."""
+        del query, below
+
+    def read_as_seen(
+        self, run_id: str, agent_id: str, views: Sequence[View], *below: object
+    ) -> None:
+        """Nothing: what is over its age by now is told by the time alone."""
+        del run_id, agent_id, views, below
 
     def first_of_each(self, query: Query) -> list[MemoryEntry]:
         """The first entry, in the query's order, of each agent that it is about."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import MemoryRepository
-from agent_memory.repositories.following import Changes, Stored
+from agent_memory.repositories.following import Changes, Stored, View
 from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
@@ -67,6 +67,20 @@ class ReaderWithWaiting:
         if not waiting:
             return stored
         return in_order({entry.key: entry for entry in (*waiting, *stored)}.values(), query)
+
+    def find_with(self, query: Query, below: object) -> Sequence[Sequence[MemoryEntry]] | None:
+        """What answers a query here and in the tier below, while nothing waits."""
+        if any(self.waiting.of(*owner) is not None for owner in self._owners(query)):
+            return None
+        return self.reader.find_with(query, below)
+
+    def read_as_seen(
+        self, run_id: str, agent_id: str, views: Sequence[View], *below: object
+    ) -> list[list[MemoryEntry]] | None:
+        """Read some entries of an agent, if nothing of the agent's has changed, nor waits."""
+        if self.waiting.of(run_id, agent_id) is not None:
+            return None
+        return self.reader.read_as_seen(run_id, agent_id, views, *below)
 
     def first_of_each(self, query: Query) -> list[MemoryEntry]:
         """The first entry, in the query's order, of each agent that it is about."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, KeysView, Mapping, ValuesView
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
 from typing import Any, Final
 
@@ -223,12 +223,7 @@ class Query:
             >>> Query(limit=3).of("episode-1", "ant-1").agents
             ('ant-1',)
         """
-        narrowed = object.__new__(Query)  # what it holds has been checked
-        for name in _FIELDS:
-            object.__setattr__(narrowed, name, getattr(self, name))
-        object.__setattr__(narrowed, "run_id", run_id)
-        object.__setattr__(narrowed, "agent_id", agent_id)
-        return narrowed
+        return _with(self, run_id=run_id, agent_id=agent_id)
 
     def admits(self, entry: MemoryEntry) -> bool:
         """Whether an entry of its agents answers it; contents are not looked at."""
@@ -244,10 +239,23 @@ class Query:
             >>> Query(agent_id="ant-1").within("episode-1").run_id
             'episode-1'
         """
-        return self if self.run_id is not None else replace(self, run_id=run_id)
+        return self if self.run_id is not None else _with(self, run_id=checked_run_id(run_id))
 
 
 _FIELDS = tuple(each.name for each in fields(Query))
+
+
+def bounded(query: Query, **bounds: tuple[float, float]) -> Query:
+    """The same question with other ranges, whose ends have been checked."""
+    return _with(query, **bounds)
+
+
+def _with(query: Query, **checked: Any) -> Query:
+    """The same question with other fields; all that it holds has been checked."""
+    other = object.__new__(Query)
+    for name in _FIELDS:
+        object.__setattr__(other, name, checked.get(name, getattr(query, name)))
+    return other
 
 
 def checked_query(query: object) -> Query:

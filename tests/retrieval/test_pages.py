@@ -28,7 +28,7 @@ from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_entries, random_query
 from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
-from tests.memories import Opener
+from tests.memories import Opener, lay_out
 
 
 def pages(
@@ -48,14 +48,10 @@ def test_the_pages_of_any_question_are_the_answer_of_the_reference(
 ) -> None:
     rng = random.Random(seed)
     memory = open_memory()
-    tiers = memory.stm, memory.im, memory.ltm
     entries = random_entries(rng)
     reference = InMemoryRepository()
     reference.add_many(entries)
-    for entry in entries:
-        place = rng.choice((0, 1, 2))
-        for tier in tiers[place : place + 1 + (rng.random() < 0.2)]:
-            tier.add(entry)
+    lay_out(memory, entries, rng)
     for _ in range(8):
         query = replace(random_query(rng), limit=rng.choice((2, 5, 9, 60)))
         found = [hit.entry for page in pages(memory, query) for hit in page]

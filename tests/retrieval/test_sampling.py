@@ -24,7 +24,7 @@ from agent_memory import (
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
-from tests.memories import Opener
+from tests.memories import Opener, lay_out
 from tests.retrieval.test_whose import requests_of
 
 RUN = "default"
@@ -40,11 +40,7 @@ def spread(memory: AgentMemorySystem, rng: random.Random, count: int = 60) -> li
         )
         for number in range(count)
     ]  # fmt: skip
-    tiers = memory.stm, memory.im, memory.ltm
-    for entry in entries:
-        place = rng.randrange(3)
-        for tier in tiers[place : place + 1 + (rng.random() < 0.2)]:
-            tier.add(entry)
+    lay_out(memory, entries, rng)
     return entries
 
 

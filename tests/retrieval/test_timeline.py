@@ -24,7 +24,7 @@ from agent_memory.retrieval.timeline import difference
 from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_entries, random_query
 from tests.engines import usually_on
-from tests.memories import Opener
+from tests.memories import Opener, lay_out
 
 
 @pytest.fixture
@@ -128,10 +128,7 @@ def test_counts_and_first_ones_are_those_of_the_reference(open_memory: Opener) -
     reference = InMemoryRepository()
     entries = random_entries(rng)
     reference.add_many(entries)
-    for entry in entries:
-        place = rng.randrange(3)
-        for tier in tiers[place : place + 1 + (rng.random() < 0.2)]:
-            tier.add(entry)
+    lay_out(memory, entries, rng)
     for _ in range(40):
         query = random_query(rng)
         with warnings.catch_warnings(action="ignore"):  # of paths that nothing has

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event
 
 from agent_memory import ALL_RUNS, AgentMemorySystem, InvalidEntry, MemoryConfig, Order, Query, Tier
-from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_entries, random_query
 from tests.engines import usually_on
-from tests.memories import Opener
-
-
-def requests_of(
-    memory: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]
-) -> tuple[int, int]:
-    """How many requests to the server and how many statements some work needs."""
-    sent: list[object] = []
-    exchange = RedisChannel._exchange_once
-
-    def counted(channel: RedisChannel, commands: Any) -> list[Any]:
-        sent.append(channel)
-        return exchange(channel, commands)
-
-    def executed(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement)
-
-    statements: list[str] = []
-    event.listen(memory.sql_engine, "before_cursor_execute", executed)
-    with monkeypatch.context() as patch:
-        patch.setattr(RedisChannel, "_exchange_once", counted)
-        work()
-    event.remove(memory.sql_engine, "before_cursor_execute", executed)
-    return len(sent), sum(statement.startswith("SELECT") for statement in statements)
+from tests.memories import Opener, lay_out, requests_of
 
 
 @usually_on("fakeredis", "embedded")
@@ -69,16 +43,10 @@ def test_any_question_over_any_split_of_tiers_has_the_answer_of_the_reference(
 ) -> None:
     rng = random.Random(seed)
     memory = open_memory()
-    tiers = memory.stm, memory.im, memory.ltm
     entries = random_entries(rng)
     reference = InMemoryRepository()
     reference.add_many(entries)
-    splits = ((0,), (2,), (0, 1, 2))
-    for entry in entries:
-        # One that is moving is in two tiers.
-        place = rng.choice(splits[seed])
-        for tier in tiers[place : place + 1 + (rng.random() < 0.2)]:
-            tier.add(entry)
+    lay_out(memory, entries, rng, ((0,), (2,), (0, 1, 2))[seed])
     for _ in range(40):
         query = random_query(rng)
         answers = memory.recall(query, touch=False)

@@ -1,10 +1,12 @@
-"""The script that finds and reads what answers a question about many agents, in one request."""
+"""The scripts that find and read what answers a question, in one request."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from agent_memory.connections.redis.answers import values_of
 from agent_memory.connections.redis.script import Script
+from agent_memory.models.redis import STORED
 
 TOO_MANY = 2_000
 """Agents, or entries, beyond which the script gives nothing: the server does nothing meanwhile."""
@@ -12,6 +14,16 @@ TOO_MANY = 2_000
 
 def _is_answer(reply: Any) -> bool:
     return reply is None or (type(reply) is list and {list}.issuperset(map(type, reply)))
+
+
+_are_values = values_of(len(STORED))
+
+
+def _are_answers(reply: Any) -> bool:
+    return reply is None or (
+        type(reply) is list
+        and all(type(each) is list and all(map(_are_values, each)) for each in reply)
+    )
 
 
 # KEYS: what the keys of each agent begin with; or the registry of a run's agents, and then ARGV
@@ -72,4 +84,37 @@ for i, name in ipairs(names) do found[i] = redis.call('HMGET', name, unpack(fiel
 return found
 """,
     answers=_is_answer,
+    writes=False,
+)
+
+# KEYS: what the keys of an agent begin with in each tier, the richest first. ARGV[1]: how many
+# entries are asked for, if not all. ARGV[2]: how many are too many. Then the words of the command
+# that reads ids, whose second is a key without its beginning and whose fourth is its last bound.
+# Where a tier has as many as are asked for, the next one is asked for none that come later. Gives
+# for each tier the fields of each entry, or nil.
+FIND_IN_TIERS = Script(
+    f"""
+local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local command = {{}}
+for i = 3, #ARGV do command[i - 2] = ARGV[i] end
+local suffix = command[2]
+
+local answers = {{}}
+for place, prefix in ipairs(KEYS) do
+  command[2] = prefix .. suffix
+  local ids = redis.call(unpack(command))
+  if #ids > most then return false end
+  if limit and #ids == limit then
+    command[4] = redis.call('ZSCORE', command[2], ids[limit])
+  end
+  local found = {{}}
+  for i, id in ipairs(ids) do
+    found[i] = redis.call('HMGET', prefix .. id, {", ".join(f"'{name}'" for name in STORED)})
+  end
+  answers[place] = found
+end
+return answers
+""",
+    answers=_are_answers,
+    writes=False,
 )

@@ -7,12 +7,13 @@ from typing import Any
 
 from agent_memory.connections.redis.answers import values_of
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.redis.commands import KeyedCommand
+from agent_memory.connections.redis.commands import Command, KeyedCommand
 from agent_memory.errors import EncodingError
 from agent_memory.models.redis import memory_id_of
 from agent_memory.repositories.codec import Codec
-from agent_memory.repositories.following import Changes, Stored
+from agent_memory.repositories.following import Changes, Stored, View
 from agent_memory.repositories.redis.change_log import ChangeLog, Record
+from agent_memory.repositories.redis.entries import Values, reading
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES
 
 _FIELDS = ("revision", "contents", *RANGES.values(), *CATEGORIES, *FLAGS)
@@ -49,6 +50,37 @@ def changes(
         else:
             gone.append(memory_id_of(name))
     return Changes(records[-1] if records else [], whole, stored, gone)
+
+
+def rows_as_seen(
+    channel: RedisChannel, tiers: Sequence[tuple[str, View]]
+) -> list[list[Values]] | None:
+    """Read hashes of an agent if nothing has changed in some tiers of a server; one request.
+
+    Args:
+        channel: The server.
+        tiers: Of each tier what the keys of the agent begin with, and what was seen.
+
+    Returns:
+        The values of each tier's; None where something has changed, or may have.
+    """
+    commands: list[Command] = []
+    for prefix, view in tiers:
+        if not isinstance(view.seen, list):
+            return None
+        commands += [ChangeLog(channel, prefix).news(view.seen), ("EXISTS", f"{prefix}steps")]
+        commands += reading(prefix, view.names)
+    replies = iter(channel.call_all(commands))
+    found = []
+    for _, view in tiers:
+        records, is_there = next(replies), bool(next(replies))
+        rows = [next(replies) for _ in view.names]
+        # Without a log there was nothing, or what was stored before there were logs.
+        is_old = records == [view.seen] if view.seen else not records
+        if not is_old or is_there == view.is_empty:
+            return None
+        found.append(rows)
+    return found
 
 
 def _stored(memory_id: str, values: Sequence[bytes | None], codec: Codec) -> Stored:

@@ -23,6 +23,7 @@ from agent_memory.repositories.outcomes import Added, Arrival, Gone
 from agent_memory.repositories.querying import after_step, agent_of, answering, run_of
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import AttributeIndexing, Call, DeclaredAttributes
+from agent_memory.repositories.redis.both_tiers import ReadTogether
 from agent_memory.repositories.redis.calls import (
     AT_ONCE,
     by_agent,
@@ -55,7 +56,7 @@ _Expected = tuple[Value, Value]  # a revision, and how often it was retrieved
 _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 
 
-class RedisRepository(MemoryRepository):
+class RedisRepository(ReadTogether, MemoryRepository):
     """The entries of one tier in one namespace of a Redis server.
 
     Args:

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from sqlalchemy import Connection
 
 from agent_memory.repositories.moves import Agent
+from agent_memory.repositories.sql.plans import rows_by_driver
 from agent_memory.values.forking import after_fork
 
 _SOURCE = "agent_memory_mark"
@@ -53,7 +54,8 @@ def mark_of(connection: Connection) -> Mark | None:
         case "sqlite":
             # Kept with the driver's connection: another one of the pool counts for itself.
             source = connection.info.setdefault(_SOURCE, _Source())
-            version = connection.exec_driver_sql("PRAGMA data_version").scalar()
+            # Through SQLAlchemy it takes ten times as long, and each question asks.
+            ((version,),) = rows_by_driver(connection, "PRAGMA data_version")
             driver = connection.connection.driver_connection
             return None if driver is None else Mark(source, (version, driver.total_changes))
         case "postgresql":

@@ -11,7 +11,7 @@ from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.contract import LongTermMemory
-from agent_memory.repositories.following import Changes
+from agent_memory.repositories.following import Changes, View
 from agent_memory.repositories.forgettings import Forgetting, RollBack, strictest
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import answering
@@ -22,8 +22,9 @@ from agent_memory.repositories.sql.explaining import access
 from agent_memory.repositories.sql.indexed_vectors import EF_SEARCH, nearest_in_index
 from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
-from agent_memory.repositories.sql.marks import KnownMarks
+from agent_memory.repositories.sql.marks import KnownMarks, mark_of
 from agent_memory.repositories.sql.moments import Moments
+from agent_memory.repositories.sql.plans import rows_of
 from agent_memory.repositories.sql.questions import (
     Asked,
     entries_answering,
@@ -93,7 +94,7 @@ class LtmReads(LongTermMemory):
     def _found(self, connection: Connection, part: Asked, query: Query) -> list[MemoryEntry]:
         statement, asked = part
         if not query.attributes:
-            return self._mapper.to_entries(connection.execute(statement, asked).all())
+            return self._mapper.to_entries(rows_of(connection, statement, asked))
         conditions = sql_attributes.conditions(connection, self._models, query)
         # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
         with connection.execute(
@@ -134,7 +135,7 @@ class LtmReads(LongTermMemory):
             return [
                 entry
                 for statement, asked in first_of_each_agent(self._models, query)
-                for entry in self._mapper.to_entries(connection.execute(statement, asked).all())
+                for entry in self._mapper.to_entries(rows_of(connection, statement, asked))
             ]
 
     def keys_answering(self, query: Query) -> list[EntryKey]:
@@ -201,6 +202,19 @@ class LtmReads(LongTermMemory):
                 *(connection, self._models, self._marks, (run_id, agent_id)),
                 *(self._mapper.contents_of_many, seen),
             )
+
+    def read_as_seen(
+        self, run_id: str, agent_id: str, views: Sequence[View], *below: object
+    ) -> list[list[MemoryEntry]] | None:
+        """Read some entries of an agent, if nothing was committed to the database since."""
+        (view,) = views
+        if below or not isinstance(view.seen, sql_following.Seen):
+            return None
+        with self._transactions.reading() as connection:
+            if not view.seen.marks.hold(mark_of(connection)):
+                return None
+            keys = [EntryKey(run_id, agent_id, name) for name in view.names]
+            return [self._mapper.read(connection, keys) if keys else []]
 
     def forgettings(self, keys: Iterable[EntryKey]) -> dict[EntryKey, Forgetting]:
         """Those of the keys that were forgotten, and when they were and were released."""
