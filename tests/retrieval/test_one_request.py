@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, EncodingError, MemoryConfig, Order, Query, Tier
-from agent_memory.models.redis import agent_prefix
 from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.repositories.redis.repository import RedisRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_entries, random_query
 from tests.engines import usually_on
@@ -118,7 +118,8 @@ def test_an_index_that_names_what_is_not_there_keeps_nothing_out(tmp_path: Path)
     with AgentMemorySystem(MemoryConfig(engine="fake", path=tmp_path)) as memory:
         for tier, step in ((memory.stm, 5), (memory.im, 1), (memory.im, 2)):
             tier.add(an_entry(**ANT, step_number=step, timestamp=float(step)))
-        prefix = agent_prefix(memory.stm.key_space.namespace, "default", "ant")
+        assert isinstance(memory.stm, RedisRepository)
+        prefix = memory.stm.key_space.prefix("default", "ant")
         memory.stm.channel.call("ZADD", f"{prefix}times", 9.0, "0" * 32)
         hits = memory.recall(agent_id="ant", order=Order.NEWEST, limit=2, touch=False)
         assert [hit.tier for hit in hits] == [Tier.STM, Tier.IM]
@@ -128,7 +129,8 @@ def test_a_damaged_entry_is_told_of_as_ever(tmp_path: Path) -> None:
     with AgentMemorySystem(MemoryConfig(engine="fake", path=tmp_path)) as memory:
         entry = an_entry(**ANT)
         memory.im.add(entry)
-        prefix = agent_prefix(memory.im.key_space.namespace, "default", "ant")
+        assert isinstance(memory.im, RedisRepository)
+        prefix = memory.im.key_space.prefix("default", "ant")
         memory.im.channel.call("HSET", prefix + entry.memory_id, "contents", b"\xc1")
         with pytest.raises(EncodingError, match=f"{entry.memory_id} in IM"):
             memory.recall(agent_id="ant", order=Order.NEWEST, limit=2, touch=False)

@@ -24,8 +24,7 @@ from agent_memory import (
 from agent_memory.testing import an_entry
 from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
-from tests.memories import Opener, lay_out
-from tests.retrieval.test_whose import requests_of
+from tests.memories import Opener, lay_out, requests_of
 
 RUN = "default"
 
