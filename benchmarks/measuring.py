@@ -228,3 +228,15 @@ def paired(ours: Work, plain: Work, times: int) -> Ratio:
         for first in range(0, times - tenth + 1, tenth)
     ]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios), statistics.median(mine))
+
+
+def slower(name: str, ratio: Ratio, target: float) -> Figure:
+    """How many times as long ours takes."""
+    slower = 1 / ratio.median
+    return Figure(
+        name,
+        f"{target:g}x the time or less",
+        f"{slower:.2f}x",
+        slower <= target,
+        f"{1 / ratio.greatest:.2f} to {1 / ratio.least:.2f}; {1e3 * ratio.our_seconds:.2f} ms",
+    )

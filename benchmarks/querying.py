@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +18,8 @@ from agent_memory.models.redis_search_schema import VECTOR, condition
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql.questions import entries_answering
 from benchmarks.entries import new_entries, trader_states
-from benchmarks.measuring import Figure, Ratio, Work, compare, paired
+from benchmarks.long_term import COLUMNS, long_term_memory, multiply
+from benchmarks.measuring import Figure, Work, compare, paired, slower
 from benchmarks.plain_redis import ready_hash, store_grouped
 
 AGENTS, ENTRIES = 10, 1_000
@@ -71,7 +70,7 @@ def _nearest(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
         lambda: client.execute_command(*command),
         ASKED,
     )
-    return _times("filter and KNN of 10 by the query engine, against bare FT.SEARCH", ratio, 1.5)
+    return slower("filter and KNN of 10 by the query engine, against bare FT.SEARCH", ratio, 1.5)
 
 
 def _found(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
@@ -86,7 +85,7 @@ def _found(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
         lambda: plain.find(plain.agent_id == "a3", plain.step_number >= 500).page(0, 10),
         ASKED,
     )
-    return _times("find of 10 by StmEntry, against a model of Redis-OM's own", ratio, 1.3)
+    return slower("find of 10 by StmEntry, against a model of Redis-OM's own", ratio, 1.3)
 
 
 def _plain_model(client: redis.Redis) -> Any:
@@ -154,71 +153,36 @@ def _written(memory: AgentMemorySystem, client: redis.Redis) -> Figure:
         batch = [ready_hash(entry) for entry in new_entries(states, f"a{next(numbers)}")]
         return lambda: store_grouped(client, batch, "agent_memory:stm")
 
-    return _times("add_many of 1,000 into both indexes, against a plain pipeline of the same bytes",
+    return slower("add_many of 1,000 into both indexes, against a plain pipeline of the same bytes",
                   compare(ours, plain, rounds=11), 1.5)  # fmt: skip
 
 
 def _ranged() -> Figure:
     """The rows of a hundred steps among a million, by our statement and by a bare one."""
-    with TemporaryDirectory() as folder:
-        config = MemoryConfig(path=Path(folder), engine="fake", ltm_url=f"sqlite:///{folder}/l.db")
-        with AgentMemorySystem(config) as memory:
-            memory.ltm.add_many(new_entries(trader_states(1_000), "a0"))
-            with closing(sqlite3.connect(f"{folder}/l.db", isolation_level=None)) as raw:
-                multiply(raw, ROWS // 1_000)
-                (agent,) = raw.execute("SELECT id FROM agent_ltm_agents").fetchone()
-                steps = itertools.cycle(range(0, ROWS - 1_000, 7_919))
+    with long_term_memory() as (memory, raw):
+        memory.ltm.add_many(new_entries(trader_states(1_000), "a0"))
+        multiply(raw, ROWS // 1_000)
+        (agent,) = raw.execute("SELECT id FROM agent_ltm_agents").fetchone()
+        steps = itertools.cycle(range(0, ROWS - 1_000, 7_919))
 
-                def bare() -> list[Any]:
-                    first = next(steps)
-                    return raw.execute(_BARE, (agent, first, first + 99)).fetchall()
+        def bare() -> list[Any]:
+            first = next(steps)
+            return raw.execute(_BARE, (agent, first, first + 99)).fetchall()
 
-                def ours() -> Any:
-                    first = next(steps)
-                    within = first, first + 99
-                    query = Query(run_id="default", agent_id="a0", steps=within, order=Order.STEP)
-                    (asked,) = entries_answering(memory.models, query)
-                    with memory.sql_engine.connect() as connection:
-                        return connection.execute(*asked).all()
+        def ours() -> Any:
+            first = next(steps)
+            within = first, first + 99
+            query = Query(run_id="default", agent_id="a0", steps=within, order=Order.STEP)
+            (asked,) = entries_answering(memory.models, query)
+            with memory.sql_engine.connect() as connection:
+                return connection.execute(*asked).all()
 
-                assert len(bare()) == len(ours()) == 100
-                ratio = paired(ours, bare, ASKED)
-    return _times(f"100 rows of a range in {ROWS:,}, against the bare statement", ratio, 2)
+        assert len(bare()) == len(ours()) == 100
+        ratio = paired(ours, bare, ASKED)
+    return slower(f"100 rows of a range in {ROWS:,}, against the bare statement", ratio, 2)
 
 
-_COLUMNS = (
-    "timestamp, run_ref, agent_ref, type_ref, contents, importance_score, compression_level, "
-    "retrieval_count, creation_time, last_access_time, embedding, embedding_coding, "
-    "encoder_version, revision, error_bounds"
-)
 _BARE = (
-    f"SELECT memory_id, step_number, {_COLUMNS} FROM agent_ltm_entries WHERE agent_ref = ? "  # noqa: S608
+    f"SELECT memory_id, step_number, {COLUMNS} FROM agent_ltm_entries WHERE agent_ref = ? "  # noqa: S608
     "AND step_number BETWEEN ? AND ? ORDER BY step_number, memory_id"
 )
-
-
-def multiply(raw: sqlite3.Connection, times: int) -> None:
-    """Store the first thousand steps again and again, each time a thousand steps later."""
-    raw.execute("PRAGMA synchronous = OFF")
-    raw.execute("PRAGMA cache_size = -400000")
-    raw.execute("BEGIN")
-    for time in range(1, times):
-        raw.execute(
-            f"INSERT INTO agent_ltm_entries (memory_id, step_number, {_COLUMNS}) "  # noqa: S608
-            "SELECT CAST(printf('%016d', id + ? * 1000) AS BLOB), step_number + ?, "
-            f"{_COLUMNS} FROM agent_ltm_entries WHERE agent_ref = 1 AND step_number < 1000",
-            (time, 1_000 * time),
-        )
-    raw.execute("COMMIT")
-
-
-def _times(name: str, ratio: Ratio, target: float) -> Figure:
-    """How many times as long ours takes."""
-    slower = 1 / ratio.median
-    return Figure(
-        name,
-        f"{target:g}x the time or less",
-        f"{slower:.2f}x",
-        slower <= target,
-        f"{1 / ratio.greatest:.2f} to {1 / ratio.least:.2f}; {1e3 * ratio.our_seconds:.2f} ms",
-    )

@@ -6,12 +6,10 @@ python -m benchmarks.questions [rows of the large sample, 1000000 unless given]
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import statistics
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,9 +22,9 @@ from agent_memory import AgentMemorySystem, MemoryConfig, Order
 from agent_memory.models.redis import STORED, agent_prefix
 from agent_memory.values.sealing import unsealed
 from benchmarks.entries import new_entries, trader_states
-from benchmarks.measuring import Figure, Ratio, paired, tell
+from benchmarks.long_term import long_term_memory, multiply
+from benchmarks.measuring import Figure, paired, slower, tell
 from benchmarks.plain_redis import memory_and_client
-from benchmarks.querying import multiply
 
 STEPS = 10_000
 AGENTS = 1_000
@@ -67,7 +65,7 @@ def _newest() -> Figure:
             return memory.recall(agent_id="a0", order=Order.NEWEST, limit=10, touch=False)
 
         assert len(plain()) == len(ours()) == 10
-        return _slower("newest 10 of an agent, against redis-py and MessagePack",
+        return slower("newest 10 of an agent, against redis-py and MessagePack",
                        paired(ours, plain, 10 * ASKED), 1.0)  # fmt: skip
 
 
@@ -127,25 +125,22 @@ def _from(first: int, states: list[dict[str, Any]]) -> list[Any]:
 
 def _everyone() -> Figure:
     """Everyone at a step out of long-term memory, and the bare SELECT of the same rows."""
-    with TemporaryDirectory() as folder:
-        config = MemoryConfig(path=Path(folder), engine="fake", ltm_url=f"sqlite:///{folder}/l.db")
-        with AgentMemorySystem(config) as memory:
-            states = trader_states(20)
-            for agent in range(AGENTS):
-                memory.ltm.add_many(new_entries(states, f"a{agent}"))
-            steps = itertools.cycle(range(20))
-            with closing(sqlite3.connect(f"{folder}/l.db", isolation_level=None)) as raw:
+    with long_term_memory() as (memory, raw):
+        states = trader_states(20)
+        for agent in range(AGENTS):
+            memory.ltm.add_many(new_entries(states, f"a{agent}"))
+        steps = itertools.cycle(range(20))
 
-                def bare() -> list[Any]:
-                    return raw.execute(_EVERYONE, (next(steps),)).fetchall()
+        def bare() -> list[Any]:
+            return raw.execute(_EVERYONE, (next(steps),)).fetchall()
 
-                def ours() -> list[Any]:
-                    step = next(steps)
-                    return memory.recall(steps=(step, step), touch=False)
+        def ours() -> list[Any]:
+            step = next(steps)
+            return memory.recall(steps=(step, step), touch=False)
 
-                assert len(bare()) == len(ours()) == AGENTS
-                ratio = paired(ours, bare, ASKED)
-    return _slower(
+        assert len(bare()) == len(ours()) == AGENTS
+        ratio = paired(ours, bare, ASKED)
+    return slower(
         f"everyone at a step, {AGENTS:,} agents in long-term memory, against the bare SELECT",
         ratio,
         1.5,
@@ -162,8 +157,7 @@ _EVERYONE = (
 
 def _sampled(rows: int) -> Figure:
     """Some draws out of many entries of one agent, and out of few."""
-    with TemporaryDirectory() as folder:
-        took = [_draws(Path(folder) / str(number), number) for number in (FEW, rows)]
+    took = [_draws(number) for number in (FEW, rows)]
     (few, _, _), (many, first, updated) = took
     return Figure(
         f"sample({DRAWS}) out of {rows:,} entries of an agent, against {FEW:,}",
@@ -174,14 +168,11 @@ def _sampled(rows: int) -> Figure:
     )
 
 
-def _draws(folder: Path, rows: int) -> tuple[float, float, float]:
+def _draws(rows: int) -> tuple[float, float, float]:
     """How long a draw takes, the first, and one after importances were set; seconds."""
-    folder.mkdir()
-    config = MemoryConfig(path=folder, engine="fake", ltm_url=f"sqlite:///{folder}/l.db")
-    with AgentMemorySystem(config) as memory:
+    with long_term_memory() as (memory, raw):
         memory.ltm.add_many(new_entries(trader_states(1_000), "a0"))
-        with closing(sqlite3.connect(f"{folder}/l.db", isolation_level=None)) as raw:
-            multiply(raw, rows // 1_000)
+        multiply(raw, rows // 1_000)
 
         def draw(seed: int) -> float:
             begin = time.perf_counter()
@@ -194,18 +185,6 @@ def _draws(folder: Path, rows: int) -> tuple[float, float, float]:
         first, *again = (draw(seed) for seed in range(ASKED))
         after = [draw(seed) for seed in range(ASKED + 1, ASKED + 10)]
         return statistics.median(again), first, statistics.median(after[1:])
-
-
-def _slower(name: str, ratio: Ratio, target: float) -> Figure:
-    """How many times as long ours takes."""
-    slower = 1 / ratio.median
-    return Figure(
-        name,
-        f"{target:g}x the time or less",
-        f"{slower:.2f}x",
-        slower <= target,
-        f"{1 / ratio.greatest:.2f} to {1 / ratio.least:.2f}; {1e3 * ratio.our_seconds:.2f} ms",
-    )
 
 
 if __name__ == "__main__":

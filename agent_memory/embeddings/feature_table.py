@@ -141,6 +141,10 @@ class FeatureTable:
                 if not held[int(code)]:
                     del held[int(code)]
 
+    def state(self, row: int) -> dict[str, Value]:
+        """The features of a row, as they were added."""
+        return self._state(row, *self._paths())
+
     @property
     def is_sparse(self) -> bool:
         """Whether most of what there was has been removed, so that ``gathered`` is worth it."""
@@ -149,11 +153,15 @@ class FeatureTable:
     def gathered(self) -> tuple[FeatureTable, NDArray[np.intp]]:
         """A table of the rows that were not removed, and where each was here, of shape (rows,)."""
         kept = [place for place, where in enumerate(self._where) if where is not None]
-        paths = {column: path for path, column in self.numbers.items()}
-        texts = {column: path for path, column in self.tokens.items()}
+        paths, texts = self._paths()
         table = FeatureTable(self._fewest)
         table.add([self._state(place, paths, texts) for place in kept])
         return table, np.array(kept, np.intp)
+
+    def _paths(self) -> tuple[dict[int, str], dict[int, str]]:
+        """The paths of the columns of numbers, and of those of tokens."""
+        paths = {column: path for path, column in self.numbers.items()}
+        return paths, {column: path for path, column in self.tokens.items()}
 
     def _state(self, row: int, paths: dict[int, str], texts: dict[int, str]) -> dict[str, Value]:
         where = self._where[row]

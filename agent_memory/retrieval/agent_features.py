@@ -7,19 +7,20 @@ their features are kept, and each question asks every tier what has changed sinc
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.comparable import Comparable, comparable
+from agent_memory.embeddings.comparable import Comparable, Value, comparable
 from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.joint_scales import joint_scales
 from agent_memory.embeddings.scales import Scales, scales_of
 from agent_memory.repositories.following import FILTERED, Changes, Stored, View
+from agent_memory.retrieval.near_candidates import Candidate, Far, Meets, Rounded, Rounding
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.coded import CodedContents
 from agent_memory.values.entry import Tier
@@ -38,25 +39,6 @@ _NOWHERE = -1  # the tier of a row that was removed
 _EXACT = 0  # the number of the rounding of what was not rounded
 
 
-class Rounding(NamedTuple):
-    """How the numbers of contents were rounded.
-
-    Attributes:
-        version: Whose code has done it.
-        level: At which level: 1 or 2.
-    """
-
-    version: int
-    level: int
-
-
-Meets = Callable[[NDArray[np.intp]], NDArray[np.bool_]]
-"""Tells which of some rows may be given."""
-
-Rounded = Callable[[Rounding, Comparable], Comparable]
-"""Gives a state as it would have been rounded."""
-
-
 class FeatureCache(RecentlyUsed[tuple[str, str], "AgentFeatures"]):
     """Keeps the features of the agents that were asked about last. Threads may share it.
 
@@ -68,28 +50,6 @@ class FeatureCache(RecentlyUsed[tuple[str, str], "AgentFeatures"]):
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(lambda agent: AgentFeatures(*agent), max_bytes)
-
-
-class Far(NamedTuple):
-    """How far an entry is: what it is sorted by, the first is the best.
-
-    Attributes:
-        distance: The distance.
-        is_rounded: Whether it is the same only as far as rounding tells.
-        besides: How much it says besides what was asked about.
-    """
-
-    distance: float
-    is_rounded: bool
-    besides: float
-
-
-class Candidate(NamedTuple):
-    """An entry that answers, and how far it is."""
-
-    stored: Stored
-    tier: Tier
-    rank: Far
 
 
 class AgentFeatures:
@@ -110,6 +70,8 @@ class AgentFeatures:
         self._seen: dict[Tier, object] = {}
         self._places: dict[Tier, dict[str, int]] = {}
         self._stored: list[Stored] = []  # by row, as what follows
+        # Of rows that a higher tier has too, which are not in the table: their tier and features.
+        self._copies: dict[int, tuple[Tier, dict[str, Value]]] = {}
         self._tier = np.zeros(0, np.int8)
         self._rounding = np.zeros(0, np.int16)
         self._roundings: dict[Rounding, int] = {}  # their numbers, from 1
@@ -126,26 +88,27 @@ class AgentFeatures:
         Raises:
             StoreUnavailable: A tier does not answer.
         """
-        for tier in tiers:
-            places = self._places.setdefault(tier.tier, {})
-            seen = self._seen.pop(tier.tier, None)
-            try:
-                changes = tier.changes(self._run_id, self._agent_id, seen, places.keys())
-                # An empty tier says each time that there is nothing, and that this is all.
-                if not (changes.stored or changes.gone or (changes.whole and places)):
-                    self._seen[tier.tier] = changes.seen
-                    continue
-                self._scales = None
-                self._take(tier.tier, places, changes)
-                self._seen[tier.tier] = changes.seen
-            except BaseException:
-                # What was half read is not right; the next question reads all of it again.
-                self._table, self._stored = FeatureTable(), []
-                self._seen, self._places = {}, {}
-                raise
-        if self._table.is_sparse:
-            self._gather()
+        try:
+            for tier in tiers:
+                self._refresh(tier)
+            if self._scales is None:
+                self._leave_copies_out()
+        except BaseException:
+            # What was half read is not right; the next question reads all of it again.
+            self._table, self._stored = FeatureTable(), []
+            self._seen, self._places, self._copies = {}, {}, {}
+            raise
         self.size = _BARE + self._table.size + _ENTRY_BYTES * len(self._stored)
+
+    def _refresh(self, tier: TierReader) -> None:
+        places = self._places.setdefault(tier.tier, {})
+        seen = self._seen.pop(tier.tier, None)
+        changes = tier.changes(self._run_id, self._agent_id, seen, places.keys())
+        # An empty tier says each time that there is nothing, and that this is all.
+        if changes.stored or changes.gone or (changes.whole and places):
+            self._scales = None
+            self._take(tier.tier, places, changes)
+        self._seen[tier.tier] = changes.seen
 
     def views(self, tiers: Sequence[TierReader], chosen: Sequence[Candidate]) -> list[View] | None:
         """What was seen of each tier, and which entries of it are to be read.
@@ -196,7 +159,7 @@ class AgentFeatures:
             Not sorted. Of an entry in several tiers the richest tier's copy.
         """
         units = self.scales if scales is None else scales
-        meets = partial(self._answering, queries, self._copies(), among)
+        meets = partial(self._answering, queries, among)
         found = self._nearest(units, asked, limit, meets)
         for one in self._roundings_here():
             its = partial(self._of_rounding, self._roundings[one], meets)
@@ -263,7 +226,7 @@ class AgentFeatures:
         Returns:
             The ids of the entries by step, and the similarities of shape (states, entries).
         """
-        answering = self._answering(queries, self._copies(), None, np.arange(len(self._table)))
+        answering = self._answering(queries, None, np.arange(len(self._table)))
         places = np.flatnonzero(answering)
         steps = self._fields["step_number"][places]
         ids = [self._stored[place].memory_id for place in places.tolist()]
@@ -302,7 +265,6 @@ class AgentFeatures:
     def _answering(
         self,
         queries: Mapping[Tier, Sequence[Query]],
-        copies: Sequence[int],
         among: Mapping[Tier, Collection[str]] | None,
         rows: NDArray[np.intp],
     ) -> NDArray[np.bool_]:
@@ -313,8 +275,6 @@ class AgentFeatures:
             of_tier = tiers == int(tier)
             for query in asked:
                 chosen |= of_tier & self._meets(query, rows)
-        if copies:
-            chosen &= ~np.isin(rows, copies)
         if among is not None:
             chosen &= self._named(among)[rows]
         return chosen
@@ -336,24 +296,49 @@ class AgentFeatures:
                 meets &= self._fields[name][rows] == wanted
         return meets
 
-    def _copies(self) -> list[int]:
-        """The rows of entries that a higher tier has too."""
-        copies: list[int] = []
+    def _leave_copies_out(self) -> None:
+        """Keep out of the table what a higher tier has too: one entry counts once in the units."""
+        copies: set[int] = set()
         above: list[dict[str, int]] = []
         for tier in Tier:
             places = self._places.get(tier, {})
             for higher in above:
-                copies += [places[name] for name in higher.keys() & places.keys()]
+                copies |= {places[name] for name in higher.keys() & places.keys()}
             above.append(places)
-        return copies
+        for place in self._copies.keys() - copies:
+            self._put_back(place)
+        if self._table.is_sparse:
+            for place in [*self._copies]:
+                copies.add(self._put_back(place))
+            copies = self._gather(copies)
+        for place in copies - self._copies.keys():
+            self._copies[place] = Tier(int(self._tier[place])), self._table.state(place)
+            self._remove(place)
+
+    def _put_back(self, place: int) -> int:
+        """Put a row that was left out into the table again; gives its new place."""
+        tier, state = self._copies.pop(place)
+        stored = self._stored[place]
+        (new,) = self._table.add([state])
+        self._make_room(new + 1)
+        self._stored.append(stored)
+        self._places[tier][stored.memory_id] = new
+        self._tier[new], self._rounding[new] = int(tier), self._rounding[place]
+        for column in self._fields.values():
+            column[new] = column[place]
+        return new
+
+    def _remove(self, place: int) -> None:
+        self._table.remove(place)
+        self._tier[place] = _NOWHERE
 
     def _take(self, tier: Tier, places: dict[str, int], changes: Changes) -> None:
         came = (it.memory_id for it in changes.stored)
         for name in [*places] if changes.whole else [*changes.gone, *came]:
             place = places.pop(name, None)
             if place is not None:
-                self._table.remove(place)
-                self._tier[place] = _NOWHERE
+                self._copies.pop(place, None)
+                self._remove(place)
         added = self._table.add(
             [{} if it.contents is None else comparable(it.contents).values for it in changes.stored]
         )
@@ -378,7 +363,8 @@ class AgentFeatures:
     def _code(self, category: object) -> int:
         return self._codes.setdefault(str(category), len(self._codes))
 
-    def _gather(self) -> None:
+    def _gather(self, marked: set[int]) -> set[int]:
+        """Take rows that were removed out of what is kept; gives the new places of some others."""
         self._table, kept = self._table.gathered()
         renamed = {old: new for new, old in enumerate(kept.tolist())}
         self._stored = [self._stored[place] for place in kept.tolist()]
@@ -388,7 +374,7 @@ class AgentFeatures:
         for places in self._places.values():
             for name, place in places.items():
                 places[name] = renamed[place]
-        self._scales = None
+        return {renamed[place] for place in marked if place in renamed}
 
     def _make_room(self, rows: int) -> None:
         room = len(self._tier)

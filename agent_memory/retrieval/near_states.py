@@ -11,7 +11,8 @@ from agent_memory.embeddings.comparable import Comparable
 from agent_memory.embeddings.scales import Scales
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.querying import agents_of
-from agent_memory.retrieval.agent_features import AgentFeatures, Candidate, FeatureCache, Rounded
+from agent_memory.retrieval.agent_features import AgentFeatures, FeatureCache
+from agent_memory.retrieval.near_candidates import Candidate, Rounded
 from agent_memory.retrieval.recall import fetch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import EntryKey, Tier

@@ -260,27 +260,17 @@ class _Agent:
     ) -> _Urn:
         """What to draw from; made again only where something has changed."""
         with self._lock:
-            return self._urn(parts, draw, values, owner)
-
-    def _urn(
-        self,
-        parts: _Parts,
-        draw: Draw,
-        values: _Read,
-        owner: tuple[str, str],
-    ) -> _Urn:
-        if not _same(parts, self._parts):
-            self._merged = _merged(parts)
-            self._parts, self._urns = parts, {}
-        if draw not in self._urns:
-            if len(self._urns) >= 4:
-                self._urns.clear()
-            self._urns[draw] = self._made(draw, values, owner)
-        listed = sum(map(len, self._values.values()))
-        self.size = (
-            _BARE + _ENTRY_BYTES * len(self._merged.ids) * (1 + len(self._urns)) + (120 * listed)
-        )
-        return self._urns[draw]
+            if not _same(parts, self._parts):
+                self._merged = _merged(parts)
+                self._parts, self._urns = parts, {}
+            if draw not in self._urns:
+                if len(self._urns) >= 4:
+                    self._urns.clear()
+                self._urns[draw] = self._made(draw, values, owner)
+            kept = len(self._merged.ids) * (1 + len(self._urns))
+            listed = sum(map(len, self._values.values()))
+            self.size = _BARE + _ENTRY_BYTES * kept + 120 * listed
+            return self._urns[draw]
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()

@@ -25,8 +25,9 @@ from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
-from agent_memory.retrieval.agent_features import FeatureCache, Rounding
+from agent_memory.retrieval.agent_features import FeatureCache
 from agent_memory.retrieval.candidates import best, candidates
+from agent_memory.retrieval.near_candidates import Rounding
 from agent_memory.retrieval.near_states import each_agent, lists_of, near_state
 from agent_memory.retrieval.own_vectors import near_own, own_query
 from agent_memory.retrieval.recall import fetch

@@ -194,7 +194,7 @@ class NewEntries:
         if not self.by_steps:
             return self.ids.many(len(contents))
         return [
-            self._reproducible_id(run_id, agent_id, step, memory_type, held)
+            self._id_of(run_id, agent_id, step, memory_type, held)
             for agent_id, held in contents.items()
         ]
 
@@ -260,18 +260,9 @@ class NewEntries:
         memory_type: MemoryType,
         contents: Mapping[str, Any],
     ) -> str:
+        """Make an id: by chance, or where times are steps the one that the same run makes again."""
         if not self.by_steps:
             return self.ids()
-        return self._reproducible_id(run_id, agent_id, step, memory_type, contents)
-
-    def _reproducible_id(
-        self,
-        run_id: str,
-        agent_id: str,
-        step: int,
-        memory_type: MemoryType,
-        contents: Mapping[str, Any],
-    ) -> str:
         made_of = packed_once(contents)
         ordinal = self.ordinals.next(run_id, agent_id, step)
         return reproducible_id(run_id, agent_id, step, memory_type, ordinal, made_of)
@@ -306,7 +297,7 @@ class NewEntries:
         if self.by_steps and "memory_id" not in values:
             entry = self.plain(entry)
             kind, step = entry.memory_type, entry.step_number
-            made = self._reproducible_id(entry.run_id, entry.agent_id, step, kind, entry.contents)
+            made = self._id_of(entry.run_id, entry.agent_id, step, kind, entry.contents)
             entry = replace(entry, memory_id=made)
         if entry.embedding is None or self.encoders.is_own(entry.encoder_version):
             return entry

@@ -134,3 +134,23 @@ def test_a_damaged_entry_is_told_of_as_ever(tmp_path: Path) -> None:
         memory.im.channel.call("HSET", prefix + entry.memory_id, "contents", b"\xc1")
         with pytest.raises(EncodingError, match=f"{entry.memory_id} in IM"):
             memory.recall(agent_id="ant", order=Order.NEWEST, limit=2, touch=False)
+
+
+@usually_on("fakeredis", "tcp and postgresql")
+def test_an_entry_in_two_tiers_counts_once_in_the_units(open_memory: Opener) -> None:
+    memory = open_memory()
+    entries = [an_entry(**ANT, contents={"x": float(at**2), "m": at % 2}) for at in range(8)]
+    memory.stm.add_many(entries[:6])
+    memory.ltm.add_many(entries[6:])
+
+    def scores() -> list[tuple[str, float | None]]:
+        hits = memory.recall(agent_id="ant", near={"x": 3.0, "m": 0}, touch=False)
+        return [(hit.entry.memory_id, hit.score) for hit in hits]
+
+    once = scores()
+    memory.ltm.add_many(entries[:3])  # as a move writes below before it removes above
+    assert scores() == once
+    memory.stm.remove_many([entry.key for entry in entries[:2]])
+    assert scores() == once
+    memory.stm.add_many(entries)
+    assert scores() == once
