@@ -96,7 +96,14 @@ def _named(query: Query, *, of_one: bool = True) -> Iterator[dict[str, Any]]:
         yield {"of_run": run_of(query), "of_agent": agent_of(query)}
         return
     for some_runs in [None] if runs is None else chunked(runs, IN_LIST // 2):
-        in_runs = {} if some_runs is None else {"of_runs": some_runs}
+        # One alone is no list, whose length would have to be seen in each statement.
+        in_runs = (
+            {}
+            if some_runs is None
+            else {"of_one_run": some_runs[0]}
+            if len(some_runs) == 1
+            else {"of_runs": some_runs}
+        )
         for some in [None] if agents is None else chunked(agents, IN_LIST // 2):
             yield in_runs if some is None else in_runs | {"of_agents": some}
 
@@ -176,6 +183,8 @@ def _answering(
     if "of_agent" in shape.owners:
         agent_ref = agent_ref_of(models, _text_of("of_run"), _text_of("of_agent"))
         found = entries.where(entry.agent_ref == agent_ref)
+    if "of_one_run" in shape.owners:
+        found = found.where(models.Run.name == _text_of("of_one_run"))
     if "of_runs" in shape.owners:
         found = found.where(models.Run.name.in_(_texts_of("of_runs")))
     if "of_agents" in shape.owners:
