@@ -133,7 +133,7 @@ class ExpiryFilter:
     def read_as_seen(
         self, run_id: str, agent_id: str, views: Sequence[View], *below: object
     ) -> None:
-        """Nothing: what is over its age by now is told by the time alone."""
+        """Nothing: what is over its age by now is known by the time alone."""
         del run_id, agent_id, views, below
 
     def first_of_each(self, query: Query) -> list[MemoryEntry]:
