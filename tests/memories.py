@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from agent_memory import AgentMemorySystem, MemoryEntry, Order, Query
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.sql import plans
 
 DAY = 86_400.0
 YEAR = 365 * DAY
@@ -95,10 +96,17 @@ def requests_of(
     def executed(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         statements.append(statement)
 
+    read = plans.rows_by_driver
+
+    def read_by_driver(connection: Any, text: str, *given: Any) -> Any:
+        statements.append(text)
+        return read(connection, text, *given)
+
     statements: list[str] = []
     event.listen(memory.sql_engine, "before_cursor_execute", executed)
     with monkeypatch.context() as patch:
         patch.setattr(RedisChannel, "_exchange_once", counted)
+        patch.setattr(plans, "rows_by_driver", read_by_driver)
         work()
     event.remove(memory.sql_engine, "before_cursor_execute", executed)
     return len(sent), sum(statement.startswith("SELECT") for statement in statements)

@@ -7,8 +7,36 @@ from tests.mutants.mutant import Edit, Mutant, tests_in
 _KEPT = "repositories/test_kept_vectors.py"
 _BOXES = "embeddings/test_boxes.py"
 _OWN = "system/test_own_vectors.py"
+_TOGETHER = "retrieval/test_one_request.py"
 
 OF_NEAR = (
+    Mutant(
+        "what was near is asked again where anything has changed",
+        (
+            Edit(
+                "repositories/redis/following.py",
+                "if not is_old or is_there == view.is_empty:",
+                "if False:",
+            ),
+        ),
+        tests_in(_TOGETHER, "test_what_others_change_is_seen_by_the_next_question[0-fakeredis]"),
+    ),
+    Mutant(
+        "an entry in two tiers counts once in the units",
+        (Edit("retrieval/agent_features.py", "self._leave_copies_out()", "pass"),),
+        tests_in(_TOGETHER, "test_an_entry_in_two_tiers_counts_once_in_the_units[fakeredis]"),
+    ),
+    Mutant(
+        "what a lower tier has of the same place is asked for too",
+        (
+            Edit(
+                "repositories/redis/finding.py",
+                "command[4] = redis.call('ZSCORE', command[2], ids[limit])",
+                "command[4] = '(' .. redis.call('ZSCORE', command[2], ids[limit])",
+            ),
+        ),
+        tests_in(_TOGETHER, "test_limited_questions_have_the_answer_of_the_reference[fakeredis-0]"),
+    ),
     Mutant(
         "rows that another process changes are read again",
         (
