@@ -59,7 +59,8 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 		-c constraints.txt -e '.[docs]'
 	@touch $@
 
-# The pictures of the explorer, out of the demo; needs Chromium.
+# The pictures of the explorer, out of the demo; needs Chromium. Its tests leave what they saw in
+# build/screenshots: some with test, every view in both themes, narrow and wide, with test-long.
 pictures: install
 	$(BIN)/python -m tests.explorer.pictures docs/pictures
 

@@ -18,6 +18,7 @@ from tests.system.pictures.lives import AGENT, MARKUP, STEPS
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
+NARROW = {"width": 390, "height": 800}
 VIEWS = {
     "runs": "",
     "agents": "agents/default",
@@ -131,7 +132,7 @@ def test_everybody_can_read_and_use_it(
     browser: Any, url: str, theme: str, views: tuple[str, ...]
 ) -> None:
     """On a narrow screen too, nothing is cut off at the side."""
-    watched = Watched(browser, url, color_scheme=theme, viewport={"width": 390, "height": 800})
+    watched = Watched(browser, url, color_scheme=theme, viewport=NARROW)
     for name, view in ((name, VIEWS[name]) for name in views):
         page = watched.show(view)
         page.wait_for_load_state("networkidle")
@@ -142,6 +143,9 @@ def test_everybody_can_read_and_use_it(
         wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide <= room, name
         watched.picture(f"{name}-{theme}-narrow")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        watched.picture(f"{name}-{theme}-wide")
+        page.set_viewport_size(NARROW)
     watched.check()
     watched.context.close()
 
@@ -158,9 +162,13 @@ def test_births_deaths_and_what_is_very_large_are_shown(watched: Watched) -> Non
     assert page.locator("datalist option").count() <= 500
 
 
-def test_what_is_not_there_and_a_wrong_token_say_so(watched: Watched) -> None:
+def test_what_is_not_there_says_so_in_any_page_and_a_wrong_token_does(watched: Watched) -> None:
     page = watched.show("agent/default/nobody")
     page.wait_for_selector("text=agent 'nobody' of run 'default' has no entries")
+    second = watched.context.new_page()  # the same explorer in two pages at once
+    second.goto(f"{watched.url}#/{VIEWS['agent']}")
+    second.wait_for_selector(":nth-match([data-drawn], 6)")
+    second.close()
     page = watched.show("nothing/of/this")
     page.wait_for_selector("h1:has-text('Runs')")
     page.goto(watched.url[:-3] + "x/")

@@ -160,7 +160,7 @@ const views = (() => {
   }
 
   // Seconds since 1970, unless the memory's clock counts steps.
-  const seen = (time) => (time > 1e8 ? new Date(time * 1000).toLocaleString("en-GB") : `step ${count(time)}`);
+  const seen = (time) => make("time", time > 1e8 ? new Date(time * 1000).toLocaleString("en-GB") : `step ${count(time)}`);
 
   async function agents(root, [run]) {
     const [{ agents: rows }] = await Promise.all([page.ask("agents", { run })]);

@@ -24,6 +24,7 @@ _TIERS = [tier.name for tier in Tier]
 _TYPES = [kind.value for kind in MemoryType]
 _LONGEST_NAME = 48
 _WHOLE = alt.Axis(tickMinStep=1)
+_LEVEL = alt.Axis(minExtent=52)  # pixels, so that the steps of one picture stand above another's
 _MARKS = (
     ("pinned", "▼", "triangle-down", 0), ("born", "▶", "triangle-right", 0),
     ("died", "✕", "cross", 45),
@@ -58,7 +59,7 @@ def timeline(life: Life, data: Chart, theme: Theme, width: Width, *, contents: b
     base = alt.Chart(data).encode(
         x=_steps_axis(steps),
         y=alt.Y(
-            field="type", type="nominal", title=None, sort=_TYPES,
+            field="type", type="nominal", title=None, sort=_TYPES, axis=_LEVEL,
             scale=alt.Scale(domain=[kind for kind in _TYPES if kind in _types_of(life)]),
         ),
         tooltip=tooltip,
@@ -99,7 +100,7 @@ def history(line: Line, data: Chart, theme: Theme, width: Width, *, legend: bool
     is_bounded = any(point.bound for point in finite)
     edges = [edge for it in finite for edge in (it.value - it.bound, it.value + it.bound)]
     axis = alt.Y(
-        field="value", type="quantitative", title=named(line.path),
+        field="value", type="quantitative", title=named(line.path), axis=_LEVEL,
         scale=alt.Scale(domain=list(extent(edges)), zero=False, nice=True),
     )  # fmt: skip
     base = alt.Chart(data).encode(x=_steps_axis(steps))
@@ -107,7 +108,7 @@ def history(line: Line, data: Chart, theme: Theme, width: Width, *, legend: bool
         base.transform_filter("isValid(datum.low)")
         .mark_rule(opacity=0.45, strokeWidth=3)
         .encode(
-            y=alt.Y(field="low", type="quantitative", title=named(line.path)),
+            y=alt.Y(field="low", type="quantitative", title=named(line.path), axis=_LEVEL),
             y2=alt.Y2(field="high"),
             color=_tier_colour(theme, legend=legend),
         )
@@ -270,7 +271,8 @@ def speeds(data: Chart, theme: Theme, width: Width) -> Chart:
 
 
 def _times_axis() -> Chart:
-    return alt.X(field="at", type="temporal", title="time", axis=alt.Axis(format="%H:%M:%S"))
+    axis = alt.Axis(format="%H:%M:%S", labelOverlap="greedy", labelSeparation=8)
+    return alt.X(field="at", type="temporal", title="time", axis=axis)
 
 
 def _time_tooltip() -> Chart:

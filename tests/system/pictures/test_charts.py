@@ -104,6 +104,19 @@ def test_a_report_of_ten_thousand_entries_stays_below_five_megabytes(tmp_path: P
     assert first + (second - first) * 99 < 5_000_000
 
 
+@pytest.mark.long
+def test_a_report_of_ten_thousand_entries_of_a_real_life_is_small(tmp_path: Path) -> None:
+    with opened(tmp_path / "memory") as memory:
+        with memory.batch():
+            for step in range(10_000):
+                state = {"food": step / 7, "at": (step % 20, step % 15), "mood": MARKUP, "n": step}
+                memory.store_agent_state("ant", state, step)
+        memory.maintain()
+        file = memory.report(tmp_path / "ant.html", "ant")
+        assert memory.plot.data.life("ant").sampled.note == ""
+    assert file.stat().st_size < 5_000_000
+
+
 def test_the_scripts_are_kept_for_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,9 @@ const drawing = (() => {
     const stage = make("div", null, { class: "stage waiting", role: "img", "aria-label": spec.description });
     host.append(stage);
     await loading;
-    const result = await vegaEmbed(stage, { ...spec, datasets: { rows: picture.rows } }, {
+    // A title that is wider than the picture would make the picture itself narrower.
+    const title = spec.title && { ...spec.title, limit: Math.max(120, (host.clientWidth || 700) - 40) };
+    const result = await vegaEmbed(stage, { ...spec, title, datasets: { rows: picture.rows } }, {
       actions: false,
       ast: true,
       renderer: picture.rows.length > MOST_SVG ? "canvas" : "svg",
