@@ -25,6 +25,8 @@ _TYPES = [kind.value for kind in MemoryType]
 _LONGEST_NAME = 48
 _WHOLE = alt.Axis(tickMinStep=1)
 _LEVEL = alt.Axis(minExtent=52)  # pixels, so that the steps of one picture stand above another's
+_FEW = 8  # steps that each have a place on an axis
+
 _MARKS = (
     ("pinned", "▼", "triangle-down", 0), ("born", "▶", "triangle-right", 0),
     ("died", "✕", "cross", 45),
@@ -311,12 +313,14 @@ def _types_of(life: Life) -> list[str]:
 
 
 def _steps_axis(steps: list[int], field: str = "step") -> Chart:
-    low, high = extent(map(float, steps))
-    # Of a single step its neighbours: halves of steps are none.
-    domain = [low, high] if min(steps) < max(steps) else [max(0.0, low - 0.5), high + 0.5]
+    low, high = min(steps), max(steps)
+    if low == high:  # of a single step its neighbours: halves of steps are none
+        low, high = max(0, low - 1), high + 1
+    # Vega gives fewer steps than it has room for halves too, whatever ``tickMinStep`` says.
+    few = {"values": [*range(low, high + 1)]} if high - low < _FEW else {"tickMinStep": 1}
     return alt.X(
-        field=field, type="quantitative", title="step", axis=alt.Axis(format=",d", tickMinStep=1),
-        scale=alt.Scale(domain=domain, nice=False, padding=6),
+        field=field, type="quantitative", title="step", axis=alt.Axis(format=",d", **few),
+        scale=alt.Scale(domain=[low, high], nice=False, padding=6),
     )  # fmt: skip
 
 

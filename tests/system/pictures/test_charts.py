@@ -106,7 +106,11 @@ def test_a_report_of_ten_thousand_entries_stays_below_five_megabytes(tmp_path: P
 
 @pytest.mark.long
 def test_a_report_of_ten_thousand_entries_of_a_real_life_is_small(tmp_path: Path) -> None:
-    with opened(tmp_path / "memory") as memory:
+    config: Any = {
+        "engine": "embedded", "path": tmp_path / "memory", "cleanup_interval": 1_000,
+        "stm_config": {"memory_limit": 2_000}, "im_config": {"memory_limit": 3_000},
+    }  # fmt: skip
+    with AgentMemorySystem(config) as memory:
         with memory.batch():
             for step in range(10_000):
                 state = {"food": step / 7, "at": (step % 20, step % 15), "mood": MARKUP, "n": step}
