@@ -156,3 +156,16 @@ def test_the_command_writes_the_report_of_an_agent_or_a_run(tmp_path: Path) -> N
     code, said = report(MARKUP[:10], "-o", output, "--force")
     assert (code, "is no run, and no agent" in said) == (2, True)
     assert report("-o", tmp_path / "no" / "such.html")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "values"), [([0], [0, 1]), ([4], [3, 4, 5]), ([2, 5], [2, 3, 4, 5]), ([0, 90], None)]
+)
+def test_steps_are_whole_on_every_axis(
+    tmp_path: Path, steps: list[int], values: list[int] | None
+) -> None:
+    with opened(tmp_path) as memory:
+        for step in steps:
+            memory.store_agent_state("ant", {"food": 1.0}, step)
+        spec = memory.plot.timeline("ant").to_dict()
+    assert spec["layer"][0]["encoding"]["x"]["axis"].get("values") == values
