@@ -34,7 +34,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodedContents, check_further, is_coded
-from agent_memory.values.contents import pack, unpack, unpack_many
+from agent_memory.values.contents import pack, pack_many, unpack, unpack_many
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.sealing import SEAL_BYTES, sealed, unsealed
 
@@ -92,7 +92,16 @@ class ContentsCodec:
         wanted = [entry for entry in entries if _may_be_coded(entry)]
         messages = self._codes.encode_many([*map(self._uncoded, wanted)])
         coded = dict(zip(map(id, wanted), messages, strict=True))
-        return [self._shorter(entry, coded.get(id(entry))) for entry in entries]
+        exact = [entry for entry in entries if coded.get(id(entry)) is None]
+        packed = iter(
+            pack_many((entry.contents for entry in exact), max_bytes=self._max_entry_bytes)
+        )
+        return [
+            _squeezed(next(packed), entry.compression_level)
+            if (message := coded.get(id(entry))) is None
+            else self._shorter(entry, message)
+            for entry in entries
+        ]
 
     def decode(
         self, encoded: bytes, step: int, vector: NDArray[np.float32] | None = None

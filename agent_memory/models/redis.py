@@ -83,6 +83,7 @@ def memory_id_of(member: bytes) -> str:
     return member.decode("ascii", "backslashreplace")
 
 
+@lru_cache(maxsize=16_384)  # each store asks for it three times
 def agent_prefix(namespace: str, run_id: str, agent_id: str) -> str:
     """What all keys of an agent in a run begin with."""
     return f"{namespace}:{{{encode_id(run_id)}/{encode_id(agent_id)}}}:"

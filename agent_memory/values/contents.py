@@ -73,8 +73,24 @@ def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
     Raises:
         InvalidEntry: A value cannot be stored; the message names its path.
     """
-    check_extent(contents, max_bytes)
+    return _packed(_Packer(), contents, max_bytes)
+
+
+def pack_many(
+    contents: Iterable[Mapping[str, Any]], *, max_bytes: int | None = None
+) -> list[bytes]:
+    """Encode many contents, each as ``pack`` does; what packs them is made once.
+
+    Raises:
+        InvalidEntry: A value of one cannot be stored; the message names its path.
+    """
     packer = _Packer()
+    return [_packed(packer, one, max_bytes) for one in contents]
+
+
+def _packed(packer: _Packer, contents: Mapping[str, Any], max_bytes: int | None) -> bytes:
+    check_extent(contents, max_bytes)
+    packer.changed = False
     try:
         packed = packer.pack(contents if type(contents) is dict else dict(contents))
         merged = next(_merged_keys(contents, "contents"), None) if packer.changed else None

@@ -34,6 +34,7 @@ Most answers of a local server come within it, and being woken takes 80 us.
 """
 
 _BULKS = b"$*"
+_NO_ERRORS = frozenset({bytes, int})
 
 
 class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes without types here
@@ -89,9 +90,10 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
                 answer = reader.gets()
                 if answer is NOT_ENOUGH_DATA:
                     break
-                first = answer[0] if type(answer) is list and answer else answer
-                if isinstance(first, redis.exceptions.ConnectionError):
-                    raise first
+                if type(answer) not in _NO_ERRORS:
+                    first = answer[0] if type(answer) is list and answer else answer
+                    if isinstance(first, redis.exceptions.ConnectionError):
+                        raise first
                 found.append(answer)
         except (TypeError, ValueError, MemoryError) as error:
             raise _unreadable(error) from error

@@ -38,7 +38,7 @@ def attributes_of(agent: object) -> dict[str, Any]:
         agent: The agent. Of a Mesa agent observables count as attributes, and its position is
             where it is in a cell, a grid or a continuous space.
     """
-    found = {name: value for name, value in _own(agent) if name not in _PLUMBING}
+    found = dict(_own(agent))
     position = position_of(agent)
     return found if position is None else found | {"position": position}
 
@@ -124,15 +124,25 @@ def _id_of(value: object) -> str | int | None:
 
 
 def _own(agent: object) -> Iterator[tuple[str, Any]]:
-    named = getattr(agent, "__dict__", {})
-    for name, value in list(named.items()):
-        if not name.startswith("_"):
-            yield name, value
-        elif _is_observable(_class_of(agent), name[1:]):
-            yield name[1:], value
-    for name in _slots_of(_class_of(agent)):
+    named = dict(getattr(agent, "__dict__", {}))
+    kind = _class_of(agent)
+    # Agents of a class mostly have the same attributes: which of them are shown is found once.
+    for name, shown in _shown(kind, tuple(named)):
+        yield shown, named[name]
+    for name in _slots_of(kind):
         if hasattr(agent, name):
             yield name, getattr(agent, name)
+
+
+@lru_cache(maxsize=1_024)
+def _shown(agent_class: Hashable, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Which attributes of an agent are public, and what they are called."""
+    shown = (
+        (name, name.removeprefix("_"))
+        for name in names
+        if not name.startswith("_") or _is_observable(agent_class, name[1:])
+    )
+    return tuple(pair for pair in shown if pair[1] not in _PLUMBING)
 
 
 def _class_of(agent: object) -> Hashable:
@@ -148,7 +158,7 @@ def _slots_of(agent_class: Hashable) -> tuple[str, ...]:
         for slots in declared
         for name in ((slots,) if isinstance(slots, str) else tuple(slots))
     )
-    return tuple(name for name in names if not name.startswith("_"))
+    return tuple(name for name in names if not name.startswith("_") and name not in _PLUMBING)
 
 
 @lru_cache(maxsize=16_384)

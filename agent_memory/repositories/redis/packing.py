@@ -32,6 +32,7 @@ MOST_NAMED = 50
 _OWN = ("memory_id", "agent_id", "contents", "embedding")
 _ID_LENGTH = 32
 _ID_TEMPLATE = b"$%d\r\n%%b\r\n" % _ID_LENGTH
+_agent_of = attrgetter("entry.agent_id", "entry.run_id")
 _common_of = attrgetter(*(field.name for field in FIELD_TABLE if field.name not in _OWN))
 
 
@@ -241,14 +242,9 @@ def _bulk(word: bytes) -> bytes:
 
 def _by_agent(ready: Sequence[Ready]) -> Iterator[tuple[int, Sequence[Ready]]]:
     """The entries of one agent after the other, and the place of the first of each."""
+    agents = [*map(_agent_of, ready)]
     first = 0
-    while first < len(ready):
-        entry, last = ready[first].entry, first + 1
-        while last < len(ready) and _is_of(ready[last].entry, entry.run_id, entry.agent_id):
-            last += 1
-        yield first, ready[first:last]
-        first = last
-
-
-def _is_of(entry: MemoryEntry, run_id: str, agent_id: str) -> bool:
-    return entry.agent_id == agent_id and entry.run_id == run_id
+    for last in range(1, len(ready) + 1):
+        if last == len(ready) or agents[last] != agents[first]:
+            yield first, ready[first:last]
+            first = last

@@ -47,12 +47,14 @@ class _Batch(NamedTuple):
             beyond, as beyond all of its agent's here; None: it may be any.
         known: The declaration of attributes by which they were made ready.
         now: The time, as text.
+        has_one_each: Whether no agent has two of the entries.
     """
 
     ready: Sequence[Ready]
     after: Sequence[float] | None
     known: str
     now: str
+    has_one_each: bool
 
 
 class PlainStoring:
@@ -98,11 +100,14 @@ class PlainStoring:
             StoreUnavailable: The server does not answer; any part may be stored.
         """
         stored = [False] * len(entries)
-        if len(entries) < LEAST or not _are_apart(entries, of_agents=after is not None):
+        if len(entries) < LEAST:
+            return stored
+        has_one_each = len({(entry.run_id, entry.agent_id) for entry in entries}) == len(entries)
+        if not (has_one_each or (after is None and _are_apart(entries))):
             return stored
         known, paths = self._declared.declaration
         ready = self._mapper.ready(entries, paths)
-        batch = _Batch(ready, after, known, repr(self._clock()))
+        batch = _Batch(ready, after, known, repr(self._clock()), has_one_each)
         try:
             with self._channel.conversation() as conversation:
                 _Storing(conversation, self._key_space, self._declared.key, batch).run(stored)
@@ -111,10 +116,8 @@ class PlainStoring:
         return stored
 
 
-def _are_apart(entries: Sequence[MemoryEntry], *, of_agents: bool) -> bool:
-    """Whether no two entries have one key, or are of one agent."""
-    if of_agents:
-        return len({(entry.run_id, entry.agent_id) for entry in entries}) == len(entries)
+def _are_apart(entries: Sequence[MemoryEntry]) -> bool:
+    """Whether no two entries have one key."""
     return len({entry.key for entry in entries}) == len(entries)
 
 
@@ -157,8 +160,10 @@ class _Storing:
 
     def _chunks(self) -> list[Sequence[int]]:
         """The places of the entries, those of an agent one after the other."""
-        groups = by_agent([ready.entry.key for ready in self._batch.ready])
-        places = [place for _, some in groups for place in some]
+        places: Sequence[int] = range(len(self._batch.ready))
+        if not self._batch.has_one_each:
+            groups = by_agent([ready.entry.key for ready in self._batch.ready])
+            places = [place for _, some in groups for place in some]
         return [places[first : first + CHUNK] for first in range(0, len(places), CHUNK)]
 
     # -- looking ------------------------------------------------------------------------------
