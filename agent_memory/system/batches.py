@@ -66,6 +66,9 @@ class Batch:
         self._begin_anew()
         after_fork(self._begin_anew)
 
+    def __repr__(self) -> str:
+        return f"Batch(run={quoted(self._run.run_id)}, {len(self)} gathered)"
+
     def __len__(self) -> int:
         """How many entries are gathered and not stored yet."""
         return len(self._gathered)

@@ -54,12 +54,18 @@ def test_what_a_console_shows_is_one_line(system: AgentMemorySystem) -> None:
         *(Query(agent_id="ant\n1"), system.status, system.maintain(), system.forget("nobody")),
         *(system.check(), system.runs()[0], system.store_step(1, {"bee": {}}, MemoryType.ACTION)),
         *(system.history("ant\n1", "text"), system.difference("bee", 0, 1), system.config),
+        *(system.stm, system.im, system.ltm, system.encoders, system.batch()),
     ]
     for it in shown:
         assert len(repr(it).splitlines()) == 1
         assert len(repr(it)) < 300
     assert repr(system) == "AgentMemorySystem(run='walk', in the fake server)"
     assert repr(agent) == r"MemoryAgent('ant\n1', run='walk')"
+    assert repr(system.encoders) == "Encoders(run='walk', version 0)"
+    assert repr(system.stm).startswith("StmRepository('")
+    with system.batch() as batch:
+        assert system.store_agent_state("ant", {}, 2)
+        assert repr(batch) == "Batch(run='walk', 1 gathered)"
     system.close()
     assert repr(system) == "AgentMemorySystem(closed)"
     assert "closed" in repr(agent)

@@ -99,6 +99,9 @@ class RedisRepository(ReadTogether, MemoryRepository):
             lambda: self._declared.declare(AttributeIndexing(self, channel, self.key_space)),
         )
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.key_space.namespace!r:.90}, {self.channel.where:.90})"
+
     # -- writing ------------------------------------------------------------------------------
 
     def add(self, entry: MemoryEntry) -> Added:

@@ -33,6 +33,7 @@ from agent_memory.values.embedder import checked_space
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.identity import checked_encoder_name, checked_run_ids
 from agent_memory.values.progress import EntriesProgress, EpochProgress
+from agent_memory.values.quoting import quoted
 
 
 class Encoders:
@@ -59,6 +60,9 @@ class Encoders:
         self._tiers = tiers
         self._intake = intake
         self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"Encoders(run={quoted(self._run_id)}, version {self.current})"
 
     @property
     def current(self) -> int:
