@@ -15,12 +15,14 @@ from typing import Any
 import pyarrow as pa
 
 from agent_memory.system.frames.exact import exact_bytes
-from agent_memory.values.entry import MemoryType, Tier
+from agent_memory.values.entry import MemoryEntry, MemoryType, Tier
 from agent_memory.values.query import Hit
 
 EXACT = "exact"
 """The column of whole entries as exact bytes, with a checksum."""
 EMBEDDING = "embedding"
+RUN = "run"
+"""The column of what is recorded of runs, in the first row of each."""
 
 CATEGORY = pa.dictionary(pa.int32(), pa.string())
 OWN: Mapping[str, Any] = {
@@ -41,7 +43,7 @@ OWN: Mapping[str, Any] = {
     "encoder_version": pa.int64(),
 }
 """The columns of an entry's own fields, which every frame has."""
-LAST = {EMBEDDING: pa.list_(pa.float32()), EXACT: pa.binary()}
+LAST = {EMBEDDING: pa.list_(pa.float32()), EXACT: pa.binary(), RUN: pa.string()}
 """The columns that follow contents, where they are asked for."""
 
 Path = tuple[Any, ...]
@@ -57,12 +59,14 @@ class FrameOptions:
         embeddings: Whether there is a column of vectors.
         exact: Whether there is a column of whole entries as exact bytes.
         spaces: By version, the names of spaces of own vectors, for those bytes.
+        runs: By run, what is recorded of it as text; without any there is no column of it.
     """
 
     nested: str = "flat"
     embeddings: bool = False
     exact: bool = False
     spaces: Mapping[int, str] = field(default_factory=dict)
+    runs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ def chunk_of(hits: Sequence[Hit], options: FrameOptions) -> Chunk:
         last.append(
             pa.array([exact_bytes(entry, options.spaces) for entry in entries], LAST[EXACT])
         )
+    if options.runs:
+        last.append(pa.array(_run_cells(entries, options.runs), LAST[RUN]))
     return Chunk(
         len(hits),
         [*_own_arrays(hits)],
@@ -103,6 +109,13 @@ def chunk_of(hits: Sequence[Hit], options: FrameOptions) -> Chunk:
         [entry.error_bounds for entry in entries],
         last,
     )
+
+
+def _run_cells(entries: Sequence[MemoryEntry], runs: Mapping[str, str]) -> Iterator[str | None]:
+    before = None
+    for entry in entries:
+        yield None if entry.run_id == before else runs.get(entry.run_id)
+        before = entry.run_id
 
 
 def columns_of(contents: Sequence[Mapping[Any, Any]], options: FrameOptions) -> Columns:

@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agent_memory.errors import EncodingError, InvalidEntry, MemoryStoreError, StoreUnavailable
-from agent_memory.system.frames.chunk import EXACT, OWN
+from agent_memory.system.frames.chunk import EXACT, OWN, RUN
 from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY, exact_parts
+from agent_memory.system.frames.run_cells import run_of_cell
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.formats import at, newer
 from agent_memory.values.interruptions import raise_if_interrupted
+from agent_memory.values.run import RunRecord
 
 _AT_ONCE = 1000
 _LONGEST_CELL = 2**31 - 1
@@ -32,12 +34,14 @@ class FileRow(NamedTuple):
         entry: The entry.
         tier: Where it was.
         space: The space of its vector, if that is of the user's own.
+        run: What is recorded of its run, if the row says it.
     """
 
     place: str
     entry: MemoryEntry
     tier: Tier
     space: str | None = None
+    run: RunRecord | None = None
 
 
 def files_of(path: Path) -> list[Path]:
@@ -101,10 +105,13 @@ def _row(place: str, cells: Mapping[str, Any]) -> FileRow:
     tier = cells.get("tier")
     if tier not in _TIERS:
         raise EncodingError(f"tier is {tier!r}, which is none")
-    return FileRow(place, entry, Tier[str(tier)], space)
+    told = cells.get(RUN)
+    run = run_of_cell(entry.run_id, told) if told not in (None, "") else None
+    return FileRow(place, entry, Tier[str(tier)], space, run)
 
 
 _TIERS = {tier.name for tier in Tier}
+_READ = {*OWN, EXACT, RUN}
 
 
 def _bytes(cell: object) -> object:
@@ -149,7 +156,7 @@ _FIRST_BYTES = {b"PAR1": "parquet", b'{"ru': "jsonl", b'"run': "csv"}
 def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
     with pq.ParquetFile(file) as opened:
         _check_format(file, opened.schema_arrow.metadata or {})
-        wanted = [name for name in opened.schema_arrow.names if name in OWN or name == EXACT]
+        wanted = [name for name in opened.schema_arrow.names if name in _READ]
         for batch in opened.iter_batches(_AT_ONCE, columns=wanted):
             yield from batch.to_pylist()
 

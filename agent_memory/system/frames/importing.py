@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from agent_memory.errors import EntryConflict
+from agent_memory.errors import EntryConflict, RunConflict
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
+from agent_memory.repositories.sql.runs import RunRecords
 from agent_memory.retrieval.recall import fetch
 from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.system.frames.file_rows import FileRow, files_of, rows_of
 from agent_memory.system.frames.receipts import ImportReceipt
+from agent_memory.system.frames.run_cells import has_same_beginning
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.progress import EntriesProgress
+from agent_memory.values.quoting import quoted
+from agent_memory.values.run import RUNNING, RunRecord
 from agent_memory.values.vector import Vector
 
 _AT_ONCE = 500
@@ -27,6 +31,7 @@ class Importing:
 
     Args:
         tiers: The tiers, richest first.
+        records: Where runs are recorded.
         encoder: Makes vectors where those of the export are of a version fitted elsewhere.
         force: Whether other entries under the same ids are replaced.
         progress: Called after each batch with how many entries are stored, of how many.
@@ -35,12 +40,14 @@ class Importing:
     def __init__(
         self,
         tiers: tuple[MemoryRepository, MemoryRepository, LongTermMemory],
+        records: RunRecords,
         encoder: CurrentEncoder,
         *,
         force: bool,
         progress: EntriesProgress | None,
     ) -> None:
         self._tiers = tiers
+        self._records = records
         self._encoder = encoder
         self._force = force
         self._progress = progress
@@ -48,14 +55,18 @@ class Importing:
     def run(self, path: Path) -> ImportReceipt:
         """Import a file or folder; see ``AgentMemorySystem.import_``."""
         files = files_of(path)
-        total = sum(len(self._checked(rows)) for rows in _batches(files))
+        runs: dict[str, RunRecord] = {}
+        total = sum(len(self._checked(rows, runs)) for rows in _batches(files))
+        self._check_runs(runs)
         stored = present = forgotten = done = 0
         gone: set[EntryKey] = set()
+        kept: set[str] = set()
         for rows in _batches(files):
             dropped = self._forgotten(rows)
             gone |= dropped
             fresh = [row for row in self._missing(rows) if row.entry.key not in dropped]
             self._store(fresh)
+            kept |= {row.entry.run_id for row in rows if row.entry.key not in dropped}
             stored += len(fresh)
             forgotten += sum(row.entry.key in dropped for row in rows)
             present += len(rows) - len(fresh) - sum(row.entry.key in dropped for row in rows)
@@ -68,10 +79,37 @@ class Importing:
             for row in self._missing(rows)
             if row.entry.key not in gone
         ]
-        return ImportReceipt(path, stored, present, forgotten, tuple(differing))
+        # Not of runs that were forgotten here.
+        begun = [name for name, run in runs.items() if name in kept and self._begin(run)]
+        return ImportReceipt(path, stored, present, forgotten, tuple(differing), tuple(begun))
 
-    def _checked(self, rows: Sequence[FileRow]) -> Sequence[FileRow]:
-        """The same rows, none of which is another entry here."""
+    def _check_runs(self, runs: Mapping[str, RunRecord]) -> None:
+        for name, run in runs.items():
+            here = self._records.get(name)
+            if here is None or here.parameters is None or self._force:
+                continue
+            if not has_same_beginning(here, run):
+                raise RunConflict(
+                    f"run {quoted(name)} is recorded with other parameters, another seed or parent "
+                    "here; nothing was stored: force=True records it as the file has it"
+                )
+
+    def _begin(self, run: RunRecord) -> bool:
+        """Record a run as a file has it; gives whether it was recorded otherwise, or not at all."""
+        here = self._records.get(run.run_id)
+        is_there = here is not None and here.parameters is not None
+        if here is not None and is_there and not has_same_beginning(here, run):
+            self._records.forget(run.run_id)
+            is_there = False
+        if not is_there:
+            self._records.begin(run)
+        if run.status != RUNNING and not (is_there and here is not None and here.status != RUNNING):
+            self._records.end(run.run_id, run.status)
+        return not is_there
+
+    def _checked(self, rows: Sequence[FileRow], runs: dict[str, RunRecord]) -> Sequence[FileRow]:
+        """The same rows, none of which is another entry here; their runs are noted."""
+        runs.update({row.run.run_id: row.run for row in rows if row.run is not None})
         found = self._found(rows)
         for row in rows:
             if row.space is not None:

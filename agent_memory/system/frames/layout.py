@@ -14,7 +14,16 @@ import pyarrow as pa
 
 from agent_memory.embeddings.features import key_path
 from agent_memory.system.frames.arrow import array_of, field_of
-from agent_memory.system.frames.chunk import EMBEDDING, EXACT, LAST, OWN, Chunk, FrameOptions, Path
+from agent_memory.system.frames.chunk import (
+    EMBEDDING,
+    EXACT,
+    LAST,
+    OWN,
+    RUN,
+    Chunk,
+    FrameOptions,
+    Path,
+)
 from agent_memory.system.frames.exact import FORMAT, FORMAT_KEY
 from agent_memory.system.frames.kinds import NOTHING, Form, Kind, kind_of, merged
 
@@ -55,7 +64,8 @@ class Layout:
                 field_of(name, kind)
                 for name, kind in zip(_names(self.contents), self.contents.values(), strict=True)
             ]
-        wanted = {EMBEDDING: self.options.embeddings, EXACT: self.options.exact}
+        options = self.options
+        wanted = {EMBEDDING: options.embeddings, EXACT: options.exact, RUN: bool(options.runs)}
         fields += [pa.field(name, type_) for name, type_ in LAST.items() if wanted[name]]
         number = b"%d" % (FORMAT if self.options.spaces else 1)
         metadata = {b"agent_memory": self.options.nested.encode(), FORMAT_KEY: number}

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from agent_memory.errors import InvalidEntry
+from agent_memory.repositories.sql.runs import RunRecords
+from agent_memory.repositories.sql.transactions import Transactions
 from agent_memory.system.frames.extras import need
 from agent_memory.system.frames.memory_frames import Asked, MemoryFrames, Nested, checked_nested
 from agent_memory.system.frames.receipts import ExportReceipt, ImportReceipt
+from agent_memory.system.frames.run_cells import run_cell
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.quoting import quoted
@@ -34,8 +37,9 @@ class MemoryFiles(MemoryFrames):
     ) -> ExportReceipt:
         """Write entries to a file for other programs, with the columns of ``to_arrow``.
 
-        A column ``exact`` holds each entry whole, vector included, for ``import_``. The file takes
-        its name when it is whole and on disk.
+        A column ``exact`` holds each entry whole, vector included, for ``import_``, and a column
+        ``run`` what is recorded of runs, in the first row of each. The file takes its name when it
+        is whole and on disk.
 
         Args:
             path: The file, or with ``partition_by`` the folder.
@@ -69,7 +73,9 @@ class MemoryFiles(MemoryFrames):
             )
         exporting.refuse_existing(file, force=force)
         spaces = self._resources.encoder.versions.own()
-        options = FrameOptions(checked_nested(nested), exact=True, spaces=spaces)
+        begun = [run for run in self._run_records.all() if run.parameters is not None]
+        cells = {run.run_id: run_cell(run) for run in begun}
+        options = FrameOptions(checked_nested(nested), exact=True, spaces=spaces, runs=cells)
         stream = RowStream(self._chunks(query, runs), options)
         return exporting.export(stream, file, kind, partition_by, progress)
 
@@ -84,12 +90,14 @@ class MemoryFiles(MemoryFrames):
 
         All rows are read and checked before the first is stored, by a checksum in each. If an
         import was interrupted, the same call goes on with the rest. In the end all are read again.
+        What the file has recorded of runs is recorded here too: parameters, seed, parent, status.
         Vectors of a fitted encoder are made again by the one in use here; those of a model of your
         own come with the name of their model.
 
         Args:
             path: The file, or the folder of a partitioned export.
-            force: Replace other entries that are here under the same ids.
+            force: Replace other entries that are here under the same ids, and other records of
+                the same runs.
             progress: Called after each batch with how many entries are done, of how many.
 
         Raises:
@@ -97,6 +105,8 @@ class MemoryFiles(MemoryFrames):
             EncodingError: A row is damaged or was changed; names the row and the reason. Nothing
                 was stored.
             EntryConflict: Another entry has the id of one in the file. Nothing was stored.
+            RunConflict: A run of the file was begun with other parameters, another seed or parent
+                here. Nothing was stored.
             StoreReadOnly: The memory was opened read-only.
             StoreUnavailable: A file cannot be read, or a tier does not answer.
 
@@ -110,5 +120,13 @@ class MemoryFiles(MemoryFrames):
 
         opened = self._resources
         opened.check_writable("nothing was imported")
-        importing = Importing(opened.tiers, opened.encoder, force=force, progress=progress)
+        importing = Importing(
+            opened.tiers, self._run_records, opened.encoder, force=force, progress=progress
+        )
         return importing.run(whole_path(path))
+
+    @property
+    def _run_records(self) -> RunRecords:
+        opened = self._resources
+        transactions = Transactions(opened.connections.sql_engine)
+        return RunRecords(transactions, opened.models, opened.clock)

@@ -44,6 +44,7 @@ class ImportReceipt:
         forgotten: How many had been forgotten here, and were not stored.
         differing: Entries that were read again afterwards and are not as the file has them.
             Empty: verified.
+        runs: The runs that are recorded here now as the file has them, and were not before.
 
     Examples:
         >>> from agent_memory import AgentMemorySystem
@@ -62,6 +63,7 @@ class ImportReceipt:
     present: int
     forgotten: int
     differing: tuple[EntryKey, ...] = ()
+    runs: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:

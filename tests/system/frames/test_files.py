@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent_memory import (
     InvalidEntry,
     MemoryConfig,
     Query,
+    RunConflict,
     StoreReadOnly,
     StoreUnavailable,
 )
@@ -174,6 +176,59 @@ def test_another_entry_under_an_id_is_replaced_by_force_alone(
             second.import_(file)
         assert second.import_(file, force=True).verified
         assert everything(second.stm, "default") == [held]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "csv"])
+def test_what_is_recorded_of_runs_goes_with_their_entries(tmp_path: Path, kind: Any) -> None:
+    parameters = {"ants": 20, "share": 0.5}
+    with opened(tmp_path, "first") as first:
+        with first.run("walk", parameters=parameters, seed=2**100) as walk:
+            assert walk.store_agent_state("ant", {"food": 1}, 0)
+            assert walk.store_agent_state("bee", {"food": 1}, 0)
+        fork = first.run("fork", parent="walk", fork_step=0)
+        assert fork.store_agent_state("ant", {"food": 2}, 1)
+        assert first.run("bare").store_agent_state("ant", {"food": 3}, 0)
+        file = first.export(tmp_path / f"ants.{kind}", runs=["walk", "fork", "bare"]).path
+        wanted = first.runs()
+    with opened(tmp_path, "second") as second:
+        assert second.import_(file).runs == ("fork", "walk")
+        for run, was in zip(second.runs(), wanted, strict=True):
+            assert run == _on_the_day_of(was, run)
+        assert second.import_(file).runs == ()
+
+
+def _on_the_day_of(run: Any, other: Any) -> Any:
+    return replace(run, created_at=other.created_at)
+
+
+def test_a_run_that_was_begun_otherwise_here_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    with opened(tmp_path, "first") as first:
+        walk = first.run("walk", parameters={"ants": 20}, seed=1)
+        assert walk.store_agent_state("ant", {"food": 1}, 0)
+        walk.end_run("failed")
+        file = first.export(tmp_path / "ants.jsonl", runs=["walk"]).path
+    with opened(tmp_path, "second") as second:
+        second.run("walk", parameters={"ants": 20}, seed=2)
+        with pytest.raises(RunConflict, match="'walk' is recorded with other parameters"):
+            second.import_(file)
+        assert second.runs()[0].total == 0
+        assert second.import_(file, force=True).runs == ("walk",)
+        (run,) = second.runs()
+        assert (run.seed, run.status, run.total) == (1, "failed", 1)
+
+
+@pytest.mark.parametrize(
+    "cell", ["{", "[]", '{"parameters": 1, "status": "running"}', '{"parameters": {}}']
+)
+def test_a_damaged_record_of_a_run_is_named(
+    memory: AgentMemorySystem, tmp_path: Path, cell: str
+) -> None:
+    file = memory.export(tmp_path / "ants.jsonl").path
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[1]["run"] = cell
+    file.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(EncodingError, match="row 2: its record of the run"):
+        memory.import_(file)
 
 
 def _with(entry: Any, contents: Any) -> Any:
