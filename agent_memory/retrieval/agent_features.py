@@ -6,7 +6,6 @@ their features are kept, and each question asks every tier what has changed sinc
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -25,10 +24,6 @@ from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.coded import CodedContents
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
-from agent_memory.values.recently_used import RecentlyUsed
-
-MAX_BYTES = 256 * 1024**2
-"""How many bytes of features a process keeps."""
 
 _BARE = 2_000  # bytes that an agent without entries takes
 _ENTRY_BYTES = 300  # of an entry besides its features, about
@@ -37,19 +32,6 @@ _NOWHERE = -1  # the tier of a row that was removed
 
 
 _EXACT = 0  # the number of the rounding of what was not rounded
-
-
-class FeatureCache(RecentlyUsed[tuple[str, str], "AgentFeatures"]):
-    """Keeps the features of the agents that were asked about last. Threads may share it.
-
-    An agent's are to be used with their lock held.
-
-    Args:
-        max_bytes: How many bytes to keep; the features of one agent are kept at any rate.
-    """
-
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        super().__init__(lambda agent: AgentFeatures(*agent), max_bytes)
 
 
 class AgentFeatures:
@@ -61,10 +43,13 @@ class AgentFeatures:
     """
 
     def __init__(self, run_id: str, agent_id: str) -> None:
-        self.lock = threading.Lock()
         self._run_id = run_id
         self._agent_id = agent_id
+        self._begin()
+
+    def _begin(self) -> None:
         self.size = _BARE
+        self._is_whole = True  # but while it is brought up to date
         self._table = FeatureTable()
         self._scales: Scales | None = None  # of the table as it is
         self._seen: dict[Tier, object] = {}
@@ -88,21 +73,19 @@ class AgentFeatures:
         Raises:
             StoreUnavailable: A tier does not answer.
         """
-        try:
-            for tier in tiers:
-                self._refresh(tier)
-            if self._scales is None:
-                self._leave_copies_out()
-        except BaseException:
-            # What was half read is not right; the next question reads all of it again.
-            self._table, self._stored = FeatureTable(), []
-            self._seen, self._places, self._copies = {}, {}, {}
-            raise
+        if not self._is_whole:
+            self._begin()  # what a failure or an interruption has left half read is read again
+        self._is_whole = False
+        for tier in tiers:
+            self._refresh(tier)
+        if self._scales is None:
+            self._leave_copies_out()
         self.size = _BARE + self._table.size + _ENTRY_BYTES * len(self._stored)
+        self._is_whole = True
 
     def _refresh(self, tier: TierReader) -> None:
         places = self._places.setdefault(tier.tier, {})
-        seen = self._seen.pop(tier.tier, None)
+        seen = self._seen.get(tier.tier)
         changes = tier.changes(self._run_id, self._agent_id, seen, places.keys())
         # An empty tier says each time that there is nothing, and that this is all.
         if changes.stored or changes.gone or (changes.whole and places):
@@ -121,7 +104,7 @@ class AgentFeatures:
             None where a tier was not seen yet, or cannot say whether something has changed.
         """
         seen = [self._seen.get(tier.tier) for tier in tiers]
-        if any(one is None for one in seen):
+        if not self._is_whole or any(one is None for one in seen):
             return None
         return [
             View(

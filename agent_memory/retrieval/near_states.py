@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from agent_memory.embeddings.comparable import Comparable
 from agent_memory.embeddings.scales import Scales
+from agent_memory.repositories.following import View
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.querying import agents_of
-from agent_memory.retrieval.agent_features import AgentFeatures, FeatureCache
-from agent_memory.retrieval.near_candidates import Candidate, Rounded
+from agent_memory.retrieval.agent_features import AgentFeatures
+from agent_memory.retrieval.feature_cache import FeatureCache
+from agent_memory.retrieval.near_candidates import Candidate, Far, Rounded
 from agent_memory.retrieval.recall import fetch
+from agent_memory.retrieval.state_vectors import StateVectors
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import EntryKey, Tier
 from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
@@ -22,6 +25,11 @@ from agent_memory.values.query import Hit, Order, Query, agent_of, run_of
 _ATTEMPTS = 3
 _FEW = 100
 """How many entries are read though something may have changed, and they be read again."""
+
+_MOST_TIED = 64  # entries that a code has rounded to the same, whose vectors are looked at
+
+# What ``Far`` is of entries that say what is asked, as far as rounding tells, and nothing else.
+_ROUNDED_TO_IT = Far(0.0, is_rounded=True, besides=0.0)
 
 _Among = dict[Agent, dict[Tier, set[str]]]
 
@@ -65,6 +73,7 @@ def near_state(
     query: Query,
     asked: Comparable,
     rounded: Rounded,
+    vectors: StateVectors,
 ) -> list[Hit]:
     """Answer a query by similarity to a state.
 
@@ -74,6 +83,7 @@ def near_state(
         query: What is asked; its limit keeps the nearest.
         asked: The state.
         rounded: Rounds the state as a code has rounded contents.
+        vectors: Those of the state, which distinguish entries that were rounded to the same.
     """
     if query.limit == 0:
         return []
@@ -82,7 +92,8 @@ def near_state(
     if hits is not None:
         return hits
     for _ in range(_ATTEMPTS):
-        chosen = _chosen(features, tiers, query, asked, rounded)
+        ordered = _chosen(features, tiers, query, asked, rounded)
+        chosen = _own_first(tiers, ordered, vectors)[: query.limit]
         hits = _read(tiers, chosen)
         if hits is not None:
             break
@@ -98,11 +109,14 @@ def lists_of(
 ) -> list[str]:
     """The paths under which entries hold lists of so many elements, sorted."""
     found: set[str] = set()
-    for owner in owners_of(tiers, query):
-        agent = features.of(owner)
-        with agent.lock:
+
+    def look(agents: list[AgentFeatures]) -> None:
+        for agent in agents:
             agent.refresh(tiers)
-            found |= {*agent.lists_of(length)}
+            found.update(agent.lists_of(length))
+
+    for owner in owners_of(tiers, query):
+        features.using([owner], look)
     return sorted(found)
 
 
@@ -125,22 +139,45 @@ def _chosen(
     asked: Comparable,
     rounded: Rounded,
 ) -> list[_Chosen]:
-    """The nearest entries of each agent, and of these the nearest of all."""
+    """The nearest entries of each agent, those that are as far as the last too, in their order."""
     owners = owners_of(tiers, query)
-    agents = [features.of(owner) for owner in owners]
-    if not agents:
-        return []
-    found: list[_Chosen] = []
-    with ExitStack() as locks:
-        for agent in agents:  # in one order everywhere, so that two never wait for each other
-            locks.enter_context(agent.lock)
+
+    def choose(agents: list[AgentFeatures]) -> list[_Chosen]:
+        for agent in agents:
             agent.refresh(tiers)
+        found: list[_Chosen] = []
         scales = AgentFeatures.joint_scales(agents)
         among = _answering(tiers, query) if query.attributes else None
         for owner, agent, units in zip(owners, agents, scales, strict=True):
             those = None if among is None else among.get(owner, {})
             found += _near_of(agent, owner, tiers, query, asked, rounded, those, units)
-    return _ordered(found, query.order)[: query.limit]
+        return found
+
+    return _ordered(features.using(owners, choose), query.order)
+
+
+def _own_first(
+    tiers: Sequence[TierReader],
+    ordered: Sequence[_Chosen],
+    vectors: StateVectors,
+) -> list[_Chosen]:
+    """The same, but of entries that were rounded to the same those with the state's vector first.
+
+    Only the first ``_MOST_TIED`` of them are looked at, and none where the state is there exactly.
+    """
+    tied = _tied(ordered)
+    if len(tied) <= 1:
+        return [*ordered]
+    stored = {hit.entry.key: hit.entry for hit in fetch(tiers, [one.key for one in tied])}
+    own = {key for key, entry in stored.items() if vectors.may_be_of(entry)}
+    tied.sort(key=lambda one: one.key not in own)
+    return [*tied, *ordered[len(tied) :]]
+
+
+def _tied(ordered: Sequence[_Chosen]) -> list[_Chosen]:
+    """The first candidates, as far as a code would round the asked state to each of them."""
+    first = takewhile(lambda one: one.candidate.rank == _ROUNDED_TO_IT, ordered)
+    return [*islice(first, _MOST_TIED)]
 
 
 def _near_of(
@@ -175,12 +212,17 @@ def _as_seen(
     if not query.is_about_one_agent or query.attributes or limit is None or limit > _FEW:
         return None
     owner = (run_of(query), agent_of(query))
-    agent = features.of(owner)
-    with agent.lock:
+
+    def choose(agents: list[AgentFeatures]) -> tuple[list[_Chosen], list[View] | None]:
+        (agent,) = agents
         if agent.views(tiers, []) is None:
-            return None
-        chosen = _ordered(_near_of(agent, owner, tiers, query, asked, rounded), query.order)[:limit]
-        views = agent.views(tiers, [one.candidate for one in chosen])
+            return [], None
+        found = _ordered(_near_of(agent, owner, tiers, query, asked, rounded), query.order)
+        if len(_tied(found)) > 1:
+            return [], None  # their vectors are to be read too
+        return found[:limit], agent.views(tiers, [one.candidate for one in found[:limit]])
+
+    chosen, views = features.using([owner], choose)
     if views is None:
         return None
     found: dict[EntryKey, Hit] = {}

@@ -9,7 +9,6 @@ Sakoe and Chiba, 1978; Müller, 2007, section 4.4). The libraries that have it c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.comparable import Comparable
 from agent_memory.repositories.moves import Agent
-from agent_memory.retrieval.agent_features import AgentFeatures, FeatureCache
+from agent_memory.retrieval.agent_features import AgentFeatures
+from agent_memory.retrieval.feature_cache import FeatureCache
 from agent_memory.retrieval.near_states import owners_of
 from agent_memory.retrieval.recall import fetch
 from agent_memory.tiers.expiry import TierReader
@@ -57,13 +57,12 @@ def sequences_like(
         warp: Whether time may be warped.
         but: Entries that are in none of them.
     """
-    found: list[_Found] = []
     left_out = frozenset(but)
     owners = owners_of(tiers, query) if query.limit != 0 else []
-    agents = [features.of(owner) for owner in owners]
-    with ExitStack() as locks:
-        for agent in agents:  # in one order everywhere, so that two never wait for each other
-            locks.enter_context(agent.lock)
+
+    def choose(agents: list[AgentFeatures]) -> list[_Found]:
+        found: list[_Found] = []
+        for agent in agents:
             agent.refresh(tiers)
         scales = AgentFeatures.joint_scales(agents)
         for owner, agent, units in zip(owners, agents, scales, strict=True):
@@ -72,6 +71,9 @@ def sequences_like(
             ids, similar = agent.similarities(queries, asked, units)
             keys = [EntryKey(*owner, memory_id) for memory_id in ids]
             found += _best(owner, keys, similar, query.limit, left_out, warp=warp)
+        return found
+
+    found = features.using(owners, choose)
     features.make_room()
     found.sort(key=lambda one: (-one.score, one.owner, one.keys))
     stretches: list[Stretch] = []

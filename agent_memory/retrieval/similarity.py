@@ -25,13 +25,14 @@ from agent_memory.embeddings.ranking import as_unit, as_units, with_bias
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
-from agent_memory.retrieval.agent_features import FeatureCache
 from agent_memory.retrieval.candidates import best, candidates
+from agent_memory.retrieval.feature_cache import FeatureCache
 from agent_memory.retrieval.near_candidates import Rounding
 from agent_memory.retrieval.near_states import each_agent, lists_of, near_state
 from agent_memory.retrieval.own_vectors import near_own, own_query
 from agent_memory.retrieval.recall import fetch
 from agent_memory.retrieval.sequences import sequences_like
+from agent_memory.retrieval.state_vectors import StateVectors
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import checked_embedding
 from agent_memory.values.contents import as_contents, pack, unpack
@@ -193,8 +194,6 @@ class SimilaritySearch:
             if not found:
                 raise EntryNotFound(f"near: no tier holds entry {near} of {agent_of(query)!r}")
             near = found[0].entry
-        if isinstance(near, MemoryEntry):
-            near = near.contents
         if isinstance(near, Vector):
             own, vector = own_query(near, self._spaces, self._encoders), near.numbers
             if own is not None:
@@ -203,8 +202,13 @@ class SimilaritySearch:
         if isinstance(near, (Sequence, np.ndarray)):
             return self._near_list(tiers, query, near)
         # Packed and unpacked as what is stored: so the same state has the same features.
-        state = unpack(pack(as_contents(near), max_bytes=self._max_entry_bytes))
-        return self._near_state(tiers, query, comparable(state))
+        given = near.contents if isinstance(near, MemoryEntry) else as_contents(near)
+        state = unpack(pack(given, max_bytes=self._max_entry_bytes))
+        if isinstance(near, MemoryEntry):
+            vectors = StateVectors.of_entry(self._encoders, near)
+        else:
+            vectors = StateVectors(self._encoders, state)
+        return self._near_state(tiers, query, comparable(state), vectors)
 
     def sequences_like(
         self, tiers: Sequence[TierReader], query: Query, given: Sequence[object], *, warp: bool
@@ -226,9 +230,9 @@ class SimilaritySearch:
         return sequences_like(self._features, tiers, query, asked, warp=warp, but=but)
 
     def _near_state(
-        self, tiers: Sequence[TierReader], query: Query, asked: Comparable
+        self, tiers: Sequence[TierReader], query: Query, asked: Comparable, vectors: StateVectors
     ) -> list[Hit]:
-        return near_state(self._features, tiers, query, asked, self._rounded)
+        return near_state(self._features, tiers, query, asked, self._rounded, vectors)
 
     def _rounded(self, rounding: Rounding, asked: Comparable) -> Comparable:
         """A state as the code of a version would have rounded it."""
@@ -245,7 +249,8 @@ class SimilaritySearch:
         numbers = unpack(pack({"": near}, max_bytes=self._max_entry_bytes))[""]
         paths = lists_of(self._features, tiers, query, int(np.size(numbers)))
         if len(paths) == 1:
-            return self._near_state(tiers, query, comparable_list(paths[0], numbers))
+            vectors = StateVectors(self._encoders)
+            return self._near_state(tiers, query, comparable_list(paths[0], numbers), vectors)
         if paths:
             raise InvalidEntry(
                 f"near: states hold lists of {np.size(numbers)} under {', '.join(paths)}; ask near "

@@ -40,7 +40,7 @@ from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.retrieval.access_log import AccessLog
-from agent_memory.retrieval.agent_features import FeatureCache
+from agent_memory.retrieval.feature_cache import FeatureCache
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
 from agent_memory.system.encoder_in_use import CurrentEncoder, choose_encoder, open_spaces

@@ -13,10 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory import AgentMemorySystem, MemoryConfig, Query
+from agent_memory import AgentMemorySystem, Hit, MemoryConfig, Query, Tier
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import open_redis
-from agent_memory.embeddings import features
+from agent_memory.embeddings import features as encoding
+from agent_memory.embeddings.comparable import comparable
+from agent_memory.embeddings.registry import EncoderRegistry
+from agent_memory.repositories.in_memory import InMemoryRepository
+from agent_memory.retrieval.feature_cache import FeatureCache
+from agent_memory.retrieval.near_states import near_state
+from agent_memory.retrieval.state_vectors import StateVectors
+from agent_memory.testing import an_entry
 from agent_memory.testing.acknowledged import Acknowledgements
 from agent_memory.testing.tally import count
 from agent_memory.values.contents import as_contents
@@ -192,7 +199,7 @@ def test_no_entry_is_stored_without_its_vector_where_an_exception_came_between(
             raise Expired
         return as_contents(state)
 
-    monkeypatch.setattr(features, "as_contents", interrupted)
+    monkeypatch.setattr(encoding, "as_contents", interrupted)
     with AgentMemorySystem({"engine": "fake", "ltm_url": "sqlite://"}) as memory:
 
         def store(step: int) -> None:
@@ -213,3 +220,36 @@ def test_no_entry_is_stored_without_its_vector_where_an_exception_came_between(
         entries = [hit.entry for hit in memory.recall(Query())]
         assert {entry.step_number for entry in entries} >= {0, 2}
         assert all(entry.embedding is not None for entry in entries)
+
+
+def test_a_question_near_a_state_that_is_interrupted_anywhere_keeps_no_other_from_its_answer() -> (
+    None
+):
+    tier = InMemoryRepository(Tier.STM)
+    tier.add_many(
+        an_entry(agent_id=agent, step_number=step, contents=contents_of(agent, step))
+        for agent in ("ant", "bee")
+        for step in range(3)
+    )
+    query = Query(run_id="run", agent_id=("ant", "bee"), limit=3)
+    asked, vectors = comparable(contents_of("bee", 1)), StateVectors(EncoderRegistry())
+    features = FeatureCache()
+
+    def ask() -> list[Hit]:
+        return near_state(features, [tier], query, asked, lambda _, state: state, vectors)
+
+    def ask_anew() -> None:
+        nonlocal features
+        features = FeatureCache()
+        ask()
+
+    expected = ask()
+    assert expected[0].score == 1.0
+    places = Places(ask_anew)
+    kept = []  # as by a notebook, and with each all that its traceback has in hand
+    with ThreadPoolExecutor(1) as another:
+        for interrupted in places.each(1 if EVERYTHING else 19):
+            kept.append(interrupted)
+            assert another.submit(ask).result(PATIENCE) == expected, places.where
+            assert ask() == expected, places.where
+    assert len(kept) > 50

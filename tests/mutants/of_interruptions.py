@@ -27,4 +27,12 @@ OF_INTERRUPTIONS = (
             "test_a_transaction_that_is_interrupted_anywhere_ends_though_its_traceback_is_kept",
         ),
     ),
+    Mutant(
+        "a question that is interrupted leaves nothing half read",
+        (Edit("retrieval/agent_features.py", "if not self._is_whole:", "if False:"),),
+        tests_in(
+            "faults/test_interrupts.py",
+            "test_a_question_near_a_state_that_is_interrupted_anywhere_keeps_no_other_from_its_answer",
+        ),
+    ),
 )

@@ -135,4 +135,18 @@ OF_NEAR = (
             "[raises-agent 'ant-7' at step 0: RuntimeError: no owls]",
         ),
     ),
+    Mutant(
+        "what a code has rounded alike is told apart by vectors",
+        (
+            Edit(
+                "retrieval/near_states.py",
+                "alike.sort(key=lambda one: one.key not in own)",
+                "alike.sort(key=lambda one: False)",
+            ),
+        ),
+        tests_in(
+            "retrieval/test_true_similarity.py",
+            "test_what_a_code_has_rounded_is_found_by_what_was_stored[fakeredis]",
+        ),
+    ),
 )

@@ -128,6 +128,8 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
         {"x": 446_000.0 + 3_000.0 * x, "place": (5e6 + y, 3), "walks": y > 0.5}
         for x, y in random.uniform(size=(2 * STATES, 2)).tolist()
     ]
+    # Each second one is a few steps from the one before, which rounding does not tell apart.
+    states[STATES + 1 :: 2] = [state | {"x": state["x"] + 40.0} for state in states[STATES::2]]
     for step, state in enumerate(states[:STATES]):
         memory.store_agent_state("walker", state, step)
     memory.maintain()
@@ -136,14 +138,17 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
         memory.store_agent_state("walker", state, step)
     memory.maintain()
     rounded = 0
-    for step in range(0, 2 * STATES, 10):
+    for step in range(0, 2 * STATES, 6):
         hits = memory.recall(Query(agent_id="walker", limit=10), near=states[step], touch=False)
         (own,) = [hit for hit in hits if hit.entry.step_number == step]
         assert own.score == 1.0
         if own.entry.error_bounds:
             rounded += own.tier is Tier.LTM
-        else:
+        if step >= STATES or not own.entry.error_bounds:
+            # Though the code rounds others to the same numbers: its vectors tell them apart.
             assert hits[0] is own
+            near_it = memory.recall(Query(agent_id="walker", limit=1), near=own.entry, touch=False)
+            assert near_it == [own]
         # The same of a part of it, as an observation is.
         part = {"place": states[step]["place"]}
         parts = memory.recall(Query(agent_id="walker", limit=20), near=part, touch=False)

@@ -257,8 +257,7 @@ class _Group:
         if self._bias is None:
             parts = range(0, len(self._matrix), _AT_ONCE)
             behind = [with_bias(self._matrix[first : first + _AT_ONCE], bias) for first in parts]
-            self._matrix = np.concatenate([as_units(part) for part in behind])
-            self._bias = bias
+            self._matrix, self._bias = np.concatenate([as_units(part) for part in behind]), bias
         return self._matrix
 
     def _answering(self, query: Query, types: dict[str, int]) -> NDArray[np.intp] | None:
