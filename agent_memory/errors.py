@@ -28,6 +28,10 @@
         +-- IndexConflict               something else stands under its name
         +-- IndexBuilding               it does not hold every entry yet
 
+And one that is only warned of:
+
+    EntriesWaiting(UserWarning)         entries wait in the spool, which a model does not see
+
 Each says what happened, where, and how to mend it. Those with a builtin in brackets can be
 caught as that builtin too. Errors of drivers are translated in one place per engine and are
 kept as ``__cause__``.
@@ -186,3 +190,10 @@ class IndexConflict(SearchIndexError):
 
 class IndexBuilding(SearchIndexError):
     """The index does not hold every entry yet; the same call succeeds once it does."""
+
+
+class EntriesWaiting(UserWarning):
+    """Entries wait in the spool for short-term memory, and its model does not see them.
+
+    ``recall`` answers with them. The model sees them once they are stored.
+    """

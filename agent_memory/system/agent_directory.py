@@ -226,8 +226,8 @@ class AgentDirectory:
             InvalidEntry: An argument has no meaning.
             EntryNotFound: No tier holds it; it may have been forgotten.
             StoreReadOnly: The memory was opened read-only.
-            StoreUnavailable: A tier does not answer; or the memory waits in the spool, where it
-                cannot be changed before it is stored.
+            StoreUnavailable: A tier does not answer, and the memory does not wait in the spool,
+                where it would be changed.
 
         Examples:
             >>> entry = memory.recall(Query(agent_id="ant-1", steps=(1, 1)))[0].entry

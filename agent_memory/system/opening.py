@@ -162,7 +162,7 @@ class _Opening:
             tiers=tiers,
             readers=self._readers(tiers, intake, steps),
             search=search,
-            models=self._models(tiers, search, codec),
+            models=self._models(tiers, search, codec, intake),
             encoder=CurrentEncoder(
                 *(config, read_only, versions, registry, codes, compression, copies),
                 [*declared.values()],
@@ -336,11 +336,19 @@ class _Opening:
         return intake
 
     def _models(
-        self, tiers: Tiers, search: Mapping[Tier, TierSearch], codec: Codec
+        self,
+        tiers: Tiers,
+        search: Mapping[Tier, TierSearch],
+        codec: Codec,
+        intake: Intake,
     ) -> SystemModels:
         stm, im, _ = tiers
+        waiting = intake.waiting
         return SystemModels.of(
             ltm_models(self._config.ltm_config.table_prefix),
-            ModelBackend(stm, search[Tier.STM], codec),
+            ModelBackend(
+                *(stm, search[Tier.STM], codec),
+                lambda: waiting is not None and bool(waiting.owners()),
+            ),
             ModelBackend(im, search[Tier.IM], codec),
         )

@@ -7,7 +7,8 @@ for again from the top, the way entries move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from agent_memory.errors import EntryConflict, EntryNotFound, StoreUnavailable
@@ -15,13 +16,12 @@ from agent_memory.retrieval.recall import fetch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
+from agent_memory.tiers.waiting_changes import Change
 from agent_memory.tiers.waiting_reader import without_waiting
 from agent_memory.values.checks import checked_importance
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 _ATTEMPTS = 1_000  # each of which another change of the same entry has won
-
-Change = Callable[[MemoryEntry], MemoryEntry | None]
 
 
 class EntryUpdates:
@@ -49,16 +49,19 @@ class EntryUpdates:
         wanted = checked_importance(importance)
         return self._change(
             EntryKey(self._run_id, agent_id, memory_id),
-            lambda entry: replace(entry, importance_score=wanted),
+            _with_importance(wanted),
         )
 
     def set_importances(self, wanted: Mapping[EntryKey, float]) -> list[EntryKey]:
         """Set how important many memories are; see ``AgentMemorySystem.update_importance``.
 
         Returns:
-            Those that no tier holds.
+            Those that no tier holds, and that do not wait for one.
         """
-        left = dict(wanted)
+        waiting = self._intake.change_waiting(
+            {key: _with_importance(importance) for key, importance in wanted.items()}
+        )
+        left = {key: importance for key, importance in wanted.items() if key not in waiting}
         for repository in self._tiers.values():  # from the top down, as entries move
             missing = repository.importance.set(left) if left else []
             left = {key: left[key] for key in missing}
@@ -77,24 +80,22 @@ class EntryUpdates:
             changed = self._change_stored(key, change)
             if changed is None:
                 # It may have been stored while the server was away, which is back by now.
-                self._intake.replay()
+                with suppress(StoreUnavailable):
+                    self._intake.replay()
                 changed = self._change_stored(key, change)
-        except StoreUnavailable as error:
-            self._refuse_what_waits(key, error)
-            raise
-        if changed is not None:
-            return changed
-        self._refuse_what_waits(key)
-        raise EntryNotFound(f"no tier holds {_named(key)}")
+        except StoreUnavailable:
+            changed = self._change_waiting(key, change)
+            if changed is None:
+                raise
+        if changed is None:
+            changed = self._change_waiting(key, change)
+        if changed is None:
+            raise EntryNotFound(f"no tier holds {_named(key)}")
+        return changed
 
-    def _refuse_what_waits(self, key: EntryKey, why: StoreUnavailable | None = None) -> None:
-        """Say of an entry that waits that it does, and what for."""
-        if any(entry.key == key for _, entry in self._intake.spooled()):
-            reason = "" if why is None else f" ({why})"
-            raise StoreUnavailable(
-                f"{_named(key)} waits in the spool, and cannot be changed before it is "
-                f"stored{reason}: call again once its server takes writes"
-            ) from why
+    def _change_waiting(self, key: EntryKey, change: Change) -> MemoryEntry | None:
+        """Change an entry where it waits for a server that takes no writes, or does not answer."""
+        return self._intake.change_waiting({key: change}).get(key)
 
     def _change_stored(self, key: EntryKey, change: Change) -> MemoryEntry | None:
         for _ in range(_ATTEMPTS):
@@ -114,6 +115,10 @@ class EntryUpdates:
             f"memory {key.memory_id} of agent {key.agent_id!r} was changed by others "
             f"{_ATTEMPTS} times in a row; call again"
         )
+
+
+def _with_importance(importance: float) -> Change:
+    return lambda entry: replace(entry, importance_score=importance)
 
 
 def _named(key: EntryKey) -> str:

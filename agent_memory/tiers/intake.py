@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +31,9 @@ from agent_memory.tiers.last_moments import LastMoments
 from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
 from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.waiting import Waiting, decoded
+from agent_memory.tiers.waiting_changes import Change, change_waiting, still_due
 from agent_memory.tiers.waiting_entries import WaitingEntries
-from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.forking import after_fork
 from agent_memory.values.status import SpoolStatus, StoreStatus
 
@@ -249,6 +251,31 @@ class Intake:
             doomed = [one.number for one in held if memory_id in (None, _id_of(one))]
             self._spool.done(doomed)
         return len(doomed)
+
+    def change_waiting(self, wanted: Mapping[EntryKey, Change]) -> dict[EntryKey, MemoryEntry]:
+        """Change entries where they wait; see ``waiting_changes.change_waiting``.
+
+        Args:
+            wanted: What to make of each; those that do not wait are left out.
+
+        Returns:
+            Those that wait, as they will be stored, as far as that can be told.
+
+        Raises:
+            StoreUnavailable: The spool cannot be written, or another process replays it for long.
+        """
+        if self._spool is None or self.waiting is None:
+            return {}
+        owners = {*self.waiting.owners()}
+        those = {key: change for key, change in wanted.items() if key[:2] in owners}
+        if not those:
+            return {}
+        with self._looking, self._spool.held_still():
+            due = still_due(self._replay.due, self._replay.remembered)
+            changed = change_waiting(self._spool, those, due)
+        with suppress(StoreUnavailable):
+            changed |= {it.key: it for it in self.waiting.entries_of(changed)}
+        return changed
 
     def rewrite_spool(self) -> dict[str, str | None]:
         """Rewrite the spool's file without what was taken out of it.

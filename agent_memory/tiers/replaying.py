@@ -28,6 +28,7 @@ from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.outcomes import Added
 from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.waiting import Waiting, decoded, is_older
+from agent_memory.tiers.waiting_changes import change_in_tiers, forget_changes
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 SLICE = 200
@@ -91,7 +92,10 @@ class Replay:
                 return Left.TO_ANOTHER
             batch = spool.waiting(SLICE)
             readable = self._readable(spool, batch)
-            fresh = self.due(readable)
+            remembered, present = self.remembered(readable), self._present(readable)
+            fresh = self._without(remembered, present)
+            change_in_tiers(self._tiers, self._without(remembered, remembered.keys() - present))
+            forget_changes(spool, fresh)
             refused = self._add(spool, fresh)
             spool.done(readable.keys() - refused)
             self._read = {}
@@ -108,6 +112,16 @@ class Replay:
             StoreUnavailable: A tier does not answer.
         """
         return self._without(batch, self._stale(batch) | self._present(batch))
+
+    def remembered(
+        self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]
+    ) -> dict[int, tuple[Waiting, MemoryEntry]]:
+        """Those of some entries that wait which were not forgotten, by their places in the queue.
+
+        Raises:
+            StoreUnavailable: Long-term memory does not answer.
+        """
+        return self._without(batch, self._stale(batch))
 
     def _readable(
         self, spool: Spool, batch: Sequence[Waiting]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from agent_memory.tiers.spool_file import (
     PAGE,
     SpoolFile,
     Version,
+    note_change,
     pragma,
 )
 from agent_memory.tiers.spool_names import FormerNames, name_of
@@ -139,6 +140,22 @@ class Spool:
         """Mark an entry that the store will not take, so that the others go on."""
         with self._held.lock, self._held.working() as connection:
             connection.execute("UPDATE waiting SET refused = ? WHERE number = ?", (reason, number))
+
+    def rewrite_rows(self, rows: Mapping[int, bytes]) -> None:
+        """Put other bytes in the place of those of entries that wait, of all or of none.
+
+        Args:
+            rows: The bytes by the numbers of the entries; those that are gone stay gone.
+
+        Raises:
+            StoreUnavailable: The file is full or cannot be written.
+        """
+        with self._held.lock, self._held.working() as connection:
+            connection.executemany(
+                "UPDATE waiting SET entry = ? WHERE number = ?",
+                [(coded, number) for number, coded in rows.items()],
+            )
+            note_change(connection)
 
     def retry(self) -> None:
         """Let what was refused be tried again."""

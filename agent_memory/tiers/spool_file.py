@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from agent_memory.connections.disk_space import (
     AMPLE,
@@ -53,14 +54,32 @@ _BY_AGENT = (
     "CREATE INDEX IF NOT EXISTS waiting_by_agent ON waiting (store, run_id, agent_id, number)"
 )
 
+# SQLite keeps a number for applications in the file, and changes it within a transaction. It counts
+# here how often entries that wait were changed, for those who keep them decoded.
+_CHANGES = "application_id"
+_MOST_CHANGES = 2**31 - 1
+
 # Shows a file as it will be once it was opened for writing.
 _AS_IF_SETTLED = """CREATE TEMP VIEW waiting AS SELECT
     number, store_now(store) AS store, spooled_at, entry, refused,
     owner(entry, 0) AS run_id, owner(entry, 1) AS agent_id, NULL AS moment, NULL AS is_sure
     FROM main.waiting"""
 
-Version = tuple[int, int, int]
-"""Of what is in a file: another one whenever that may have changed."""
+
+class Version(NamedTuple):
+    """Of what is in a file: another one whenever that may have changed.
+
+    Attributes:
+        opening: How often this process has opened the file.
+        by_others: What SQLite says of changes by other connections than this opening's.
+        writes: How often this process has written to it.
+        changes: How often an entry that waits was changed, by anybody.
+    """
+
+    opening: int
+    by_others: int
+    writes: int
+    changes: int
 
 
 class SpoolFile:
@@ -114,7 +133,8 @@ class SpoolFile:
                 self._close()
                 return None
             # What SQLite says of changes by others holds for one connection alone.
-            return self._openings, pragma(connection, "data_version"), self._writes
+            others, changes = pragma(connection, "data_version"), pragma(connection, _CHANGES)
+            return Version(self._openings, others, self._writes, changes)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -324,6 +344,12 @@ def pragma(connection: sqlite3.Connection, name: str) -> int:
     """The whole number that SQLite says of its file under a name."""
     rows: Sequence[tuple[int]] = connection.execute(f"PRAGMA {name}").fetchall()
     return rows[0][0]
+
+
+def note_change(connection: sqlite3.Connection) -> None:
+    """Note within a transaction that entries are changed which wait."""
+    count = pragma(connection, _CHANGES) % _MOST_CHANGES + 1
+    connection.execute(f"PRAGMA {_CHANGES}={count}")
 
 
 def _add_owners(connection: sqlite3.Connection) -> None:

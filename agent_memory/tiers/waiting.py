@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -12,6 +13,11 @@ from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.formats import at
 from agent_memory.values.sealing import sealed, unsealed
+
+CHANGEABLE = ("importance_score", "pinned")
+"""The fields of an entry that can be changed while it waits."""
+
+_CHANGED = "changed"  # the name of the list of those that were, which earlier versions pass over
 
 
 class LastMoment(NamedTuple):
@@ -88,6 +94,32 @@ def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:
     stored = {name: value for name, value in zip(FIELDS, values, strict=True) if value != ""}
     packed: bytes = msgpack.packb(stored)
     return packed
+
+
+def coded_again(waiting: Waiting, entry: MemoryEntry, changed: Iterable[str]) -> bytes:
+    """The bytes of an entry that was changed while it waits; its contents stay byte by byte.
+
+    Args:
+        waiting: As it waits.
+        entry: As it is now.
+        changed: The fields that were changed and that a tier may have as they were before.
+    """
+    values = entry_to_values(entry, msgpack.unpackb(waiting.coded)["contents"])
+    stored = {name: value for name, value in zip(FIELDS, values, strict=True) if value != ""}
+    names = ",".join(sorted(changed))
+    packed: bytes = msgpack.packb(stored | ({_CHANGED: names} if names else {}))
+    return packed
+
+
+def changed_fields(waiting: Waiting) -> set[str]:
+    """The fields of an entry that were changed while it waits; see ``coded_again``."""
+    if _CHANGED.encode() not in waiting.coded:
+        return set()
+    try:
+        names = msgpack.unpackb(waiting.coded).get(_CHANGED, "")
+    except (ValueError, AttributeError, msgpack.UnpackException):
+        return set()  # it is reported and refused when it is its turn to be stored
+    return {name for name in str(names).split(",") if name in CHANGEABLE}
 
 
 def decoded(waiting: Waiting) -> MemoryEntry:

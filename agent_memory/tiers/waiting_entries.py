@@ -50,6 +50,7 @@ class WaitingEntries:
         self._tiers = tiers
         self._by_steps = by_steps
         self._empty_at: Version | None = None
+        self._changes = 0  # of entries that wait, up to which they are kept decoded
         self.before = lambda: None
         self._renew()
         after_fork(self._renew)
@@ -85,11 +86,25 @@ class WaitingEntries:
         """
         return [] if self._is_empty() else sorted(self._spool.owners())
 
+    def entries_of(self, keys: Iterable[EntryKey]) -> list[MemoryEntry]:
+        """Those of some entries that wait, as they will be stored.
+
+        Raises:
+            StoreUnavailable: The spool, or a tier, cannot be read.
+        """
+        wanted = [*keys]
+        agents = [self.of(*owner) for owner in {key[:2] for key in wanted}]
+        return [it for one in agents if one is not None for it in one.entries.get_many(wanted)]
+
     def _is_empty(self) -> bool:
         self.before()
         version = self._spool.version()
         if version is None or version == self._empty_at:
             return True
+        if version.changes != self._changes:
+            with self._lock:
+                self._agents.clear()
+                self._changes = version.changes
         if not self._spool.is_empty():
             return False
         # As of the version that was read before: what came meanwhile made another.

@@ -227,9 +227,11 @@ def test_a_question_near_a_state_that_is_interrupted_anywhere_keeps_no_other_fro
 ):
     tier = InMemoryRepository(Tier.STM)
     tier.add_many(
-        an_entry(agent_id=agent, step_number=step, contents=contents_of(agent, step))
-        for agent in ("ant", "bee")
-        for step in range(3)
+        [
+            an_entry(agent_id=agent, step_number=step, contents=contents_of(agent, step))
+            for agent in ("ant", "bee")
+            for step in range(3)
+        ]
     )
     query = Query(run_id="run", agent_id=("ant", "bee"), limit=3)
     asked, vectors = comparable(contents_of("bee", 1)), StateVectors(EncoderRegistry())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from agent_memory import (
 )
 from agent_memory.repositories.redis.repository import StmRepository
 from agent_memory.tiers import replaying
+from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.waiting import Waiting, decoded
+from agent_memory.tiers.waiting_changes import Change, change_waiting
+from agent_memory.values.entry import EntryKey
 from tests.memories import Clock, Opener, remembered, store
 from tests.tiers.spooling import an_entry_of, far_spool, full, on_every_engine
 
@@ -183,18 +187,90 @@ def test_what_is_forgotten_while_it_waits_is_in_no_answer(open_memory: Opener) -
 
 
 @on_every_engine
-def test_what_waits_is_changed_once_it_is_stored_and_refused_before(open_memory: Opener) -> None:
+@pytest.mark.parametrize("clock_of", ["wall", "steps"])
+def test_what_waits_is_changed_where_it_waits_and_stored_so(
+    open_memory: Opener, clock_of: str
+) -> None:
+    system = open_memory(clock=clock_of)
+    store(system, "ant", 0)
+    with full(system):
+        store(system, "ant", 1, 2, 3)
+        ids = [hit.entry.memory_id for hit in system.recall(Query(agent_id="ant"), touch=False)]
+        assert system.pin("ant", ids[1]).pinned
+        assert system.pin("ant", ids[1]).revision == 1  # it was pinned
+        changed = system.set_importance("ant", ids[1], 0.25)
+        assert (changed.revision, changed.pinned, changed.importance_score) == (2, True, 0.25)
+        assert system.fetch("ant", ids[1], touch=False).entry == changed  # type: ignore[union-attr]
+        assert asked(system, pinned=True) == [1]
+        system.pin("ant", ids[2])
+        assert not system.unpin("ant", ids[2]).pinned
+        assert system.update_importance({ids[3]: 0.75}) == []
+        assert asked(system, importance=(0.7, 0.8)) == [3]
+        with pytest.raises(EntryNotFound):
+            system.pin("bee", ids[1])
+        before = system.recall(Query(agent_id="ant"), touch=False)
+    system._resources.intake.replay()
+    assert system.status.spool.entries == 0  # type: ignore[union-attr]  # it is armed
+    assert system.recall(Query(agent_id="ant"), touch=False) == before
+    assert asked(system, pinned=True) == [1]
+    assert system.unpin("ant", ids[1]).revision == 3
+
+
+@on_every_engine
+def test_what_another_process_changes_of_what_waits_is_seen(open_memory: Opener) -> None:
     system = open_memory()
     store(system, "ant", 0)
     with full(system):
         store(system, "ant", 1)
-        (hit,) = system.recall(Query(agent_id="ant", steps=(1, 1)))
-        with pytest.raises(StoreUnavailable):
-            system.pin("ant", hit.entry.memory_id)
-    assert system.pin("ant", hit.entry.memory_id).pinned
-    assert asked(system, pinned=True) == [1]
-    with pytest.raises(EntryNotFound):
-        system.pin("bee", hit.entry.memory_id)
+        assert asked(system, pinned=True) == []
+        (entry,) = (hit.entry for hit in system.recall(Query(agent_id="ant", steps=(1, 1))))
+        with contextlib.closing(far_spool(system)) as far:
+            change_waiting(far, {entry.key: lambda it: replace(it, pinned=True)}, dict)
+            assert asked(system, pinned=True) == [1]
+
+
+@on_every_engine
+def test_a_change_of_what_waits_reaches_the_tier_that_has_it_all_the_same(
+    open_memory: Opener,
+) -> None:
+    """The answer to its first store was lost, and the server cannot be read as it is changed."""
+    system = open_memory(stm_config={"memory_limit": 1}, im_config={"memory_limit": 1})
+    entries = [an_entry_of(system, step) for step in range(3)]
+    with contextlib.closing(far_spool(system)) as far:
+        for entry in entries:
+            far.put(entry, 0.0)
+        changes: dict[EntryKey, Change] = {
+            entry.key: lambda it: replace(it, pinned=True) for entry in entries[:2]
+        }
+        assert len(change_waiting(far, changes, dict)) == 2
+    system.stm.add_many(entries[1:])
+    system.ltm.add(entries[0])
+    system.set_importance("ant", entries[1].memory_id, 0.5)
+    system._resources.intake.replay()
+    assert system.status.spool.entries == 0  # type: ignore[union-attr]  # it is armed
+    assert sorted(asked(system, pinned=True)) == [0, 1]
+    assert asked(system, importance=(0.5, 0.5)) == [1]
+
+
+@on_every_engine
+def test_a_replay_that_is_killed_makes_no_change_of_what_waited_twice(open_memory: Opener) -> None:
+    system = open_memory()
+    entry = an_entry_of(system, 0)
+    with contextlib.closing(far_spool(system)) as far:
+        far.put(entry, 0.0)
+        change_waiting(far, {entry.key: lambda it: replace(it, pinned=True)}, dict)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Spool, "done", _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                system._resources.intake.replay()
+        assert not system.unpin("ant", entry.memory_id).pinned
+        system._resources.intake.replay()
+        assert far.is_empty()
+    assert asked(system, pinned=False) == [0]
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_is_over_its_age_and_dropped_is_not_shown_while_it_waits(
@@ -249,24 +325,6 @@ def test_an_answer_holds_each_entry_once_while_the_spool_is_replayed_and_entries
         assert remembered(system, "ant") == [*range(4)]
         assert late
         assert remembered(system, "ant") == [*range(4)]
-
-
-@on_every_engine
-def test_what_waits_for_a_server_that_takes_no_writes_says_so_when_it_is_to_be_changed(
-    open_memory: Opener,
-) -> None:
-    system = open_memory()
-    store(system, "ant", 0)
-    with full(system):
-        store(system, "ant", 1)
-        (waiting,) = system.recall(Query(agent_id="ant", steps=(1, 1)))
-        why = r"waits in the spool.* call again once"
-        with pytest.raises(StoreUnavailable, match=why):
-            system.pin("ant", waiting.entry.memory_id)
-        with pytest.raises(StoreUnavailable, match=why):
-            system.set_importance("ant", waiting.entry.memory_id, 0.5)
-    assert system.pin("ant", waiting.entry.memory_id).pinned
-    assert system.set_importance("ant", waiting.entry.memory_id, 0.5).importance_score == 0.5
 
 
 @on_every_engine

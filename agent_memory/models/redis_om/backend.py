@@ -68,6 +68,9 @@ class Backend(Protocol):
     def ensure(self, *, vectors: bool = False) -> None:
         """See that queries can be answered, of vectors or of all else; else raises."""
 
+    def warn_of_waiting(self) -> None:
+        """Warn the caller's caller with ``EntriesWaiting`` where entries wait for this tier."""
+
     def execute_command(self, *command: Any) -> Any:
         """Send a command as Redis-OM writes it, and give the answer in bytes."""
 

@@ -169,6 +169,7 @@ class RedisEntry(HashModel):
             StoreUnavailable: The server does not answer.
         """
         cls.backend().ensure(vectors=knn is not None)
+        cls.backend().warn_of_waiting()
         return EntryQuery(expressions=expressions, knn=knn, model=cls)
 
     @classmethod
@@ -217,12 +218,14 @@ class RedisEntry(HashModel):
         """
         found = cls.store().get_many([cls.key_of(pk)])
         if not found:
+            cls.backend().warn_of_waiting()
             raise NoSuchEntry(f"no entry {pk} in {cls.backend().namespace}")
         return cls.from_entry(found[0])
 
     @classmethod
     def all_pks(cls) -> Iterator[str]:
         """The ``pk`` of every entry of this tier, by run and agent."""
+        cls.backend().warn_of_waiting()
         store = cls.store()
         agents = store.upkeep.all_agents()
         for first in range(0, len(agents), _AGENTS_AT_ONCE):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.errors import EntriesWaiting
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.tier_search import EXACTLY, TierSearch
@@ -23,13 +25,21 @@ class ModelBackend:
         store: The repository of the tier.
         search: Its indexes, and the channel to the server.
         codec: Codes its contents.
+        is_waited_for: Tells whether entries wait to be stored in the tier.
     """
 
-    def __init__(self, store: MemoryRepository, search: TierSearch, codec: Codec) -> None:
+    def __init__(
+        self,
+        store: MemoryRepository,
+        search: TierSearch,
+        codec: Codec,
+        is_waited_for: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.store = store
         self.search = search
         self.decode = codec.decode
         self._channel = search.channel
+        self._is_waited_for = is_waited_for
 
     @property
     def namespace(self) -> str:
@@ -58,6 +68,17 @@ class ModelBackend:
             QueryEngineMissing, SearchIndexError, StoreUnavailable: See ``SearchIndex.ensure``.
         """
         (self.search.vectors if vectors else self.search.entries).ensure()
+
+    def warn_of_waiting(self) -> None:
+        """Warn the caller's caller with ``EntriesWaiting`` where entries wait for this tier."""
+        if self._is_waited_for():
+            warnings.warn(
+                f"entries wait in the spool to be stored in {self.namespace}, and its model does "
+                "not see them before: ask with recall, which does, or call maintain() first; "
+                "status.spool says how many wait",
+                EntriesWaiting,
+                stacklevel=3,
+            )
 
     def execute_command(self, *command: Any) -> Any:
         """Send a command as Redis-OM writes it, and give the answer in bytes."""
