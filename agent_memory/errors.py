@@ -196,4 +196,9 @@ class EntriesWaiting(UserWarning):
     """Entries wait in the spool for short-term memory, and its model does not see them.
 
     ``recall`` answers with them. The model sees them once they are stored.
+
+    Examples:
+        >>> import warnings
+        >>> from agent_memory import EntriesWaiting
+        >>> warnings.simplefilter("ignore", EntriesWaiting)  # of models that may miss the newest
     """

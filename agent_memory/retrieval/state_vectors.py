@@ -1,4 +1,4 @@
-"""Tells by vectors which of the entries that a code has rounded alike was stored of a state.
+"""Tells by vectors which of the entries that were rounded to the same was stored of a state.
 
 A vector is computed from the exact contents when an entry is stored, and carried down with it. So
 it says more of a state than the rounded contents do, and costs no further bytes.
@@ -45,7 +45,7 @@ class StateVectors:
     def may_be_of(self, entry: MemoryEntry) -> bool:
         """Whether an entry has the vector that it would have if it was stored of the state.
 
-        True where that cannot be told.
+        True where that is not known.
         """
         version, stored = entry.encoder_version, entry.embedding
         # A model of the user's own may be slow, or not be here.

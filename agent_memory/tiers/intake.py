@@ -31,7 +31,7 @@ from agent_memory.tiers.last_moments import LastMoments
 from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
 from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.waiting import Waiting, decoded
-from agent_memory.tiers.waiting_changes import Change, change_waiting, still_due
+from agent_memory.tiers.waiting_changes import Change, change_waiting, rows_of, still_due
 from agent_memory.tiers.waiting_entries import WaitingEntries
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.forking import after_fork
@@ -259,7 +259,7 @@ class Intake:
             wanted: What to make of each; those that do not wait are left out.
 
         Returns:
-            Those that wait, as they will be stored, as far as that can be told.
+            Those that wait, as they will be stored, as far as that is known.
 
         Raises:
             StoreUnavailable: The spool cannot be written, or another process replays it for long.
@@ -268,7 +268,7 @@ class Intake:
             return {}
         owners = {*self.waiting.owners()}
         those = {key: change for key, change in wanted.items() if key[:2] in owners}
-        if not those:
+        if not rows_of(self._spool, those):
             return {}
         with self._looking, self._spool.held_still():
             due = still_due(self._replay.due, self._replay.remembered)

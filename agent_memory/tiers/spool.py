@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file, file_beside
+from agent_memory.errors import StoreUnavailable
 from agent_memory.tiers.spool_file import (
     BUSY_TIMEOUT,
     FORMAT,
@@ -288,7 +289,10 @@ class Spool:
                     yield
                     return
             if time.monotonic() > until:
-                raise self._held.unusable(TimeoutError("another process is replaying it"))
+                raise StoreUnavailable(
+                    f"another process stores what waits in the spool {self.file}, for more than "
+                    f"{BUSY_TIMEOUT:g} s: call again"
+                )
             time.sleep(_RETRY_EVERY)
 
     def rewrite_file(self) -> str | None:

@@ -42,7 +42,7 @@ def change_waiting(
         StoreUnavailable: The spool cannot be written, or is full.
     """
     # Of several with one key the last one counts: it may have come after a forgetting.
-    last = {entry.key: (row, entry) for row, entry in _rows_of(spool, wanted)}
+    last = {entry.key: (row, entry) for row, entry in rows_of(spool, wanted)}
     changed: dict[EntryKey, MemoryEntry] = {}
     rows: dict[int, bytes] = {}
     for row, entry in due({row.number: (row, entry) for row, entry in last.values()}).values():
@@ -58,11 +58,18 @@ def change_waiting(
     return changed
 
 
-def _rows_of(spool: Spool, keys: Iterable[EntryKey]) -> list[tuple[Waiting, MemoryEntry]]:
-    found = []
-    wanted = set(keys)
-    for run_id, agent_id in {key[:2] for key in wanted}:
-        for row in spool.read(spool.numbers(run_id, agent_id)):
+def rows_of(spool: Spool, keys: Iterable[EntryKey]) -> list[tuple[Waiting, MemoryEntry]]:
+    """Those of some entries that wait, in their order.
+
+    Raises:
+        StoreUnavailable: The spool cannot be read.
+    """
+    wanted, found = {*keys}, []
+    names = [key.memory_id.encode() for key in wanted]
+    for owner in {key[:2] for key in wanted}:
+        for row in spool.read(spool.numbers(*owner)):
+            if not any(name in row.coded for name in names):
+                continue  # as most are, which need not be decoded
             try:
                 entry = decoded(row)
             except EncodingError:

@@ -136,12 +136,12 @@ OF_NEAR = (
         ),
     ),
     Mutant(
-        "what a code has rounded alike is told apart by vectors",
+        "what a code has rounded to the same is distinguished by vectors",
         (
             Edit(
                 "retrieval/near_states.py",
-                "alike.sort(key=lambda one: one.key not in own)",
-                "alike.sort(key=lambda one: False)",
+                "tied.sort(key=lambda one: one.key not in own)",
+                "tied.sort(key=lambda one: False)",
             ),
         ),
         tests_in(

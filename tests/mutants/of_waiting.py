@@ -23,7 +23,7 @@ OF_WAITING = (
     ),
     Mutant(
         "what waits is seen to have changed whoever changed it",
-        (Edit("tiers", 'pragma(connection, "data_version"), self._writes', "0, self._writes"),),
+        (Edit("tiers", 'pragma(connection, "data_version"),', "0,"),),
         tests_in(
             "tiers/test_spool.py", "test_what_waits_is_known_to_have_changed_whoever_changed_it"
         ),
@@ -102,6 +102,34 @@ OF_WAITING = (
         tests_in(
             "models/test_paging.py",
             "test_pages_hold_all_once_and_refuse_what_cannot_be_paged[valkey]",
+        ),
+    ),
+    Mutant(
+        "what another process changes of what waits is seen",
+        (Edit("tiers", "if version.changes != self._changes:", "if False:"),),
+        tests_in(_WAITING, "test_what_another_process_changes_of_what_waits_is_seen[embedded]"),
+    ),
+    Mutant(
+        "a change of what waits reaches the tier that has it all the same",
+        (
+            Edit(
+                "tiers",
+                "change_in_tiers(self._tiers, self._without(remembered,"
+                " remembered.keys() - present))",
+                "pass",
+            ),
+        ),
+        tests_in(
+            _WAITING,
+            "test_a_change_of_what_waits_reaches_the_tier_that_has_it_all_the_same[embedded]",
+        ),
+    ),
+    Mutant(
+        "a replay that is killed makes no change twice",
+        (Edit("tiers", "forget_changes(spool, fresh)", "pass"),),
+        tests_in(
+            _WAITING,
+            "test_a_replay_that_is_killed_makes_no_change_of_what_waited_twice[embedded]",
         ),
     ),
 )

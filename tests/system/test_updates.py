@@ -250,8 +250,9 @@ def test_an_entry_that_moves_meanwhile_is_changed_where_it_is_by_then(
 
 
 def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agent_memory.tiers.spool.BUSY_TIMEOUT", 0.1)
     config = MemoryConfig(path=tmp_path / "memory", engine="embedded")
     with AgentMemorySystem(config) as system:
         opened = system._resources
@@ -262,7 +263,7 @@ def test_what_waits_in_the_spool_is_stored_and_changed_once_the_server_is_back(
         spool.close()
         with spool.replaying() as mine:  # as another process may be at it
             assert mine
-            with pytest.raises(StoreUnavailable, match="waits in the spool"):
+            with pytest.raises(StoreUnavailable, match=r"waits in the spool.* call again"):
                 system.pin("ant", entry.memory_id)
             with pytest.raises(EntryNotFound):
                 system.pin("ant", a_memory_id(2))
