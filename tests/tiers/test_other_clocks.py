@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
+from agent_memory.repositories.moves import token_at
 from agent_memory.tiers.moving import move
 from tests import engines
 from tests.memories import remembered, store, tier_counts
@@ -76,3 +77,27 @@ def test_a_move_that_is_under_way_elsewhere_is_not_taken_for_one_that_was_broken
         other.maintain()
         assert [move.agents for move in other.im.moves.open()] == [(("default", "ant"),)]
     assert other.im.moves.open() == []
+
+
+@pytest.mark.parametrize(
+    "memory_config", engines.parameters(SHARED, ("tcp and postgresql",)), indirect=True
+)
+def test_a_count_whose_answer_was_lost_is_made_once_beside_a_clock_that_is_a_year_ahead(
+    memory_config: dict[str, Any],
+) -> None:
+    year = 365 * 86_400.0
+    config = MemoryConfig(**memory_config)
+    with (
+        AgentMemorySystem(config) as one,
+        AgentMemorySystem(config, upkeep=False, clock=clock_that_is(year)) as other,
+    ):
+        store(one, "ant", 0)
+        ((key, at),) = [
+            (hit.entry.key, hit.entry.timestamp)
+            for hit in one.recall(Query(agent_id="ant"), touch=False)
+        ]
+        token = token_at(time.time())
+        one.stm.touch({key: 1}, at, token)
+        other.stm.touch({key: 1}, at, token_at(time.time() + year))
+        one.stm.touch({key: 1}, at, token)  # again, as if its answer was lost
+        assert one.stm.get(key).retrieval_count == 2

@@ -77,7 +77,9 @@ for i = $groups do
 end
 if $token ~= '' then
   redis.call('ZADD', counted, 0, $token .. ' ' .. table.concat(outcome))
-  redis.call('ZREMRANGEBYLEX', counted, '-', '(' .. $outdated)
+  if redis.call('ZCARD', counted) > 1000 then
+    redis.call('ZREMRANGEBYLEX', counted, '-', '(' .. $outdated)
+  end
 end
 return outcome
 """,
@@ -90,7 +92,8 @@ return outcome
 
 Sent again with its token it counts nothing and gives the noted answer; without one it may not be
 sent again after a lost answer. Notes sort by their tokens, and thus by time; those of processes
-that died before they took them away go when they are outdated.
+that died before they took them away go when they are outdated, by the clock of whoever counts.
+While there are few they stay, so that a client whose clock is wrong takes no other's away.
 
 KEYS: also the notes of counts. ARGV: the time; the token ('' for none); the token before which
 notes are outdated; then memory id and count of each. Gives 1 or 0 (absent) for each.
