@@ -222,6 +222,7 @@ def test_no_entry_is_stored_without_its_vector_where_an_exception_came_between(
         assert all(entry.embedding is not None for entry in entries)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_question_near_a_state_that_is_interrupted_anywhere_keeps_no_other_from_its_answer() -> (
     None
 ):
