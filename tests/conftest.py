@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.connections.embedded.server import EmbeddedServer
+from agent_memory.repositories.sql.partitions import partition
 from tests import engines
 from tests.memories import AGES, Clock, Opener
 
@@ -147,6 +148,17 @@ def postgresql_memory(postgresql_url: str, postgresql_template: str) -> Iterator
 def postgresql(postgresql_url: str) -> Iterator[engines.SqlDatabase]:
     """Long-term memory on a server."""
     with engines.SqlDatabase(postgresql_url) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def postgresql_in_partitions(postgresql_url: str) -> Iterator[engines.SqlDatabase]:
+    """Long-term memory on a server, entries in partitions by agent."""
+    with (
+        engines.new_database(postgresql_url) as url,
+        engines.SqlDatabase(url) as database,
+    ):
+        partition(database.engine, 3)
         yield database
 
 

@@ -35,7 +35,7 @@ PASSWORD = "p@ss:w/ord%"
 
 REDIS_ENGINES = ("fakeredis", "embedded", "tcp", "embedded+modules", "redis+modules")
 WITH_MODULES = ("embedded+modules", "redis+modules")
-SQL_ENGINES = ("sqlite_file", "sqlite_memory", "postgresql")
+SQL_ENGINES = ("sqlite_file", "sqlite_memory", "postgresql", "postgresql_in_partitions")
 MEMORY_ENGINES = (*REDIS_ENGINES, "tcp and postgresql")
 
 # One of each program, with and without the query engine. "tcp" is the program of "embedded" by

@@ -19,6 +19,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import ConfigError
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
+from agent_memory.repositories.sql.partitions import MOST, partition
 from agent_memory.repositories.sql.vector_indexes import FEWEST, VectorIndexes
 from agent_memory.values.urls import without_password
 
@@ -99,6 +100,25 @@ def check(url: _Url = None, path: _Folder = None, table_prefix: _Prefix = None) 
     with plain_errors(), _database(url, path, table_prefix, read_only=True) as (engine, prefix):
         schema.check_tables(engine, prefix)
         typer.echo(f"{place_of(engine)}: the schema is up to date ({schema.HEAD})")
+
+
+@app.command()
+def create(
+    url: _Url = None,
+    path: _Folder = None,
+    table_prefix: _Prefix = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="Divide entries by agent, on PostgreSQL."),
+    ] = None,
+) -> None:
+    """Make the tables of a new database, those of entries in partitions if they shall be many."""
+    with plain_errors(), _database(url, path, table_prefix) as (engine, prefix):
+        schema.ensure(engine, prefix)
+        if partitions is not None:
+            partition(engine, partitions, prefix)
+        parts = f", entries in {partitions} partitions" if partitions else ""
+        typer.echo(f"{place_of(engine)}: the schema is up to date ({schema.HEAD}){parts}")
 
 
 @app.command(name="index-vectors")

@@ -30,7 +30,9 @@ from agent_memory.connections.sql_failures import check_takes_writes, check_vers
 from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.new_schema import SchemaKey, create_schema
+from agent_memory.repositories.sql.partitions import refuse_below
 from agent_memory.repositories.sql.schema_differences import differences
+from agent_memory.repositories.sql.statements import table_of
 from agent_memory.values.deprecation import renamed_argument
 from agent_memory.values.urls import without_password
 
@@ -204,6 +206,8 @@ def downgrade(
                 f"the schema of long-term memory in {place_of(sql_engine)} is older than revision "
                 f"{revision!r}; to bring it there: agent-memory db upgrade {revision}"
             )
+        entries = table_of(ltm_models(table_prefix).LtmEntry).name
+        refuse_below(connection, entries, wanted, place_of(sql_engine))
         command.downgrade(settings, revision)
 
 

@@ -26,6 +26,8 @@ from sqlalchemy import (
 
 from agent_memory.models.ltm import LtmModels, ltm_models
 from agent_memory.repositories.sql.attributes import declared, index_on
+from agent_memory.repositories.sql.partitions import KEY
+from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.vector_indexes import is_vector_index
 
 _TOKEN = re.compile(
@@ -140,8 +142,7 @@ def _compared(place: str, wanted: Counter[str], found: Counter[str]) -> Iterator
 # -- PostgreSQL -------------------------------------------------------------------------------
 
 _TABLES = """
-SELECT c.relname, c.oid, c.relkind <> 'r' OR c.relpersistence <> 'p' AS is_other,
-    c.relrowsecurity
+SELECT c.relname, c.oid, c.relkind, c.relpersistence <> 'p' AS is_other, c.relrowsecurity
 FROM pg_class c WHERE c.relname IN :names AND pg_table_is_visible(c.oid)
 """
 _INDEXES = """
@@ -173,21 +174,28 @@ _INDEX = re.compile(r"CREATE (UNIQUE )?INDEX .*? USING (.*?)( WITH \(.*\))?", re
 def _of_postgresql(connection: Connection, models: LtmModels) -> Iterator[str]:
     tables = models.metadata.tables
     asked = text(_TABLES).bindparams(bindparam("names", expanding=True))
-    for name, oid, is_other, is_secured in connection.execute(asked, {"names": list(tables)}):
-        if is_other:
+    entries = table_of(models.LtmEntry).name
+    for name, oid, kind, is_other, is_secured in connection.execute(asked, {"names": [*tables]}):
+        # Entries may be in partitions; see ``partitions``.
+        if is_other or (kind != "r" and (kind, name) != ("p", entries)):
             yield f"table {name} is no ordinary one: it is unlogged, temporary or partitioned"
         if is_secured:
             yield f"table {name}: row security was added"
-        for kind in (_indexes, _constraints, _columns, _triggers):
-            yield from kind(connection, tables[name], oid)
+        yield from _indexes(connection, tables[name], oid, in_partitions=kind == "p")
+        for look in (_constraints, _columns, _triggers):
+            yield from look(connection, tables[name], oid)
 
 
 def _asked(connection: Connection, query: str, oid: int) -> Sequence[Any]:
     return connection.execute(text(query), {"table": oid}).all()
 
 
-def _indexes(connection: Connection, table: Table, oid: int) -> Iterator[str]:
+def _indexes(
+    connection: Connection, table: Table, oid: int, *, in_partitions: bool
+) -> Iterator[str]:
     wanted = _definitions(table)
+    if in_partitions:
+        wanted[str(table.primary_key.name)] = True, f"btree ({', '.join(KEY)})"
     for index, statement, is_sound in _asked(connection, _INDEXES, oid):
         found = _INDEX.fullmatch(statement)
         if is_vector_index(index, table.name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, select
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.counts import AgentCounts
@@ -13,6 +13,7 @@ from agent_memory.repositories.reading import EntryReader
 from agent_memory.repositories.sql.counts import agent_counts
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.kept_counts import KeptCounts
+from agent_memory.repositories.sql.partitions import bytes_of
 from agent_memory.repositories.sql.statements import (
     all_agents_with_entries,
     bytes_of_weights,
@@ -87,8 +88,7 @@ class LtmUpkeep(TierUpkeep):
             if not connection.execute(select(exists(entries_of_any_run(self._models)))).scalar():
                 return 0
             if connection.dialect.name == "postgresql":
-                size = func.pg_total_relation_size(table_of(self._models.LtmEntry).name)
-                return int(connection.execute(select(size)).scalar_one())
+                return bytes_of(connection, table_of(self._models.LtmEntry).name)
             pages, free, page_bytes = (
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
                 for name in ("page_count", "freelist_count", "page_size")

@@ -269,6 +269,15 @@ class VectorIndexes:
         return [*most.values()]
 
     def _make(self, connection: Connection, index: VectorIndex, bias: float) -> None:
+        # Where the table is in partitions, the one that holds the agent's rows: PostgreSQL makes no
+        # index over all of them while others write.
+        table = connection.scalar(
+            text(
+                f"SELECT tableoid::regclass::text FROM {self._table}"  # noqa: S608 - as above
+                " WHERE agent_ref = :of_agent LIMIT 1"
+            ),
+            {"of_agent": index.agent_ref},
+        )
         unit = index.unit(bias)
         for name, over, condition in (
             # The rest first: where the other is there it is used.
@@ -281,7 +290,7 @@ class VectorIndexes:
         ):
             connection.execute(
                 text(
-                    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {self._table} {over} "
+                    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} {over} "
                     f"WHERE {condition}"
                 )
             )
@@ -295,7 +304,9 @@ class VectorIndexes:
                 " FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
                 " LEFT JOIN pg_extension e ON e.extname = 'vector'"
                 " LEFT JOIN pg_namespace n ON n.oid = e.extnamespace"
-                " WHERE x.indrelid = to_regclass(:of_table) ORDER BY 1"
+                " WHERE x.indrelid = to_regclass(:of_table) OR x.indrelid IN"
+                " (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(:of_table))"
+                " ORDER BY 1"
             ),
             {"of_table": self._table},
         )
