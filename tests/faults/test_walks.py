@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -28,7 +30,7 @@ from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.testing.tally import count
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
-from tests.engines import parameters
+from tests.engines import new_database, parameters
 from tests.faults.processes import killed, running
 from tests.fuzzing import KILLS
 from tests.memories import DAY, Clock
@@ -70,13 +72,15 @@ class Ground:
     """A memory that can be closed, opened again, and robbed of its server."""
 
     engine: str
+    ltm: dict[str, str] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="agent-memory-walk-")))
 
     def open(self) -> AgentMemorySystem:
         config = MemoryConfig(
-            path=self.folder, engine=self.engine, search=False, on_store_error="raise", **CONFIG
-        )
+            path=self.folder, engine=self.engine, search=False, on_store_error="raise",
+            **CONFIG, **self.ltm,
+        )  # fmt: skip
         return AgentMemorySystem(config, clock=self.clock)
 
     def kill_server(self) -> None:
@@ -273,14 +277,32 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_any_sequence_of_calls_does_what_the_reference_does(engine: str) -> None:
+def walk(examples: int, ground: Callable[[], Ground]) -> None:
+    """Walk over a new ground for each example."""
     run_state_machine_as_test(
-        lambda: Walk(Ground(engine)),  # type: ignore[arg-type]  # a factory serves
+        lambda: Walk(ground()),  # type: ignore[arg-type]  # a factory serves
         settings=settings(
-            max_examples=EXAMPLES[engine],
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
             print_blob=True,
         ),
     )
+
+
+def test_any_sequence_of_calls_does_what_the_reference_does(engine: str) -> None:
+    walk(EXAMPLES[engine], lambda: Ground(engine))
+
+
+@pytest.mark.long
+def test_any_sequence_of_calls_does_so_on_postgresql(
+    postgresql_url: str, postgresql_template: str
+) -> None:
+    with ExitStack() as databases:
+
+        def ground() -> Ground:
+            made = new_database(postgresql_url, postgresql_template)
+            return Ground("embedded", {"ltm_url": databases.enter_context(made)})
+
+        walk(EXAMPLES["embedded"], ground)
