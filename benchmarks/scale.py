@@ -34,8 +34,8 @@ from agent_memory.connections.embedded.server import EmbeddedServer
 from benchmarks.beside import server_seconds
 from benchmarks.bulk_moves import config_of
 from benchmarks.entries import new_entries, trader_states
+from benchmarks.long_term import multiply
 from benchmarks.measuring import ONE_THREAD
-from benchmarks.querying import multiply
 from benchmarks.scale_model import Machine, bottleneck, entries_per_second
 
 FILE = Path(__file__).with_name("scale.json")

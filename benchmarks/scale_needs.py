@@ -76,19 +76,19 @@ class Needs:
     bottleneck: str
 
 
-def needs(size: Size, told: Mapping[str, Any]) -> Needs:
+def needs(size: Size, measured: Mapping[str, Any]) -> Needs:
     """What a size needs, when every tier is full: an entry that comes moves one to either below.
 
     Args:
         size: The size.
-        told: What ``benchmarks.scale`` measured.
+        measured: What ``benchmarks.scale`` measured.
     """
-    constants = told["constants"]
+    constants = measured["constants"]
     held = size.agents * (
         size.stm * constants["short-term memory, bytes an entry"]
         + size.im * constants["intermediate memory, bytes an entry"]
     )
-    alone, move = _alone(told), told["moves"][0]
+    alone, move = _alone(measured), measured["moves"][0]
     server = size.agents * (alone["server_us"] + move["server_us"]) * 1e-6
     by_memory, by_time = held / SERVER_BYTES, server / (size.seconds * BUSY)
     return Needs(
@@ -102,14 +102,14 @@ def needs(size: Size, told: Mapping[str, Any]) -> Needs:
     )
 
 
-def _alone(told: Mapping[str, Any]) -> Mapping[str, float]:
+def _alone(measured: Mapping[str, Any]) -> Mapping[str, float]:
     """The round in which one simulation took the least processor time."""
-    return min((points[0] for points in told["rounds"]), key=lambda one: one["client_us"])
+    return min((points[0] for points in measured["rounds"]), key=lambda one: one["client_us"])
 
 
-def row(size: Size, told: Mapping[str, Any]) -> str:
+def row(size: Size, measured: Mapping[str, Any]) -> str:
     """The row of a table of Markdown."""
-    need = needs(size, told)
+    need = needs(size, measured)
     return (
         f"| {size.agents:,} | {size.stm} and {size.im} | {size.seconds:g} s | "
         f"{need.server_gb:g} GB | {need.server_seconds:g} s | {need.servers} | "
@@ -120,14 +120,14 @@ def row(size: Size, told: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Print a row for each size."""
-    told = json.loads(FILE.read_text())
+    measured = json.loads(FILE.read_text())
     given = sys.argv[1:]
     sizes: Sequence[Size] = EXAMPLES
     if given:
         agents, stm, im, rows = map(int, given[:4])
         sizes = [Size(agents, stm, im, rows, float(given[4]))]
     for size in sizes:
-        print(row(size, told))
+        print(row(size, measured))
 
 
 if __name__ == "__main__":
