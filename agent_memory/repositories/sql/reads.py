@@ -145,9 +145,10 @@ class LtmReads(LongTermMemory):
             return super().keys_answering(query)
         with self._transactions.reading() as connection:
             return [
-                EntryKey(row.run_id, row.agent_id, row.memory_id)
+                EntryKey(run_id, agent_id, memory_id)
                 for statement, asked in parts
-                for row in connection.execute(statement, asked)
+                # Names of columns would cost more than the row.
+                for run_id, agent_id, memory_id in connection.execute(statement, asked)
             ]
 
     def access(self, query: Query) -> Access:

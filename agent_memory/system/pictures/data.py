@@ -117,17 +117,20 @@ class PictureData:
             total = len(hits)
         else:
             # Ids begin with their time, or are evenly spread, so that these are evenly chosen.
-            keys = {key for reader in readers for key in reader.keys_answering(query)}
-            total = len(keys)
-            marked = replace(query, pinned=True)
-            pins = {key for reader in readers for key in reader.keys_answering(marked)}
-            kept = evenly(sorted(pins), most // 4)
-            some = evenly(sorted(keys.difference(kept)), most - len(kept))
-            hits = fetch(readers, [*kept, *some])
+            ids = self._ids(query)
+            total = len(ids)
+            kept = evenly(self._ids(replace(query, pinned=True)), most // 4)
+            some = evenly(sorted(set(ids).difference(kept)), most - len(kept))
+            hits = fetch(readers, [EntryKey(self.run_id, agent, each) for each in kept + some])
             hits.sort(key=lambda hit: SORT_KEYS[Order.STEP](hit.entry))
         if not hits:
             raise EntryNotFound(f"agent {agent!r} of run {self.run_id!r} has no entries")
         return Life(self.run_id, agent, tuple(hits), Sampled(len(hits), total))
+
+    def _ids(self, query: Query) -> list[str]:
+        """The ids of all that answers a query about one agent, sorted."""
+        readers = self._opened.readers
+        return sorted({key.memory_id for each in readers for key in each.keys_answering(query)})
 
     def lines(
         self, life: Life, paths: Sequence[str] | None = None, most_points: int = MOST_ENTRIES
