@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,9 +39,21 @@ class SmallDisk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    mount = tmp_path / "disk"
+    with mounted(tmp_path / "disk", "8m") as small:
+        yield small
+
+
+@pytest.fixture
+def large_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """One on which there may be room enough to be sure."""
+    with mounted(tmp_path / "disk", "160m") as large:
+        yield large
+
+
+@contextmanager
+def mounted(mount: Path, size: str) -> Iterator[SmallDisk]:
     mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(mount)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(mount)]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -77,6 +91,34 @@ def test_what_is_acknowledged_while_a_disk_fills_is_kept(
         check(acknowledged.entries, stored(system))
         assert system.store_agent_state("ant 0", {}, 10_000)
         assert system.check().sound
+
+
+def test_a_change_is_kept_or_refused_while_a_disk_is_full_for_an_instant(
+    large_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_in(large_disk.mount)
+    value = os.urandom(100_000)
+    with AgentMemorySystem(config) as system:
+        channel: Any = system._resources.connections.stm
+        channel.call("SET", "there", 1)
+        channel._roomy_at = float("-inf")  # as after a pause
+        large_disk.fill(left=0)
+        has_room = channel._server.has_room
+
+        def freed() -> bool:
+            monkeypatch.setattr(channel._server, "has_room", has_room)
+            large_disk.clear()  # after the server has answered what it could not write
+            return bool(has_room())
+
+        monkeypatch.setattr(channel._server, "has_room", freed)
+        try:
+            kept = channel.call("SET", "kept", value) is not None
+        except StoreFull:
+            kept = False
+        kill(system)
+    with AgentMemorySystem(config) as system:
+        found = system._resources.connections.stm.call("GET", "kept")
+        assert found == value or not kept
 
 
 STORING_WITHIN_A_LIMIT = """

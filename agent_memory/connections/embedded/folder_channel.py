@@ -3,13 +3,16 @@
 The server answers before it knows what it can keep. Its append-only file is written after the
 commands of one turn of its loop and before their answers are sent; where that write fails, the
 answers are sent all the same, and only the next turn's commands are refused. What was answered is
-in the server's memory alone then, and gone with the server. So where room is scarce each change is
-followed by one more question: whether what was answered is in the file.
+in the server's memory alone then, and gone with the server. So where room is scarce, or was not
+seen a moment before, a change is followed by one more question: whether what was answered is in
+the file.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +30,8 @@ from agent_memory.connections.redis.script import Script
 from agent_memory.errors import StoreFull, StoreUnavailable
 
 _R = TypeVar("_R")
+
+_ROOM_HOLDS = 0.1  # seconds for which room that was seen is taken to be there
 
 _READS: Final = re.compile(
     "CONFIG|DUMP|EXISTS|FT.INFO|FT.SEARCH|FT._LIST|GET|HGET|HGETALL|HLEN|HMGET|INFO|LLEN|LRANGE"
@@ -60,6 +65,7 @@ class FolderChannel(RedisChannel):
     ) -> None:
         super().__init__(client, name, heal, kind="embedded", breaker=breaker)
         self._server = server
+        self._roomy_at = -math.inf  # when there was room as it was looked for last
 
     def call(self, *command: Any, repeatable: bool = True) -> Any:
         """Send one command and return its answer; see ``RedisChannel.call``.
@@ -101,11 +107,11 @@ class FolderChannel(RedisChannel):
             StoreFull: There is no room for the changes.
             StoreUnavailable: The server does not answer, or not as one does.
         """
-        losses = self.losses
+        losses, begun = self.losses, time.monotonic()
         with super().conversation() as conversation:
             yield conversation
         self._server.check_folder()
-        self._check_kept(losses)
+        self._check_kept(losses, begun)
 
     def _exchange(
         self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
@@ -117,26 +123,27 @@ class FolderChannel(RedisChannel):
 
     def _kept(self, ask: Callable[[], _R], *, is_change: bool) -> _R:
         """What the server answers, once a change is in its file."""
-        losses = self.losses
+        losses, begun = self.losses, time.monotonic()
         try:
             answer = ask()
         except StoreUnavailable as error:
             raise self._told(error) from error
         if is_change:
-            self._check_kept(losses)
+            self._check_kept(losses, begun)
         return answer
 
-    def _check_kept(self, losses: int) -> None:
+    def _check_kept(self, losses: int, begun: float) -> None:
         """See that what was changed is in the server's file.
 
         Args:
             losses: How often a connection had been lost when the change was sent.
+            begun: When that was, by the monotonic clock.
 
         Raises:
             StoreFull: It is not.
             StoreUnavailable: The server has ended since, and may not have written it.
         """
-        if self._server.has_room():
+        if self._had_room(begun):
             return
         # A server that could not write what it has answered refuses this too.
         try:
@@ -147,6 +154,12 @@ class FolderChannel(RedisChannel):
             raise StoreUnavailable(
                 f"{self.where} has ended before it was seen to keep a change: call again"
             )
+
+    def _had_room(self, begun: float) -> bool:
+        """Whether there is room, and was when a change was sent or shortly before."""
+        before, has_room = self._roomy_at, self._server.has_room()
+        self._roomy_at = time.monotonic() if has_room else -math.inf
+        return has_room and before >= begun - _ROOM_HOLDS
 
     def _told(self, error: StoreUnavailable) -> StoreUnavailable:
         refused = "MISCONF" in str(error)
