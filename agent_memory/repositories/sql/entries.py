@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from agent_memory.models.ltm_rows import RawRow, entry_to_row, row_to_entry, vec
 from agent_memory.models.ltm_vectors import code_vectors
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
+from agent_memory.repositories.sql.plans import rows_by_ids
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -24,6 +26,8 @@ from agent_memory.values.identity import id_of_bytes
 
 _FEWEST_BY_COLUMNS = 4
 """Rows, below which one after the other takes no longer."""
+
+_ID, _RUN, _AGENT = map(RawRow._fields.index, ("memory_id", "run_id", "agent_id"))
 
 T = TypeVar("T")
 
@@ -86,10 +90,10 @@ class RowMapper:
     def read(self, connection: Connection, keys: Sequence[EntryKey]) -> list[MemoryEntry]:
         """Those of the entries that are stored, in the order of the keys."""
         rows = {
-            EntryKey(row.run_id, row.agent_id, id_of_bytes(row.memory_id)): row
+            EntryKey(row[_RUN], row[_AGENT], id_of_bytes(row[_ID])): row
             for run_id, memory_ids in ids_by_run(set(keys))
-            for row in connection.execute(
-                entries_at(self._models), {"of_run": run_id, "ids": memory_ids}
+            for row in rows_by_ids(
+                connection, partial(entries_at, self._models), {"of_run": run_id}, memory_ids
             )
         }
         return self.to_entries([rows[key] for key in keys if key in rows])

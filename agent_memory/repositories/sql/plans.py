@@ -63,6 +63,30 @@ def rows_of(
     return [*zip(*columns, strict=True)]
 
 
+def rows_by_ids(
+    connection: Connection,
+    made: Callable[[int | None], Select[*tuple[Any, ...]]],
+    parameters: Mapping[str, Any],
+    ids: Sequence[str],
+) -> Sequence[Sequence[Any]]:
+    """All rows of a statement for some ids.
+
+    Args:
+        connection: What to read on.
+        made: Gives the statement for a number of ids (``id_0`` and so on), made once for each
+            number; None: for a list of them (``ids``).
+        parameters: The values of its other parameters by name.
+        ids: The ids, one or more.
+    """
+    if not _is_sqlite(connection.dialect):
+        return connection.execute(made(None), {**parameters, "ids": ids}).all()
+    # Some more than there are, so that statements of few numbers serve all.
+    count = 1 << (len(ids) - 1).bit_length()
+    filled = [*ids, *[ids[-1]] * (count - len(ids))]
+    named = {f"id_{place}": one for place, one in enumerate(filled)}
+    return rows_of(connection, made(count), {**parameters, **named})
+
+
 def rows_by_driver(
     connection: Connection, text: str, parameters: Sequence[Any] = ()
 ) -> Sequence[Sequence[Any]]:

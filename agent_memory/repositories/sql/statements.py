@@ -46,11 +46,18 @@ T = TypeVar("T")
 
 
 @lru_cache(maxsize=64)
-def entries_at(models: LtmModels) -> Select[*tuple[Any, ...]]:
-    """The entries of a run (``of_run``) with some ids (``ids``); made once, see ``questions``."""
+def entries_at(models: LtmModels, count: int | None = None) -> Select[*tuple[Any, ...]]:
+    """The entries of a run (``of_run``) with some ids; made once, see ``questions``.
+
+    Args:
+        models: The models of the tables.
+        count: How many ids (``id_0`` and so on); None: any number, in a list (``ids``).
+    """
     entry = models.LtmEntry
     run = bindparam("of_run", type_=Name)
-    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    ids: Any = bindparam("ids", expanding=True)
+    if count is not None:
+        ids = [bindparam(f"id_{place}", type_=entry.memory_id.type) for place in range(count)]
     return entries_selected(models, {"run_id": run}).where(
         entry.memory_id.in_(ids), entry.run_ref == run_ref_of(models, run)
     )
