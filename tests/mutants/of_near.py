@@ -35,7 +35,7 @@ OF_NEAR = (
                 "command[4] = '(' .. redis.call('ZSCORE', command[2], ids[limit])",
             ),
         ),
-        tests_in(_TOGETHER, "test_limited_questions_have_the_answer_of_the_reference[fakeredis-0]"),
+        tests_in(_TOGETHER, "test_an_entry_below_comes_before_its_equals_above[fakeredis]"),
     ),
     Mutant(
         "rows that another process changes are read again",

@@ -14,6 +14,7 @@ from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis.repository import RedisRepository
 from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_entries, random_query
+from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
 from tests.memories import Opener, lay_out, requests_of, store
 
@@ -154,3 +155,17 @@ def test_an_entry_in_two_tiers_counts_once_in_the_units(open_memory: Opener) -> 
     assert scores() == once
     memory.stm.add_many(entries)
     assert scores() == once
+
+
+@usually_on("fakeredis", "tcp and postgresql")
+def test_an_entry_below_comes_before_its_equals_above(open_memory: Opener) -> None:
+    memory = open_memory()
+    for number, tier in ((5, memory.stm), (1, memory.im), (9, memory.im), (3, memory.ltm),
+                         (7, memory.ltm)):  # fmt: skip
+        tier.add(an_entry(**ANT, memory_id=a_memory_id(number), step_number=4, timestamp=4.0))
+    for order in (Order.OLDEST, Order.STEP, Order.NEWEST, Order.LATEST_STEP):
+        expected = [1, 3, 5, 7, 9] if order in (Order.OLDEST, Order.STEP) else [9, 7, 5, 3, 1]
+        for limit in (1, 2, 3):
+            hits = memory.recall(agent_id="ant", order=order, limit=limit, touch=False)
+            found = [hit.entry.memory_id for hit in hits]
+            assert found == [a_memory_id(number) for number in expected[:limit]]
