@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -64,6 +65,7 @@ def _opened(url: str, given: str, db: int) -> redis.Redis:
             socket_connect_timeout=CONNECT_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             parser_class=BoundedParser,
+            **_driver(),
         )
         # Made and dropped: it tells of options that no connection knows.
         client.connection_pool.make_connection()
@@ -78,6 +80,19 @@ def _opened(url: str, given: str, db: int) -> redis.Redis:
         )
     opened: redis.Redis = client
     return opened
+
+
+@lru_cache(maxsize=1)
+def _driver() -> dict[str, Any]:
+    """What a connection tells the server of redis-py, looked up once.
+
+    redis-py reads the metadata of its package for each connection that is made: 0.4 ms of 0.45.
+    """
+    try:
+        from redis.driver_info import DriverInfo  # noqa: PLC0415  # older ones have none
+    except ImportError:
+        return {}
+    return {"driver_info": DriverInfo()}
 
 
 def _check_place(url: str) -> None:
