@@ -58,6 +58,19 @@ class TestShortTerm(ShortLivedContract):
 
 
 @engines.redis_usually("embedded")
+class TestSpreadOverBuckets(ShortLivedContract):
+    """As on a cluster, where each call of a script names keys of one bucket."""
+
+    @pytest.fixture
+    def repository(self, channel: RedisChannel) -> StmRepository:
+        return StmRepository(channel, ContentsCodec(), namespace="agent_memory:stm", buckets=16)
+
+    @pytest.fixture
+    def next_tier(self, channel: RedisChannel) -> ImRepository:
+        return ImRepository(channel, ContentsCodec(), namespace="agent_memory:im", buckets=16)
+
+
+@engines.redis_usually("embedded")
 class TestIntermediate(StoringContract, MovingContract, AgeingContract):
     @pytest.fixture
     def repository(self, im: ImRepository) -> ImRepository:

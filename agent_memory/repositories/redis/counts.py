@@ -9,6 +9,8 @@ from agent_memory.connections.redis.answers import are_texts
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.counts import AgentCounts, Ahead
+from agent_memory.repositories.moves import Agent
+from agent_memory.repositories.redis.keys import KeySpace
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
 _NUMBERS = 8  # that the script gives for each agent
@@ -81,31 +83,40 @@ return found
 
 
 def agent_counts(
-    channel: RedisChannel, prefixes: Sequence[str], horizon: float | None
+    channel: RedisChannel, key_space: KeySpace, owners: Sequence[Agent], horizon: float | None
 ) -> Iterator[AgentCounts | None]:
     """Count some agents' entries; see ``MemoryRepository.agent_counts``.
 
     Args:
         channel: The server.
-        prefixes: What the keys of each agent begin with.
+        key_space: The tier's keys.
+        owners: The agents.
         horizon: Agents with later entries are noted; None: they are not.
 
     Yields:
         What each agent has; None for nothing.
     """
     at = "" if horizon is None else repr(float(horizon))
-    calls = [
-        (prefixes[first : first + _AT_ONCE], [at]) for first in range(0, len(prefixes), _AT_ONCE)
+    # A call names keys of one place alone.
+    by_place: dict[str, list[Agent]] = {}
+    for owner in owners:
+        by_place.setdefault(key_space.place(*owner), []).append(owner)
+    groups = [
+        some[first : first + _AT_ONCE]
+        for some in by_place.values()
+        for first in range(0, len(some), _AT_ONCE)
     ]
-    for (asked, _), reply in zip(calls, channel.run(_COUNTS, calls), strict=True):
-        if len(reply) != _NUMBERS * len(asked):
+    calls = [([key_space.prefix(*owner) for owner in group], [at]) for group in groups]
+    found: dict[Agent, AgentCounts | None] = {}
+    for group, reply in zip(groups, channel.run(_COUNTS, calls), strict=True):
+        if len(reply) != _NUMBERS * len(group):
             raise channel.not_redis("EVALSHA")
-        for first in range(0, len(reply), _NUMBERS):
+        for place, owner in enumerate(group):
             try:
-                found = _agent_counts(reply[first : first + _NUMBERS])
+                found[owner] = _agent_counts(reply[place * _NUMBERS : (place + 1) * _NUMBERS])
             except ValueError as error:
                 raise channel.not_redis("EVALSHA") from error
-            yield found
+    yield from (found[owner] for owner in owners)
 
 
 def _agent_counts(reply: Sequence[Any]) -> AgentCounts | None:

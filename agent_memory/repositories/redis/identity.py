@@ -17,10 +17,12 @@ class NamespaceRecord:
     Args:
         channel: The server.
         namespace: What every key of the tier begins with.
+        buckets: Over how many buckets its agents are spread; 0: over none.
     """
 
-    def __init__(self, channel: RedisChannel, namespace: str) -> None:
+    def __init__(self, channel: RedisChannel, namespace: str, buckets: int = 0) -> None:
         self._channel = channel
+        self.buckets = buckets
         self.namespace = namespace
         self.key = f"{namespace}:memory"
 
@@ -73,8 +75,9 @@ class NamespaceRecord:
     def is_taken(self, identity: str) -> bool:
         """Whether the namespace holds the entries of a memory of another identity."""
         held = self.read().get(_ID)
-        listed = self._channel.call("EXISTS", KeySpace(self.namespace).runs)
-        return held != identity and (held is not None or bool(listed))
+        key_space = KeySpace(self.namespace, self.buckets)
+        listed = self._channel.call_all([("EXISTS", key) for key in key_space.runs])
+        return held != identity and (held is not None or any(listed))
 
     def put(self, identity: str, more: Mapping[str, str]) -> None:
         """Record an identity in place of what is recorded.

@@ -13,6 +13,7 @@ from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.models.redis import INDEX_KEYS, SORTED_SETS, decode_id, encode_id
+from agent_memory.repositories.redis.keys import KeySpace
 from agent_memory.repositories.redis.scripts.inspecting import EXAMINE, REGISTRY, STRAYS
 
 ORDERS = {
@@ -113,18 +114,26 @@ class TierInspection:
         channel: The server.
         namespace: What every key begins with.
         others: Namespaces whose keys are left alone, where they begin with this one.
+        buckets: Over how many buckets agents are spread; 0: over none.
     """
 
-    def __init__(self, channel: RedisChannel, namespace: str, others: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        channel: RedisChannel,
+        namespace: str,
+        others: Sequence[str] = (),
+        buckets: int = 0,
+    ) -> None:
         self.channel = channel
         self.namespace = namespace
+        self.key_space = KeySpace(namespace, buckets)
         self._begin = namespace.encode() + b":"
         self._others = tuple(
             other.encode() + b":" for other in others if other.startswith(f"{namespace}:")
         )
-        self._of_agent = re.compile(
-            re.escape(self._begin) + rb"\{([A-Za-z0-9_]*)/([A-Za-z0-9_]*)\}:(.*)", re.DOTALL
-        )
+        place = re.escape(self._begin) + (rb"(?:\{b[0-9]+\}:)?" if buckets else b"")
+        self._place = re.compile(place)
+        self._of_agent = re.compile(place + rb"\{([A-Za-z0-9_]*)/([A-Za-z0-9_]*)\}:(.*)", re.DOTALL)
 
     def scan(self) -> Iterator[list[FoundKey]]:
         """All keys of the namespace, some at a time; one that is there throughout is among them."""
@@ -146,7 +155,7 @@ class TierInspection:
     def _found(self, name: bytes, kind: str, expires: bool) -> FoundKey:
         match = self._of_agent.fullmatch(name)
         if match is None:
-            rest = name[len(self._begin) :]
+            rest = self._place.sub(b"", name, count=1)
             return FoundKey(name, kind, _known(_IN_NAMESPACE, rest), expires, None, _text(rest))
         owner = self._owner(match)
         expected = "" if owner is None else _known(_IN_AGENT, match[3])
@@ -159,7 +168,10 @@ class TierInspection:
             return None
         if (encode_id(run_id), encode_id(agent_id)) != (match[1].decode(), match[2].decode()):
             return None
-        return Owner(run_id, agent_id, match[0][: match.start(3)].decode())
+        prefix = match[0][: match.start(3)].decode()
+        if prefix != self.key_space.prefix(run_id, agent_id):
+            return None  # of another bucket, where nobody looks for it
+        return Owner(run_id, agent_id, prefix)
 
     def examine(self, owner: Owner, memory_ids: Sequence[str]) -> list[Examined]:
         """Look at entries of an agent and at their places; those that are gone are left out."""
@@ -204,22 +216,35 @@ class TierInspection:
         Returns:
             Agent and fault: "unlisted", "empty" or "log".
         """
-        keys = [f"{self.namespace}:agents:{run}", f"{self.namespace}:runs"]
+        by_place: dict[str, list[str]] = {place: [] for place in self.key_space.places}
+        for agent in agents:
+            place = self.key_space.place(decode_id(run.encode()), decode_id(agent.encode()))
+            by_place[place].append(agent)
+        calls = []
+        for place, held in by_place.items():
+            keys = [f"{place}:agents:{run}", f"{place}:runs"]
+            for first in range(0, max(len(held), 1), _SCANNED):
+                some = held[first : first + _SCANNED]
+                calls.append((keys, ["1" if mend else "0", place, run, repr(now), *some]))
         faults: list[tuple[str, str]] = []
-        for first in range(0, max(len(agents), 1), _SCANNED):
-            some = agents[first : first + _SCANNED]
-            arguments = ["1" if mend else "0", self.namespace, run, repr(now), *some]
-            (reply,) = self.channel.run(REGISTRY, [(keys, arguments)])
+        for reply in self.channel.run(REGISTRY, calls):
             names = [_text(one) for one in reply]
             faults += zip(names[::2], names[1::2], strict=True)
         return list(dict.fromkeys(faults))
 
     def listed(self) -> dict[str, list[str]]:
         """The agents of each run as they are listed, all spelled."""
-        runs = [_text(run) for run in self.channel.call("SMEMBERS", f"{self.namespace}:runs")]
-        asked = [("ZRANGE", f"{self.namespace}:agents:{run}", 0, -1) for run in runs]
-        replies = self.channel.call_all(asked)
-        return {run: [*map(_text, names)] for run, names in zip(runs, replies, strict=True)}
+        held = self.channel.call_all([("SMEMBERS", key) for key in self.key_space.runs])
+        pairs = [
+            (place, _text(run))
+            for place, runs in zip(self.key_space.places, held, strict=True)
+            for run in runs
+        ]
+        asked = [("ZRANGE", f"{place}:agents:{run}", 0, -1) for place, run in pairs]
+        listed: dict[str, list[str]] = {}
+        for (_, run), names in zip(pairs, self.channel.call_all(asked), strict=True):
+            listed.setdefault(run, []).extend(map(_text, names))
+        return listed
 
     def notes_of_moves(self) -> dict[str, bytes]:
         """The notes of moves out of here that were begun and not finished, by their tokens."""

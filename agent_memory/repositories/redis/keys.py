@@ -1,13 +1,22 @@
-"""The names of a tier's keys on a Redis server."""
+"""The names of a tier's keys on a Redis server, or on a cluster of them.
+
+A cluster keeps all keys with one tag, ``{b7}``, on one server, and a script may name keys of one
+server alone. So agents are spread over buckets there. Each bucket is like a tier of its own, whose
+namespace ends in the tag: it lists its own runs and agents.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent_memory.models.redis import agent_prefix, encode_id
 from agent_memory.values.entry import EntryKey
+
+BUCKETS = 256
+"""Over how many buckets a memory on a cluster is spread: each list of agents is asked of all."""
 
 
 class Agent(NamedTuple):
@@ -23,14 +32,30 @@ class KeySpace:
 
     Attributes:
         namespace: What every key begins with.
+        buckets: Over how many buckets agents are spread; 0: over none, on one server.
     """
 
     namespace: str
+    buckets: int = 0
 
     @property
-    def runs(self) -> str:
-        """The set of runs that have entries."""
-        return f"{self.namespace}:runs"
+    def places(self) -> list[str]:
+        """The namespaces of the buckets; the tier's own where there are none."""
+        if not self.buckets:
+            return [self.namespace]
+        return [f"{self.namespace}:{{b{number}}}" for number in range(self.buckets)]
+
+    def place(self, run_id: str, agent_id: str) -> str:
+        """The namespace of the bucket that holds an agent."""
+        if not self.buckets:
+            return self.namespace
+        spelled = f"{encode_id(run_id)}/{encode_id(agent_id)}".encode()
+        return f"{self.namespace}:{{b{zlib.crc32(spelled) % self.buckets}}}"
+
+    @property
+    def runs(self) -> list[str]:
+        """The sets of runs that have entries."""
+        return [f"{place}:runs" for place in self.places]
 
     @property
     def moving(self) -> str:
@@ -38,26 +63,39 @@ class KeySpace:
         return f"{self.namespace}:moving"
 
     @property
-    def counted(self) -> str:
-        """The sorted set of counts of retrievals whose answers may not have come."""
-        return f"{self.namespace}:counted"
+    def counted(self) -> list[str]:
+        """The sorted sets of counts of retrievals whose answers may not have come."""
+        return [f"{place}:counted" for place in self.places]
 
     @property
     def workers(self) -> str:
         """The sorted set of workers that share the upkeep, by when their leases run out."""
         return f"{self.namespace}:workers"
 
-    def agents(self, run_id: str) -> str:
-        """The sorted set of a run's agents that have entries."""
-        return f"{self.namespace}:agents:{encode_id(run_id)}"
+    def agents(self, run_id: str) -> list[str]:
+        """The sorted sets of a run's agents that have entries."""
+        return [f"{place}:agents:{encode_id(run_id)}" for place in self.places]
 
     def prefix(self, run_id: str, agent_id: str) -> str:
         """What the keys of an agent's entries and of their indexes begin with."""
-        return agent_prefix(self.namespace, run_id, agent_id)
+        return agent_prefix(self.place(run_id, agent_id), run_id, agent_id)
 
     def of(self, agent: Agent) -> list[str]:
         """The keys that a script is given which changes an agent's entries."""
-        return [self.prefix(*agent), self.agents(agent.run_id), self.runs]
+        place = self.place(*agent)
+        return [
+            agent_prefix(place, *agent),
+            f"{place}:agents:{encode_id(agent.run_id)}",
+            f"{place}:runs",
+        ]
+
+    def attributes(self, agent: Agent) -> str:
+        """The declared attributes, as a script reads them that changes an agent's entries."""
+        return f"{self.place(*agent)}:attributes"
+
+    def counted_of(self, agent: Agent) -> str:
+        """The sorted set of counts of retrievals of an agent's entries."""
+        return f"{self.place(*agent)}:counted"
 
     def names(self, keys: Iterable[EntryKey]) -> list[str]:
         """The keys of the hashes of some entries."""

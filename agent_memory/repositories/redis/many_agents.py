@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command
-from agent_memory.models.redis import STORED, memory_id_of, readable_ids
+from agent_memory.models.redis import STORED, memory_id_of
 from agent_memory.models.redis_attributes import Lookup
 from agent_memory.repositories.querying import answering
 from agent_memory.repositories.redis.calls import AT_ONCE
 from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.redis.finding import FIND, TOO_MANY
 from agent_memory.repositories.redis.keys import Agent, KeySpace
+from agent_memory.repositories.redis.registries import listed_agents, listed_runs
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.ordering import DESCENDING, in_order
@@ -57,7 +58,8 @@ class ManyAgents:
         """
         if query.limit == 0:
             return []
-        if query.limit is None and (query.steps is not None or query.times is not None):
+        narrow = query.steps is not None or query.times is not None
+        if query.limit is None and narrow and not self._key_space.buckets:
             found = self._found_at_once(query, attributes)
             if found is not None:
                 return in_order(answering(found, query), query)
@@ -84,16 +86,14 @@ class ManyAgents:
         """Whom a query is about, as far as they have entries or are named."""
         runs, agents = query.runs, query.agents
         if runs is None:
-            runs = tuple(readable_ids(self._channel.call("SMEMBERS", self._key_space.runs)))
+            runs = tuple(listed_runs(self._channel, self._key_space))
         if agents is not None:
             return [Agent(run_id, agent_id) for run_id in runs for agent_id in agents]
-        listed = self._channel.call_all(
-            [("ZRANGE", self._key_space.agents(run_id), 0, -1) for run_id in runs]
-        )
+        listed = listed_agents(self._channel, self._key_space, runs)
         return [
             Agent(run_id, agent_id)
             for run_id, names in zip(runs, listed, strict=True)
-            for agent_id in readable_ids(names)
+            for agent_id in names
         ]
 
     def _found_at_once(
@@ -109,7 +109,7 @@ class ManyAgents:
         if query.agents is None and query.runs is not None and len(query.runs) == 1:
             (run_id,) = query.runs
             head, end, tail = self._key_space.prefix(run_id, "").rpartition("}")
-            keys, known = [self._key_space.agents(run_id)], [head, end + tail]
+            keys, known = self._key_space.agents(run_id), [head, end + tail]
         else:
             keys, known = [self._key_space.prefix(*owner) for owner in self.owners(query)], ["", ""]
         if not keys:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from agent_memory.models.redis import encode_id
 from agent_memory.repositories.redis.inspection import Examined, Owner, TierInspection
+from agent_memory.repositories.redis.keys import Agent
 from agent_memory.repositories.redis.scripts.mending import REINDEX, SET_FIELDS, TAKE_OUT
 
 
@@ -47,8 +48,7 @@ class TierMending:
         return bool(done)
 
     def _keys(self, owner: Owner) -> list[str]:
-        namespace = self._tier.namespace
-        return [owner.prefix, f"{namespace}:agents:{encode_id(owner.run_id)}", f"{namespace}:runs"]
+        return self._tier.key_space.of(Agent(owner.run_id, owner.agent_id))
 
     @staticmethod
     def _who(owner: Owner) -> list[str]:

@@ -100,7 +100,8 @@ class PlainStoring:
             StoreUnavailable: The server does not answer; any part may be stored.
         """
         stored = [False] * len(entries)
-        if len(entries) < LEAST:
+        # On a cluster one transaction would be on several servers.
+        if self._key_space.buckets or len(entries) < LEAST:
             return stored
         has_one_each = len({(entry.run_id, entry.agent_id) for entry in entries}) == len(entries)
         if not (has_one_each or (after is None and _are_apart(entries))):
@@ -234,8 +235,9 @@ class _Storing:
         commands: list[tuple[str, ...]] = []
         for run_id, agents in agents_of.items():
             scored = [word for agent in agents for word in (self._batch.now, agent)]
-            commands.append(("ZADD", self._key_space.agents(run_id), *scored))
-        return [*commands, ("SADD", self._key_space.runs, *map(encode_id, agents_of))]
+            commands += [("ZADD", key, *scored) for key in self._key_space.agents(run_id)]
+        more = [("SADD", key, *map(encode_id, agents_of)) for key in self._key_space.runs]
+        return [*commands, *more]
 
     def _write(self, packed: Packed) -> None:
         self._conversation.send("write", packed.commands, len(packed.owners) + 2)

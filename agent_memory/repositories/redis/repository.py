@@ -13,7 +13,7 @@ from dataclasses import replace
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import EntryNotFound
-from agent_memory.models.redis import Value, encode_id, memory_id_of, readable_ids
+from agent_memory.models.redis import Value, encode_id, memory_id_of
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.codec import Codec, is_kept, is_replacement
 from agent_memory.repositories.contract import MemoryRepository
@@ -42,6 +42,7 @@ from agent_memory.repositories.redis.many_agents import ManyAgents
 from agent_memory.repositories.redis.notes import RedisMoveNotes
 from agent_memory.repositories.redis.plain_storing import PlainStoring
 from agent_memory.repositories.redis.queries import entries_answering, keys_answering
+from agent_memory.repositories.redis.registries import listed_agents, listed_runs
 from agent_memory.repositories.redis.retrievals import RetrievalCounts
 from agent_memory.repositories.redis.sorted_sets import chosen, lookups
 from agent_memory.repositories.redis.upkeep import RedisUpkeep
@@ -66,6 +67,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
         clock: Gives the time in seconds since 1970; agents are listed by their last write.
         vector_cache_bytes: How many bytes of vectors to keep in this process for ``nearest``.
         indexed_attributes: Paths in contents to declare; see ``declare_attributes``.
+        buckets: Over how many buckets agents are spread, on a cluster; 0: over none.
     """
 
     def __init__(
@@ -77,10 +79,11 @@ class RedisRepository(ReadTogether, MemoryRepository):
         clock: Callable[[], float] = time.time,
         vector_cache_bytes: int = MAX_BYTES,
         indexed_attributes: Sequence[str] = (),
+        buckets: int = 0,
     ) -> None:
         self.channel = channel
         self._codec = codec
-        self.key_space = KeySpace(namespace)
+        self.key_space = KeySpace(namespace, buckets)
         self.moves = RedisMoveNotes(channel, self.key_space.moving)
         self._clock = clock
         self._retrievals = RetrievalCounts(channel, self.key_space, clock)
@@ -195,7 +198,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
         """Remove the entries that answer any of some queries; two requests for all of them."""
         if any(query.attributes or not query.is_about_one_agent for query in queries):
             return super().remove_answering(queries)
-        found = keys_answering(self.channel, self.key_space.namespace, queries)
+        found = keys_answering(self.channel, self.key_space, queries)
         expected: dict[EntryKey, _Expected] = {}
         for query, keys in zip(queries, found, strict=True):
             for key in keys:
@@ -263,7 +266,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
         """Return what answers each of some queries; two requests for all of them."""
         if any(query.attributes or not query.is_about_one_agent for query in queries):
             return super().find_each(queries)
-        return entries_answering(self.channel, self.key_space.namespace, queries, self.get_many)
+        return entries_answering(self.channel, self.key_space, queries, self.get_many)
 
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order; no entry is read."""
@@ -271,7 +274,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
             return super().keys_answering(query)
         if not query.is_about_one_agent:
             return self._many.keys(query)
-        return flat(keys_answering(self.channel, self.key_space.namespace, [query]))
+        return flat(keys_answering(self.channel, self.key_space, [query]))
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which sorted sets, and how many entries they give."""
@@ -312,7 +315,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
         if query.limit == 0:
             return prefix, []
         if not query.attributes:
-            (keys,) = keys_answering(self.channel, self.key_space.namespace, [query])
+            (keys,) = keys_answering(self.channel, self.key_space, [query])
             return prefix, [key.memory_id for key in keys]
         usable = self._declared.lookups(prefix, query.attributes)
         replies = self.channel.call_all(lookups(prefix, query, usable))
@@ -321,7 +324,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
     def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
         """The keys of the entries of some agents in a run; one request for all of them."""
         queries = after_step(run_id, after, agents)
-        return flat(keys_answering(self.channel, self.key_space.namespace, queries))
+        return flat(keys_answering(self.channel, self.key_space, queries))
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
@@ -331,17 +334,17 @@ class RedisRepository(ReadTogether, MemoryRepository):
 
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, sorted."""
-        names = self.channel.call("ZRANGE", self.key_space.agents(run_id), 0, -1)
-        return sorted(readable_ids(names))
+        (names,) = listed_agents(self.channel, self.key_space, [run_id])
+        return sorted(names)
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
-        return sorted(readable_ids(self.channel.call("SMEMBERS", self.key_space.runs)))
+        return sorted(listed_runs(self.channel, self.key_space))
 
     # -- keys and calls -----------------------------------------------------------------------
 
     def _writing_keys(self, agent: Agent) -> list[str]:
-        return [*self.key_space.of(agent), self._declared.key]
+        return [*self.key_space.of(agent), self.key_space.attributes(agent)]
 
     def _writer(self, agent: Agent) -> list[Value]:
         return [*self._who(agent), self._declared.known]

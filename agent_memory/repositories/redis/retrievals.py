@@ -46,7 +46,7 @@ class RetrievalCounts:
             pairs = flat((keys[place].memory_id, counts[keys[place]]) for place in places)
             calls.append(
                 (
-                    [*self._key_space.of(agent), self._key_space.counted],
+                    [*self._key_space.of(agent), self._key_space.counted_of(agent)],
                     [repr(float(at)), named, outdated, *pairs],
                 )
             )
@@ -57,4 +57,5 @@ class RetrievalCounts:
     def close(self, token: str) -> None:
         """Take away the notes of a count; see ``MemoryRepository.touched``."""
         # Of all of its groups: their names go on with a hyphen, after which the full stop comes.
-        self._channel.call("ZREMRANGEBYLEX", self._key_space.counted, f"[{token}-", f"({token}.")
+        ends = f"[{token}-", f"({token}."
+        self._channel.call_all([("ZREMRANGEBYLEX", key, *ends) for key in self._key_space.counted])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.errors import EncodingError
-from agent_memory.models.redis import memory_id_of, readable_ids
+from agent_memory.models.redis import memory_id_of
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.counts import AgentCounts
 from agent_memory.repositories.moves import Agent
@@ -16,6 +16,7 @@ from agent_memory.repositories.redis.entries import HashMapper
 from agent_memory.repositories.redis.footprint import stored_bytes
 from agent_memory.repositories.redis.keys import KeySpace
 from agent_memory.repositories.redis.queries import all_keys, entries_answering
+from agent_memory.repositories.redis.registries import listed_agents
 from agent_memory.repositories.upkeep import TierUpkeep, log_unreadable
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.query import Query
@@ -76,28 +77,24 @@ class RedisUpkeep(TierUpkeep):
 
     def find_readable(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries and can be read."""
-        return entries_answering(
-            self._channel, self._key_space.namespace, queries, self.get_readable
-        )
+        return entries_answering(self._channel, self._key_space, queries, self.get_readable)
 
     def counts_of(
         self, agents: Iterable[Agent] | None = None, horizon: float | None = None
     ) -> dict[Agent, AgentCounts]:
         """What each of some agents has here, of any runs; one request for all of them."""
         owners = self.all_agents() if agents is None else list(dict.fromkeys(agents))
-        found = agent_counts(self._channel, self._prefixes(owners), horizon)
+        found = agent_counts(self._channel, self._key_space, owners, horizon)
         return {owner: has for owner, has in zip(owners, found, strict=True) if has is not None}
 
     def all_agents(self) -> list[Agent]:
         """The agents of every run that have entries here; two requests for all of them."""
         runs = self._tier.runs()
-        listed = self._channel.call_all(
-            [("ZRANGE", self._key_space.agents(run_id), 0, -1) for run_id in runs]
-        )
+        listed = listed_agents(self._channel, self._key_space, runs)
         return [
             (run_id, agent_id)
             for run_id, names in zip(runs, listed, strict=True)
-            for agent_id in sorted(readable_ids(names))
+            for agent_id in sorted(names)
         ]
 
     def entries_by_run(self) -> dict[str, int]:
@@ -110,7 +107,7 @@ class RedisUpkeep(TierUpkeep):
 
     def keys_of(self, agents: Iterable[Agent]) -> list[EntryKey]:
         """The keys of all entries of some agents of any runs; one request for all of them."""
-        return all_keys(self._channel, self._key_space.namespace, agents)
+        return all_keys(self._channel, self._key_space, agents)
 
     def importances_of(self, agents: Iterable[Agent]) -> dict[Agent, list[tuple[EntryKey, float]]]:
         """How important each entry of some agents is that is not pinned, newest first."""

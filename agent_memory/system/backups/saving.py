@@ -25,7 +25,7 @@ from agent_memory.connections.deployment import file_beside
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.ltm_types import agent_hash
-from agent_memory.models.redis import agent_prefix, hash_to_entry, step_of
+from agent_memory.models.redis import hash_to_entry, step_of
 from agent_memory.repositories.clearing import clearing_marks
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.inspection import Examined, Owner, TierInspection
@@ -284,7 +284,7 @@ class _Saving:
         there: set[EntryKey] = set()
         for inspection in self._above:
             owners = [
-                (Owner(*key[:2], agent_prefix(inspection.namespace, *key[:2])), key.memory_id)
+                (Owner(*key[:2], inspection.key_space.prefix(*key[:2])), key.memory_id)
                 for key in keys
             ]
             ages = inspection.ages(owners)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from agent_memory.errors import CommandRefused
-from agent_memory.models.redis import agent_prefix
 from agent_memory.repositories.moves import CLOCK_SKEW, MOVE_SECONDS, begun_at
 from agent_memory.repositories.redis.inspection import Owner, TierInspection
 from agent_memory.repositories.redis.notes import server_time
@@ -121,8 +120,7 @@ class CrossTierChecks:
             return {EntryKey(*key): age for key, age in found.items()}
         inspection = self._above[tier]
         places = [
-            (Owner(*key[:2], agent_prefix(inspection.namespace, *key[:2])), key.memory_id)
-            for key in keys
+            (Owner(*key[:2], inspection.key_space.prefix(*key[:2])), key.memory_id) for key in keys
         ]
         ages = inspection.ages(places)
         return {key: age for key, age in zip(keys, ages, strict=True) if age is not None}
