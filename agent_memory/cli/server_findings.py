@@ -14,7 +14,8 @@ from agent_memory.connections.embedded.manifest import convert_command, read_man
 from agent_memory.connections.embedded.modules import GET_SEARCH, search_installed
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.redis.clients import describe, fake_server, open_redis
+from agent_memory.connections.redis.clients import fake_server, open_redis
+from agent_memory.connections.redis.opening import open_channel
 from agent_memory.connections.redis.rights import WANTED, missing_rights
 from agent_memory.connections.redis.risks import not_served, server_risks
 from agent_memory.connections.redis.script import Script
@@ -54,10 +55,7 @@ def _channel(config: MemoryConfig, where: Deployment, opened: ExitStack) -> Redi
     if where.engine == "fake":
         return RedisChannel(fake_server()(database), "the fake server", in_process=True)
     if where.engine == "redis":
-        url = where.redis_url or ""
-        return RedisChannel(
-            open_redis(url, database), describe(url), confirmation=where.confirmation
-        )
+        return open_channel(where.redis_url or "", database, confirmation=where.confirmation)
     folder = where.path
     if read_manifest(folder) is None:
         # Tried elsewhere, so that looking makes no memory where there is none.

@@ -54,7 +54,8 @@ class MemoryConfig(ConfigPart):
             else embedded.
         path: The memory's folder; else $AGENT_MEMORY_PATH, else ./agent_memory_data.
         redis_url: ``redis://``, ``rediss://`` or ``unix://`` URL, or one that names Sentinels,
-            ``redis+sentinel://host:port,host:port/NAME``; else $AGENT_MEMORY_REDIS_URL.
+            ``redis+sentinel://host:port,host:port/NAME``, or servers of a cluster,
+            ``redis+cluster://host:port,host:port``; else $AGENT_MEMORY_REDIS_URL.
         ltm_url: SQLAlchemy URL of long-term memory; else $AGENT_MEMORY_LTM_URL, else
             ``ltm_config.db_path`` in the folder.
         run_id: The simulation run that entries belong to unless a call names another.

@@ -16,6 +16,7 @@ from agent_memory.values.file_names import whole_path
 from agent_memory.values.urls import (
     check_database,
     checked_redis_url,
+    names_cluster,
     redis_url_of,
     sqlite_url,
     without_password,
@@ -84,6 +85,8 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
             f"wait_replicas={config.wait_replicas}: the {engine} server has no replicas; name one "
             "of your own by redis_url, or leave it out"
         )
+    if engine == "redis" and names_cluster(redis_url or ""):
+        _check_served_by_a_cluster(config)
     confirmation = Confirmation(config.wait_replicas, config.wait_timeout)
     return Deployment(
         engine,
@@ -92,6 +95,26 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
         ltm_url,
         confirmation if config.wait_replicas else None,
     )
+
+
+def _check_served_by_a_cluster(config: MemoryConfig) -> None:
+    """Refuse what needs all keys on one server."""
+    reasons = {
+        "indexed_attributes": "declared attributes are indexed on one server; conditions on what "
+        "is not declared read contents",
+        "redis_max_bytes": "it bounds one server: set maxmemory on each, and limits of the tiers",
+        "search": "a query engine indexes the keys of one server",
+    }
+    asked = {
+        "indexed_attributes": bool(config.indexed_attributes),
+        "redis_max_bytes": config.redis_max_bytes is not None,
+        "search": config.search is True,
+        "db": config.stm_config.db != 0 or config.im_config.db != 0,
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            reason = reasons.get(name, "a cluster has database 0 alone")
+            raise ConfigError(f"{name} is not served on a cluster ({reason}): leave it out")
 
 
 def file_beside(where: Deployment, purpose: str) -> Path | None:

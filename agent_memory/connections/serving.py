@@ -12,7 +12,8 @@ from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.embedded.snapshot import can_be_served, copied_folder
 from agent_memory.connections.redis.channel import RedisChannel, server_breaker
-from agent_memory.connections.redis.clients import RedisClient, describe, fake_server, open_redis
+from agent_memory.connections.redis.clients import RedisClient, fake_server, open_redis
+from agent_memory.connections.redis.opening import open_channel
 
 Connector = Callable[[int], RedisChannel]
 """Opens a channel to a database of a server."""
@@ -52,9 +53,7 @@ def connector(
     url, breaker = where.redis_url or "", server_breaker()
 
     def connect(db: int) -> RedisChannel:
-        channel = RedisChannel(
-            open_redis(url, db), describe(url), breaker=breaker, confirmation=where.confirmation
-        )
+        channel = open_channel(url, db, breaker=breaker, confirmation=where.confirmation)
         opened.callback(channel.close)
         return channel
 

@@ -1,8 +1,8 @@
 """What an entry looks like in Redis: its keys, its hash and the mapper between hash and entry.
 
-An entry is one hash. Everything of one agent in one run lies under one prefix. Its braces would
-make a Redis Cluster keep it in one slot; but writes change the registries of agents and runs in
-the same script, which lie in others, so that a cluster is not served:
+An entry is one hash. Everything of one agent in one run lies under one prefix. On a Redis Cluster
+agents are spread over 256 buckets, and each bucket is a namespace of its own, ``<namespace>:{b7}``,
+which a cluster keeps on one server (see ``repositories.redis.keys``):
 
     <namespace>:{<run>/<agent>}:<memory id>       hash    one entry
     <namespace>:{<run>/<agent>}:steps             sorted  memory ids by step

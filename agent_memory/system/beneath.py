@@ -8,9 +8,11 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
 from agent_memory.connections.redis.engine import RedisEngine
 from agent_memory.connections.sql import SqlEngine
 from agent_memory.repositories.redis.inspection import TierInspection
+from agent_memory.repositories.redis.keys import BUCKETS
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,11 @@ class Connections:
         return (self.stm,) if self.im is self.stm else (self.stm, self.im)
 
     @property
+    def buckets(self) -> int:
+        """Over how many buckets the agents of the Redis tiers are spread; 0: over none."""
+        return BUCKETS if isinstance(self.stm, ClusterChannel) else 0
+
+    @property
     def redis_engine(self) -> RedisEngine:
         """The server of short-term and intermediate memory, and what it can do.
 
@@ -52,6 +59,6 @@ def inspections(
     """Short-term and intermediate memory, beneath their repositories."""
     names = (config.stm_config.namespace, config.im_config.namespace)
     return (
-        TierInspection(connections.stm, names[0], names),
-        TierInspection(connections.im, names[1], names),
+        TierInspection(connections.stm, names[0], names, connections.buckets),
+        TierInspection(connections.im, names[1], names, connections.buckets),
     )

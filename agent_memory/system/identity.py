@@ -32,6 +32,7 @@ from agent_memory.values.urls import sqlite_url, without_database, without_passw
 _ID = "id"
 _DATABASE = "database"
 _HOST = "host"
+_BUCKETS = "buckets"
 _SETTINGS = "settings"
 _DB = "db "  # and its number: what notes that a namespace is in another database
 _logger = logging.getLogger("agent_memory")
@@ -62,10 +63,12 @@ class MemoryIdentity:
         self._database = DatabaseRecord(connections.sql_engine, self._prefix)
         stm, im = config.stm_config, config.im_config
         self._namespaces = (
-            NamespaceRecord(connections.stm, stm.namespace),
-            NamespaceRecord(connections.im, im.namespace),
+            NamespaceRecord(connections.stm, stm.namespace, connections.buckets),
+            NamespaceRecord(connections.im, im.namespace, connections.buckets),
         )
         self._names = _names(config, *(namespace.db for namespace in self._namespaces))
+        if connections.buckets:
+            self._names[_BUCKETS] = str(connections.buckets)
         in_file, file = database_file(where.ltm_url)
         self._passes = in_file and file is None  # with the process
         self._id: str | None = None
@@ -162,6 +165,12 @@ class MemoryIdentity:
             held = namespace.read()
             if held.get(_ID) not in (None, made.get(_ID)):
                 raise self._torn(namespace, held)
+            if held and made.get(_BUCKETS, "0") != str(namespace.buckets):
+                where = "one server" if namespace.buckets else "a cluster"
+                raise ConfigError(
+                    f"{namespace.place}: the memory there was made on {where}, where its keys have "
+                    "other names: copy it by agent-memory db copy from the one to the other"
+                )
             if held:
                 self._check_copy(held)
 

@@ -140,7 +140,7 @@ class _Opening:
         declared = self._declared(connections)
         search = self._search(connections, declared)
         self._check_query_engine(connections)
-        copies = CodeCopies(connections.im, config.im_config.namespace)
+        copies = CodeCopies(connections.im, config.im_config.namespace, connections.buckets)
         codes.also_from(copies)
         for rows in (versions.coded_rows, copies.coded_rows):
             codes.look_in(rows)
@@ -290,6 +290,7 @@ class _Opening:
             clock=self._clock,
             vector_cache_bytes=config.vector_cache_bytes,
             indexed_attributes=config.indexed_attributes,
+            buckets=connections.buckets,
         )
         im = ImRepository(
             connections.im,
@@ -298,6 +299,7 @@ class _Opening:
             clock=self._clock,
             vector_cache_bytes=config.vector_cache_bytes,
             indexed_attributes=config.indexed_attributes,
+            buckets=connections.buckets,
         )
         if self._read_only:
             return ReadOnlyRepository(stm), ReadOnlyRepository(im), ReadOnlyRepository(ltm)

@@ -17,11 +17,12 @@ _PASSWORD_IN_QUERY = re.compile(
 )
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 """Schemes of URLs that name Sentinels, which know where their primary is."""
-_SCHEMES = "does not begin with redis://, rediss://, redis+sentinel:// or unix://"
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
+"""Schemes of URLs that name servers of a cluster."""
+_SCHEMES = "does not begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"
 _NOT_SERVED = {
-    "cluster": "names a Redis Cluster, which does not serve a memory: a step of many agents and a "
-    "move are one transaction, and would touch several of its nodes. Name one server that is no "
-    "node of a cluster, with redis:// or rediss://",
+    "cluster": "begins as no URL of a cluster does: write redis+cluster://host:port,host:port, or "
+    "rediss+cluster:// for TLS",
     "sentinel": "begins as no URL of Sentinels does: write "
     "redis+sentinel://host:port,host:port/NAME, or rediss+sentinel:// for TLS",
 }
@@ -64,7 +65,9 @@ def checked_redis_url(name: str, url: str) -> str:
     Raises:
         ConfigError: It has another scheme.
     """
-    if not url.startswith(("redis://", "rediss://", "unix://")) and not names_sentinels(url):
+    if not url.startswith(("redis://", "rediss://", "unix://")) and not (
+        names_sentinels(url) or names_cluster(url)
+    ):
         scheme = url.partition("://")[0].lower()
         reason = next((why for kind, why in _NOT_SERVED.items() if kind in scheme), _SCHEMES)
         raise ConfigError(f"{name}: {without_password(url)!r} {reason}")
@@ -75,6 +78,12 @@ def names_sentinels(url: str) -> bool:
     """Whether a URL names Sentinels, and behind them the name of what they watch."""
     scheme, separator, _ = url.partition("://")
     return bool(separator) and scheme in SENTINEL_SCHEMES
+
+
+def names_cluster(url: str) -> bool:
+    """Whether a URL names servers of a cluster."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme in CLUSTER_SCHEMES
 
 
 def path_of(url: str) -> str:

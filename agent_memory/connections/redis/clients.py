@@ -13,17 +13,21 @@ from redis.retry import Retry
 from agent_memory.connections.redis.commands import SafePacker
 from agent_memory.connections.redis.reading import BoundedParser
 from agent_memory.connections.redis.sentinels import (
+    Place,
     PrimaryConnection,
     PrimaryTlsConnection,
     Sentinels,
     SentinelUrl,
+    read_places,
 )
 from agent_memory.connections.redis.url_options import check_options
 from agent_memory.errors import ConfigError
-from agent_memory.values.urls import names_sentinels, without_password
+from agent_memory.values.urls import names_cluster, names_sentinels, without_password
 
 REPLY_TIMEOUT = 30.0
 """How long an answer may take, in seconds."""
+REDIS_PORT = 6379
+"""The port of a server of a cluster that names none."""
 CONNECT_TIMEOUT = 5.0
 """How long connecting may take, in seconds."""
 
@@ -34,8 +38,8 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     """Open a binary client for a server; nothing is sent yet.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` URL, or one that names Sentinels; its own
-            database, if any, wins.
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL, or one that names Sentinels or
+            servers of a cluster, of which this is one to the first; its own database, if any, wins.
         db: Database to use.
 
     Raises:
@@ -43,7 +47,37 @@ def open_redis(url: str, db: int = 0) -> redis.Redis:
     """
     _check_place(url)
     check_options(url)
+    if names_cluster(url):
+        return _opened(_of_first(url), url, 0)
     return _open_primary(url, db) if names_sentinels(url) else _opened(url, url, db)
+
+
+def cluster_places(url: str) -> tuple[Place, ...]:
+    """Where the servers are that a URL of a cluster names.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    places = read_places(_hosts_of(url), REDIS_PORT)
+    if places is None:
+        raise ConfigError(
+            f"redis_url: {without_password(url)!r} cannot be read; it must be like "
+            "redis+cluster://user:password@host:6379,host:6379"
+        )
+    return places
+
+
+def _hosts_of(url: str) -> str:
+    return url.partition("://")[2].partition("?")[0].rpartition("@")[2].partition("/")[0]
+
+
+def _of_first(url: str) -> str:
+    """The URL of the first server that a URL of a cluster names, with all that holds for any."""
+    scheme, _, rest = url.partition("://")
+    place, mark, options = rest.partition("?")
+    credentials, at, _ = place.rpartition("@")
+    first = cluster_places(url)[0]
+    return f"{scheme.partition('+')[0]}://{credentials}{at}{first}{mark}{options}"
 
 
 def _open_primary(url: str, db: int) -> redis.Redis:

@@ -16,14 +16,18 @@ class PackedCommand:
         name: Its first word.
         packed: The bytes that are sent.
         answers: Tells whether an answer is of a kind that a Redis server gives to it.
+        key: Its key.
     """
 
-    __slots__ = ("answers", "name", "packed")
+    __slots__ = ("answers", "key", "name", "packed")
 
-    def __init__(self, name: str, packed: bytes, answers: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, name: str, packed: bytes, answers: Callable[[Any], bool], key: bytes
+    ) -> None:
         self.name = name
         self.packed = packed
         self.answers = answers
+        self.key = key
 
 
 Command = tuple[Any, ...] | PackedCommand
@@ -85,4 +89,4 @@ class KeyedCommand:
         """The command for a key."""
         name = key.encode()
         packed = b"%b$%d\r\n%b\r\n%b" % (self._head, len(name), name, self._tail)
-        return PackedCommand(self._name, packed, self._answers)
+        return PackedCommand(self._name, packed, self._answers, name)

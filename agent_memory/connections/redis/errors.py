@@ -14,12 +14,14 @@ from agent_memory.values.interruptions import raise_if_interrupted
 
 # What a server says that would take no entry at all, and may take them later. redis-py cuts off
 # the words it has classes for; older servers put a script's error into a sentence.
-_NO_WRITES = re.compile(r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|BUSY|LOADING) ")
+_NO_WRITES = re.compile(
+    r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|BUSY|LOADING) "
+)
 _FULL = re.compile(r"(^|[\s-])OOM ")
 _NO_WRITES_CLASSES = tuple(
     getattr(redis.exceptions, name)
     for name in ("OutOfMemoryError", "ReadOnlyError", "NoPermissionError", "MasterDownError",
-                 "ClusterDownError")
+                 "ClusterDownError", "TryAgainError")
 )  # fmt: skip
 
 
@@ -29,8 +31,8 @@ _OF_CLUSTERS = tuple(
 )
 
 NODE_OF_A_CLUSTER = (
-    "is a node of a cluster, which holds a part of the keys alone, and does not serve a memory: "
-    "name a server that is none"
+    "is a node of a cluster, which holds a part of the keys alone: begin redis_url with "
+    "redis+cluster:// or rediss+cluster://"
 )
 """What to say of such a server, after its name."""
 
@@ -139,7 +141,8 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
         takes_none = isinstance(error, _NO_WRITES_CLASSES) or _NO_WRITES.search(str(error))
         kind = WritesRefused if takes_none else CommandRefused
         # Said at opening, but not to users without the right to ask what the server is.
-        hint = f"; it {NODE_OF_A_CLUSTER}" if isinstance(error, _OF_CLUSTERS) else ""
+        is_hidden = isinstance(error, _OF_CLUSTERS) and "+cluster://" not in where
+        hint = f"; it {NODE_OF_A_CLUSTER}" if is_hidden else ""
         return kind(f"{where} refuses: {error}{hint}")
     return StoreUnavailable(
         f"{where} does not answer as a Redis server does ({error}); correct host and "

@@ -6,6 +6,7 @@ import logging
 from typing import NamedTuple
 
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
 from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.connections.redis.errors import NODE_OF_A_CLUSTER
 from agent_memory.errors import CommandRefused, ConfigError
@@ -45,7 +46,7 @@ def not_served(channel: RedisChannel) -> str | None:
     Raises:
         StoreUnavailable: It does not answer.
     """
-    return _not_served(channel, _facts(channel))
+    return _not_served(channel, _facts(channel)[0])
 
 
 def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
@@ -61,7 +62,7 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
         StoreUnavailable: It does not answer.
     """
     facts = _facts(channel)
-    reason = _not_served(channel, facts)
+    reason = _not_served(channel, facts[0])
     if reason is not None:
         raise ConfigError(f"redis_url: {reason}")
     risks = [risk for risk in _risks(channel, facts) if not (read_only and risk.name == "replica")]
@@ -77,24 +78,38 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
             _logger.warning("%s may lose entries: %s", channel.where, risk.means)
 
 
-def _facts(channel: RedisChannel) -> dict[str, str]:
+def _facts(channel: RedisChannel) -> list[dict[str, str]]:
+    """What each server tells of itself, at least one."""
     try:
-        said = channel.call("INFO")
+        if isinstance(channel, ClusterChannel):
+            return [*map(_read, channel.call_each("INFO"))]
+        return [_read(channel.call("INFO"))]
     except CommandRefused:
-        return {}  # a user without the right to ask; storing needs no answer
+        return [{}]  # a user without the right to ask; storing needs no answer
+
+
+def _read(said: object) -> dict[str, str]:
     lines = said.decode(errors="replace").splitlines() if isinstance(said, bytes) else []
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _risks(channel: RedisChannel, facts: dict[str, str]) -> list[Risk]:
-    found = (
-        *(_eviction(facts), _durability(facts), _replica(facts), _memory(facts)),
-        _replicas(facts, channel.confirmation),
-    )
-    return [risk for risk in found if risk is not None]
+def _risks(channel: RedisChannel, facts: list[dict[str, str]]) -> list[Risk]:
+    """The risks of all servers, each once."""
+    found = [
+        risk
+        for one in facts
+        for risk in (
+            *(_eviction(one), _durability(one), _replica(one), _memory(one)),
+            _replicas(one, channel.confirmation),
+        )
+        if risk is not None
+    ]
+    return list({risk.name: risk for risk in reversed(found)}.values())
 
 
 def _not_served(channel: RedisChannel, facts: dict[str, str]) -> str | None:
+    if isinstance(channel, ClusterChannel):
+        return channel.incomplete
     mode = facts.get("redis_mode") or facts.get("server_mode", "")
     if mode == "sentinel":
         return f"{channel.where} is a Sentinel, which holds no keys: write redis+sentinel://"

@@ -60,8 +60,8 @@ class SentinelUrl(NamedTuple):
         credentials, at, place = rest.rpartition("@")
         hosts, _, path = place.partition("/")
         name, _, database = path.partition("/")
-        places = [_place(host) for host in hosts.split(",")]
-        if None in places or not name:
+        places = read_places(hosts, SENTINEL_PORT)
+        if places is None or not name:
             raise ConfigError(
                 f"redis_url: {without_password(url)!r} cannot be read; it must be like "
                 "redis+sentinel://user:password@host:26379,host:26379/NAME/0, where NAME is what "
@@ -70,17 +70,29 @@ class SentinelUrl(NamedTuple):
         options = parse_qsl(query, keep_blank_values=True)
         of_server = urlencode([(key, it) for key, it in options if not key.startswith(_PREFIX)])
         return cls(
-            tuple(place for place in places if place is not None),
+            places,
             unquote(name),
             {key.removeprefix(_PREFIX): it for key, it in options if key.startswith(_PREFIX)},
             f"{scheme.partition('+')[0]}://{credentials}{at}{places[0]}/{database}?{of_server}",
         )
 
 
-def _place(host: str) -> Place | None:
+def read_places(hosts: str, usual: int) -> tuple[Place, ...] | None:
+    """The places that stand in a URL with commas between them; None: one cannot be read.
+
+    Args:
+        hosts: They.
+        usual: The port of one that names none.
+    """
+    places = [_place(host, usual) for host in hosts.split(",")]
+    read = tuple(place for place in places if place is not None)
+    return read if len(read) == len(places) else None
+
+
+def _place(host: str, usual: int) -> Place | None:
     name, colon, port = host.rpartition(":")
     if not colon or host.endswith("]"):
-        name, port = host, str(SENTINEL_PORT)
+        name, port = host, str(usual)
     name = unquote(name).removeprefix("[").removesuffix("]")
     if not name or not port.isdecimal() or not 0 < int(port) < 65_536:
         return None

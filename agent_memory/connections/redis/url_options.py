@@ -13,7 +13,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from agent_memory.errors import ConfigError
-from agent_memory.values.urls import names_sentinels, path_of, without_password
+from agent_memory.values.urls import names_cluster, names_sentinels, path_of, without_password
 
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
 
@@ -100,6 +100,8 @@ def check_options(url: str) -> None:
     names = [name for name, _ in given]
     served = _SERVED | (_SERVED_WITH_TLS if url.startswith("rediss") else {})
     served |= _OF_SENTINELS if names_sentinels(url) else {}
+    if names_cluster(url) and (path_of(url).strip("/0") or "db" in names):
+        raise _refusal(url, "db", "is none of a cluster, which has database 0 alone: leave it out")
     for name, value in given:
         if names.count(name) > 1:
             raise _refusal(url, name, "stands there twice: give it once")

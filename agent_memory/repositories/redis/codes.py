@@ -20,9 +20,11 @@ class CodeCopies:
     Args:
         channel: The server.
         namespace: What every key begins with.
+        buckets: Over how many buckets agents are spread; 0: over none.
     """
 
-    def __init__(self, channel: RedisChannel, namespace: str) -> None:
+    def __init__(self, channel: RedisChannel, namespace: str, buckets: int = 0) -> None:
+        self._buckets = buckets
         self._channel = channel
         self._namespace = namespace
 
@@ -42,7 +44,7 @@ class CodeCopies:
             StoreUnavailable: The server does not answer.
         """
         found: list[Stored] = []
-        for batch in TierInspection(self._channel, self._namespace).scan():
+        for batch in TierInspection(self._channel, self._namespace, buckets=self._buckets).scan():
             names = [key.name for key in batch if key.kind == key.expected == "hash" and key.owner]
             asked = [("HMGET", name, "contents", "step_number") for name in names]
             for contents, step in self._channel.call_all(asked):

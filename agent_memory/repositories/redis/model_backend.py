@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.errors import EntriesWaiting
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
+from agent_memory.errors import EntriesWaiting, QueryEngineMissing
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.tier_search import EXACTLY, TierSearch
@@ -40,6 +41,7 @@ class ModelBackend:
         self.decode = codec.decode
         self._channel = search.channel
         self._is_waited_for = is_waited_for
+        self._is_spread = isinstance(search.channel, ClusterChannel)
 
     @property
     def namespace(self) -> str:
@@ -67,6 +69,7 @@ class ModelBackend:
         Raises:
             QueryEngineMissing, SearchIndexError, StoreUnavailable: See ``SearchIndex.ensure``.
         """
+        self._check_one_server()
         (self.search.vectors if vectors else self.search.entries).ensure()
 
     def warn_of_waiting(self) -> None:
@@ -80,8 +83,20 @@ class ModelBackend:
                 stacklevel=3,
             )
 
+    def _check_one_server(self) -> None:
+        if self._is_spread:
+            raise QueryEngineMissing(
+                f"{self._channel.where}: models of Redis-OM are not served on a cluster; ask by "
+                "recall() or the repositories"
+            )
+
     def execute_command(self, *command: Any) -> Any:
-        """Send a command as Redis-OM writes it, and give the answer in bytes."""
+        """Send a command as Redis-OM writes it, and give the answer in bytes.
+
+        Raises:
+            QueryEngineMissing: The memory is on a cluster.
+        """
+        self._check_one_server()
         if command[0] == "FT.SEARCH":
             return self.search.entries.ask((*command, *EXACTLY))
         return self._channel.call(*command)
@@ -94,11 +109,13 @@ class ModelBackend:
 
     def hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
         """The hashes under these keys, empty where there is none."""
+        self._check_one_server()
         replies = self._channel.call_all([("HGETALL", key) for key in keys])
         return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
 
     def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[dict[bytes, bytes]]:
         """Of the hashes under these keys the fields of these names that they have."""
+        self._check_one_server()
         spelled = [name.encode() for name in names]
         replies = self._channel.call_all([("HMGET", key, *spelled) for key in keys])
         return [

@@ -1,0 +1,248 @@
+"""A memory on a Redis Cluster: spread over its servers, and kept while slots and primaries move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis.crc import key_slot
+
+from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Order, Query
+from agent_memory.cli.doctor import findings
+from agent_memory.cli.findings import State
+from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
+from agent_memory.connections.redis.opening import open_channel
+from agent_memory.connections.redis.sentinels import Place
+from agent_memory.connections.redis.topology import Topology
+from agent_memory.errors import QueryEngineMissing, StoreUnavailable
+from agent_memory.repositories.redis.keys import BUCKETS, KeySpace
+from agent_memory.repositories.redis.repository import ImRepository, StmRepository
+from agent_memory.system import beneath
+from agent_memory.testing import ShortLivedContract
+from tests.clusters import LocalCluster, ask
+from tests.engines import PASSWORD, StoppableServer, call, tcp_client
+from tests.faults.away import steps_of, store, waiting
+
+AGENTS = [f"ant{number}" for number in range(40)]
+LIMITS = {"memory_limit": 5}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path_factory.mktemp("c")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started: LocalCluster) -> LocalCluster:
+    for server in started.primaries:
+        ask(server, "FLUSHALL")
+    return started
+
+
+@pytest.fixture
+def config(cluster: LocalCluster, tmp_path: Path) -> MemoryConfig:
+    return MemoryConfig(redis_url=cluster.url, path=tmp_path, stm_config=LIMITS, im_config=LIMITS)
+
+
+def test_a_memory_lives_on_all_servers_of_a_cluster(
+    cluster: LocalCluster, config: MemoryConfig
+) -> None:
+    with AgentMemorySystem(config) as memory:
+        for step in range(12):
+            memory.store_step(step, {agent: {"n": step} for agent in AGENTS})
+        store(memory, 0)
+        memory.maintain()
+        assert memory.stm.count("default") == memory.im.count("default") + 1 == 201
+        assert memory.count(Query(limit=None)) == 12 * len(AGENTS) + 1
+        assert len(memory.recall(Query(steps=(11, 11), limit=None))) == len(AGENTS)
+        newest = memory.recall(Query(agent_id="ant7", order=Order.NEWEST, limit=3))
+        assert [hit.entry.step_number for hit in newest] == [11, 10, 9]
+        (nearest,) = memory.recall(Query(agent_id="ant7", limit=1), near={"n": 4})
+        assert nearest.entry.contents == {"n": 4}
+        memory.forget(agent="ant8")
+        assert not memory.recall(agent_id="ant8")
+        assert memory.check().findings == ()
+        assert all(found.state is not State.BROKEN for found in findings(config))
+    held = [ask(server, "DBSIZE") for server in cluster.primaries]
+    assert all(isinstance(keys, int) and keys > 100 for keys in held)
+    with AgentMemorySystem(config) as memory:
+        assert memory.count(Query(limit=None)) == 11 * 12 + 29 * 12 + 1 - 12
+
+
+def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
+    cluster: LocalCluster, config: MemoryConfig
+) -> None:
+    slot = key_slot(KeySpace("", BUCKETS).prefix("default", "ant").encode())
+    with AgentMemorySystem(config, upkeep=False) as memory:
+        store(memory, 0, 1)
+        source, target = _holder(cluster, slot), _other(cluster, slot)
+        names = {server.port: _name(server) for server in cluster.primaries}
+        ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
+        ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+        # What is not whole on either of them is written by neither: it waits.
+        store(memory, 2)
+        assert waiting(memory) == 1
+        assert steps_of(memory) == [0, 1, 2]
+        _migrate(source, target, slot)
+        assert steps_of(memory) == [0, 1, 2]
+        for server in (target, source, *cluster.primaries):
+            ask(server, "CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
+        memory.maintain()
+        assert waiting(memory) == 0
+        store(memory, 3)
+        assert steps_of(memory) == [0, 1, 2, 3]
+        assert memory.check().findings == ()
+
+
+def test_what_a_cluster_does_not_serve_is_refused_by_name(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    for options, complaint in (
+        ({"indexed_attributes": ("food",)}, "indexed_attributes is not served on a cluster"),
+        ({"redis_max_bytes": 10**9}, "redis_max_bytes is not served on a cluster"),
+        ({"search": True}, "search is not served on a cluster"),
+        ({"stm_config": {"db": 1}}, "db is not served on a cluster"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            AgentMemorySystem(MemoryConfig(redis_url=cluster.url, path=tmp_path, **options))
+    wrong = cluster.url.replace("cluster://:", "cluster://:x")
+    with (
+        closing(open_channel(wrong, 0)) as channel,
+        pytest.raises(StoreUnavailable, match="refuses the password") as refusal,
+    ):
+        channel.call("PING")
+    assert PASSWORD not in str(refusal.value)
+
+
+def test_a_memory_is_not_opened_by_keys_of_other_names(
+    cluster: LocalCluster, config: MemoryConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beneath, "BUCKETS", 0)  # as if its keys had come from one server
+    with AgentMemorySystem(config) as memory, pytest.raises(QueryEngineMissing, match="Redis-OM"):
+        memory.models.StmEntry.find().all()
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=r"was made on one server, .* agent-memory db copy"):
+        AgentMemorySystem(config)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("redis+cluster://:geheim@h:1,g:x", "must be like redis.cluster"),
+        ("redis+cluster://:geheim@h:1,,g:2", "must be like redis.cluster"),
+        ("redis+cluster://:geheim@h:1/1", "db in .* is none of a cluster"),
+        ("redis+cluster://:geheim@h:1?db=1", "db in .* is none of a cluster"),
+        ("redis+cluster://:geheim@h:1?max_connections=1", "max_connections in .* not supported"),
+        ("redis+cluster://:geheim@h:1?protocol=3", "protocol in .* needs another value"),
+    ],
+)
+def test_a_url_of_a_cluster_that_cannot_be_read_is_refused(url: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint) as refusal:
+        open_channel(url, 0)
+    assert "geheim" not in str(refusal.value)
+
+
+def test_servers_that_are_no_whole_cluster_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with StoppableServer(tmp_path / "a") as single:
+        url = single.url.replace("redis://", "redis+cluster://")
+        with pytest.raises(ConfigError, match=r"is no cluster .*begin the URL .* redis://"):
+            AgentMemorySystem(MemoryConfig(redis_url=url, path=tmp_path / "m"))
+    with StoppableServer(tmp_path / "b", "cluster-enabled yes\n") as node:
+        ask(node, "CLUSTER", "ADDSLOTSRANGE", 1, 16_000)
+        url = node.url.replace("redis://", "redis+cluster://")
+        broken = MemoryConfig(redis_url=url, path=tmp_path / "m")
+        with pytest.raises(ConfigError, match=r"nobody holds the slots 0 to 0, 16001 to 16383"):
+            AgentMemorySystem(broken)
+        (stores,) = [found for found in findings(broken) if found.subject == "stores"]
+        assert "nobody holds the slots" in stores.text
+
+
+def test_gaps_between_slots_are_found() -> None:
+    answer = [[5, 9, [b"a", 1, b"x"]], [0, 2, [b"", 2, b"y"], [b"c", 3]], [10, 16_000, [b"a", 1]]]
+    topology = Topology.read(answer, Place("asked", 1))
+    assert topology.uncovered() == [(3, 4), (16_001, 16_383)]
+    assert topology.holder(4) is None
+    assert topology.holder(2) == Place("asked", 2)
+
+
+@pytest.mark.long
+def test_nothing_is_lost_when_a_primary_of_a_cluster_dies_while_storing(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    with LocalCluster(tmp_path / "c", replicas=1) as cluster:
+        config = MemoryConfig(
+            redis_url=cluster.url, path=tmp_path / "m", wait_replicas=1, wait_timeout=2.0
+        )
+        with AgentMemorySystem(config) as memory:
+            steps = 30
+            for step in range(steps):
+                memory.store_step(step, {agent: {"n": step} for agent in AGENTS})
+                store(memory, step)
+                if step == 10:
+                    cluster.primaries[1].kill()
+            others = [server for server in cluster.servers if server is not cluster.primaries[1]]
+            cluster.wait_until_whole(*others)
+            cluster.primaries[1].start()  # as a replica: what is acknowledged needs one
+            _maintain_until_all_is_stored(memory)
+            assert steps_of(memory) == [*range(steps)]
+            assert all(steps_of(memory, agent) == [*range(steps)] for agent in AGENTS)
+            assert memory.check().findings == ()
+
+
+@pytest.mark.long
+class TestRepositoriesOnACluster(ShortLivedContract):
+    @pytest.fixture
+    def channel(self, cluster: LocalCluster) -> Iterator[RedisChannel]:
+        with closing(open_channel(cluster.url, 0)) as channel:
+            yield channel
+
+    @pytest.fixture
+    def repository(self, channel: RedisChannel) -> StmRepository:
+        return StmRepository(channel, ContentsCodec(), namespace="stm", buckets=BUCKETS)
+
+    @pytest.fixture
+    def next_tier(self, channel: RedisChannel) -> ImRepository:
+        return ImRepository(channel, ContentsCodec(), namespace="im", buckets=BUCKETS)
+
+
+def _maintain_until_all_is_stored(memory: AgentMemorySystem) -> None:
+    for _ in range(60):
+        memory._resources.connections.stm.breaker.pause.end()
+        try:
+            memory.maintain()
+        except StoreUnavailable:
+            continue
+        if not waiting(memory):
+            return
+    raise AssertionError(memory.status)
+
+
+def _name(server: StoppableServer) -> str:
+    name = ask(server, "CLUSTER", "MYID")
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _holder(cluster: LocalCluster, slot: int) -> StoppableServer:
+    with closing(open_channel(cluster.url, 0)) as channel:
+        assert isinstance(channel, ClusterChannel)
+        holder = channel.topology.holder(slot)
+    assert holder is not None
+    return next(server for server in cluster.primaries if server.port == holder.port)
+
+
+def _other(cluster: LocalCluster, slot: int) -> StoppableServer:
+    holder = _holder(cluster, slot)
+    return next(server for server in cluster.primaries if server is not holder)
+
+
+def _migrate(source: StoppableServer, target: StoppableServer, slot: int) -> None:
+    with closing(tcp_client(source.port)) as client:
+        keys = call(client, "CLUSTER", "GETKEYSINSLOT", slot, 10_000)
+        to = ("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000)
+        call(client, *to, "AUTH", PASSWORD, "KEYS", *keys)
