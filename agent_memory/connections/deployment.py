@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from agent_memory.config import DEFAULT_DB_PATH, MemoryConfig, RedisSTMConfig, names_a_server
-from agent_memory.connections.redis.confirmation import Confirmation
+from agent_memory.connections.confirmation import Confirmation
 from agent_memory.errors import ConfigError
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.urls import (

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import redis
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import is_sound, name_of
 from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.commands import Command, packed_command
-from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis.errors import (

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, NoReturn
 import redis
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.commands import Command, packed_command
-from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.connections.redis.engine import RedisEngine
 from agent_memory.connections.redis.errors import raise_alarm, translating_redis_errors
 from agent_memory.connections.redis.looking import look_at

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import cluster_places, describe, open_redis
 from agent_memory.connections.redis.cluster_channel import ClusterChannel
-from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.values.urls import names_cluster
 
 

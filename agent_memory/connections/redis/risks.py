@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.cluster_channel import ClusterChannel
-from agent_memory.connections.redis.confirmation import Confirmation
 from agent_memory.connections.redis.errors import NODE_OF_A_CLUSTER
 from agent_memory.errors import CommandRefused, ConfigError
 
