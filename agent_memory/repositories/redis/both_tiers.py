@@ -57,7 +57,9 @@ class ReadTogether(WideAnswers):
         return None if rows is None else _decoded(tiers, rows)
 
     def _of_one_server(self, *below: object) -> list[_Readable] | None:
-        """This tier and those below; None where one of them is on another server."""
+        """This tier and those below; None where one of them is, or may be, on another server."""
+        if self.key_space.buckets:
+            return None  # a script of two prefixes fails while a cluster moves their slot
         tiers = [(self.key_space, self._mapper)]
         for one in below:
             if not isinstance(one, ReadTogether) or one.channel is not self.channel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
@@ -94,13 +95,8 @@ class RedisRepository(ReadTogether, MemoryRepository):
         self._plain = PlainStoring(channel, self.key_space, self._mapper, self._declared, clock)
         self.encodings = RedisEncodings(self, channel, self.key_space, clock)
         self.importance = RedisImportances(channel, self.key_space, clock)
-        self.upkeep = RedisUpkeep(
-            self,
-            channel,
-            self.key_space,
-            self._mapper,
-            lambda: self._declared.declare(AttributeIndexing(self, channel, self.key_space)),
-        )
+        declare = partial(self._declared.declare, AttributeIndexing(self, channel, self.key_space))
+        self.upkeep = RedisUpkeep(self, channel, self.key_space, self._mapper, declare)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_space.namespace!r:.90}, {self.channel.where:.90})"
@@ -323,8 +319,8 @@ class RedisRepository(ReadTogether, MemoryRepository):
 
     def keys(self, run_id: str, *agents: str, after: int = -1) -> list[EntryKey]:
         """The keys of the entries of some agents in a run; one request for all of them."""
-        queries = after_step(run_id, after, agents)
-        return flat(keys_answering(self.channel, self.key_space, queries))
+        asked = after_step(run_id, after, agents)
+        return flat(keys_answering(self.channel, self.key_space, asked))
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""
@@ -334,8 +330,7 @@ class RedisRepository(ReadTogether, MemoryRepository):
 
     def agents(self, run_id: str) -> list[str]:
         """The agents that have entries in a run, sorted."""
-        (names,) = listed_agents(self.channel, self.key_space, [run_id])
-        return sorted(names)
+        return sorted(*listed_agents(self.channel, self.key_space, [run_id]))
 
     def runs(self) -> list[str]:
         """The runs that have entries, sorted."""
