@@ -57,6 +57,8 @@ class TestShortTerm(ShortLivedContract):
         return im
 
 
+# Every other test of a cluster goes this way too.
+@pytest.mark.long
 @engines.redis_usually("embedded")
 class TestSpreadOverBuckets(ShortLivedContract):
     """As on a cluster, where each call of a script names keys of one bucket."""
