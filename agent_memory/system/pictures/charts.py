@@ -23,7 +23,10 @@ Chart = Any
 _TIERS = [tier.name for tier in Tier]
 _TYPES = [kind.value for kind in MemoryType]
 _LONGEST_NAME = 48
-_WHOLE = alt.Axis(tickMinStep=1)
+# Vega has ticks at halves where there are one or two, whatever ``tickMinStep`` says.
+_WHOLE = alt.Axis(
+    tickMinStep=1, labelExpr="floor(datum.value) === datum.value ? format(datum.value, ',d') : ''"
+)
 _LEVEL = alt.Axis(minExtent=52)  # pixels, so that the steps of one picture stand above another's
 _FEW = 8  # steps that each have a place on an axis
 
@@ -188,7 +191,7 @@ def occupancy(held: Occupancy, data: Chart, theme: Theme, width: Width) -> Chart
         x=_steps_axis([first, last + 1], field="from"),
         x2=alt.X2(field="until"),
         y=alt.Y(
-            field="low", type="quantitative", title="entries", axis=alt.Axis(tickMinStep=1),
+            field="low", type="quantitative", title="entries", axis=_WHOLE,
             scale=alt.Scale(domain=[0, _highest(held)], nice=True),
         ),
         y2=alt.Y2(field="high"),
@@ -316,7 +319,6 @@ def _steps_axis(steps: list[int], field: str = "step") -> Chart:
     low, high = min(steps), max(steps)
     if low == high:  # of a single step its neighbours: halves of steps are none
         low, high = max(0, low - 1), high + 1
-    # Vega gives fewer steps than it has room for halves too, whatever ``tickMinStep`` says.
     few = {"values": [*range(low, high + 1)]} if high - low < _FEW else {"tickMinStep": 1}
     return alt.X(
         field=field, type="quantitative", title="step", axis=alt.Axis(format=",d", **few),
