@@ -118,12 +118,15 @@ class LtmReads(LongTermMemory):
         with kept.lock, self._transactions.reading() as connection:
             index = kept.refresh(connection, query, probe)
             found = kept.nearest(query, probe)
+            read: dict[str, Any] = {}
             if index is not None:
-                found |= nearest_in_index(
+                nearer, read = nearest_in_index(
                     *(connection, self._models, index, query, probe, self._ef_search)
                 )
-            keys = [EntryKey(run_id, agent_id, memory_id) for memory_id in found]
-            entries = self._mapper.read(connection, keys)
+                found |= nearer
+            keys = [EntryKey(run_id, agent_id, one) for one in found if one not in read]
+            entries = self._mapper.read(connection, keys) if keys else []
+            entries += self._mapper.to_entries([*read.values()])
         self._vectors.make_room()
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
 
