@@ -39,6 +39,7 @@ def check_folder(config: MemoryConfig, where: Deployment) -> None:
     """
     made = _read(where.path) or {}
     check_widths(config, made.get(_SETTINGS), where.path)
+    check_clock(config, made.get(_SETTINGS), where.path)
     for name, value in _record(config, where).items():
         if name in made and made[name] != value:
             raise ConfigError(
@@ -151,6 +152,31 @@ def check_widths(config: MemoryConfig, settings: str | None, place: object) -> N
                 f"opened with {given}, whose vectors do not compare: open it as it was made, or "
                 "back it up and restore it into another memory"
             )
+
+
+def check_clock(config: MemoryConfig, settings: str | None, place: object) -> None:
+    """See that times are what they are in the memory that is opened.
+
+    Args:
+        config: The configuration it is opened with.
+        settings: What was recorded of it; None: nothing.
+        place: Where, for messages.
+
+    Raises:
+        ConfigError: They are not: of steps and seconds in one tier, neither order nor age is right.
+        EncodingError: The record is damaged.
+    """
+    if settings is None:
+        return
+    made = recorded_settings(settings, place).get(
+        "clock", MemoryConfig.model_fields["clock"].default
+    )
+    if made != config.clock:
+        raise ConfigError(
+            f"clock: the memory in {place} was made with {made!r} and is opened with "
+            f"{config.clock!r}, by which its entries would be ordered and aged wrongly: write "
+            f"clock={made!r}, or AgentMemorySystem.open(path), which takes what is recorded"
+        )
 
 
 def _record(config: MemoryConfig, where: Deployment) -> dict[str, str]:

@@ -80,3 +80,27 @@ def test_a_memory_is_opened_with_the_widths_it_was_made_with(memory_config: dict
                 AgentMemorySystem(other, read_only=read_only)
     with AgentMemorySystem(made) as memory:
         assert memory.ltm.count("default") + memory.stm.count("default") == 1
+
+
+@pytest.mark.parametrize(
+    "memory_config",
+    engines.parameters(
+        [name for name in engines.MEMORY_ENGINES if name != "fakeredis"],
+        ("embedded", "tcp and postgresql"),
+    ),
+    indirect=True,
+)
+@pytest.mark.parametrize(("made", "other"), [("steps", "wall"), ("wall", "steps")])
+def test_a_memory_is_opened_with_the_clock_it_was_made_with(
+    memory_config: dict[str, Any], made: str, other: str
+) -> None:
+    drops: dict[str, Any] = {"on_expiry": "drop", "stm_config": {"ttl": 1_000}}
+    with AgentMemorySystem(MemoryConfig(**memory_config, **drops, clock=made)) as memory:
+        memory.store_agent_state("ant", {"food": 1}, 3)
+    for read_only in (False, True):
+        with pytest.raises(ConfigError, match=f"clock: .*'{made}'"):
+            AgentMemorySystem(
+                MemoryConfig(**memory_config, **drops, clock=other), read_only=read_only
+            )
+    with AgentMemorySystem(MemoryConfig(**memory_config, **drops, clock=made)) as memory:
+        assert memory.count(agent_id="ant") == 1
