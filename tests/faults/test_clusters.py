@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from agent_memory.repositories.redis.keys import BUCKETS, KeySpace
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.system import beneath
 from agent_memory.testing import ShortLivedContract
-from tests.clusters import LocalCluster, ask
+from tests.clusters import LocalCluster, ask, wait_until
 from tests.engines import PASSWORD, StoppableServer, call, tcp_client
 from tests.faults.away import steps_of, store, waiting
 
@@ -212,15 +212,13 @@ class TestRepositoriesOnACluster(ShortLivedContract):
 
 
 def _maintain_until_all_is_stored(memory: AgentMemorySystem) -> None:
-    for _ in range(60):
+    def is_all_stored() -> bool:
         memory._resources.connections.stm.breaker.pause.end()
-        try:
+        with suppress(StoreUnavailable):  # which a server that has just come back may be
             memory.maintain()
-        except StoreUnavailable:
-            continue
-        if not waiting(memory):
-            return
-    raise AssertionError(memory.status)
+        return not waiting(memory)
+
+    wait_until(is_all_stored)
 
 
 def _name(server: StoppableServer) -> str:

@@ -225,6 +225,8 @@ class ClusterChannel(RedisChannel):
             if is_moved:
                 self._topology = None
             return Place(reply.host or server.host, reply.port), sent._replace(asking=not is_moved)
+        if isinstance(reply, redis.exceptions.ClusterDownError):
+            self._topology = None  # told perhaps by one that has just come back
         return (server, sent) if isinstance(reply, redis.exceptions.TryAgainError) else None
 
     def _answers(self, jobs: _Jobs) -> list[tuple[Place, _Sent, Any]]:
