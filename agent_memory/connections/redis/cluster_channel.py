@@ -226,7 +226,7 @@ class ClusterChannel(RedisChannel):
                 self._topology = None
             return Place(reply.host or server.host, reply.port), sent._replace(asking=not is_moved)
         if isinstance(reply, redis.exceptions.ClusterDownError):
-            self._topology = None  # told perhaps by one that has just come back
+            self._topology = None  # which one may have given that has just come back
         return (server, sent) if isinstance(reply, redis.exceptions.TryAgainError) else None
 
     def _answers(self, jobs: _Jobs) -> list[tuple[Place, _Sent, Any]]:
