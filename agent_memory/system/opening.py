@@ -346,11 +346,13 @@ class _Opening:
     ) -> SystemModels:
         stm, im, _ = tiers
         waiting = intake.waiting
-        return SystemModels.of(
-            ltm_models(self._config.ltm_config.table_prefix),
+        backends = (
             ModelBackend(
                 *(stm, search[Tier.STM], codec),
                 lambda: waiting is not None and bool(waiting.owners()),
             ),
             ModelBackend(im, search[Tier.IM], codec),
         )
+        for backend in backends:
+            self._opened.callback(backend.close)
+        return SystemModels.of(ltm_models(self._config.ltm_config.table_prefix), *backends)

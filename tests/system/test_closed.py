@@ -59,6 +59,27 @@ def test_an_agent_of_a_closed_memory_stores_nothing_and_says_so() -> None:
             call()
 
 
+def test_a_model_of_a_closed_memory_says_so_once_nobody_has_it_open(tmp_path: Path) -> None:
+    config = MemoryConfig(path=tmp_path / "memory", engine="embedded")
+    with AgentMemorySystem(config) as system:
+        system.store_agent_state("ant", {"food": 1}, 0)
+        model = system.models.StmEntry
+        (pk,) = model.all_pks()
+        with AgentMemorySystem(config):
+            pass
+        entry = model.get(pk)
+    calls: list[Callable[[], object]] = [
+        lambda: model.get(pk),
+        lambda: [*model.all_pks()],
+        lambda: model.find().all(),
+        lambda: model.delete(pk),
+        entry.save,
+    ]
+    for call in calls:
+        with pytest.raises(MemoryClosed, match="closed"):
+            call()
+
+
 def test_what_a_closed_memory_has_moved_can_still_be_read() -> None:
     small = {"stm_config": {"memory_limit": 2}, "im_config": {"memory_limit": 1}}
     with AgentMemorySystem(MemoryConfig(engine="fake", **small)) as system:

@@ -200,16 +200,37 @@ def test_a_life_is_found_once_with_its_contents(memory_config: dict[str, Any]) -
         play(system, events)
 
 
-@settings(
+_LIVES = st.lists(EVENTS, min_size=1, max_size=6)
+_FEW = settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
-@given(st.lists(EVENTS, min_size=1, max_size=6))
+
+
+@_FEW
+@given(_LIVES)
 @example([EPISODE, EPISODE._replace(contents=((MemoryType.STATE, 1), ACTION)), Restart(), EPISODE])
 @example([EPISODE, EPISODE._replace(contents=(STATE, STATE, STATE)), Maintain(), EPISODE])
 def test_any_lives_are_found_once_with_their_contents(events: list[Event]) -> None:
     config = MemoryConfig(engine="fake", ltm_url="sqlite:///:memory:", **SMALL)
     with AgentMemorySystem(config) as system:
         play(system, events, checks=False)
+
+
+@engines.usually_on()
+def test_any_lives_one_after_the_other_are_found_once_on_every_engine(
+    memory_config: dict[str, Any],
+) -> None:
+    with AgentMemorySystem(MemoryConfig(**memory_config, **SMALL)) as system:
+
+        @_FEW
+        @given(_LIVES)
+        def lived(events: list[Event]) -> None:
+            play(system, events, checks=False)
+            for run in RUNS:
+                assert system.run(run).clear_all_memories()
+                system.run(run)._run.begin_again()
+
+        lived()
 
 
 @engines.usually_on("embedded")

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import MemoryClosed
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 
@@ -65,6 +65,9 @@ class Backend(Protocol):
     @property
     def store(self) -> EntryStore: ...  # noqa: D102
 
+    def check_open(self) -> None:
+        """See that the memory of the model is open; else raises ``MemoryClosed``."""
+
     def ensure(self, *, vectors: bool = False) -> None:
         """See that queries can be answered, of vectors or of all else; else raises."""
 
@@ -103,9 +106,9 @@ class BackendClient:
         """Send a command as Redis-OM writes it.
 
         Raises:
-            StoreUnavailable: The memory system is gone.
+            MemoryClosed: The memory is closed.
         """
         backend = self._backend()
         if backend is None:
-            raise StoreUnavailable("the memory system of this model is gone; open it again")
+            raise MemoryClosed("the memory of this model is gone: open it again")
         return backend.execute_command(*command)

@@ -320,8 +320,13 @@ class RedisEntry(HashModel):
 
     @classmethod
     def backend(cls) -> Backend:
-        """What this model is bound to."""
+        """What this model is bound to.
+
+        Raises:
+            MemoryClosed: Nobody in this process has the memory open any more.
+        """
         bound: Backend = cls._meta.backend
+        bound.check_open()
         return bound
 
     @classmethod

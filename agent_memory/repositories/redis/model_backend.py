@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.connections.redis.cluster_channel import ClusterChannel
-from agent_memory.errors import EntriesWaiting, QueryEngineMissing
+from agent_memory.errors import EntriesWaiting, MemoryClosed, QueryEngineMissing
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.redis.tier_search import EXACTLY, TierSearch
@@ -41,6 +41,7 @@ class ModelBackend:
         self.decode = codec.decode
         self._channel = search.channel
         self._is_waited_for = is_waited_for
+        self._is_closed = False
         self._is_spread = isinstance(search.channel, ClusterChannel)
 
     @property
@@ -62,6 +63,22 @@ class ModelBackend:
     def attributes(self) -> Sequence[str]:
         """The declared attributes that the index holds."""
         return self.search.entries.definition.attributes
+
+    def close(self) -> None:
+        """Answer no more, when the memory is closed."""
+        self._is_closed = True
+
+    def check_open(self) -> None:
+        """See that the memory is open.
+
+        Raises:
+            MemoryClosed: It is closed.
+        """
+        if self._is_closed:
+            raise MemoryClosed(
+                "the memory of this model is closed, and nothing was stored or read: open it "
+                "again, and take the model from its models"
+            )
 
     def ensure(self, *, vectors: bool = False) -> None:
         """See that queries can be answered, of vectors or of all else; else raises.
@@ -94,8 +111,10 @@ class ModelBackend:
         """Send a command as Redis-OM writes it, and give the answer in bytes.
 
         Raises:
+            MemoryClosed: The memory is closed.
             QueryEngineMissing: The memory is on a cluster.
         """
+        self.check_open()
         self._check_one_server()
         if command[0] == "FT.SEARCH":
             return self.search.entries.ask((*command, *EXACTLY))
