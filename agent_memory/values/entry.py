@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -348,9 +349,9 @@ class MemoryEntry:
         """Compare every field; contents and embedding by their bytes."""
         if not isinstance(other, MemoryEntry):
             return NotImplemented
-        return all(
-            getattr(self, name) == getattr(other, name) for name in _COMPARED
-        ) and _exact_bytes(self) == _exact_bytes(other)
+        return _plain_fields(self) == _plain_fields(other) and (
+            _exact_bytes(self) == _exact_bytes(other)
+        )
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -383,7 +384,9 @@ def _chosen_vector(vectors: Mapping[str, Any], level: object) -> object:
 
 # Contents and vectors differ when any bit does, as that of -0.0.
 _BY_BYTES = ("contents", "embedding")
-_COMPARED = tuple(known.name for known in fields(MemoryEntry) if known.name not in _BY_BYTES)
+_plain_fields = attrgetter(
+    *(known.name for known in fields(MemoryEntry) if known.name not in _BY_BYTES)
+)
 
 
 def _exact_bytes(entry: MemoryEntry) -> tuple[bytes, bytes | None]:
