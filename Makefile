@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Folders appear as the project grows; the checkers refuse names that are not there.
 CODE := $(wildcard agent_memory migrations tests benchmarks examples conftest.py)
 
-.PHONY: docs pictures install demo test test-long mutants lint types contracts bench bench-quick faults compat findings clean
+.PHONY: docs pictures install demo test examples test-long mutants lint types contracts bench bench-quick faults compat findings clean
 
 install: $(VENV)/.installed
 
@@ -25,11 +25,14 @@ demo: install
 ROOM  := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
 TESTS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --max-worker-restart=0
 
-# The examples of a page build on each other, so they stay together in one process.
-test: lint types contracts
-	$(BIN)/python -m pytest README.md docs agent_memory
+test: lint contracts
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types examples
 	$(if $(ROOM),PYTEST_DEBUG_TEMPROOT=$(ROOM)) AGENT_MEMORY_TEST_KILLS=8 \
 		$(TESTS) --dist loadscope -m "not long" tests
+
+# The examples of a page build on each other, so they stay together in one process.
+examples: install
+	$(BIN)/python -m pytest README.md docs agent_memory
 
 # What is left: further engines, what takes minutes, and more kills; on the disk.
 test-long: install

@@ -16,6 +16,7 @@ from agent_memory.errors import ConfigError, SchemaOutOfDate
 from agent_memory.repositories.sql import new_schema, schema
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import an_entry
+from tests.engines import parameters
 from tests.migrations.conftest import on_every_engine
 
 PROJECT = Path(__file__).parents[2]
@@ -191,7 +192,7 @@ def test_opening_a_current_schema_loads_no_alembic(engine: Engine, url: str) -> 
     assert (child.returncode, output) == (0, "False\n")
 
 
-@on_every_engine
+@pytest.mark.parametrize("url", parameters(["sqlite", "postgresql"], ["sqlite"]), indirect=True)
 def test_several_processes_may_open_a_new_database_at_once(url: str, engine: Engine) -> None:
     code = (
         "import sys; from agent_memory import MemoryEntry, schema\n"

@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.connections.redis.channel import RedisChannel
+from tests import engines
 
 MANY = 30
 SMALL = {"memory_limit": 2}
@@ -93,7 +94,7 @@ def _costs(
     return costs
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", engines.parameters([*WAYS], ["oldest", "bounded"]))
 def test_upkeep_of_many_runs_costs_what_that_of_many_agents_costs(
     tmp_path: Path, sent: list[RedisChannel], way: str
 ) -> None:
