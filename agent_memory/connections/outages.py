@@ -63,7 +63,7 @@ class Outages:
         Raises:
             MemoryStoreError: There is an outage.
         """
-        kind = getattr(call, "__qualname__", repr(call))
+        kind = getattr(call, "__qualname__", None) or repr(call)
         try:
             result = call(*args, **kwargs)
         except self._kind as error:

@@ -91,6 +91,8 @@ class EmbeddedServer:
         self._start_timeout = start_timeout
         self._socket_path = ""
         self._appended = folder / keeper.SERVER_DIR / manifest.appended
+        # As texts: they are looked at with each answer.
+        self._looked_at = str(folder / keeper.LEASE), str(self._appended)
         self._files: FileId | None = None
         # Whether free space says that the server can write; not before it was asked.
         self._is_told_by_space = False
@@ -289,8 +291,9 @@ class EmbeddedServer:
         if self._lease.closed:
             raise self._unavailable("was closed by this process: open it again")
         held = os.fstat(self._lease.fileno())
-        there = file_id(self._folder / keeper.LEASE)
-        replaced = self._files not in (None, file_id(self._appended))
+        lease, appended = self._looked_at
+        there = file_id(lease)
+        replaced = self._files not in (None, file_id(appended))
         if replaced or there != (held.st_dev, held.st_ino):
             raise StoreReplaced(
                 f"the embedded server of {self._folder} has lost its folder, or its files in it, "
