@@ -13,9 +13,11 @@ from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Order, Qu
 from agent_memory.cli.doctor import findings
 from agent_memory.cli.findings import State
 from agent_memory.compression.levels import ContentsCodec
+from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.cluster_channel import ClusterChannel
 from agent_memory.connections.redis.opening import open_channel
+from agent_memory.connections.redis.script import Script
 from agent_memory.connections.redis.sentinels import Place
 from agent_memory.connections.redis.topology import Topology
 from agent_memory.errors import QueryEngineMissing, StoreUnavailable
@@ -29,6 +31,7 @@ from tests.faults.away import steps_of, store, waiting
 
 AGENTS = [f"ant{number}" for number in range(40)]
 LIMITS = {"memory_limit": 5}
+_WRITE = Script("return redis.call('SET', KEYS[1], 1)", answers=lambda reply: reply == b"OK")
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,22 @@ def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
         store(memory, 3)
         assert steps_of(memory) == [0, 1, 2, 3]
         assert memory.check().findings == ()
+
+
+def test_replicas_are_asked_where_a_command_is_sent_on_to(cluster: LocalCluster) -> None:
+    confirmation = Confirmation(0, 1.0)
+    with closing(open_channel(cluster.url, 0, confirmation=confirmation)) as channel:
+        assert isinstance(channel, ClusterChannel)
+        for number in range(100):  # which takes the script to all servers
+            channel.run(_WRITE, [([f"k{number}"], [])])
+        slot = key_slot(b"k7")
+        target = _other(cluster, slot)
+        ask(_holder(cluster, slot), "DEL", "k7")
+        for server in (target, *cluster.primaries):
+            ask(server, "CLUSTER", "SETSLOT", slot, "NODE", _name(target))
+        before = _waits(target)
+        channel.run(_WRITE, [(["k7"], [])])
+        assert _waits(target) == before + 1
 
 
 def test_what_a_cluster_does_not_serve_is_refused_by_name(
@@ -219,6 +238,12 @@ def _maintain_until_all_is_stored(memory: AgentMemorySystem) -> None:
         return not waiting(memory)
 
     wait_until(is_all_stored)
+
+
+def _waits(server: StoppableServer) -> int:
+    """How often a server was asked what its replicas have."""
+    with closing(tcp_client(server.port)) as client:
+        return int(client.info("commandstats")["cmdstat_wait"]["calls"])
 
 
 def _name(server: StoppableServer) -> str:

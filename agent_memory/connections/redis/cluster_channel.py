@@ -175,6 +175,12 @@ class ClusterChannel(RedisChannel):
 
     def _routed(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands where their keys are, and on where they are sent on."""
+        # It tells of what its connection has written: wherever that was in the end.
+        waits = [
+            _Sent(place, command)
+            for place, command in enumerate(commands)
+            if name_of(command) == "WAIT"
+        ]
         answers: list[list[Any]] = [[] for _ in commands]
         jobs = self._jobs(commands)
         for turn in range(_TURNS):
@@ -190,7 +196,7 @@ class ClusterChannel(RedisChannel):
                 break
             if any(isinstance(one[2], redis.exceptions.TryAgainError) for one in replies):
                 time.sleep(_PAUSE)
-            jobs = again
+            jobs = {server: [*some, *waits] for server, some in again.items()}
         return [_together(several) for several in answers]
 
     def _jobs(self, commands: Sequence[Command]) -> _Jobs:
