@@ -77,6 +77,7 @@ class EntryUpdates:
     def _change(self, key: EntryKey, change: Change) -> MemoryEntry:
         """Change an entry; a change that gives None leaves it as it is."""
         try:
+            self._intake.carry_change(key)
             changed = self._change_stored(key, change)
             if changed is None:
                 # It may have been stored while the server was away, which is back by now.
@@ -88,7 +89,8 @@ class EntryUpdates:
             if changed is None:
                 raise
         if changed is None:
-            changed = self._change_waiting(key, change)
+            # Another process may have stored it between the two.
+            changed = self._change_waiting(key, change) or self._change_stored(key, change)
         if changed is None:
             raise EntryNotFound(f"no tier holds {_named(key)}")
         return changed

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +31,8 @@ from agent_memory.tiers.arriving import Arrivals
 from agent_memory.tiers.last_moments import LastMoments
 from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
 from agent_memory.tiers.spool import Spool
-from agent_memory.tiers.waiting import Waiting, decoded
-from agent_memory.tiers.waiting_changes import Change, change_waiting, rows_of, still_due
+from agent_memory.tiers.waiting import decoded
+from agent_memory.tiers.waiting_changes import Change, change_waiting, rows_of
 from agent_memory.tiers.waiting_entries import WaitingEntries
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.forking import after_fork
@@ -247,8 +248,10 @@ class Intake:
             return 0
         # Between two slices: what a replay has read would be stored all the same.
         with self._looking, self._spool.held_still():
-            held = self._spool.read(self._spool.numbers(run_id, agent_id))
-            doomed = [one.number for one in held if memory_id in (None, _id_of(one))]
+            doomed = self._spool.numbers(run_id, agent_id)
+            if memory_id is not None:
+                held = rows_of(self._spool, [EntryKey(run_id, agent_id, memory_id)])
+                doomed = [row.number for row, _ in held]
             self._spool.done(doomed)
         return len(doomed)
 
@@ -264,18 +267,22 @@ class Intake:
         Raises:
             StoreUnavailable: The spool cannot be written, or another process replays it for long.
         """
-        if self._spool is None or self.waiting is None:
-            return {}
-        owners = {*self.waiting.owners()}
-        those = {key: change for key, change in wanted.items() if key[:2] in owners}
-        if not rows_of(self._spool, those):
+        if self._spool is None or self.waiting is None or not self.waiting.rows_of(wanted):
             return {}
         with self._looking, self._spool.held_still():
-            due = still_due(self._replay.due, self._replay.remembered)
-            changed = change_waiting(self._spool, those, due)
+            due = partial(self._replay.changeable, self._spool)
+            changed = change_waiting(self._spool, wanted, due)
         with suppress(StoreUnavailable):
             changed |= {it.key: it for it in self.waiting.entries_of(changed)}
         return changed
+
+    def carry_change(self, key: EntryKey) -> None:
+        """Make in its tier what was changed of an entry while it waited, if a tier has it by now.
+
+        Else a replay would, on top of what comes next. Raises as ``change_waiting`` does.
+        """
+        if self.waiting is not None and self.waiting.is_changed(key):
+            self.change_waiting({key: lambda _: None})
 
     def rewrite_spool(self) -> dict[str, str | None]:
         """Rewrite the spool's file without what was taken out of it.
@@ -389,10 +396,3 @@ class Intake:
         self._turn = threading.RLock()
         self._looking = threading.RLock()
         self._is_looking = False
-
-
-def _id_of(waiting: Waiting) -> str | None:
-    try:
-        return decoded(waiting).memory_id
-    except EncodingError:
-        return None

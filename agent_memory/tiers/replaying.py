@@ -92,9 +92,8 @@ class Replay:
                 return Left.TO_ANOTHER
             batch = spool.waiting(SLICE)
             readable = self._readable(spool, batch)
-            remembered, present = self.remembered(readable), self._present(readable)
-            fresh = self._without(remembered, present)
-            change_in_tiers(self._tiers, self._without(remembered, remembered.keys() - present))
+            fresh, there = self._split(readable)
+            self._carry_changes(spool, there)
             forget_changes(spool, fresh)
             refused = self._add(spool, fresh)
             spool.done(readable.keys() - refused)
@@ -113,15 +112,39 @@ class Replay:
         """
         return self._without(batch, self._stale(batch) | self._present(batch))
 
-    def remembered(
-        self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]
+    def changeable(
+        self, spool: Spool, batch: Mapping[int, tuple[Waiting, MemoryEntry]]
     ) -> dict[int, tuple[Waiting, MemoryEntry]]:
-        """Those of some entries that wait which were not forgotten, by their places in the queue.
+        """Those of some entries that are to be changed where they wait.
+
+        These are the ones that no tier has; while a tier does not answer, all that were not
+        forgotten. What was changed before of the others is made in their tiers, so that a change
+        there comes on top of it. Nobody may replay meanwhile.
 
         Raises:
-            StoreUnavailable: Long-term memory does not answer.
+            StoreUnavailable: Long-term memory does not answer, or a tier takes no writes.
         """
-        return self._without(batch, self._stale(batch))
+        try:
+            fresh, there = self._split(batch)
+        except StoreUnavailable:
+            return self._without(batch, self._stale(batch))
+        self._carry_changes(spool, there)
+        return fresh
+
+    def _split(
+        self, batch: Mapping[int, tuple[Waiting, MemoryEntry]]
+    ) -> tuple[dict[int, tuple[Waiting, MemoryEntry]], dict[int, tuple[Waiting, MemoryEntry]]]:
+        """Those of some that no tier has, and the others; without those that were forgotten."""
+        remembered = self._without(batch, self._stale(batch))
+        present = self._present(remembered)
+        fresh = self._without(remembered, present)
+        return fresh, self._without(remembered, {*fresh})
+
+    def _carry_changes(
+        self, spool: Spool, there: Mapping[int, tuple[Waiting, MemoryEntry]]
+    ) -> None:
+        change_in_tiers(self._tiers, there)
+        forget_changes(spool, there)
 
     def _readable(
         self, spool: Spool, batch: Sequence[Waiting]

@@ -83,6 +83,15 @@ def owner_of(coded: bytes) -> tuple[str, str] | None:
         return None
 
 
+def memory_id_of(coded: bytes) -> str | None:
+    """The id of an entry by its bytes; None where they are damaged."""
+    try:
+        found = msgpack.unpackb(coded)["memory_id"]
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def coded(entry: MemoryEntry, max_bytes: int | None = None) -> bytes:
     """The bytes of an entry, its contents and its vector exact.
 

@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from agent_memory.errors import EncodingError, EntryConflict, EntryNotFound, StoreUnavailable
+from agent_memory.errors import EncodingError, EntryConflict, EntryNotFound
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.tiers.spool import Spool
-from agent_memory.tiers.waiting import CHANGEABLE, Waiting, changed_fields, coded_again, decoded
+from agent_memory.tiers.waiting import (
+    CHANGEABLE,
+    Waiting,
+    changed_fields,
+    coded_again,
+    decoded,
+    memory_id_of,
+)
 from agent_memory.values.entry import EntryKey, MemoryEntry
 
 Change = Callable[[MemoryEntry], MemoryEntry | None]
@@ -41,11 +48,10 @@ def change_waiting(
     Raises:
         StoreUnavailable: The spool cannot be written, or is full.
     """
-    # Of several with one key the last one counts: it may have come after a forgetting.
-    last = {entry.key: (row, entry) for row, entry in rows_of(spool, wanted)}
+    waiting = {row.number: (row, entry) for row, entry in rows_of(spool, wanted)}
     changed: dict[EntryKey, MemoryEntry] = {}
     rows: dict[int, bytes] = {}
-    for row, entry in due({row.number: (row, entry) for row, entry in last.values()}).values():
+    for row, entry in _that_count(due(waiting)):
         new = wanted[entry.key](entry)
         changed[entry.key] = entry
         if new is not None:
@@ -58,6 +64,15 @@ def change_waiting(
     return changed
 
 
+def _that_count(batch: Batch) -> Iterable[tuple[Waiting, MemoryEntry]]:
+    """Of several with one key the one that a tier keeps: of the highest revision the first."""
+    counting: dict[EntryKey, tuple[Waiting, MemoryEntry]] = {}
+    for row, entry in batch.values():
+        if entry.key not in counting or entry.revision > counting[entry.key][1].revision:
+            counting[entry.key] = row, entry
+    return counting.values()
+
+
 def rows_of(spool: Spool, keys: Iterable[EntryKey]) -> list[tuple[Waiting, MemoryEntry]]:
     """Those of some entries that wait, in their order.
 
@@ -65,44 +80,23 @@ def rows_of(spool: Spool, keys: Iterable[EntryKey]) -> list[tuple[Waiting, Memor
         StoreUnavailable: The spool cannot be read.
     """
     wanted, found = {*keys}, []
-    names = [key.memory_id.encode() for key in wanted]
     for owner in {key[:2] for key in wanted}:
         for row in spool.read(spool.numbers(*owner)):
-            if not any(name in row.coded for name in names):
+            if (*owner, memory_id_of(row.coded)) not in wanted:
                 continue  # as most are, which need not be decoded
             try:
                 entry = decoded(row)
             except EncodingError:
                 continue  # it is reported and refused when it is its turn to be stored
-            if entry.key in wanted:
-                found.append((row, entry))
-    return found
-
-
-def still_due(
-    due: Callable[[Batch], Batch], remembered: Callable[[Batch], Batch]
-) -> Callable[[Batch], Batch]:
-    """Those that no tier has; while the tiers do not answer, those that were not forgotten.
-
-    Args:
-        due: Gives those that were not forgotten and that no tier has.
-        remembered: Gives those that were not forgotten.
-    """
-
-    def found(batch: Batch) -> Batch:
-        try:
-            return due(batch)
-        except StoreUnavailable:
-            return remembered(batch)
-
+            found.append((row, entry))
     return found
 
 
 def forget_changes(spool: Spool, batch: Batch) -> None:
     """Note that entries are stored with their changes from now on.
 
-    Else a replay that was killed after it had stored them would make the changes once more, when
-    others may have come on top of them.
+    Else a replay that was killed after it had stored them, or had made the changes in their tiers,
+    would make the changes once more, when others may have come on top of them.
     """
     changed = [(row, entry) for row, entry in batch.values() if changed_fields(row)]
     if changed:

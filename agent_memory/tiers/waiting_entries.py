@@ -17,7 +17,8 @@ from agent_memory.repositories.outcomes import arrival_time, at_time
 from agent_memory.tiers.replaying import Replay
 from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.spool_file import Version
-from agent_memory.tiers.waiting import Waiting, decoded
+from agent_memory.tiers.waiting import Waiting, changed_fields, decoded
+from agent_memory.tiers.waiting_changes import rows_of
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.forking import after_fork
 from agent_memory.values.query import Order, Query
@@ -95,6 +96,18 @@ class WaitingEntries:
         wanted = [*keys]
         agents = [self.of(*owner) for owner in {key[:2] for key in wanted}]
         return [it for one in agents if one is not None for it in one.entries.get_many(wanted)]
+
+    def rows_of(self, keys: Iterable[EntryKey]) -> list[tuple[Waiting, MemoryEntry]]:
+        """Those of some entries that wait, as they wait, in their order.
+
+        Raises:
+            StoreUnavailable: The spool cannot be read.
+        """
+        return [] if self._is_empty() else rows_of(self._spool, keys)
+
+    def is_changed(self, key: EntryKey) -> bool:
+        """Whether an entry waits and was changed since; raises as ``rows_of`` does."""
+        return any(changed_fields(row) for row, _ in self.rows_of([key]))
 
     def _is_empty(self) -> bool:
         self.before()

@@ -111,18 +111,16 @@ OF_WAITING = (
     ),
     Mutant(
         "a change of what waits reaches the tier that has it all the same",
-        (
-            Edit(
-                "tiers",
-                "change_in_tiers(self._tiers, self._without(remembered,"
-                " remembered.keys() - present))",
-                "pass",
-            ),
-        ),
+        (Edit("tiers", "change_in_tiers(self._tiers, there)", "pass"),),
         tests_in(
             _WAITING,
             "test_a_change_of_what_waits_reaches_the_tier_that_has_it_all_the_same[embedded]",
         ),
+    ),
+    Mutant(
+        "a change comes on top of what was changed while its entry waited",
+        (Edit("system", "self._intake.carry_change(key)", "pass"),),
+        tests_in(_WAITING, "test_a_change_comes_on_top_of_those_made_while_it_waited[embedded]"),
     ),
     Mutant(
         "a replay that is killed makes no change twice",

@@ -18,6 +18,7 @@ on_every_engine = pytest.mark.parametrize(
     engines.parameters(SPOOLING, ("embedded", "tcp and postgresql")),
     indirect=True,
 )
+on_embedded = pytest.mark.parametrize("memory_config", ["embedded"], indirect=True)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from agent_memory.tiers.waiting import Waiting, decoded
 from agent_memory.tiers.waiting_changes import Change, change_waiting
 from agent_memory.values.entry import EntryKey
 from tests.memories import Clock, Opener, remembered, store
-from tests.tiers.spooling import an_entry_of, far_spool, full, on_every_engine
+from tests.tiers.spooling import an_entry_of, far_spool, full, on_embedded, on_every_engine
 
 
 def asked(system: AgentMemorySystem, **fields: Any) -> list[int]:
@@ -253,20 +253,78 @@ def test_a_change_of_what_waits_reaches_the_tier_that_has_it_all_the_same(
 
 
 @on_every_engine
-def test_a_replay_that_is_killed_makes_no_change_of_what_waited_twice(open_memory: Opener) -> None:
+def test_a_change_comes_on_top_of_those_made_while_it_waited(open_memory: Opener) -> None:
+    """The tier has them all the same, as the answers to their first stores were lost."""
+    system = open_memory()
+    entries = [an_entry_of(system, step) for step in range(2)]
+    with contextlib.closing(far_spool(system)) as far:
+        far.put_many(entries, 0.0)
+        change_waiting(
+            far,
+            {entry.key: lambda it: replace(it, importance_score=0.25) for entry in entries},
+            dict,
+        )
+    system.stm.add_many(entries)
+    system.set_importance("ant", entries[0].memory_id, 0.75)
+    assert system.update_importance({entries[1].memory_id: 0.5}) == []
+    system._resources.intake.replay()
+    assert system.status.spool.entries == 0  # type: ignore[union-attr]  # it is armed
+    assert asked(system, importance=(0.75, 0.75)) == [0]
+    assert asked(system, importance=(0.5, 0.5)) == [1]
+
+
+@on_embedded
+def test_what_another_process_stores_as_it_is_to_be_changed_is_changed(
+    open_memory: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system = open_memory()
     entry = an_entry_of(system, 0)
     with contextlib.closing(far_spool(system)) as far:
         far.put(entry, 0.0)
-        change_waiting(far, {entry.key: lambda it: replace(it, pinned=True)}, dict)
+        intake = system._resources.intake
+        found = intake.change_waiting
+
+        def after_their_slice(wanted: Any) -> Any:
+            intake._replay.slice(far)
+            return found(wanted)
+
+        monkeypatch.setattr(intake, "replay", lambda: None)  # as while the other is at it
+        monkeypatch.setattr(intake, "change_waiting", after_their_slice)
+        assert system.pin("ant", entry.memory_id).pinned
+
+
+@on_embedded
+def test_all_changes_of_an_entry_that_was_stored_twice_are_stored(open_memory: Opener) -> None:
+    system = open_memory()
+    entry = an_entry_of(system, 0)
+    with contextlib.closing(far_spool(system)) as far, full(system):
+        for importance in (0.5, 0.25):
+            far.put(entry, 0.0)
+            system.pin("ant", entry.memory_id)
+            system.set_importance("ant", entry.memory_id, importance)
+    system._resources.intake.replay()
+    assert asked(system, importance=(0.25, 0.25), pinned=True) == [0]
+
+
+@on_every_engine
+def test_a_replay_that_is_killed_makes_no_change_of_what_waited_twice(open_memory: Opener) -> None:
+    system = open_memory()
+    entries = [an_entry_of(system, step) for step in range(2)]
+    with contextlib.closing(far_spool(system)) as far:
+        far.put_many(entries, 0.0)
+        change_waiting(
+            far, {entry.key: lambda it: replace(it, pinned=True) for entry in entries}, dict
+        )
+        system.stm.add(entries[0])  # as if the answer was lost
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Spool, "done", _interrupted)
             with pytest.raises(KeyboardInterrupt):
                 system._resources.intake.replay()
-        assert not system.unpin("ant", entry.memory_id).pinned
+        for entry in entries:
+            assert not system.unpin("ant", entry.memory_id).pinned
         system._resources.intake.replay()
         assert far.is_empty()
-    assert asked(system, pinned=False) == [0]
+    assert asked(system, pinned=False) == [0, 1]
 
 
 def _interrupted(*_: object) -> None:
