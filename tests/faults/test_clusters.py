@@ -20,7 +20,7 @@ from agent_memory.connections.redis.opening import open_channel
 from agent_memory.connections.redis.script import Script
 from agent_memory.connections.redis.sentinels import Place
 from agent_memory.connections.redis.topology import Topology
-from agent_memory.errors import QueryEngineMissing, StoreUnavailable
+from agent_memory.errors import QueryEngineMissing, StoreUnavailable, WritesRefused
 from agent_memory.repositories.redis.keys import BUCKETS, KeySpace
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.system import beneath
@@ -83,6 +83,8 @@ def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
     slot = key_slot(KeySpace("", BUCKETS).prefix("default", "ant").encode())
     with AgentMemorySystem(config, upkeep=False) as memory:
         store(memory, 0, 1)
+        memory.store_step(0, {agent: {"n": 0} for agent in AGENTS})
+        memory.check()  # which takes scripts to all servers
         source, target = _holder(cluster, slot), _other(cluster, slot)
         names = {server.port: _name(server) for server in cluster.primaries}
         ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
@@ -91,6 +93,10 @@ def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
         store(memory, 2)
         assert waiting(memory) == 1
         assert steps_of(memory) == [0, 1, 2]
+        # Neither of them knows all that there is, so that nobody is told of a part.
+        for look in (memory.check, memory.stm.upkeep.counts_of):
+            with pytest.raises(WritesRefused, match="during rehashing"):
+                look()
         _migrate(source, target, slot)
         assert steps_of(memory) == [0, 1, 2]
         for server in (target, source, *cluster.primaries):

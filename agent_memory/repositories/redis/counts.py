@@ -10,14 +10,15 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.repositories.counts import AgentCounts, Ahead
 from agent_memory.repositories.moves import Agent
-from agent_memory.repositories.redis.keys import KeySpace
+from agent_memory.repositories.redis.keys import KeySpace, moving_together
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
 _NUMBERS = 8  # that the script gives for each agent
 
-# KEYS: what the keys of each agent begin with. ARGV: the horizon ('' to note nothing). Gives eight
-# values an agent: those of ``AgentCounts``, two of them for what is ahead ('' for nothing). What is
-# ahead is noted in a string beside the agent's indexes, by the rule of ``counts.still_ahead``.
+# KEYS: what the keys of each agent begin with, and one more (``moving_together``). ARGV: the
+# horizon ('' to note nothing). Gives eight values an agent: those of ``AgentCounts``, two of them
+# for what is ahead ('' for nothing). What is ahead is noted in a string beside the agent's indexes,
+# by the rule of ``counts.still_ahead``.
 _COUNTS = Script(
     """
 local horizon = tonumber(ARGV[1])
@@ -54,7 +55,8 @@ local function first_free(prefix, index)
 end
 
 local found = {}
-for _, prefix in ipairs(KEYS) do
+for i = 1, #KEYS - 1 do
+  local prefix = KEYS[i]
   local numbers = {'0', '', '', '', '', '', '', '0'}
   local first = redis.call('ZRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
   if first[1] then
@@ -106,7 +108,9 @@ def agent_counts(
         for some in by_place.values()
         for first in range(0, len(some), _AT_ONCE)
     ]
-    calls = [([key_space.prefix(*owner) for owner in group], [at]) for group in groups]
+    calls = [
+        (moving_together([key_space.prefix(*owner) for owner in group]), [at]) for group in groups
+    ]
     found: dict[Agent, AgentCounts | None] = {}
     for group, reply in zip(groups, channel.run(_COUNTS, calls), strict=True):
         if len(reply) != _NUMBERS * len(group):

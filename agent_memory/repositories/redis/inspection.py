@@ -13,7 +13,7 @@ from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.models.redis import INDEX_KEYS, SORTED_SETS, decode_id, encode_id
-from agent_memory.repositories.redis.keys import KeySpace
+from agent_memory.repositories.redis.keys import KeySpace, moving_together
 from agent_memory.repositories.redis.scripts.inspecting import EXAMINE, REGISTRY, STRAYS
 
 ORDERS = {
@@ -176,7 +176,7 @@ class TierInspection:
     def examine(self, owner: Owner, memory_ids: Sequence[str]) -> list[Examined]:
         """Look at entries of an agent and at their places; those that are gone are left out."""
         calls = [
-            ([owner.prefix], list(memory_ids[first : first + AT_ONCE]))
+            (moving_together([owner.prefix]), list(memory_ids[first : first + AT_ONCE]))
             for first in range(0, len(memory_ids), AT_ONCE)
         ]
         replies = [one for reply in self.channel.run(EXAMINE, calls) for one in reply]
@@ -197,7 +197,8 @@ class TierInspection:
             for first in range(0, len(pairs), 2 * AT_ONCE):
                 ids = pairs[first : first + 2 * AT_ONCE : 2]
                 arguments = ["1" if remove else "0", index, *ids]
-                (found,) = self.channel.run(STRAYS, [([owner.prefix], arguments)])
+                keys = moving_together([owner.prefix])
+                (found,) = self.channel.run(STRAYS, [(keys, arguments)])
                 strays += [_text(one) for one in found]
             if int(cursor) == 0:
                 return list(dict.fromkeys(strays))

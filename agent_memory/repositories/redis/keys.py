@@ -8,7 +8,7 @@ namespace ends in the tag: it lists its own runs and agents.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -100,3 +100,15 @@ class KeySpace:
     def names(self, keys: Iterable[EntryKey]) -> list[str]:
         """The keys of the hashes of some entries."""
         return [self.prefix(key.run_id, key.agent_id) + key.memory_id for key in keys]
+
+
+def moving_together(prefixes: Sequence[str]) -> list[str]:
+    """The keys for a script that reads whatever begins with some prefixes, and no key else.
+
+    A cluster that moves a slot sends who asks for one key alone, which is not there, to the new
+    server, where nothing or a part may be by then. Of several keys it says to ask again later.
+
+    Args:
+        prefixes: What the keys begin with, all of one slot.
+    """
+    return [*prefixes, f"{prefixes[-1]}steps"]

@@ -33,9 +33,9 @@ return found
 )
 """Looks at entries.
 
-KEYS: the agent's prefix. ARGV: memory ids. Gives for each its hash, its scores in ``INDEX_KEYS``
-('' where it is not in one), and of each declared attribute index, score, place there, field, value,
-and value in the hash.
+KEYS: the agent's prefix, and one more (``keys.moving_together``). ARGV: memory ids. Gives for each
+its hash, its scores in ``INDEX_KEYS`` ('' where it is not in one), and of each declared attribute
+index, score, place there, field, value, and value in the hash.
 """
 
 
@@ -80,8 +80,8 @@ return strays
 )
 """Finds members of an index that do not belong there.
 
-KEYS: the agent's prefix. ARGV: whether to remove them ('1' or '0'), the index, memory ids in it.
-Gives those of which there is no entry that belongs there.
+KEYS: the agent's prefix, and one more (``keys.moving_together``). ARGV: whether to remove them ('1'
+or '0'), the index, memory ids in it. Gives those of which there is no entry that belongs there.
 """
 
 REGISTRY = Script(
