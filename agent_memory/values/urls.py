@@ -41,6 +41,11 @@ def without_password(url: str) -> str:
     if not separator:
         # Of what is meant as a URL the scheme may lack, or a part of what stands after it.
         return re.sub(r"^\S+@", "***@", url)
+    if "@" in rest.partition("?")[2] and scheme.startswith(("redis", "unix")):
+        # Their options begin at the first '?': one of them holds it, or a password holds both.
+        is_socket = scheme == "unix"
+        shown = f"{without_password(url.partition('?')[0])}?" if is_socket else f"{scheme}://"
+        return f"{shown}***"
     if not at:
         return _PASSWORD_IN_QUERY.sub(r"\1***", url if _shows_no_secret(url) else f"{scheme}://***")
     if scheme == "sqlite":

@@ -83,7 +83,10 @@ def test_a_server_that_refuses_to_write_is_no_primary_any_more(pair: WatchedPair
 
 
 def test_what_the_sentinels_refuse_is_said_with_what_mends_it(pair: WatchedPair) -> None:
+    options = pair.url.partition("?")[2]
+    no_sentinel = f"redis+sentinel://127.0.0.1:{pair.primary.port}/{NAME}?{options}"
     for wrong, complaint in (
+        (no_sentinel, r"is no Sentinel: name the ports of Sentinels"),
         (pair.url.replace(f"/{NAME}", "/bees"), "no Sentinel tells where 'bees' is"),
         (pair.url.partition("?")[0], "sentinel_password=PASSWORD"),
         (pair.url.replace("sentinel://:", "sentinel://:x"), "refuses the password"),

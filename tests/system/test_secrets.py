@@ -58,6 +58,11 @@ REDIS_URLS = [
     f"redis://u:p@{SECRET}@localhost:1",
     f"unix://u:{SECRET}@/nonexistent.sock",
     f"rediss://u:{SECRET}@localhost:1",
+    f"redis://localhost:1/0?password=p@{SECRET}",
+    f"unix:///nonexistent.sock?password=p@{SECRET}",
+    f"redis+sentinel://u:{SECRET}@localhost:1/ants?sentinel_password={SECRET}",
+    f"redis+sentinel://localhost:1/ants?sentinel_password=p@{SECRET}",
+    f"redis+cluster://u:{SECRET}@localhost:1,localhost:2",
 ]
 LTM_URLS = [
     f"postgresql+psycopg://u:{SECRET}@localhost:1/x",

@@ -197,6 +197,11 @@ class Sentinels:
         self.places = (place, *(other for other in self.places if other != place))
 
     def _refused(self, place: Place, error: Exception) -> redis.exceptions.RedisError:
+        if "unknown command" in str(error).lower():
+            return redis.exceptions.InvalidResponse(
+                f"{place} is no Sentinel: name the ports of Sentinels ({SENTINEL_PORT} if nothing "
+                "else is set), or begin the URL of a server with redis:// or rediss://"
+            )
         return redis.exceptions.InvalidResponse(
             f"the Sentinel at {place} refuses: {error}; its own user and password stand in "
             "?sentinel_username=NAME&sentinel_password=PASSWORD"
