@@ -16,7 +16,8 @@ from benchmarks.results import FILE, Row, committed, parts, table
 
 PICTURES = FILE.parents[1] / "docs" / "pictures"
 
-_LABEL, _WIDTH = 420, 360  # pixels
+_LABEL, _WIDTH = 480, 360  # pixels
+_LETTER = 6.5  # pixels of a letter of a label, in fonts that are wide
 
 
 def chart(rows: Iterable[Row], title: str) -> Any:
@@ -26,10 +27,10 @@ def chart(rows: Iterable[Row], title: str) -> Any:
         rows: The ratios.
         title: What they are.
     """
+    rows = list(rows)
     data = alt.Data(values=[{"what": row.name, **row.ratio._asdict()} for row in rows])
-    what = alt.Y(
-        "what:N", sort=None, title=None, axis=alt.Axis(labelLimit=_LABEL, labelExpr=_IN_TWO)
-    )
+    axis = alt.Axis(labelLimit=_LABEL, labelExpr=_IN_TWO, minExtent=_extent(rows))
+    what = alt.Y("what:N", sort=None, title=None, axis=axis)
     scale = alt.Scale(type="log", nice=False, padding=12)
     base = alt.Chart(data)
     ranges = base.mark_rule(strokeWidth=2).encode(
@@ -50,6 +51,16 @@ def chart(rows: Iterable[Row], title: str) -> Any:
 
 # A long name takes two lines, broken at what it is measured against.
 _IN_TWO = "split(replace(datum.label, /,? against/, '\\nagainst'), '\\n')"
+
+
+def _extent(rows: Iterable[Row]) -> float:
+    """How wide the labels are, in pixels.
+
+    Labels are laid out here and shown elsewhere, by a font that may be wider than the one they were
+    measured with; what the picture leaves no room for would be cut off.
+    """
+    lines = (line for row in rows for line in row.name.split(" against "))
+    return _LETTER * max(map(len, lines), default=0)
 
 
 def main() -> None:

@@ -68,7 +68,9 @@ def test_the_page_shows_what_is_committed(part: str) -> None:
     picture = f"benchmarks-{part}.svg"
     drawn, page = (plots.PICTURES / picture).read_text(), PAGE.read_text()
     assert f"pictures/{picture}" in page
+    room = float(re.search(r"translate\((\d+),", drawn)[1])  # type: ignore[index]  # left of it
     assert table(committed(part).values()) in page
     for name in committed(part):
         for half in re.split(r",? against", name):
             assert half.strip().replace("&", "&amp;") in drawn
+            assert len(half) * 6 < room, "a wide font would be cut off"

@@ -19,7 +19,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import ConfigError
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
-from agent_memory.repositories.sql.partitions import MOST, partition
+from agent_memory.repositories.sql.partitions import MOST, partition, refuse_elsewhere
 from agent_memory.repositories.sql.vector_indexes import FEWEST, VectorIndexes
 from agent_memory.values.urls import without_password
 
@@ -114,6 +114,8 @@ def create(
 ) -> None:
     """Make the tables of a new database, those of entries in partitions if they shall be many."""
     with plain_errors(), _database(url, path, table_prefix) as (engine, prefix):
+        if partitions is not None:
+            refuse_elsewhere(engine)
         schema.ensure(engine, prefix)
         if partitions is not None:
             partition(engine, partitions, prefix)

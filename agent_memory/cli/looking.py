@@ -22,11 +22,19 @@ from agent_memory.cli.asking import (
     steps_of,
 )
 from agent_memory.cli.latest import Latest
-from agent_memory.cli.opening import Folder, Run, console, of_run, opened, plain_errors
+from agent_memory.cli.opening import (
+    Folder,
+    Run,
+    complain,
+    console,
+    of_run,
+    opened,
+    plain_errors,
+)
 from agent_memory.cli.output import AsJson, hit_line, hit_row, json_line, print_rows
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.system.memory_system import AgentMemorySystem
-from agent_memory.values.query import Hit
+from agent_memory.values.query import Hit, Query
 
 
 def recall(
@@ -47,7 +55,10 @@ def recall(
     """
     with plain_errors(), opened(path, read_only=True) as system:
         query = query_of(agent, steps, of_type, where or (), newest=newest, limit=limit)
-        hits = of_run(system, run).recall(query, near=state_of(near), touch=False)
+        memory = of_run(system, run)
+        hits = memory.recall(query, near=state_of(near), touch=False)
+        if not hits:
+            _tell_of_stranger(memory, agent)
     _print(hits, as_json=as_json)
 
 
@@ -61,7 +72,10 @@ def history(
 ) -> None:
     """Print how a value of an agent's states went, step by step, and how exact it is."""
     with plain_errors(), opened(path, read_only=True) as system:
-        values = of_run(system, run).history(agent, attribute, steps=steps_of(steps))
+        memory = of_run(system, run)
+        values = memory.history(agent, attribute, steps=steps_of(steps))
+        if not len(values.steps):
+            _tell_of_stranger(memory, agent)
     columns = (values.steps.tolist(), values.values.tolist(), values.bounds.tolist(), values.tiers)
     rows = (
         {"step": step, "value": value, "bound": bound, "tier": tier.name}
@@ -109,6 +123,15 @@ def tail(
         while follow:
             time.sleep(every)
             _print(latest.more(), as_json=as_json)
+
+
+def _tell_of_stranger(memory: AgentMemorySystem, agent: str) -> None:
+    """Say that an agent has no entries at all: its name or its run may be mistyped."""
+    if not memory.recall(Query(agent_id=agent, limit=1), touch=False):
+        complain(
+            f"run {memory.config.run_id!r} holds nothing of agent {agent!r}: agent-memory agents "
+            "lists its agents, agent-memory runs the runs"
+        )
 
 
 def _print(hits: Iterable[Hit], *, as_json: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,7 +22,7 @@ class ConfigPart(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            complaint = _complaint(type(self).__name__, error)
+            complaint = _complaint(type(self).__name__, error, type(self).model_fields)
         except MemoryStoreError:
             raise
         except Exception as error:  # noqa: BLE001  # a value's own code, which may raise anything
@@ -39,12 +40,13 @@ class ConfigPart(BaseModel):
                 yield name, value
 
 
-def _complaint(name: str, error: ValidationError) -> str:
+def _complaint(name: str, error: ValidationError, keys: Collection[str]) -> str:
     faults = []
     for fault in error.errors(include_input=False, include_url=False):
         path = ".".join(str(place) for place in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            message = "is not a known key"
+            near = get_close_matches(path, keys, n=1)
+            message = "is not a known key" + "".join(f" (did you mean {key}?)" for key in near)
         faults.append(f"{path}: {message}" if path else message)
     return f"{name}: {'; '.join(faults)}"

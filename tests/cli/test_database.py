@@ -45,6 +45,12 @@ def refused(*arguments: object) -> str:
     return line
 
 
+def test_partitions_of_another_database_are_refused_before_it_is_made(tmp_path: Path) -> None:
+    line = refused("create", "--path", tmp_path, "--partitions", 4)
+    assert "PostgreSQL alone; name a database there" in line
+    assert [*tmp_path.iterdir()] == []
+
+
 def revision_in(path: Path, prefix: str = "agent_ltm") -> str | None:
     engine = open_engine(f"sqlite:///{path}", read_only=True)
     found = schema.current(engine, prefix)

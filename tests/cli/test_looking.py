@@ -51,6 +51,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    "asked", [("recall", "atn/1"), ("history", "atn/1", "food"), ("recall", "ant/1", "--run", "x")]
+)
+def test_a_name_that_nobody_has_is_told_of(folder: Path, asked: tuple[str, ...]) -> None:
+    result = invoke(*asked, "--path", folder)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"holds nothing of agent {asked[1]!r}: agent-memory agents lists" in result.stderr
+    assert invoke("recall", "ant/1", "--steps", "900", "--path", folder).stderr == ""
+
+
 def test_runs_agents_and_tiers_are_listed_with_what_they_hold(folder: Path) -> None:
     assert rows("runs", "--path", folder) == [
         {"run": "default", "parent": None, "seed": None, "status": "running", "agents": 2,

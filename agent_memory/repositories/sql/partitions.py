@@ -61,6 +61,19 @@ def bytes_of(connection: Connection, table: str) -> int:
     return int(connection.execute(asked, {"of_table": table}).scalar_one())
 
 
+def refuse_elsewhere(sql_engine: Engine) -> None:
+    """See that a database can have partitions; it is not connected to, and no file is made.
+
+    Raises:
+        ConfigError: It is not PostgreSQL.
+    """
+    if sql_engine.dialect.name != "postgresql":
+        raise ConfigError(
+            f"{place_of(sql_engine)}: partitions are made in PostgreSQL alone; name a database "
+            "there, or make this one without them"
+        )
+
+
 def partition(sql_engine: Engine, number: int, table_prefix: str = DEFAULT_PREFIX) -> None:
     """Put the table of entries into partitions, before the first entry is stored.
 
@@ -75,9 +88,8 @@ def partition(sql_engine: Engine, number: int, table_prefix: str = DEFAULT_PREFI
         StoreReadOnly: The SQL engine is read-only.
         StoreUnavailable: The database does not answer, or refuses to take writes.
     """
+    refuse_elsewhere(sql_engine)
     place, models = place_of(sql_engine), ltm_models(table_prefix)
-    if sql_engine.dialect.name != "postgresql":
-        raise ConfigError(f"{place}: partitions are made in PostgreSQL alone")
     if not 1 <= number <= MOST:
         raise ConfigError(f"{number} partitions: name a number from 1 to {MOST:,}")
     name = table_of(models.LtmEntry).name
