@@ -13,6 +13,7 @@ import typer
 from agent_memory.cli.opening import Folder, opened, plain_errors
 from agent_memory.cli.output import AsJson, json_line
 from agent_memory.cli.progress import shown
+from agent_memory.errors import InvalidEntry
 from agent_memory.values.progress import EntriesProgress
 
 
@@ -70,6 +71,9 @@ def import_(
     The memory is made if it is not there. All rows are read and checked before the first is
     stored. An import that was interrupted goes on with the same command.
     """
+    with plain_errors():
+        if not file.exists():  # a mistyped name makes no memory
+            raise InvalidEntry(f"{file}: there is no export; name what agent-memory export wrote")
     with plain_errors(), opened(path, make=True) as system, _counted("done") as progress:
         receipt = system.import_(file, force=force, progress=progress)
     counts = {name: getattr(receipt, name) for name in ("stored", "present", "forgotten")}

@@ -61,6 +61,13 @@ def test_a_name_that_nobody_has_is_told_of(folder: Path, asked: tuple[str, ...])
     assert invoke("recall", "ant/1", "--steps", "900", "--path", folder).stderr == ""
 
 
+def test_importing_a_file_that_is_not_there_makes_no_memory(tmp_path: Path) -> None:
+    result = invoke("import", tmp_path / "ants.parqet", "--path", tmp_path / "other")
+    assert result.exit_code == 2
+    assert "there is no export; name what" in result.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_runs_agents_and_tiers_are_listed_with_what_they_hold(folder: Path) -> None:
     assert rows("runs", "--path", folder) == [
         {"run": "default", "parent": None, "seed": None, "status": "running", "agents": 2,

@@ -44,7 +44,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         InvalidEntry: Something is there.
     """
     if path.exists() and not force:
-        raise InvalidEntry(f"path: {path} is there already; force=True replaces it")
+        raise InvalidEntry(f"path: {path} is there already; force=True (--force) replaces it")
 
 
 def export(

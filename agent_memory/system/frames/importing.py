@@ -91,7 +91,7 @@ class Importing:
             if not has_same_beginning(here, run):
                 raise RunConflict(
                     f"run {quoted(name)} is recorded with other parameters, another seed or parent "
-                    "here; nothing was stored: force=True records it as the file has it"
+                    "here; nothing was stored: force=True (--force) records the file's"
                 )
 
     def _begin(self, run: RunRecord) -> bool:
@@ -119,7 +119,7 @@ class Importing:
                 raise EntryConflict(
                     f"{row.place}: another entry {row.entry.memory_id} of agent "
                     f"{row.entry.agent_id!r} is in run {row.entry.run_id!r}; nothing was stored: "
-                    "force=True replaces it"
+                    "force=True (--force) replaces it"
                 )
         return rows
 

@@ -67,7 +67,7 @@ class MemoryPictures:
         """
         file = whole_path(path)
         if not force and os.path.lexists(file):
-            raise InvalidEntry(f"path: {file} is there already; force=True replaces it")
+            raise InvalidEntry(f"path: {file} is there already; force=True (--force) replaces it")
         need("altair", "vl_convert")
         from agent_memory.system.pictures import report  # noqa: PLC0415  # an extra
 

@@ -103,7 +103,7 @@ def test_a_file_that_is_there_is_replaced_by_force_alone(
 ) -> None:
     file = tmp_path / "ants.csv"
     file.write_text("mine")
-    with pytest.raises(InvalidEntry, match="force=True"):
+    with pytest.raises(InvalidEntry, match=r"force=True \(--force\) replaces it"):
         memory.export(file)
     assert file.read_text() == "mine"
     assert memory.export(file, force=True).entries == STEPS
