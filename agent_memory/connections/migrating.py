@@ -60,10 +60,11 @@ def keeping_rows(connection: Connection, tables: Iterable[str]) -> Iterator[None
     Raises:
         EntriesWouldBeLost: One is.
     """
+    quote = connection.dialect.identifier_preparer.quote
     filled = {
         table
         for table in {*tables} & {*inspect(connection).get_table_names()}
-        if connection.execute(text(f"SELECT 1 FROM {table} LIMIT 1")).first()  # noqa: S608
+        if connection.execute(text(f"SELECT 1 FROM {quote(table)} LIMIT 1")).first()  # noqa: S608
     }
     yield
     lost = filled - {*inspect(connection).get_table_names()}

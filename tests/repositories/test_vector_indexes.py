@@ -29,6 +29,7 @@ from agent_memory.errors import ConfigError, QueryEngineMissing, StoreReadOnly
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.contract import LongTermMemory
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.partitions import partition
 from agent_memory.repositories.sql.pgvector import PgVector
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.schema_differences import differences
@@ -204,6 +205,29 @@ def test_a_schema_with_such_indexes_is_what_it_is_to_be(
             "SELECT relname FROM pg_class WHERE relname LIKE '%%agent_ltm%%' AND relkind <> 'r'"
         )
         assert [name for (name,) in left if "near" in name or "rest" in name] == []
+
+
+@pytest.mark.parametrize("prefix", ["Ants", "a" * 30])
+@pytest.mark.parametrize("parts", [0, 3])
+def test_tables_of_any_prefix_are_indexed(postgresql_url: str, prefix: str, parts: int) -> None:
+    with (
+        engines.new_database(postgresql_url) as url,
+        closing(_Disposed(open_engine(url))) as opened,
+    ):
+        schema.upgrade(opened.engine, table_prefix=prefix)
+        with opened.engine.begin() as connection:
+            sequence = f'"{prefix}_agents_id_seq"'
+            connection.exec_driver_sql(f"ALTER SEQUENCE {sequence} RESTART WITH {10**15}")
+        if parts:
+            partition(opened.engine, parts, prefix)
+        stored = LtmRepository(opened.engine, ContentsCodec(), table_prefix=prefix)
+        stored.add_many(entries(60, 1))
+        found = VectorIndexes(opened.engine, prefix, bias_of)
+        assert [one.is_valid for one in found.make(fewest=60)] == [True]
+        schema.check_tables(opened.engine, table_prefix=prefix)
+        assert stored.upkeep.stored_bytes() > 0
+        assert near(stored, ANT, 0) == near(stored, ANT, 0, one_by_one=True)
+        assert found.drop() == 1
 
 
 def test_what_has_no_index_is_refused_by_name(engine: Engine) -> None:

@@ -320,8 +320,9 @@ def test_a_replay_that_is_killed_makes_no_change_of_what_waited_twice(open_memor
             patch.setattr(Spool, "done", _interrupted)
             with pytest.raises(KeyboardInterrupt):
                 system._resources.intake.replay()
-        for entry in entries:
-            assert not system.unpin("ant", entry.memory_id).pinned
+        for stored in system.stm.get_many([entry.key for entry in entries]):
+            assert stored.pinned
+            system.stm.replace(replace(stored, pinned=False))
         system._resources.intake.replay()
         assert far.is_empty()
     assert asked(system, pinned=False) == [0, 1]

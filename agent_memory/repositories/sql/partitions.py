@@ -24,7 +24,7 @@ from agent_memory.connections.migrating import migration
 from agent_memory.connections.sql import place_of
 from agent_memory.errors import ConfigError
 from agent_memory.models.ltm import DEFAULT_PREFIX, LtmModels, ltm_models
-from agent_memory.repositories.sql.statements import table_of
+from agent_memory.repositories.sql.statements import as_identifier, table_of
 
 MOST = 1_024
 """How many partitions there may be: each takes files, and memory of whoever asks them all."""
@@ -43,7 +43,8 @@ def partitions_of(connection: Connection, table: str) -> int:
     if connection.dialect.name != "postgresql":
         return 0
     asked = text("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(:of_table)")
-    return int(connection.execute(asked, {"of_table": table}).scalar_one())
+    of_table = {"of_table": as_identifier(connection, table)}
+    return int(connection.execute(asked, of_table).scalar_one())
 
 
 def bytes_of(connection: Connection, table: str) -> int:
@@ -58,7 +59,8 @@ def bytes_of(connection: Connection, table: str) -> int:
         " + coalesce(sum(pg_total_relation_size(inhrelid)), 0)"
         " FROM pg_inherits WHERE inhparent = to_regclass(:of_table)"
     )
-    return int(connection.execute(asked, {"of_table": table}).scalar_one())
+    of_table = {"of_table": as_identifier(connection, table)}
+    return int(connection.execute(asked, of_table).scalar_one())
 
 
 def refuse_elsewhere(sql_engine: Engine) -> None:
@@ -132,15 +134,15 @@ _REVISIONS = 3  # behind a database whose key of entries has the agent
 
 def _make(connection: Connection, models: LtmModels, number: int) -> None:
     table = _with_keys_across(models)
-    name = table.name
+    name, former = (as_identifier(connection, table.name + end) for end in ("", "_former"))
     sequence = connection.scalar(text(f"SELECT pg_get_serial_sequence('{name}', 'id')"))
     by = f"PARTITION BY HASH ({KEY[1]})"
     for statement in (
         # Like the former one, whose columns are in the order that leaves the fewest gaps.
-        f"ALTER TABLE {name} RENAME TO {name}_former",
-        f"CREATE TABLE {name} (LIKE {name}_former INCLUDING DEFAULTS) {by}",
+        f"ALTER TABLE {name} RENAME TO {former}",
+        f"CREATE TABLE {name} (LIKE {former} INCLUDING DEFAULTS) {by}",
         f"ALTER SEQUENCE {sequence} OWNED BY {name}.id",
-        f"DROP TABLE {name}_former",
+        f"DROP TABLE {former}",
     ):
         connection.execute(text(statement))
     for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
@@ -148,8 +150,9 @@ def _make(connection: Connection, models: LtmModels, number: int) -> None:
     for index in sorted(table.indexes, key=lambda each: str(each.name)):
         connection.execute(CreateIndex(index))
     for place in range(number):
-        part = f"CREATE TABLE {name}_p{place} PARTITION OF {name}"
-        connection.execute(text(f"{part} FOR VALUES WITH (MODULUS {number}, REMAINDER {place})"))
+        part = as_identifier(connection, f"{table.name}_p{place}")
+        values = f"FOR VALUES WITH (MODULUS {number}, REMAINDER {place})"
+        connection.execute(text(f"CREATE TABLE {part} PARTITION OF {name} {values}"))
 
 
 def _with_keys_across(models: LtmModels) -> Table:

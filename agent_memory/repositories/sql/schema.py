@@ -32,7 +32,7 @@ from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
 from agent_memory.repositories.sql.new_schema import SchemaKey, create_schema
 from agent_memory.repositories.sql.partitions import refuse_below
 from agent_memory.repositories.sql.schema_differences import differences
-from agent_memory.repositories.sql.statements import table_of
+from agent_memory.repositories.sql.statements import as_identifier, table_of
 from agent_memory.values.deprecation import renamed_argument
 from agent_memory.values.urls import without_password
 
@@ -330,7 +330,8 @@ def _revision_of(connection: Connection, table_prefix: str) -> str | None:
     if not inspect(connection).has_table(version_table(table_prefix)):
         return None
     # The prefix is an identifier: the configuration lets nothing else through.
-    query = text(f"SELECT version_num FROM {version_table(table_prefix)}")  # noqa: S608
+    table = as_identifier(connection, version_table(table_prefix))
+    query = text(f"SELECT version_num FROM {table}")  # noqa: S608
     return connection.execute(query).scalar()
 
 

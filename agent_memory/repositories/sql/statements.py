@@ -12,6 +12,7 @@ from sqlalchemy import (
     ARRAY,
     BindParameter,
     ColumnElement,
+    Connection,
     ScalarSelect,
     Select,
     Table,
@@ -285,6 +286,11 @@ def ordered_by(models: LtmModels, order: Order) -> tuple[ColumnElement[Any], ...
     columns = getattr(entry, ORDERED_BY[order]), entry.memory_id
     down = order in DESCENDING
     return tuple(column.desc() if down else column.asc() for column in columns)
+
+
+def as_identifier(connection: Connection, name: str) -> str:
+    """A name as SQL text needs it: in quotes where it has capital letters."""
+    return str(connection.dialect.identifier_preparer.quote(name))
 
 
 def ids_by_run(keys: Iterable[EntryKey]) -> Iterator[tuple[str, list[str]]]:

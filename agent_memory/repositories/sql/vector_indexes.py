@@ -26,7 +26,7 @@ from agent_memory.models.ltm_types import Name
 from agent_memory.models.ltm_vectors import INT8
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.sql.pgvector import look_for_pgvector
-from agent_memory.repositories.sql.statements import table_of
+from agent_memory.repositories.sql.statements import as_identifier, table_of
 
 FEWEST = 100_000
 """How many vectors an agent needs to get an index: fewer are compared as fast one by one."""
@@ -153,8 +153,8 @@ def index_of(connection: Connection, models: LtmModels, agent: Agent) -> VectorI
     names = bindparam("of_run", type_=Name), bindparam("of_agent", type_=Name)
     asked = text(
         "SELECT a.id, pg_get_expr(x.indpred, x.indrelid), quote_ident(n.nspname)"  # noqa: S608 - names of the models' own
-        f" FROM {table_of(models.Run).name} r"
-        f" JOIN {table_of(models.Agent).name} a ON a.run_id = r.id"
+        f" FROM {as_identifier(connection, table_of(models.Run).name)} r"
+        f" JOIN {as_identifier(connection, table_of(models.Agent).name)} a ON a.run_id = r.id"
         f" JOIN pg_class i ON i.relname = '{near_prefix(table)}' || a.id"
         " AND pg_table_is_visible(i.oid)"
         " JOIN pg_index x ON x.indexrelid = i.oid AND x.indisvalid"
@@ -257,10 +257,11 @@ class VectorIndexes:
     def _wanted(self, connection: Connection, fewest: int, schema: str) -> list[VectorIndex]:
         """Of each agent with so many vectors of a kind those of which it has the most."""
         kind = f"embedding_coding % {PINNED} = {INT8} AND encoder_version IS NOT NULL"
+        table = as_identifier(connection, self._table)
         found = connection.execute(
             text(
                 "SELECT agent_ref, encoder_version, octet_length(embedding)"  # noqa: S608 - as above
-                f" FROM {self._table} WHERE {kind} AND octet_length(embedding) > {_SCALE_BYTES}"
+                f" FROM {table} WHERE {kind} AND octet_length(embedding) > {_SCALE_BYTES}"
                 " GROUP BY 1, 2, 3 HAVING count(*) >= :fewest ORDER BY count(*), 2, 3"
             ),
             {"fewest": fewest},
@@ -273,7 +274,7 @@ class VectorIndexes:
         # index over all of them while others write.
         table = connection.scalar(
             text(
-                f"SELECT tableoid::regclass::text FROM {self._table}"  # noqa: S608 - as above
+                f"SELECT tableoid::regclass::text FROM {as_identifier(connection, self._table)}"  # noqa: S608 - as above
                 " WHERE agent_ref = :of_agent LIMIT 1"
             ),
             {"of_agent": index.agent_ref},
@@ -288,9 +289,10 @@ class VectorIndexes:
                 index.condition,
             ),
         ):
+            quoted = as_identifier(connection, name)
             connection.execute(
                 text(
-                    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} {over} "
+                    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {quoted} ON {table} {over} "
                     f"WHERE {condition}"
                 )
             )
@@ -308,7 +310,7 @@ class VectorIndexes:
                 " (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(:of_table))"
                 " ORDER BY 1"
             ),
-            {"of_table": self._table},
+            {"of_table": as_identifier(connection, self._table)},
         )
         found = []
         for name, is_valid, predicate, schema, number, size in rows:
@@ -342,7 +344,8 @@ class _Found(NamedTuple):
 
 
 def _drop(connection: Connection, name: str) -> None:
-    connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+    quoted = as_identifier(connection, name)
+    connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted}"))
 
 
 @contextmanager
