@@ -14,7 +14,7 @@ from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
-from agent_memory.values.query import RANGES, Hit, Query, agent_of, bounded, run_of
+from agent_memory.values.query import RANGES, Hit, Order, Query, agent_of, bounded, run_of
 
 _RANGE_OF = {field: name for name, field in RANGES.items()}
 _Answer = tuple[TierReader, Sequence[MemoryEntry]]
@@ -130,6 +130,10 @@ def _richest(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
     for repository, entries in given:
         for entry in entries:
             found.setdefault(entry.key, Hit(entry, repository.tier))
+    is_short = len(found) < sum(len(entries) for _, entries in given)
+    if is_short and query.limit is not None and query.sorting is Order.IMPORTANCE:
+        # By the importance of a copy below, which may be another one, it has kept others out.
+        return _richest(tiers, replace(query, limit=None))
     sort_key, down = SORT_KEYS[query.sorting], query.sorting in DESCENDING
     return sorted(found.values(), key=lambda hit: sort_key(hit.entry), reverse=down)
 
@@ -151,8 +155,7 @@ def _what_is_left(query: Query, answers: Sequence[_Answer]) -> Query:
     full = [entries[-1] for _, entries in answers if entries and len(entries) == query.limit]
     field = ORDERED_BY[query.sorting]
     name = _RANGE_OF[field]
-    # The importance of a copy below may be another one.
-    if not full or query.can_change_its_answer or name == "importance":
+    if not full or query.can_change_its_answer:
         return query
     first, last = getattr(query, name) or ((0, MAX_STEP) if name == "steps" else (-inf, inf))
     ends = [getattr(entry, field) for entry in full]

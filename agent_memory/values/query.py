@@ -168,7 +168,8 @@ class Query:
     @property
     def can_change_its_answer(self) -> bool:
         """Whether an entry that answers it may stop to, or begin to, when it is changed."""
-        return bool(self.attributes or self.filters - _NEVER_CHANGE)
+        chooses_by_importance = self.sorting is Order.IMPORTANCE and self.limit is not None
+        return bool(self.attributes or chooses_by_importance or self.filters - _NEVER_CHANGE)
 
     @property
     def agents(self) -> tuple[str, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,23 @@ def test_an_entry_below_comes_before_its_equals_above(open_memory: Opener) -> No
             hits = memory.recall(agent_id="ant", order=order, limit=limit, touch=False)
             found = [hit.entry.memory_id for hit in hits]
             assert found == [a_memory_id(number) for number in expected[:limit]]
+
+
+@usually_on("fakeredis", "tcp and postgresql")
+def test_a_copy_that_a_killed_move_left_below_counts_by_the_importance_above(
+    open_memory: Opener,
+) -> None:
+    memory = open_memory()
+    moved, above, *below = (
+        an_entry(**ANT, importance_score=score) for score in (0.9, 0.1, 0.8, 0.7)
+    )
+    memory.stm.add_many([moved, above])
+    with suppress(KeyError), memory.stm.moves.noted([("default", "ant")]):
+        memory.im.add_many([moved, *below])
+        raise KeyError  # as if the process were killed
+    for importance, expected in ((0.3, [*below, moved, above]), (0.05, [*below, above, moved])):
+        last = memory.stm.get(moved.key)
+        memory.stm.replace(replace(last, importance_score=importance))
+        for limit in (1, 2, 3, 4):
+            hits = memory.recall(agent_id="ant", order=Order.IMPORTANCE, limit=limit, touch=False)
+            assert [hit.entry.key for hit in hits] == [one.key for one in expected[:limit]]

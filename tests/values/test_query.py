@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent_memory.testing import an_entry
-from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
+from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Order, Query
 
 _FILTERS: dict[str, Any] = {
     "steps": (3, 5),
@@ -63,3 +64,6 @@ def test_steps_times_and_types_are_for_ever_and_all_else_may_change() -> None:
         assert query.can_change_its_answer is (name not in settled), name
     assert not Query(agent_id="ant").can_change_its_answer
     assert Query(agent_id="ant", attributes={"mood": "calm"}).can_change_its_answer
+    important = Query(agent_id="ant", order=Order.IMPORTANCE)
+    assert not important.can_change_its_answer
+    assert replace(important, limit=1).can_change_its_answer
