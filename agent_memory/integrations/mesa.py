@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent_memory.errors import ConfigError, InvalidEntry
-from agent_memory.integrations.runs import begun_run
+from agent_memory.integrations.runs import begun_run, run_of
 from agent_memory.interfaces.hooks.states import attributes_of, position_of, storable
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.contents import pack
@@ -96,7 +96,8 @@ class MemoryCollector:
         self._every = every
         self._priority = priority
         name = run_id_of(model, parameters) if run is None else run
-        self.memory = begun_run(memory, name, parameters or {}, seed_of(model), exists)
+        checked = run_of(memory, None)
+        self.memory = begun_run(checked, name, parameters or {}, seed_of(model), exists)
         self._has_ended = False
         # The agents of the last call by id, with their classes; None before the first.
         self._alive: dict[str, str] | None = None

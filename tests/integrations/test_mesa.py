@@ -307,6 +307,12 @@ def test_what_has_no_meaning_is_refused_by_name(
         MemoryCollector(given.pop("model"), system, **given)
 
 
+@pytest.mark.parametrize("memory", [None, "memory_of_walks"])
+def test_what_is_no_memory_is_refused_by_its_type(memory: Any) -> None:
+    with pytest.raises(ConfigError, match=f"memory: .* not {type(memory).__name__}"):
+        MemoryCollector(a_field(), memory)
+
+
 def test_another_model_is_refused(system: AgentMemorySystem) -> None:
     collector = MemoryCollector(a_field(), system)
     with pytest.raises(ConfigError, match="another"):
