@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent_memory.errors import EncodingError, InvalidEntry
+from agent_memory.errors import EncodingError, MemoryStoreError
+from agent_memory.system.frames.json_text import from_json
 from agent_memory.values.run import (
     FAILED,
     FINISHED,
@@ -14,6 +15,9 @@ from agent_memory.values.run import (
     checked_parent,
     checked_seed,
 )
+
+
+_DAMAGED = TypeError, ValueError, AttributeError, KeyError, RecursionError, MemoryStoreError
 
 
 def run_cell(record: RunRecord) -> str:
@@ -40,7 +44,7 @@ def run_of_cell(run_id: str, cell: object) -> RunRecord:
         EncodingError: The cell tells none.
     """
     try:
-        values: Any = json.loads(cell)  # type: ignore[arg-type]  # what is no text is refused
+        values: Any = json.loads(cell, parse_constant=_refuse)  # type: ignore[arg-type]  # no text
         parent, fork_step = checked_parent(run_id, values.get("parent"), values.get("fork_step"))
         record = RunRecord(
             run_id,
@@ -50,12 +54,19 @@ def run_of_cell(run_id: str, cell: object) -> RunRecord:
             values["parameters"],
             values["status"],
         )
-    except (TypeError, ValueError, AttributeError, KeyError, InvalidEntry) as error:
+        # Where they could be stored and not read, nobody could list the runs any more.
+        from_json(json.dumps(record.parameters, ensure_ascii=False).encode().decode())
+    except _DAMAGED as error:
         raise EncodingError(f"its record of the run cannot be read ({error!r})") from error
     is_known = record.status in (RUNNING, FINISHED, FAILED)
     if not is_known or not isinstance(record.parameters, dict):
         raise EncodingError("its record of the run has no status or no parameters that there are")
     return record
+
+
+def _refuse(number: str) -> None:
+    """Refuse what no database takes for JSON; ``to_json`` spells such numbers as objects."""
+    raise ValueError(f"{number} is no JSON")
 
 
 def has_same_beginning(one: RunRecord, other: RunRecord) -> bool:

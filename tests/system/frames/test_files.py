@@ -218,7 +218,14 @@ def test_a_run_that_was_begun_otherwise_here_is_replaced_by_force_alone(tmp_path
 
 
 @pytest.mark.parametrize(
-    "cell", ["{", "[]", '{"parameters": 1, "status": "running"}', '{"parameters": {}}']
+    "cell",
+    [
+        *("{", "[]", "[" * 100_000, '{"parameters": 1, "status": "running"}', '{"parameters": {}}'),
+        '{"parameters": {"ants": NaN}, "status": "running"}',
+        '{"parameters": {"\\ud800": 1}, "status": "running"}',
+        '{"parameters": {"ants": {"$packed": "AAAA"}}, "status": "running"}',
+    ],
+    ids=range(8),
 )
 def test_a_damaged_record_of_a_run_is_named(
     memory: AgentMemorySystem, tmp_path: Path, cell: str
