@@ -16,7 +16,6 @@ from agent_memory.values.run import (
     checked_seed,
 )
 
-
 _DAMAGED = TypeError, ValueError, AttributeError, KeyError, RecursionError, MemoryStoreError
 
 
