@@ -168,7 +168,7 @@ class MemoryCollector:
         if fields is _NOT_CHOSEN:
             raise ConfigError(f"agents: {type(agent).__name__} is not among them")
         state: dict[str, Any] = storable(
-            dict(_read(agent, fields)), type(agent).__name__, self._leave_out
+            dict(self._read(agent, fields)), type(agent).__name__, self._leave_out
         )
         return state
 
@@ -179,7 +179,7 @@ class MemoryCollector:
         states = {
             name: self.state_of(agent)
             if type(agent) in self._refused
-            else dict(_read(agent, self._fields_of(agent)))
+            else dict(self._read(agent, self._fields_of(agent)))
             for name, agent in agents.items()
         }
         stored = self.memory.store_step(step, states, priority=priority)
@@ -203,6 +203,14 @@ class MemoryCollector:
             if owner in self._fields:
                 return self._fields[owner]
         return _NOT_CHOSEN
+
+    def _read(self, agent: Any, fields: Any) -> Mapping[str, Any]:
+        read = _read(agent, fields)
+        if type(fields) is tuple and len(read) < len(fields):
+            for name in fields:
+                if name not in read:
+                    self._leave_out(f"{type(agent).__name__}.{name}", "there is no such attribute")
+        return read
 
     def _leave_out(self, path: str, why: str) -> None:
         if path not in self._left_out:

@@ -160,6 +160,19 @@ def test_what_cannot_be_stored_is_left_out_and_told_once(
     assert contents.keys() == {"energy", "friend", "position"}
 
 
+def test_an_attribute_that_agents_lack_is_told_once(
+    system: AgentMemorySystem, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = a_field(sheep=2)
+    collector = MemoryCollector(model, system, {Sheep: ("energy", "enrgy")})
+    with caplog.at_level(logging.WARNING, "agent_memory.mesa"):
+        assert collector.collect()
+        assert collector.collect()
+    told = [record.message for record in caplog.records]
+    assert told == ["Sheep.enrgy is not remembered: there is no such attribute"]
+    assert [*collector.recall(next(iter(model.agents)))[0].entry.contents] == ["energy"]
+
+
 def test_a_place_in_a_continuous_space_stays_as_it_was(system: AgentMemorySystem) -> None:
     model = mesa.Model(rng=1)
     space = ContinuousSpace(np.array([[0, 9], [0, 9]]), random=model.random)
