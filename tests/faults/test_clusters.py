@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.crc import key_slot
@@ -122,6 +123,30 @@ def test_replicas_are_asked_where_a_command_is_sent_on_to(cluster: LocalCluster)
         before = _waits(target)
         channel.run(_WRITE, [(["k7"], [])])
         assert _waits(target) == before + 1
+
+
+def test_a_server_that_hangs_is_not_asked_who_holds_the_slots(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Place] = []
+    answers = ClusterChannel._answers
+
+    def noted(channel: ClusterChannel, jobs: Mapping[Place, Any]) -> Any:
+        asked.extend(jobs)
+        return answers(channel, jobs)
+
+    monkeypatch.setattr(ClusterChannel, "_answers", noted)
+    hung, *_ = cluster.servers
+    hung.pause()
+    try:
+        with closing(open_channel(f"{cluster.url}?socket_timeout=5", 0)) as channel:
+            assert isinstance(channel, ClusterChannel)
+            assert channel.topology.primaries
+    finally:
+        hung.resume()
+    cluster.wait_until_whole(*cluster.servers)  # which may have taken it for dead
+    assert asked
+    assert hung.port not in {place.port for place in asked}
 
 
 def test_what_a_cluster_does_not_serve_is_refused_by_name(

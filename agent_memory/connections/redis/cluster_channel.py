@@ -278,7 +278,7 @@ class ClusterChannel(RedisChannel):
 
     def _discovered(self) -> Topology:
         complaints = []
-        for place in self._places():
+        for place in self._answering_first():
             try:
                 ((_, _, reply),) = self._answers({place: [_Sent(0, ("CLUSTER", "SLOTS"))]})
             except redis.exceptions.AuthenticationError:
@@ -308,6 +308,12 @@ class ClusterChannel(RedisChannel):
         """All servers that may be asked about the cluster."""
         known = [] if self._topology is None else self._topology.primaries
         return list(dict.fromkeys((*known, *self._known)))
+
+    def _answering_first(self) -> list[Place]:
+        """The same, but first one that answers a look: one that hangs would take its timeout."""
+        places = self._places()
+        ready = next((one for one in places if look_at(self._client(one)) is None), places[0])
+        return [ready, *(one for one in places if one != ready)]
 
     def _client(self, place: Place) -> redis.Redis:
         found = self._clients.get(place)
