@@ -207,6 +207,18 @@ def test_a_schema_with_such_indexes_is_what_it_is_to_be(
         assert [name for (name,) in left if "near" in name or "rest" in name] == []
 
 
+def test_an_agent_that_is_forgotten_meanwhile_gets_no_index(
+    repository: LtmRepository, engine: Engine
+) -> None:
+    repository.add_many(entries(50, 1))
+
+    def late(version: int, width: int) -> float:
+        repository.clear_agents("run", ["ant"])
+        return bias_of(version, width)
+
+    assert VectorIndexes(engine, bias_of=late).make(fewest=50) == []
+
+
 @pytest.mark.parametrize("prefix", ["Ants", "a" * 30])
 @pytest.mark.parametrize("parts", [0, 3])
 def test_tables_of_any_prefix_are_indexed(postgresql_url: str, prefix: str, parts: int) -> None:

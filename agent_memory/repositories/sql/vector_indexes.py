@@ -279,6 +279,8 @@ class VectorIndexes:
             ),
             {"of_agent": index.agent_ref},
         )
+        if table is None:
+            return  # its entries were forgotten meanwhile
         unit = index.unit(bias)
         for name, over, condition in (
             # The rest first: where the other is there it is used.
