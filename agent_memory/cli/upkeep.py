@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import signal
-import threading
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 
 import typer
@@ -32,9 +33,9 @@ def maintain(system: AgentMemorySystem, every: float | None, *, as_json: bool) -
     if every is None:
         _print(system.maintain(), as_json=as_json)
         return
-    with _ended_by_signal() as ended, system.maintenance_worker(_lease(every)) as worker:
+    with _ended_by_signal() as end, system.maintenance_worker(_lease(every)) as worker:
         _print(worker.maintain(), as_json=as_json)
-        while not ended.wait(every):
+        while not end.wait(every):
             try:
                 moved = worker.maintain()
             except StoreUnavailable as error:
@@ -53,14 +54,44 @@ def _print(moved: Moves, *, as_json: bool) -> None:
     typer.echo(json_line(asdict(moved)) if as_json else f"moved {tables.moves(moved)}")
 
 
+class _End:
+    """Whether a signal has asked for the end.
+
+    What handles a signal takes no lock, such as an event has: it comes in the middle of whatever
+    the program does, which may be waiting for that lock, or holding it.
+    """
+
+    def __init__(self) -> None:
+        self._heard, self._said = socket.socketpair()
+        self._said.setblocking(False)
+        self._is_asked = False
+
+    def ask(self, *_: object) -> None:
+        """Ask for the end, from what handles a signal."""
+        self._is_asked = True
+        with suppress(BlockingIOError):  # enough waits there to be read
+            self._said.send(b"!")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long, or until the end is asked for; returns whether it is."""
+        if not self._is_asked:
+            select.select([self._heard], [], [], seconds)
+        return self._is_asked
+
+    def close(self) -> None:
+        """Be asked no more."""
+        self._said.close()
+        self._heard.close()
+
+
 @contextmanager
-def _ended_by_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that a round ends before the program does."""
-    ended = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    former = [signal.signal(each, lambda *_: ended.set()) for each in signals]
-    try:
-        yield ended
-    finally:
-        for each, handler in zip(signals, former, strict=True):
-            signal.signal(each, handler)
+def _ended_by_signal() -> Iterator[_End]:
+    """What Ctrl-C or SIGTERM asks for the end, so that a round ends before the program does."""
+    with closing(_End()) as end:
+        signals = (signal.SIGINT, signal.SIGTERM)
+        former = [signal.signal(each, end.ask) for each in signals]
+        try:
+            yield end
+        finally:
+            for each, handler in zip(signals, former, strict=True):
+                signal.signal(each, handler)

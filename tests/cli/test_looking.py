@@ -206,6 +206,27 @@ def test_upkeep_that_watches_goes_on_until_a_signal(
     assert len(memory.recall(Query(agent_id="ant"))) == STEPS
 
 
+_SIGNALLED = """
+import os, signal, threading, time
+from agent_memory.cli.upkeep import _ended_by_signal
+def send():
+    for _ in range(2_000):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.0001)
+    done.append(True)
+done = []
+with _ended_by_signal() as end:
+    threading.Thread(target=send).start()
+    while not done or not end.wait(0.01):
+        end.wait(0.0)
+"""
+
+
+def test_a_signal_at_any_instant_ends_the_upkeep_and_stops_it_nowhere() -> None:
+    ended = subprocess.run([sys.executable, "-c", _SIGNALLED], timeout=60, check=False)
+    assert ended.returncode == 0
+
+
 def test_an_export_comes_back_in_another_folder(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
     [reported] = rows("export", file, "--path", folder)
