@@ -426,8 +426,8 @@ _AWAY = (
         (
             Edit(
                 "tiers",
-                "self._stale(batch) | self._present(batch)",
-                "self._stale(batch)",
+                "present = self._present(remembered)",
+                "present: set[int] = set()",
             ),
         ),
         tests_in(
