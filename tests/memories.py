@@ -11,7 +11,9 @@ from sqlalchemy import event
 
 from agent_memory import AgentMemorySystem, MemoryEntry, Order, Query
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.sql import plans
+from agent_memory.testing.questions import random_entries
 
 DAY = 86_400.0
 YEAR = 365 * DAY
@@ -80,6 +82,17 @@ def lay_out(
         place = rng.choice(places)
         for tier in tiers[place : place + 1 + (rng.random() < 0.2)]:
             tier.add(entry)
+
+
+def laid_out(
+    memory: AgentMemorySystem, rng: random.Random, places: Sequence[int] = (0, 1, 2)
+) -> InMemoryRepository:
+    """Put random entries into some tiers, as ``lay_out`` does, and into the reference given."""
+    entries = random_entries(rng)
+    reference = InMemoryRepository()
+    reference.add_many(entries)
+    lay_out(memory, entries, rng, places)
+    return reference
 
 
 def requests_of(

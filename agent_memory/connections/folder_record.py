@@ -38,8 +38,7 @@ def check_folder(config: MemoryConfig, where: Deployment) -> None:
         NewerFormat: A newer version made the memory.
     """
     made = _read(where.path) or {}
-    check_widths(config, made.get(_SETTINGS), where.path)
-    check_clock(config, made.get(_SETTINGS), where.path)
+    check_settings(config, made.get(_SETTINGS), where.path)
     for name, value in _record(config, where).items():
         if name in made and made[name] != value:
             raise ConfigError(
@@ -127,8 +126,8 @@ def recorded_settings(settings: str | None, place: object) -> dict[str, Any]:
 _WIDTHS = ("stm_dim", "im_dim", "ltm_dim")
 
 
-def check_widths(config: MemoryConfig, settings: str | None, place: object) -> None:
-    """See that vectors are as wide as those of the memory that is opened.
+def check_settings(config: MemoryConfig, settings: str | None, place: object) -> None:
+    """See that a memory is opened with the widths of its vectors, and the clock, it was made with.
 
     Args:
         config: The configuration it is opened with.
@@ -136,13 +135,25 @@ def check_widths(config: MemoryConfig, settings: str | None, place: object) -> N
         place: Where, for messages.
 
     Raises:
-        ConfigError: They are not: vectors of several widths would stand in one tier, which are
-            compared with none of the other, and the index of either would replace the other's.
+        ConfigError: It is not. Vectors of several widths in one tier do not compare, and the index
+            of either would replace the other's; of steps and seconds in one tier, neither order nor
+            age is right.
         EncodingError: The record is damaged.
     """
     if settings is None:
         return
-    recorded = recorded_settings(settings, place).get("autoencoder_config", {})
+    recorded = recorded_settings(settings, place)
+    _check_widths(config, recorded.get("autoencoder_config", {}), place)
+    made = recorded.get("clock", MemoryConfig.model_fields["clock"].default)
+    if made != config.clock:
+        raise ConfigError(
+            f"clock: the memory in {place} was made with {made!r} and is opened with "
+            f"{config.clock!r}, by which its entries would be ordered and aged wrongly: write "
+            f"clock={made!r}, or AgentMemorySystem.open(path), which takes what is recorded"
+        )
+
+
+def _check_widths(config: MemoryConfig, recorded: Mapping[str, Any], place: object) -> None:
     made = AutoencoderConfig(**{name: recorded[name] for name in _WIDTHS if name in recorded})
     for name in _WIDTHS:
         wanted, given = getattr(made, name), getattr(config.autoencoder_config, name)
@@ -152,31 +163,6 @@ def check_widths(config: MemoryConfig, settings: str | None, place: object) -> N
                 f"opened with {given}, whose vectors do not compare: open it as it was made, or "
                 "back it up and restore it into another memory"
             )
-
-
-def check_clock(config: MemoryConfig, settings: str | None, place: object) -> None:
-    """See that times are what they are in the memory that is opened.
-
-    Args:
-        config: The configuration it is opened with.
-        settings: What was recorded of it; None: nothing.
-        place: Where, for messages.
-
-    Raises:
-        ConfigError: They are not: of steps and seconds in one tier, neither order nor age is right.
-        EncodingError: The record is damaged.
-    """
-    if settings is None:
-        return
-    made = recorded_settings(settings, place).get(
-        "clock", MemoryConfig.model_fields["clock"].default
-    )
-    if made != config.clock:
-        raise ConfigError(
-            f"clock: the memory in {place} was made with {made!r} and is opened with "
-            f"{config.clock!r}, by which its entries would be ordered and aged wrongly: write "
-            f"clock={made!r}, or AgentMemorySystem.open(path), which takes what is recorded"
-        )
 
 
 def _record(config: MemoryConfig, where: Deployment) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import Deployment, database_file
-from agent_memory.connections.folder_record import check_clock, check_widths, recorded_settings
+from agent_memory.connections.folder_record import check_settings, recorded_settings
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine
@@ -95,8 +95,7 @@ class MemoryIdentity:
         recorded = {} if self._passes else self._database.read()
         made = self._recovered(recorded)
         self._check(made)
-        check_widths(self._config, made.get(_SETTINGS), self._database.place)
-        check_clock(self._config, made.get(_SETTINGS), self._database.place)
+        check_settings(self._config, made.get(_SETTINGS), self._database.place)
         self._check_index(made.get(_ID))
         self._settings = made.get(_SETTINGS, "")
         if read_only or self._passes:

@@ -110,7 +110,8 @@ class Replay:
         Raises:
             StoreUnavailable: A tier does not answer.
         """
-        return self._without(batch, self._stale(batch) | self._present(batch))
+        fresh, _ = self._split(batch)
+        return fresh
 
     def changeable(
         self, spool: Spool, batch: Mapping[int, tuple[Waiting, MemoryEntry]]

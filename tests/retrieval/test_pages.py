@@ -23,12 +23,11 @@ from agent_memory import (
     between,
     one_of,
 )
-from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing import an_entry
-from agent_memory.testing.questions import random_entries, random_query
+from agent_memory.testing.questions import random_query
 from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
-from tests.memories import Opener, lay_out
+from tests.memories import Opener, laid_out
 
 
 def pages(
@@ -48,10 +47,7 @@ def test_the_pages_of_any_question_are_the_answer_of_the_reference(
 ) -> None:
     rng = random.Random(seed)
     memory = open_memory()
-    entries = random_entries(rng)
-    reference = InMemoryRepository()
-    reference.add_many(entries)
-    lay_out(memory, entries, rng)
+    reference = laid_out(memory, rng)
     for _ in range(8):
         query = replace(random_query(rng), limit=rng.choice((2, 5, 9, 60)))
         found = [hit.entry for page in pages(memory, query) for hit in page]

@@ -22,9 +22,9 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.retrieval.timeline import difference
 from agent_memory.testing import an_entry
-from agent_memory.testing.questions import random_entries, random_query
+from agent_memory.testing.questions import random_query
 from tests.engines import usually_on
-from tests.memories import Opener, lay_out
+from tests.memories import Opener, laid_out
 
 
 @pytest.fixture
@@ -125,10 +125,7 @@ def test_counts_and_first_ones_are_those_of_the_reference(open_memory: Opener) -
     rng = random.Random(3)
     memory = open_memory()
     tiers: tuple[MemoryRepository, ...] = memory.stm, memory.im, memory.ltm
-    reference = InMemoryRepository()
-    entries = random_entries(rng)
-    reference.add_many(entries)
-    lay_out(memory, entries, rng)
+    reference = laid_out(memory, rng)
     for _ in range(40):
         query = random_query(rng)
         with warnings.catch_warnings(action="ignore"):  # of paths that nothing has

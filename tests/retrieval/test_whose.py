@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from agent_memory import ALL_RUNS, AgentMemorySystem, InvalidEntry, MemoryConfig, Order, Query, Tier
-from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing import an_entry
-from agent_memory.testing.questions import random_entries, random_query
+from agent_memory.testing.questions import random_query
 from tests.engines import usually_on
-from tests.memories import Opener, lay_out, requests_of
+from tests.memories import Opener, laid_out, requests_of
 
 
 @usually_on("fakeredis", "embedded")
@@ -43,10 +42,7 @@ def test_any_question_over_any_split_of_tiers_has_the_answer_of_the_reference(
 ) -> None:
     rng = random.Random(seed)
     memory = open_memory()
-    entries = random_entries(rng)
-    reference = InMemoryRepository()
-    reference.add_many(entries)
-    lay_out(memory, entries, rng, ((0,), (2,), (0, 1, 2))[seed])
+    reference = laid_out(memory, rng, ((0,), (2,), (0, 1, 2))[seed])
     for _ in range(40):
         query = random_query(rng)
         answers = memory.recall(query, touch=False)
