@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 from agent_memory import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.embedded import keeper
+from agent_memory.connections.embedded.folder_channel import FolderChannel
 from agent_memory.connections.redis import clients
-from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.channel import RedisChannel, nothing
+from agent_memory.connections.redis.commands import packed_command
 from agent_memory.connections.serving import Connector, connector
 from agent_memory.errors import StoreUnavailable
 from tests import engines
@@ -75,6 +78,67 @@ def test_a_request_that_may_not_be_repeated_starts_the_server_too(embedded: Conn
     for count in range(1, 4):
         kill_server(channel)
         assert channel.call("INCR", "counted", repeatable=False) == count
+
+
+def test_a_change_is_kept_by_a_server_that_lost_a_connection_or_was_started_again(
+    embedded: Connector,
+) -> None:
+    channel, other = embedded(0), embedded(0)
+    assert isinstance(channel, FolderChannel)
+    losing: list[Callable[[], object]] = [
+        lambda: other.call("CLIENT", "KILL", "TYPE", "normal"),
+        lambda: kill_server(other),
+    ]
+    for lose in losing:
+        channel.call("SET", "counted", "0")
+        lose()
+        channel._roomy_at = -math.inf  # as after a pause
+        losses = channel.losses
+        assert channel.call("SET", "changed", "once") == b"OK"
+        assert channel.losses == losses + 1
+        lose()
+        channel._roomy_at = -math.inf
+        assert channel.call("INCR", "counted", repeatable=False) == 1
+
+
+def test_a_change_is_kept_after_another_that_was_made_before_its_request(
+    embedded: Connector,
+) -> None:
+    channel = embedded(0)
+    assert isinstance(channel, FolderChannel)
+
+    def store_gathered() -> None:
+        channel.before = nothing
+        assert channel.call("SET", "gathered", "first") == b"OK"
+        channel._roomy_at = -math.inf  # as after a pause
+
+    for ask in (lambda: channel.call("SET", "changed", "once"), lambda: converse(channel)):
+        channel.before = store_gathered
+        ask()
+
+
+def converse(channel: RedisChannel) -> None:
+    with channel.conversation() as conversation:
+        conversation.send("set", packed_command(("SET", "changed", "twice")), 1)
+
+
+def test_a_server_that_ends_before_it_was_seen_to_keep_a_change_does_not_acknowledge_it(
+    embedded: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = embedded(0)
+    assert isinstance(channel, FolderChannel)
+
+    def end_first() -> bool:
+        kill_server(embedded(0))
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(channel._server, "has_room", end_first)
+        with pytest.raises(StoreUnavailable, match="ended before it was seen to keep a change"):
+            channel.call("SET", "changed", "once")
+        with pytest.raises(StoreUnavailable, match="ended before it was seen to keep a change"):
+            converse(channel)
+    assert channel.call("SET", "changed", "again") == b"OK"
 
 
 def test_an_embedded_server_that_dies_with_each_request_is_not_started_for_ever(

@@ -206,11 +206,11 @@ def test_log_is_bounded_when_a_server_starts(folder: Path) -> None:
 def test_a_server_that_ends_as_it_was_found_is_left_to_the_next_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def reset(_: EmbeddedServer) -> int:
+    def reset(_: bytes) -> int:
         raise ConnectionResetError("the server has just ended")
 
     with monkeypatch.context() as patched:
-        patched.setattr(EmbeddedServer, "_process", reset)
+        patched.setattr("agent_memory.connections.embedded.server.process_of", reset)
         server = EmbeddedServer.open(tmp_path / "memory")
         server.ensure_running()
         assert not server.has_room()  # so that each change is asked after

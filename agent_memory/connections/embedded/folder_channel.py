@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.disk_space import advice_for
+from agent_memory.connections.embedded.about import instance_of
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
@@ -65,6 +67,7 @@ class FolderChannel(RedisChannel):
     ) -> None:
         super().__init__(client, name, heal, kind="embedded", breaker=breaker)
         self._server = server
+        self._answering = _Answering()
         self._roomy_at = -math.inf  # when there was room as it was looked for last
 
     def call(self, *command: Any, repeatable: bool = True) -> Any:
@@ -107,11 +110,12 @@ class FolderChannel(RedisChannel):
             StoreFull: There is no room for the changes.
             StoreUnavailable: The server does not answer, or not as one does.
         """
-        losses, begun = self.losses, time.monotonic()
+        begun = time.monotonic()
         with super().conversation() as conversation:
+            instance = self._server.instance  # of another, the connection would be lost by now
             yield conversation
         self._server.check_folder()
-        self._check_kept(losses, begun)
+        self._check_kept({instance}, begun)
 
     def _exchange(
         self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
@@ -121,23 +125,34 @@ class FolderChannel(RedisChannel):
         self._server.check_folder()
         return replies
 
+    def _exchange_once(self, commands: Sequence[Command]) -> list[Any]:
+        instance = self._server.instance
+        replies = super()._exchange_once(commands)
+        self._answering.instances.add(instance)
+        return replies
+
     def _kept(self, ask: Callable[[], _R], *, is_change: bool) -> _R:
         """What the server answers, once a change is in its file."""
-        losses, begun = self.losses, time.monotonic()
+        begun, answering = time.monotonic(), self._answering
+        instances: set[str | None] = set()
+        # What is called before each request may ask in the midst of this one.
+        outer, answering.instances = answering.instances, instances
         try:
             answer = ask()
         except StoreUnavailable as error:
             raise self._told(error) from error
+        finally:
+            answering.instances = outer
         if is_change:
-            self._check_kept(losses, begun)
+            self._check_kept(instances, begun)
         return answer
 
-    def _check_kept(self, losses: int, begun: float) -> None:
+    def _check_kept(self, instances: Set[str | None], begun: float) -> None:
         """See that what was changed is in the server's file.
 
         Args:
-            losses: How often a connection had been lost when the change was sent.
-            begun: When that was, by the monotonic clock.
+            instances: The instances of the server that have answered.
+            begun: When the change was sent, by the monotonic clock.
 
         Raises:
             StoreFull: It is not.
@@ -147,10 +162,12 @@ class FolderChannel(RedisChannel):
             return
         # A server that could not write what it has answered refuses this too.
         try:
-            super().call("PING")
+            _, about = super().call_all([("PING",), ("INFO", "server")])
         except StoreUnavailable as error:
             raise self._told(error) from error
-        if losses != self.losses:
+        # A lost connection tells nothing: the same server may have answered on another.
+        self._server.instance = instance = instance_of(about)
+        if instances != {instance}:
             raise StoreUnavailable(
                 f"{self.where} has ended before it was seen to keep a change: call again"
             )
@@ -169,6 +186,13 @@ class FolderChannel(RedisChannel):
             return error
         advice, said = advice_for(self._server.folder), error.__cause__ or "it ended"
         return StoreFull(f"{self.where} cannot write to its file ({said}); {advice}")
+
+
+class _Answering(threading.local):
+    """The instances of the server that have answered a request of this thread."""
+
+    def __init__(self) -> None:
+        self.instances: set[str | None] = set()
 
 
 def _reads(command: Command) -> bool:

@@ -29,6 +29,7 @@ from agent_memory.connections.disk_space import (
     space_of,
 )
 from agent_memory.connections.embedded import keeper
+from agent_memory.connections.embedded.about import instance_of, process_of
 from agent_memory.connections.embedded.folder import (
     REDIS_INSTEAD,
     is_kept,
@@ -73,6 +74,9 @@ class EmbeddedServer:
     With ``durability="everysec"`` the death of any process loses nothing that was acknowledged and
     the death of the machine about a second; with ``"always"`` neither does. The stronger of all
     that were asked for holds until the last lease is given back.
+
+    Attributes:
+        instance: The id that the server gave itself as it started; None: it ended first.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class EmbeddedServer:
         # As texts: they are looked at with each answer.
         self._looked_at = str(folder / keeper.LEASE), str(self._appended)
         self._files: FileId | None = None
+        self.instance: str | None = None
         # Whether free space says that the server can write; not before it was asked.
         self._is_told_by_space = False
 
@@ -169,7 +174,7 @@ class EmbeddedServer:
             StoreUnavailable: it does not answer.
         """
         try:
-            found = self._process()
+            found = process_of(keeper.ask(self._socket_path, "INFO server"))
         except OSError as problem:
             raise_if_interrupted(problem)
             raise self._unavailable(f"does not answer ({problem})") from problem
@@ -212,7 +217,7 @@ class EmbeddedServer:
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         self._files = file_id(self._appended)
-        self._is_told_by_space = self._is_told_by_free_space()
+        self._look_at_process()
         if launcher:
             _log.info("started the embedded server of %s", self._folder)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -262,17 +267,15 @@ class EmbeddedServer:
             (self._folder / keeper.ALWAYS_MARK).touch(mode=0o600)
         return self._ask("CONFIG SET appendfsync always") == b"+OK"
 
-    def _is_told_by_free_space(self) -> bool:
+    def _look_at_process(self) -> None:
+        # It may have ended since it answered: the next request notices that, and starts it.
+        self.instance, self._is_told_by_space = None, False
         try:
-            return is_told_by_free_space(self._folder, self._process())
+            about = keeper.ask(self._socket_path, "INFO server")
+            self.instance = instance_of(about)
+            self._is_told_by_space = is_told_by_free_space(self._folder, process_of(about))
         except OSError as error:
             raise_if_interrupted(error)
-            # It has ended since it answered: the next request notices that, and starts it.
-            return False
-
-    def _process(self) -> int | None:
-        found = re.search(rb"process_id:(\d+)", keeper.ask(self._socket_path, "INFO server"))
-        return int(found[1]) if found else None
 
     def _ask(self, command: str) -> bytes:
         self.check_folder()
