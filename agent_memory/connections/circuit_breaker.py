@@ -20,6 +20,9 @@ from agent_memory.values.status import StoreStatus
 SHARE = 10.0
 """After a look that failed, how many times as long as it took to wait before the next."""
 
+LONGEST_PAUSE = 60.0
+"""How long a server that kept its callers waiting is left alone at most, in seconds."""
+
 
 class Pause:
     """How long to leave alone what failed. Threads may share it.
@@ -154,3 +157,8 @@ class CircuitBreaker:
         since = self._clock() if before is None else before.since
         self._away = _Away(since, str(error), is_silent)
         return before is None
+
+
+def server_breaker() -> CircuitBreaker:
+    """A breaker for the channels of one server."""
+    return CircuitBreaker(0.0, LONGEST_PAUSE)

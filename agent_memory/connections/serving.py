@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Literal
 
+from agent_memory.connections.circuit_breaker import server_breaker
 from agent_memory.connections.deployment import Deployment
 from agent_memory.connections.embedded.folder_channel import FolderChannel
 from agent_memory.connections.embedded.modules import Search
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.connections.embedded.snapshot import can_be_served, copied_folder
-from agent_memory.connections.redis.channel import RedisChannel, server_breaker
+from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.clients import RedisClient, fake_server, open_redis
 from agent_memory.connections.redis.opening import open_channel
 

@@ -11,6 +11,9 @@ from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.consolidation import Moves
 from agent_memory.tiers.worker_share import WorkerShare
 
+PATIENCE = 10.0
+"""How long upkeep waits at most for keys that a cluster moves from server to server, in seconds."""
+
 
 class Maintenance:
     """Does the upkeep of every run.
@@ -32,6 +35,11 @@ class Maintenance:
         """
         resources = self._run.resources
         resources.check_writable("upkeep is the writer's")
+        with resources.connections.stm.patience(PATIENCE):
+            return self._maintained(share)
+
+    def _maintained(self, share: WorkerShare | None) -> Moves:
+        resources = self._run.resources
         resources.identity.confirm()
         stored = self._store_waiting()
         resources.encoder.refresh()

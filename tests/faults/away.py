@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent_memory import AgentMemorySystem, Order, Query
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
 from tests.engines import StoppableServer
 
 
@@ -23,7 +24,15 @@ def come_back(server: StoppableServer, system: AgentMemorySystem) -> None:
     is left alone for ten times as long: longer than it takes to come back.
     """
     server.start()
-    system._resources.connections.stm.breaker.pause.end()
+    end_pauses(system)
+
+
+def end_pauses(system: AgentMemorySystem) -> None:
+    """Let the system ask its server at once, or those of its cluster."""
+    channel = system._resources.connections.stm
+    channel.breaker.pause.end()
+    if isinstance(channel, ClusterChannel):
+        channel.servers.end_pauses()
 
 
 def store(system: AgentMemorySystem, *steps: int, agent: str = "ant") -> None:

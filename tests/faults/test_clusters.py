@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from redis.crc import key_slot
@@ -28,10 +30,11 @@ from agent_memory.system import beneath
 from agent_memory.testing import ShortLivedContract
 from tests.clusters import LocalCluster, ask, wait_until
 from tests.engines import PASSWORD, StoppableServer, call, tcp_client
-from tests.faults.away import steps_of, store, waiting
+from tests.faults.away import end_pauses, steps_of, store, waiting
 
 AGENTS = [f"ant{number}" for number in range(40)]
 LIMITS = {"memory_limit": 5}
+PATIENCE = "agent_memory.system.maintenance.PATIENCE"
 _WRITE = Script("return redis.call('SET', KEYS[1], 1)", answers=lambda reply: reply == b"OK")
 
 
@@ -98,11 +101,17 @@ def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
         for look in (memory.check, memory.stm.upkeep.counts_of):
             with pytest.raises(WritesRefused, match="during rehashing"):
                 look()
-        _migrate(source, target, slot)
-        assert steps_of(memory) == [0, 1, 2]
-        for server in (target, source, *cluster.primaries):
-            ask(server, "CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
-        memory.maintain()
+        with patch(PATIENCE, 0.1), pytest.raises(WritesRefused, match="during rehashing"):
+            memory.maintain()
+        with ThreadPoolExecutor(1) as others:
+            upkeep = others.submit(memory.maintain)
+            with pytest.raises(TimeoutError):
+                upkeep.result(0.5)  # which is longer than a store waits
+            _migrate(source, target, slot)
+            assert steps_of(memory) == [0, 1, 2]
+            for server in (target, source, *cluster.primaries):
+                ask(server, "CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
+            upkeep.result()
         assert waiting(memory) == 0
         store(memory, 3)
         assert steps_of(memory) == [0, 1, 2, 3]
@@ -147,6 +156,33 @@ def test_a_server_that_hangs_is_not_asked_who_holds_the_slots(
     cluster.wait_until_whole(*cluster.servers)  # which may have taken it for dead
     assert asked
     assert hung.port not in {place.port for place in asked}
+
+
+def test_one_server_that_hangs_keeps_nobody_from_the_others(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    url = f"{cluster.url}?socket_timeout=1"
+    config = MemoryConfig(redis_url=url, path=tmp_path, on_store_error="raise")
+    with AgentMemorySystem(config, upkeep=False) as memory:
+        memory.store_step(0, {agent: {"n": 0} for agent in AGENTS})
+        space = KeySpace("agent_memory:stm", BUCKETS)
+        slots = {agent: key_slot(space.prefix("default", agent).encode()) for agent in AGENTS}
+        hung = _holder(cluster, slots["ant0"])
+        theirs = [agent for agent in AGENTS if _holder(cluster, slots[agent]) is hung]
+        hung.pause()
+        try:
+            for _ in range(2):  # it answers nobody, and then is not asked
+                with pytest.raises(StoreUnavailable, match=f":{hung.port}(: | of )"):
+                    memory.recall(agent_id="ant0")
+                for agent in {*AGENTS} - {*theirs}:
+                    assert steps_of(memory, agent) == [0]
+            assert not memory.status.short_term.up
+        finally:
+            hung.resume()
+        cluster.wait_until_whole(*cluster.servers)  # which may have taken it for dead
+        end_pauses(memory)
+        assert all(steps_of(memory, agent) == [0] for agent in AGENTS)
+        assert memory.status.short_term.up
 
 
 def test_what_a_cluster_does_not_serve_is_refused_by_name(
@@ -263,7 +299,7 @@ class TestRepositoriesOnACluster(ShortLivedContract):
 
 def _maintain_until_all_is_stored(memory: AgentMemorySystem) -> None:
     def is_all_stored() -> bool:
-        memory._resources.connections.stm.breaker.pause.end()
+        end_pauses(memory)
         with suppress(StoreUnavailable):  # which a server that has just come back may be
             memory.maintain()
         return not waiting(memory)

@@ -10,13 +10,13 @@ that it is never away: it serves, or it cannot be started and the error says why
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, TypeVar
 
 import redis
 
-from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.circuit_breaker import CircuitBreaker, server_breaker
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import is_sound, name_of
 from agent_memory.connections.redis.clients import client_like, connected
@@ -36,8 +36,6 @@ from agent_memory.errors import StoreUnavailable
 from agent_memory.values.forking import ForkGate, after_fork
 from agent_memory.values.interruptions import raise_if_interrupted
 
-LONGEST_PAUSE = 60.0
-"""How long a server that kept its callers waiting is left alone at most, in seconds."""
 MOST_STARTS = 5
 """How often a request starts the server again: one that ends it each time must not go on so."""
 
@@ -245,6 +243,10 @@ class RedisChannel:
             return True
         return self._heal is not None and not isinstance(lost, redis.exceptions.TimeoutError)
 
+    def patience(self, _seconds: float) -> AbstractContextManager[None]:
+        """Let this thread wait longer for keys that are moved, which only a cluster does."""
+        return nullcontext()
+
     def close(self) -> None:
         """Close all connections."""
         self._disconnect_idle()
@@ -265,8 +267,11 @@ class RedisChannel:
         except (*LOSSES, StoreUnavailable) as error:
             self._failed(error, breaker.ticks() - begun)
             raise
-        breaker.answered()
+        self._answered()
         return replies
+
+    def _answered(self) -> None:
+        self.breaker.answered()
 
     def _failed(self, error: Exception, took: float) -> None:
         self._disconnect_idle()  # to the same silent server, where another may serve by now
@@ -387,11 +392,6 @@ class RedisChannel:
 
 def nothing() -> None:
     """Do nothing."""
-
-
-def server_breaker() -> CircuitBreaker:
-    """A breaker for the channels of one server."""
-    return CircuitBreaker(0.0, LONGEST_PAUSE)
 
 
 def _answer(reply: Any) -> Any:

@@ -8,23 +8,27 @@ are of one slot; see ``repositories.redis.keys``.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple, NoReturn
+from itertools import count
+from math import inf
+from typing import Any, NoReturn
 
 import redis
 
-from agent_memory.connections.circuit_breaker import CircuitBreaker
+from agent_memory.connections.circuit_breaker import CircuitBreaker, server_breaker
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.redis.clients import client_like, connected
-from agent_memory.connections.redis.commands import Command, packed_command
+from agent_memory.connections.redis.cluster_requests import Sent, packed, together
+from agent_memory.connections.redis.cluster_servers import ClusterServers, Lent
+from agent_memory.connections.redis.commands import Command
 from agent_memory.connections.redis.engine import RedisEngine
-from agent_memory.connections.redis.errors import raise_alarm, translating_redis_errors
-from agent_memory.connections.redis.looking import look_at
+from agent_memory.connections.redis.errors import translated, translating_redis_errors
 from agent_memory.connections.redis.reading import read_answers
 from agent_memory.connections.redis.sentinels import Place
 from agent_memory.connections.redis.topology import Topology, slot_of
@@ -32,28 +36,18 @@ from agent_memory.errors import ConfigError, StoreUnavailable
 from agent_memory.values.interruptions import raise_if_interrupted
 
 _TURNS = 20
-"""How often a command is sent on, before the cluster's last refusal is the answer."""
+"""How often a command is sent on, before the cluster's last refusal is the answer.
+
+Whoever has patience (``ClusterChannel.patience``) has it sent on until that ends.
+"""
 _PAUSE = 0.02
 """How long a slot that is on its way from one server to another is left alone, in seconds."""
+_REFRESH = 1.0
+"""How old what is known of the cluster may be, in seconds, while one that holds slots is silent."""
 _WITH_THE_OTHERS = ("SCRIPT", "WAIT")  # sent to every server that a request is sent to
-_ASKING = packed_command(("ASKING",))
 
 
-class _Sent(NamedTuple):
-    """A command on its way to a server.
-
-    Attributes:
-        place: Which of the request's it is.
-        command: The command.
-        asking: Whether the server takes it by exception, since it does not hold the slot yet.
-    """
-
-    place: int
-    command: Command
-    asking: bool = False
-
-
-_Jobs = Mapping[Place, Sequence[_Sent]]
+_Jobs = Mapping[Place, Sequence[Sent]]
 
 
 class ClusterChannel(RedisChannel):
@@ -63,8 +57,11 @@ class ClusterChannel(RedisChannel):
         client: A binary client of one of its servers; its options hold for all.
         where: The cluster, as messages shall call it. No secrets.
         known: Servers that are asked who belongs to it.
-        breaker: Of the cluster.
+        breaker: Of the cluster as a whole: away while one of its servers is.
         confirmation: What replicas are asked before what is written counts as stored.
+
+    Attributes:
+        servers: Its servers; one that hangs is left alone, and the others are not.
     """
 
     def __init__(
@@ -78,8 +75,9 @@ class ClusterChannel(RedisChannel):
     ) -> None:
         self._known = tuple(known)
         self._topology: Topology | None = None
-        self._clients: dict[Place, redis.Redis] = {}
-        self._idle_at: defaultdict[Place, list[Any]] = defaultdict(list)
+        self._asked_at = 0.0
+        self._own = threading.local()
+        self.servers = ClusterServers(where, lambda: self.client, server_breaker)
         super().__init__(client, where, breaker=breaker, confirmation=confirmation)
 
     @property
@@ -109,7 +107,7 @@ class ClusterChannel(RedisChannel):
         """
         with translating_redis_errors(self.where):
             topology = self.topology
-        return f"{self.where}: {_uncovered(topology)}" if topology.uncovered() else None
+        return f"{self.where}: {topology.complaint}" if topology.uncovered() else None
 
     def call_each(self, *command: Any) -> list[Any]:
         """Send a command to every server that holds slots, and return their answers.
@@ -119,7 +117,7 @@ class ClusterChannel(RedisChannel):
         """
         with translating_redis_errors(self.where):
             primaries = self.topology.primaries
-            replies = self._answers({one: [_Sent(0, command)] for one in primaries})
+            replies = self._answers({one: [Sent(0, command)] for one in primaries})
             return [self._sound(command, reply) for _, _, reply in replies]
 
     def conversation(self) -> NoReturn:
@@ -131,20 +129,46 @@ class ClusterChannel(RedisChannel):
         raise StoreUnavailable(f"{self.where}: a conversation is with one server")
 
     def is_worth_asking(self) -> bool:
-        """Look in a short time whether any of its servers answers."""
-        for place in self._places():
-            if look_at(self._client(place)) is None:
-                self.breaker.answered()
-                return True
-        return False
+        """Look in a short time whether any of its servers answers, and whether the silent do."""
+        silent = self.servers.silent
+        found = [place for place in silent if self.servers.is_answering(place)]
+        others = (place for place in self._places() if place not in silent)
+        if not (found or any(self.servers.is_answering(place) for place in others)):
+            return False
+        self._answered()
+        return True
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait longer than usual for slots that are on their way from one server to another.
+
+        Args:
+            seconds: How long all requests of this thread wait for them at most, together.
+        """
+        self._own.deadline = self.breaker.ticks() + seconds
+        try:
+            yield
+        finally:
+            del self._own.deadline
 
     def close(self) -> None:
         """Close all connections."""
         super().close()
-        for client in self._clients.values():
-            client.close()
+        self.servers.close()
 
     # -- requests -----------------------------------------------------------------------------
+
+    def _check_patience(self) -> None:
+        """Each server is left alone by itself; see ``ClusterServers.check_patience``."""
+
+    def _answered(self) -> None:
+        # It is away while one that is silent is left alone: what asks all of them would fail.
+        if not any(map(self.servers.is_left_alone, self.servers.silent)):
+            super()._answered()
+
+    def _failed(self, error: Exception, took: float) -> None:  # noqa: ARG002  # each server's own
+        failure = error if isinstance(error, StoreUnavailable) else translated(error, self.where)
+        self.breaker.failed(failure)
 
     def _exchange_or_heal(self, commands: Sequence[Command], repeatable: bool) -> list[Any]:
         if not repeatable:
@@ -154,7 +178,6 @@ class ClusterChannel(RedisChannel):
             return self._exchange_once(commands)
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
             raise_if_interrupted(error)
-            self._disconnect_idle()
             self._topology = None
             self.losses += 1
             if not repeatable or isinstance(error, redis.exceptions.TimeoutError):
@@ -166,51 +189,53 @@ class ClusterChannel(RedisChannel):
             return []
         if name_of(commands[0]) == "SCAN":
             return [self._scanned(*command) for command in map(_words, commands)]
-        begun = self.breaker.ticks()
-        try:
-            return self._routed(commands)
-        except redis.exceptions.TimeoutError as error:
-            raise_alarm(error, self.client, self.breaker.ticks() - begun)
-            raise
+        return self._routed(commands)
 
     def _routed(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands where their keys are, and on where they are sent on."""
         # It tells of what its connection has written: wherever that was in the end.
         waits = [
-            _Sent(place, command)
+            Sent(place, command)
             for place, command in enumerate(commands)
             if name_of(command) == "WAIT"
         ]
         answers: list[list[Any]] = [[] for _ in commands]
         jobs = self._jobs(commands)
-        for turn in range(_TURNS):
-            again: defaultdict[Place, list[_Sent]] = defaultdict(list)
+        for turn in count(1):
+            is_last = turn >= _TURNS and not self._is_patient
+            again: defaultdict[Place, list[Sent]] = defaultdict(list)
             replies = self._answers(jobs)
             for server, sent, reply in replies:
-                following = None if turn == _TURNS - 1 else self._sent_on(server, sent, reply)
+                following = None if is_last else self._sent_on(server, sent, reply)
                 if following is None:
                     answers[sent.place].append(reply)
                 else:
                     again[following[0]].append(following[1])
             if not again:
                 break
-            if any(isinstance(one[2], redis.exceptions.TryAgainError) for one in replies):
+            is_moving = any(isinstance(it[2], redis.exceptions.TryAgainError) for it in replies)
+            if is_moving or turn >= _TURNS:
                 time.sleep(_PAUSE)
             jobs = {server: [*some, *waits] for server, some in again.items()}
-        return [_together(several) for several in answers]
+        return [together(several) for several in answers]
+
+    @property
+    def _is_patient(self) -> bool:
+        """Whether this thread waits longer than usual for slots that move."""
+        deadline: float = getattr(self._own, "deadline", -inf)
+        return self.breaker.ticks() < deadline
 
     def _jobs(self, commands: Sequence[Command]) -> _Jobs:
         """Which server is sent what, in the order of the request."""
-        topology = self.topology
         slots = [slot_of(command) for command in commands]
-        holders = {slot: topology.holder(slot) for slot in slots if slot is not None}
+        topology, holders = self._holders(slots)
         if None in holders.values():
             self._topology = None
-            raise redis.exceptions.ClusterDownError(_uncovered(topology))
+            raise redis.exceptions.ClusterDownError(topology.complaint)
         concerned = {it for it in holders.values() if it is not None} or {*topology.primaries}
-        jobs: defaultdict[Place, list[_Sent]] = defaultdict(list)
+        jobs: defaultdict[Place, list[Sent]] = defaultdict(list)
         for place, (command, slot) in enumerate(zip(commands, slots, strict=True)):
-            sent = _Sent(place, command)
+            sent = Sent(place, command)
             holder = None if slot is None else holders[slot]
             if holder is not None:
                 jobs[holder].append(sent)
@@ -224,7 +249,18 @@ class ClusterChannel(RedisChannel):
                 jobs[topology.primaries[0]].append(sent)
         return jobs
 
-    def _sent_on(self, server: Place, sent: _Sent, reply: Any) -> tuple[Place, _Sent] | None:
+    def _holders(self, slots: Sequence[int | None]) -> tuple[Topology, dict[int, Place | None]]:
+        """Who holds some slots; asked again where one may have been replaced by a replica."""
+        topology = self.topology
+        holders = {slot: topology.holder(slot) for slot in slots if slot is not None}
+        is_old = self.breaker.ticks() - self._asked_at >= _REFRESH
+        if is_old and any(map(self.servers.is_silent, filter(None, {*holders.values()}))):
+            self._topology = None
+            topology = self.topology
+            holders = {slot: topology.holder(slot) for slot in holders}
+        return topology, holders
+
+    def _sent_on(self, server: Place, sent: Sent, reply: Any) -> tuple[Place, Sent] | None:
         """Where a command is to be sent again, if its answer says so."""
         if isinstance(reply, redis.exceptions.AskError):  # of which MOVED is one, to redis-py
             is_moved = isinstance(reply, redis.exceptions.MovedError)
@@ -235,16 +271,19 @@ class ClusterChannel(RedisChannel):
             self._topology = None  # which one may have given that has just come back
         return (server, sent) if isinstance(reply, redis.exceptions.TryAgainError) else None
 
-    def _answers(self, jobs: _Jobs) -> list[tuple[Place, _Sent, Any]]:
+    def _answers(self, jobs: _Jobs) -> list[tuple[Place, Sent, Any]]:
         """Send each server what is for it, and read what they answer."""
-        lent: dict[Place, Any] = {}
+        self.servers.check_patience(jobs)
+        lent: dict[Place, Lent] = {}
         answers = []
         try:
             for server, some in jobs.items():
-                lent[server] = self._borrow_from(server)
-                lent[server].send_packed_command([b"".join(map(_packed, some))])
+                lent[server] = self.servers.lend(server)
+                with self.servers.asking(lent[server]) as connection:
+                    connection.send_packed_command([b"".join(map(packed, some))])
             for server, some in jobs.items():
-                replies = read_answers(lent[server], len(some) + sum(one.asking for one in some))
+                with self.servers.asking(lent[server]) as connection:
+                    replies = read_answers(connection, len(some) + sum(it.asking for it in some))
                 of_commands = iter(replies)
                 for one in some:
                     if one.asking:
@@ -252,11 +291,11 @@ class ClusterChannel(RedisChannel):
                     answers.append((server, one, next(of_commands)))
         except BaseException:
             # Half of the answers may still be under way: these connections are of no more use.
-            for connection in lent.values():
-                connection.disconnect()
+            for one_lent in lent.values():
+                one_lent.connection.disconnect()
             raise
-        for server, connection in lent.items():
-            self._idle_at[server].append(connection)
+        for one_lent in lent.values():
+            self.servers.give_back(one_lent)
         return answers
 
     def _scanned(self, name: str, cursor: Any, *options: Any) -> Any:
@@ -264,7 +303,7 @@ class ClusterChannel(RedisChannel):
         servers = self.topology.primaries
         at, number = divmod(int(cursor), len(servers))
         ((_, _, reply),) = self._answers(
-            {servers[number % len(servers)]: [_Sent(0, (name, at, *options))]}
+            {servers[number % len(servers)]: [Sent(0, (name, at, *options))]}
         )
         if isinstance(reply, redis.exceptions.ResponseError):
             return reply
@@ -277,15 +316,18 @@ class ClusterChannel(RedisChannel):
     # -- servers ------------------------------------------------------------------------------
 
     def _discovered(self) -> Topology:
-        complaints = []
+        complaints, left_alone = [], None
         for place in self._answering_first():
             try:
-                ((_, _, reply),) = self._answers({place: [_Sent(0, ("CLUSTER", "SLOTS"))]})
+                ((_, _, reply),) = self._answers({place: [Sent(0, ("CLUSTER", "SLOTS"))]})
             except redis.exceptions.AuthenticationError:
                 raise
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
                 raise_if_interrupted(error)
                 complaints.append(str(error))
+                continue
+            except StoreUnavailable as error:
+                left_alone = error
                 continue
             if isinstance(reply, redis.exceptions.NoPermissionError):
                 raise reply
@@ -299,9 +341,13 @@ class ClusterChannel(RedisChannel):
             except ValueError as error:
                 raise self.not_redis("CLUSTER SLOTS") from error
             if not found.holders:
-                raise redis.exceptions.ClusterDownError(_uncovered(found))
+                raise redis.exceptions.ClusterDownError(found.complaint)
             self._known = (*found.primaries, *(it for it in self._known if it not in found.holders))
+            self.servers.keep(found.primaries)
+            self._asked_at = self.breaker.ticks()
             return found
+        if left_alone is not None and not complaints:
+            raise left_alone
         raise redis.exceptions.ConnectionError("; ".join(complaints))
 
     def _places(self) -> list[Place]:
@@ -312,52 +358,18 @@ class ClusterChannel(RedisChannel):
     def _answering_first(self) -> list[Place]:
         """The same, but first one that answers a look: one that hangs would take its timeout."""
         places = self._places()
-        ready = next((one for one in places if look_at(self._client(one)) is None), places[0])
+        asked = (one for one in places if not self.servers.is_left_alone(one))
+        ready = next((one for one in asked if self.servers.is_answering(one)), places[0])
         return [ready, *(one for one in places if one != ready)]
 
-    def _client(self, place: Place) -> redis.Redis:
-        found = self._clients.get(place)
-        if found is None:
-            pool = self.client.connection_pool
-            options = {**pool.connection_kwargs, **place._asdict()}
-            found = self._clients[place] = client_like(pool.connection_class, options)
-        return found
-
-    def _borrow_from(self, place: Place) -> Any:
-        try:
-            return self._idle_at[place].pop()
-        except IndexError:
-            return connected(self._client(place))
-
     def _disconnect_idle(self) -> None:
-        for idle in [*self._idle_at.values()]:
-            while idle:
-                idle.pop().disconnect()
+        self.servers.disconnect_idle()
 
     def _renew(self) -> None:
         super()._renew()
-        self._idle_at = defaultdict(list)
-        self._clients = {}
-
-
-def _packed(sent: _Sent) -> bytes:
-    packed = packed_command(sent.command)
-    return _ASKING + packed if sent.asking else packed
+        self.servers.renew()
 
 
 def _words(command: Command) -> tuple[Any, ...]:
     assert isinstance(command, tuple)  # noqa: S101  # SCAN is never packed
     return command
-
-
-def _together(replies: Sequence[Any]) -> Any:
-    """One answer for those of several servers: the first refusal, or the least number."""
-    refusals = [reply for reply in replies if isinstance(reply, redis.exceptions.ResponseError)]
-    if refusals:
-        return refusals[0]
-    return min(replies) if type(replies[0]) is int else replies[0]
-
-
-def _uncovered(topology: Topology) -> str:
-    gaps = ", ".join(f"{first} to {last}" for first, last in topology.uncovered())
-    return f"nobody holds the slots {gaps}: give them to a server (redis-cli --cluster fix)"

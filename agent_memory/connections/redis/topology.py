@@ -79,6 +79,12 @@ class Topology:
         place = bisect_right(self.firsts, slot) - 1
         return self.holders[place] if place >= 0 and slot <= self.lasts[place] else None
 
+    @property
+    def complaint(self) -> str:
+        """What to say where nobody holds some slots."""
+        gaps = ", ".join(f"{first} to {last}" for first, last in self.uncovered())
+        return f"nobody holds the slots {gaps}: give them to a server (redis-cli --cluster fix)"
+
     def uncovered(self) -> list[tuple[int, int]]:
         """The ranges of slots that nobody holds."""
         gaps, free = [], 0
