@@ -20,7 +20,14 @@ from agent_memory.compression.fitted.artifact import from_bytes
 from agent_memory.compression.fitted.code import ContentsCode
 from agent_memory.compression.fitted.numbers import Lattice
 from agent_memory.compression.fitted.structure import paths_named
-from agent_memory.compression.rows import MOST_VALUES, Row, Stored, Vector, VersionCode
+from agent_memory.compression.rows import (
+    MOST_VALUES,
+    Row,
+    Stored,
+    ValueThere,
+    Vector,
+    VersionCode,
+)
 from agent_memory.embeddings.registry import UNTRAINED
 from agent_memory.errors import EncodingError, NewerFormat
 from agent_memory.values.coded import CodedContents, version_of
@@ -223,6 +230,21 @@ class Codes:
         self, stored: Sequence[Stored], most: int = MOST_VALUES
     ) -> list[CodedContents | EncodingError]:
         """The same for many; those that cannot be read are the errors that ``decode`` raises."""
+        return self._each_version(stored, lambda used, rows: used.decode_many(rows, most))
+
+    def values_at(
+        self, stored: Sequence[Stored], path: str, most: int = MOST_VALUES
+    ) -> list[ValueThere | EncodingError]:
+        """The values at a path of many contents; see ``decode_many``."""
+        found = self._each_version(stored, lambda used, rows: used.values_at(rows, path, most))
+        return [
+            ValueThere.of(one, path) if isinstance(one, CodedContents) else one for one in found
+        ]
+
+    def _each_version(
+        self, stored: Sequence[Stored], read: Callable[[VersionCode, list[Stored]], Sequence[Any]]
+    ) -> list[Any]:
+        """Read the contents of each version together; those in an earlier layout one by one."""
         found: list[Any] = [None] * len(stored)
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for place, one in enumerate(stored):
@@ -237,7 +259,7 @@ class Codes:
                 for place in places:
                     found[place] = error
                 continue
-            done = used.decode_many([stored[place] for place in places], most)
+            done = read(used, [stored[place] for place in places])
             for place, one_of_them in zip(places, done, strict=True):
                 found[place] = one_of_them
                 if isinstance(one_of_them, EncodingError):

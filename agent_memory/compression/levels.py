@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from agent_memory.compression.codes import Coded, Codes, Uncoded
 from agent_memory.compression.lowering import LevelVectors
-from agent_memory.compression.rows import Stored
+from agent_memory.compression.rows import Stored, ValueThere
 from agent_memory.compression.squeezing import WORTH_TRYING, squeeze, unsqueeze
 from agent_memory.config import AutoencoderConfig
 from agent_memory.embeddings.encoder import Encoder
@@ -159,6 +159,31 @@ class ContentsCodec:
             self._decoded_alone(encoded[place], steps[place]) if one is None else one
             for place, one in enumerate(found)
         ]
+
+    def values_at(
+        self,
+        path: str,
+        encoded: Sequence[bytes],
+        steps: Sequence[int],
+        vectors: Sequence[NDArray[np.float32] | None] | None = None,
+    ) -> list[ValueThere | EncodingError]:
+        """The values at a path of many contents; see ``decode_many``.
+
+        Of coded contents nothing else is made.
+        """
+        beside = [None] * len(encoded) if vectors is None else vectors
+        coded = [place for place, one in enumerate(encoded) if is_coded(one)]
+        among = {*coded}
+        exact = [place for place in range(len(encoded)) if place not in among]
+        found: list[Any] = [None] * len(encoded)
+        rows = [Stored(encoded[place], steps[place], beside[place]) for place in coded]
+        values = self._codes.values_at(rows, path, self._most_read)
+        for place, value in zip(coded, values, strict=True):
+            found[place] = value
+        contents = self.decode_many([encoded[at] for at in exact], [steps[at] for at in exact])
+        for place, one in zip(exact, contents, strict=True):
+            found[place] = one if isinstance(one, EncodingError) else ValueThere.of(one, path)
+        return found
 
     def _decoded_alone(self, encoded: bytes, step: int) -> dict[str, Any] | EncodingError:
         try:

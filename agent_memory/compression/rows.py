@@ -24,8 +24,15 @@ from agent_memory.compression.fitted.lanes import FEWEST_READ
 from agent_memory.compression.fitted.lanes_decoding import decode_many, modes_of
 from agent_memory.compression.fitted.lanes_encoding import encode_with_shapes
 from agent_memory.errors import EncodingError
-from agent_memory.values.coded import CodedContents, is_with_values, marked, unmarked
+from agent_memory.values.coded import (
+    CodeBounds,
+    CodedContents,
+    is_with_values,
+    marked,
+    unmarked,
+)
 from agent_memory.values.contents import pack
+from agent_memory.values.paths import value_at
 
 MARK_BYTES = 1 + 1
 """What is put around the message of a code: the mark of a version below 125, and a checksum."""
@@ -52,6 +59,19 @@ class Stored(NamedTuple):
     step: int
     vector: Vector | None
     """The vector that rests beside them, of shape (dim,)."""
+
+
+class ValueThere(NamedTuple):
+    """The value at a path of contents, ``ABSENT`` where there is none, and their bounds."""
+
+    value: Any
+    bounds: CodeBounds | None
+
+    @classmethod
+    def of(cls, contents: Mapping[str, Any], path: str) -> ValueThere:
+        """That of contents."""
+        bounds = contents.bounds or None if isinstance(contents, CodedContents) else None
+        return cls(value_at(contents, path), bounds)
 
 
 class _Parts(NamedTuple):
@@ -197,9 +217,21 @@ class VersionCode:
         self, stored: Sequence[Stored], most: int
     ) -> list[CodedContents | EncodingError]:
         """The same for many; those that cannot be read are the errors that ``decode`` raises."""
+        return self._read_many(stored, most, None)
+
+    def values_at(
+        self, stored: Sequence[Stored], path: str, most: int
+    ) -> list[ValueThere | CodedContents | EncodingError]:
+        """The values at a path of many contents, of which nothing else is made.
+
+        Whole contents of those that have to be read by themselves.
+        """
+        return self._read_many(stored, most, path)
+
+    def _read_many(self, stored: Sequence[Stored], most: int, path: str | None) -> list[Any]:
         found: list[Any] = [None] * len(stored)
         if len(stored) >= FEWEST_READ and self.code.shapes:
-            found = self._decode_lanes(stored, most)
+            found = self._decode_lanes(stored, most, path)
         return [
             self._decoded_alone(one, most) if known is None else known
             for one, known in zip(stored, found, strict=True)
@@ -211,7 +243,7 @@ class VersionCode:
         except EncodingError as error:
             return error
 
-    def _decode_lanes(self, stored: Sequence[Stored], most: int) -> list[Any]:
+    def _decode_lanes(self, stored: Sequence[Stored], most: int, path: str | None) -> list[Any]:
         """Many at once; None for those that are to be read alone, where they say what is wrong."""
         found: list[Any] = [None] * len(stored)
         chosen, messages, values = self._whole(stored, most)
@@ -223,14 +255,17 @@ class VersionCode:
                 beside[lane] = stored[place].vector
         steps = [stored[place].step for place, _ in chosen]
         vectors = beside if self.code.vector_dim else None
-        done = decode_many(self.code, messages, steps, vectors, values)
+        done = decode_many(self.code, messages, steps, vectors, values, path)
         for (place, mode), one in zip(chosen, done, strict=True):
-            if not isinstance(one, EncodingError):
-                contents, shape, level = one
-                bounds = self.code.bounds(shape, level)
-                found[place] = CodedContents(
-                    contents, self.version, level, bounds, beside_vector=mode == PREDICTED
-                )
+            if isinstance(one, EncodingError):
+                continue
+            given, shape, level = one
+            bounds = self.code.bounds(shape, level)
+            found[place] = (
+                CodedContents(given, self.version, level, bounds, beside_vector=mode == PREDICTED)
+                if path is None
+                else ValueThere(given, bounds or None)
+            )
         return found
 
     def _whole(

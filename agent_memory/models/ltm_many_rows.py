@@ -8,7 +8,7 @@ left to ``ltm_rows``, which says of each what is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from agent_memory.errors import EncodingError
 from agent_memory.models.ltm_rows import RawRow
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.values.checks import are_in_range
-from agent_memory.values.coded import CodedContents, bounds_of
+from agent_memory.values.coded import CodedContents, bounds_of, is_coded
 from agent_memory.values.entry import MemoryEntry, MemoryType
 
 _TOGETHER = 100_000
@@ -54,6 +54,41 @@ _EXPECTED: Mapping[str, set[type]] = {
     "pinned": {bool},
     "embedding_coding": {int},
 }
+
+
+class ContentsRow(NamedTuple):
+    """The columns of a row that its contents are read with, as the driver gives them."""
+
+    memory_id: Any
+    step_number: Any
+    contents: Any
+    embedding: Any
+    error_bounds: Any
+    embedding_coding: Any
+
+
+def rows_to_contents(
+    rows: Sequence[Sequence[Any]],
+) -> tuple[list[str], list[int], list[bytes], list[Vector | None]] | None:
+    """The ids, steps, stored contents and vectors of some rows, one or more.
+
+    Args:
+        rows: Each with the columns of ``ContentsRow``.
+
+    Returns:
+        None where a row may be damaged, or holds what is seldom.
+    """
+    raw = ContentsRow(*map(list, zip(*rows, strict=True)))
+    if not _are_typed(raw) or {*map(len, raw.memory_id)} != {_ID_BYTES}:
+        return None
+    vectors: list[Vector | None] = [None] * len(rows)
+    if any(map(is_coded, raw.contents)):
+        try:
+            vectors = _vectors(raw.embedding_coding, raw.embedding)
+        except (TypeError, EncodingError):
+            return None
+    ids = [one.hex() for one in raw.memory_id]
+    return ids, raw.step_number, raw.contents, vectors
 
 
 def rows_to_entries(
@@ -95,9 +130,7 @@ def rows_to_entries(
 
 def _is_sound(raw: RawRow) -> bool:
     """Whether every column holds values of its type within their range."""
-    if not all(
-        types.issuperset(map(type, getattr(raw, name))) for name, types in _EXPECTED.items()
-    ):
+    if not _are_typed(raw):
         return False
     if {*map(len, raw.memory_id)} != {_ID_BYTES}:
         return False
@@ -108,6 +141,14 @@ def _is_sound(raw: RawRow) -> bool:
         [*raw.retrieval_count, *raw.revision],
         raw.encoder_version,
         (raw.timestamp, raw.creation_time, raw.last_access_time),
+    )
+
+
+def _are_typed(raw: RawRow | ContentsRow) -> bool:
+    return all(
+        _EXPECTED[name].issuperset(map(type, column))
+        for name, column in zip(raw._fields, raw, strict=True)
+        if name in _EXPECTED
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -40,6 +40,27 @@ class Codec(Protocol):
         vectors: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> list[dict[str, Any] | EncodingError]:
         """Give back many contents; in place of those that are damaged their errors."""
+
+    def values_at(
+        self,
+        path: str,
+        encoded: Sequence[bytes],
+        steps: Sequence[int],
+        vectors: Sequence[NDArray[np.float32] | None] | None = None,
+    ) -> Sequence[ValueRead | EncodingError]:
+        """The values at a path of many contents; in place of those damaged their errors."""
+
+
+class ValueRead(Protocol):
+    """The value at a path of contents."""
+
+    @property
+    def value(self) -> Any:
+        """``ABSENT`` where contents have none."""
+
+    @property
+    def bounds(self) -> Mapping[str, float] | None:
+        """The bounds of the contents that their code tells."""
 
 
 def is_kept(codec: Codec, stored: bytes | None, entry: MemoryEntry) -> bool:

@@ -15,6 +15,7 @@ from agent_memory.repositories.forgettings import Forgetting, RollBack
 from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import Agent, MoveNotes, OpenMove
 from agent_memory.repositories.nearest import Neighbour, Probe, Vectors
+from agent_memory.repositories.reading import ValueOf
 from agent_memory.repositories.upkeep import TierUpkeep
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Query
@@ -107,6 +108,10 @@ class ReadOnlyRepository(LongTermMemory, _ReadOnly):
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
         return self._repository.keys_answering(query)
+
+    def values_at(self, query: Query, path: str) -> list[ValueOf]:
+        """The values at a path of the entries that answer a query about one agent of one run."""
+        return self._repository.values_at(query, path)
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which index, and how many entries that gives."""

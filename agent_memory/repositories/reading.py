@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent_memory.repositories.access import Access
 from agent_memory.repositories.following import View
 from agent_memory.repositories.importances import ImportanceIndex, Importances
 from agent_memory.values.entry import EntryKey, MemoryEntry
+from agent_memory.values.paths import value_at
 from agent_memory.values.query import Query
+
+
+class ValueOf(NamedTuple):
+    """The value at a path of an entry's contents.
+
+    Attributes:
+        memory_id: The entry.
+        step: Its step.
+        value: The value; ``ABSENT`` where there is none.
+        bounds: The entry's error bounds.
+    """
+
+    memory_id: str
+    step: int
+    value: Any
+    bounds: Mapping[str, float] | None
+
+
+def values_of(entries: Iterable[MemoryEntry], path: str) -> list[ValueOf]:
+    """The values at a path of some entries."""
+    return [
+        ValueOf(
+            entry.memory_id, entry.step_number, value_at(entry.contents, path), entry.error_bounds
+        )
+        for entry in entries
+    ]
 
 
 class EntryReader(Protocol):
@@ -91,6 +118,16 @@ class WideAnswers:
         """
         del run_id, agent_id, views, below
         return None
+
+    def values_at(self: EntryReader, query: Query, path: str) -> list[ValueOf]:
+        """The values at a path of the entries that answer a query about one agent of one run.
+
+        An engine that can makes nothing else of them. In any order.
+
+        Raises:
+            EncodingError: One is damaged.
+        """
+        return values_of(self.find(query), path)
 
     def keys_answering(self: EntryReader, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.repositories.reading import ValueOf, values_of
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.expiry import TierReader
-from agent_memory.values.entry import MemoryEntry
+from agent_memory.values.collecting import collection_paused
+from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
-from agent_memory.values.paths import ABSENT, flattened, value_at
+from agent_memory.values.paths import ABSENT, flattened
 from agent_memory.values.query import Hit, Order, Query
 from agent_memory.values.scalars import is_number, plain
 from agent_memory.values.timeline import Difference, History
@@ -49,22 +51,35 @@ def history(tiers: Sequence[TierReader], query: Query, path: str) -> History:
         query: Of one agent; its order is that of steps.
         path: As in ``values.paths``.
     """
-    return history_of(recall(tiers, query), path)
+    found: dict[str, tuple[ValueOf, Tier]] = {}
+    with collection_paused():
+        for tier in tiers:
+            for one in tier.values_at(query, path):
+                found.setdefault(one.memory_id, (one, tier.tier))
+        return _history(sorted(found.values(), key=_by_step), path)
 
 
 def history_of(hits: Sequence[Hit], path: str) -> History:
     """The values at a path in some entries, in their order; those without it are left out."""
-    found = [
-        (hit, value)
-        for hit in hits
-        if (value := plain(value_at(hit.entry.contents, path))) is not ABSENT
-    ]
+    values = values_of((hit.entry for hit in hits), path)
+    return _history([*zip(values, (hit.tier for hit in hits), strict=True)], path)
+
+
+def _history(rows: Sequence[tuple[ValueOf, Tier]], path: str) -> History:
+    found = [(one, tier) for one, tier in rows if one.value is not ABSENT]
+    # Those of a code are shared by all of its entries.
+    kinds = {id(one.bounds): one.bounds for one, _ in found}
+    bounds = {kind: _bound_at(each, path) for kind, each in kinds.items()}
     return History(
-        np.array([hit.entry.step_number for hit, _ in found], np.int64),
-        _as_array([value for _, value in found]),
-        np.array([_bound(hit.entry, path) for hit, _ in found], np.float64),
-        tuple(hit.tier for hit, _ in found),
+        np.array([one.step for one, _ in found], np.int64),
+        _as_array([plain(one.value) for one, _ in found]),
+        np.array([bounds[id(one.bounds)] for one, _ in found], np.float64),
+        tuple(tier for _, tier in found),
     )
+
+
+def _by_step(row: tuple[ValueOf, Tier]) -> tuple[int, str]:
+    return row[0].step, row[0].memory_id
 
 
 def difference(before: MemoryEntry | None, after: MemoryEntry | None) -> Difference:
@@ -109,7 +124,11 @@ def _flat(entry: MemoryEntry | None) -> dict[str, Any]:
 
 
 def _bound(entry: MemoryEntry | None, path: str) -> float:
-    bounds: Mapping[str, float] = (entry.error_bounds if entry is not None else None) or {}
+    return _bound_at(entry.error_bounds if entry is not None else None, path)
+
+
+def _bound_at(known: Mapping[str, float] | None, path: str) -> float:
+    bounds = known or {}
     if path in bounds:
         return float(bounds[path])
     # Of a list whose elements have bounds of their own it is the greatest.

@@ -18,6 +18,7 @@ from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import agent_of, run_of
+from agent_memory.repositories.reading import ValueOf, values_of
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -65,6 +66,9 @@ class TierReader(Protocol):
 
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
+
+    def values_at(self, query: Query, path: str) -> list[ValueOf]:
+        """The values at a path of the entries that answer a query about one agent of one run."""
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which index, and how many entries that gives."""
@@ -152,6 +156,10 @@ class ExpiryFilter:
     def keys_answering(self, query: Query) -> list[EntryKey]:
         """The keys of the entries that answer a query, in its order."""
         return [entry.key for entry in self.find(query)]
+
+    def values_at(self, query: Query, path: str) -> list[ValueOf]:
+        """The values at a path of the entries that answer a query about one agent of one run."""
+        return values_of(self.find(query), path)
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which index, and how many entries that gives."""

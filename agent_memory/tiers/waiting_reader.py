@@ -12,6 +12,7 @@ from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import agent_of, run_of
+from agent_memory.repositories.reading import ValueOf, values_of
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.tiers.waiting_entries import AgentWaiting, WaitingEntries
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -99,6 +100,12 @@ class ReaderWithWaiting:
         if all(self.waiting.of(*owner) is None for owner in self._owners(query)):
             return self.reader.keys_answering(query)
         return [entry.key for entry in self.find(query)]
+
+    def values_at(self, query: Query, path: str) -> list[ValueOf]:
+        """The values at a path of the entries that answer a query about one agent of one run."""
+        if self.waiting.of(run_of(query), agent_of(query)) is None:
+            return self.reader.values_at(query, path)
+        return values_of(self.find(query), path)
 
     def access(self, query: Query) -> Access:
         """How a question is answered by the tier; what waits is in this process's memory."""

@@ -23,6 +23,7 @@ FURTHER = 0x00
 """The first byte of contents in a format whose number follows, and then the version of a code."""
 WITH_VALUES = 1
 """The number of the format in which values that a code has no choice for lie beside its message."""
+_WITH_VALUES = bytes([FURTHER, WITH_VALUES])
 NEWEST_FURTHER = WITH_VALUES
 """The newest of these numbers that is read."""
 CODED_MARK = 2 + 9
@@ -90,7 +91,7 @@ def is_coded(stored: bytes) -> bool:
 
 def is_with_values(stored: bytes) -> bool:
     """Whether they are coded, with values beside the message of the code."""
-    return stored[:2] == bytes([FURTHER, WITH_VALUES])
+    return stored[:2] == _WITH_VALUES
 
 
 def check_further(stored: bytes) -> None:
@@ -125,6 +126,9 @@ def unmarked(stored: bytes) -> tuple[int, bytes]:
     Raises:
         EncodingError: Only their beginning is there.
     """
+    first = stored[0] if stored else 0
+    if first in _SHORT_MARKS:  # nearly all are, and this is asked of every row
+        return first - CODED_FROM, stored[1:]
     begin = 2 if is_with_values(stored) else 0
     end = begin + (9 if stored[begin : begin + 1] == _LONG else 1)
     if len(stored) < end:

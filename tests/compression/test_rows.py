@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from agent_memory.compression.codes import Codes
 from agent_memory.compression.fitted.artifact import to_bytes
 from agent_memory.compression.fitted.code import ContentsCode
+from agent_memory.compression.fitted.lanes_decoding import decode_many
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.errors import EncodingError
 from agent_memory.values.coded import CodedContents, code_named_by, is_coded
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from agent_memory.values.paths import ABSENT, value_at
 
 WORDS = [
     "ant",
@@ -94,6 +96,11 @@ def growing_list(step: int, rng: random.Random) -> dict[str, Any]:
 def growing_dict(step: int, rng: random.Random) -> dict[str, Any]:
     trust = {f"agent {other}": other % 3 for other in range(step % 60)}
     return {"trust": trust, "x": rng.random(), "mood": rng.choice(WORDS)}
+
+
+def unseen(step: int, rng: random.Random) -> dict[str, Any]:
+    deep = {"at": [step % 5, None, (step % 2, "odd")], "wind": rng.random()}
+    return {"x": rng.uniform(0, 1), "tag": f"tag {step}", "deep": deep, "last": f"{step:03}"}
 
 
 def scan(step: int, rng: random.Random) -> dict[str, Any]:
@@ -241,7 +248,7 @@ def test_a_frame_beside_numbers_costs_the_numbers_nothing() -> None:
 
 
 @pytest.mark.parametrize("level", [1, 2])
-@pytest.mark.parametrize("kind", [frame_and_state, growing_dict, note, state, scan])
+@pytest.mark.parametrize("kind", [frame_and_state, growing_dict, note, state, scan, unseen])
 def test_many_are_read_as_each_alone_and_what_is_damaged_says_so(kind: Kind, level: int) -> None:
     rng = random.Random(11)
     contents = [kind(step, rng) for step in range(160)]
@@ -272,6 +279,45 @@ def test_many_are_read_as_each_alone_and_what_is_damaged_says_so(kind: Kind, lev
             assert isinstance(found, dict)
             assert pack(found) == pack(alone)
             assert getattr(found, "bounds", None) == getattr(alone, "bounds", None)
+    _assert_values_are_those_of_contents(codec, coded, steps, beside)
+
+
+def test_many_values_without_a_choice_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(12)
+    contents = [unseen(8 ** (4 * step), rng) for step in range(100)]  # some very long
+    code = fit_code(contents[:50], range(50))
+    steps = [*range(50, 100)]
+    messages = [code.encode(one, step, 2) for one, step in zip(contents[50:], steps, strict=True)]
+    coded = [one for one in messages if one is not None]
+    alone = [code.decode(one, step) for one, step in zip(coded, steps, strict=True)]
+    # What cannot be read together is read alone, and would be right as well.
+    monkeypatch.setattr(ContentsCode, "decode", None)
+    assert pack({"": decode_many(code, coded, steps)}) == pack({"": alone})
+    tags = [one for one, _, _ in decode_many(code, coded, steps, path="tag")]  # type: ignore[misc]  # no errors
+    assert tags == [one["tag"] for one in contents[50:]]
+
+
+PATHS = (
+    *("x", "home", "home[1]", "mood", "mood[0]", "age", "note", "frame", "frame[3]", "scan[7]"),
+    *("trust", "trust.agent 3", "trust.agent 3.more", "lives", "tag", "deep", "deep.at", "last"),
+    *("deep.at[0]", "deep.at[2][1]", "deep.at[9]", "deep.wind", "deep.wind[0]", "nowhere", "x.x"),
+)
+
+
+def _assert_values_are_those_of_contents(
+    codec: ContentsCodec, coded: Sequence[bytes], steps: Sequence[int], beside: Sequence[Any]
+) -> None:
+    whole = codec.decode_many(coded, steps, beside)
+    for path in PATHS:
+        for found, one in zip(codec.values_at(path, coded, steps, beside), whole, strict=True):
+            if isinstance(one, EncodingError):
+                assert str(found) == str(one)
+                continue
+            assert not isinstance(found, EncodingError)
+            expected = value_at(one, path)
+            assert (found.value is ABSENT) is (expected is ABSENT)
+            assert expected is ABSENT or pack({"": found.value}) == pack({"": expected})
+            assert found.bounds == (getattr(one, "bounds", None) or None)
 
 
 def test_marks_with_values_beside_name_the_version_and_a_format() -> None:

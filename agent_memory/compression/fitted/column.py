@@ -30,7 +30,7 @@ _CHUNK = 12  # bits that are coded at once within a bucket
 _BYTE: tuple[Share, ...] = tuple((byte, 1, 8) for byte in range(256))
 _SHORT = 32  # bytes
 _NINE_BYTES = frozenset({int, float, bool, type(None)})  # or fewer, but of huge integers
-_LONG = 255  # a length of so many bytes or more takes four further bytes
+LONG = 255  # a length of so many bytes or more takes four further bytes
 _AS_THEY_SEEM = frozenset({int, str, bool, bytes, type(None)})  # equal is the same
 _PREFIX = pack({"": None})[:-1]  # of a map around its one value
 _BEFORE = len(_PREFIX)
@@ -290,7 +290,7 @@ def own_shares(value: Any) -> list[Share]:
         InvalidEntry: The value cannot be stored.
     """
     packed = pack({"": value})[_BEFORE:]
-    length = [len(packed)] if len(packed) < _LONG else [_LONG, *len(packed).to_bytes(4, "big")]
+    length = [len(packed)] if len(packed) < LONG else [LONG, *len(packed).to_bytes(4, "big")]
     return [_BYTE[byte] for byte in (*length, *packed)]
 
 
@@ -315,11 +315,20 @@ def read_own(reader: Reader) -> Any:
         EncodingError: They are damaged.
     """
     length = reader.take_bytes(1)[0]
-    if length == _LONG:
+    if length == LONG:
         length = int.from_bytes(reader.take_bytes(4), "big")
     if length > reader.left:
         raise EncodingError("the code of contents is damaged, or only its beginning is there")
-    return unpack(_PREFIX + reader.take_bytes(length))[""]
+    return own_of(reader.take_bytes(length))
+
+
+def own_of(packed: bytes) -> Any:
+    """The value that has these bytes of its own.
+
+    Raises:
+        EncodingError: They are damaged.
+    """
+    return unpack(_PREFIX + packed)[""]
 
 
 def _next(own: Iterator[Any]) -> Any:

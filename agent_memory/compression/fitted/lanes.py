@@ -118,6 +118,10 @@ class LanesReader:
         """Go on where a reader of one message by itself has come."""
         self._state[lane], self._at[lane] = reader.state, reader.at
 
+    def go_on_many(self, lanes: NDArray[np.intp], reader: LanesReader) -> None:
+        """Go on where a reader of some of the messages has come."""
+        self._state[lanes], self._at[lanes] = reader._state, reader._at
+
     def peek(self, bits: int = TOTAL_BITS) -> NDArray[np.intp]:
         """Where in the whole the next choice of each message lies, of shape (lanes,)."""
         return (self._state & np.uint64((1 << bits) - 1)).astype(np.intp)
@@ -130,6 +134,23 @@ class LanesReader:
         rest = (state & np.uint64((1 << bits) - 1)) - begin
         self._state = width * (state >> np.uint64(bits)) + rest
         self._fill()
+
+    def take_bytes(self, counts: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Go past bytes that were coded each for itself.
+
+        Args:
+            counts: How many of each message, of shape (lanes,).
+
+        Returns:
+            Of shape (lanes, the greatest count), filled up with zeros.
+        """
+        found = np.zeros((len(counts), int(counts.max(initial=0))), np.uint8)
+        for place in range(found.shape[1]):
+            there = counts > place
+            found[there, place] = self._state[there] & np.uint64(0xFF)
+            self._state = np.where(there, self._state >> np.uint64(8), self._state)
+            self._fill()
+        return found
 
     @property
     def finished(self) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,6 +104,62 @@ def put_together_many(
     if kind == "d":
         return [dict(zip(what, row, strict=True)) for row in rows]
     return rows if kind == "t" else map(list, rows)
+
+
+class Branch(NamedTuple):
+    """A part of contents.
+
+    Attributes:
+        signature: Its signature; None: contents have nothing there.
+        leaves: The places of its leaves.
+    """
+
+    signature: Signature | None
+    leaves: range
+
+
+_NOTHING = Branch(None, range(0))
+
+
+def branch_at(signature: Signature, path: str) -> Branch | None:
+    """What lies at a path of contents of a signature, as ``values.paths`` reads it.
+
+    Returns:
+        None where a leaf or an array has to be looked into.
+    """
+    first, there = 0, signature
+    for raw, key, places in parts_of(path):
+        if there == LEAF:
+            return None
+        kind, keys, parts = there
+        if kind != "d":
+            return _NOTHING
+        written = raw in keys
+        if not written and not ((raw != key or places) and key in keys):
+            return _NOTHING
+        place = keys.index(raw if written else key)
+        first, there = first + sum(map(_leaves_in, parts[:place])), parts[place]
+        for element in () if written else places:
+            if there == LEAF or there[0] == "a":
+                return None
+            kind, length, parts = there
+            if kind == "d" or element >= length:
+                return _NOTHING
+            if parts is None:
+                first, there = first + element, LEAF
+            else:
+                first += sum(map(_leaves_in, parts[:element]))
+                there = parts[element]
+    return Branch(there, range(first, first + _leaves_in(there)))
+
+
+def _leaves_in(signature: Signature) -> int:
+    if signature == LEAF:
+        return 1
+    kind, what, parts = signature
+    if kind == "a":
+        return int(np.prod(parts, dtype=np.int64))
+    return int(what) if parts is None else sum(map(_leaves_in, parts))
 
 
 def leaf_paths(signature: Signature, path: str = "") -> Iterator[str]:

@@ -36,12 +36,14 @@ def keys_answering(
         for place, reply in zip(short, again, strict=True):
             replies[place] = reply
     return [
-        [
-            EntryKey(run_of(query), agent_of(query), memory_id_of(name))
-            for name in (chosen(reply, query) if reply else [])
-        ]
+        _keys(query, chosen(reply, query)) if reply else []
         for query, reply in zip(queries, replies, strict=True)
     ]
+
+
+def _keys(query: Query, names: Iterable[bytes]) -> list[EntryKey]:
+    run_id, agent_id = run_of(query), agent_of(query)
+    return [EntryKey(run_id, agent_id, memory_id_of(name)) for name in names]
 
 
 def entries_answering(

@@ -41,6 +41,7 @@ from agent_memory.repositories.redis.importances import RedisImportances
 from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.many_agents import ManyAgents
 from agent_memory.repositories.redis.notes import RedisMoveNotes
+from agent_memory.repositories.redis.path_values import ReadsValues
 from agent_memory.repositories.redis.plain_storing import PlainStoring
 from agent_memory.repositories.redis.queries import entries_answering, keys_answering
 from agent_memory.repositories.redis.registries import listed_agents, listed_runs
@@ -58,7 +59,7 @@ _Expected = tuple[Value, Value]  # a revision, and how often it was retrieved
 _GONE = {_CHANGED: Gone.CHANGED, 1: Gone.REMOVED, 0: Gone.ABSENT}
 
 
-class RedisRepository(ReadTogether, MemoryRepository):
+class RedisRepository(ReadsValues, ReadTogether, MemoryRepository):
     """The entries of one tier in one namespace of a Redis server.
 
     Args:

@@ -12,14 +12,16 @@ from sqlalchemy import Connection
 
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_many_rows import rows_to_entries
+from agent_memory.models.ltm_many_rows import rows_to_contents, rows_to_entries
 from agent_memory.models.ltm_rows import RawRow, entry_to_row, row_to_entry, vector_of
 from agent_memory.models.ltm_vectors import code_vectors
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
+from agent_memory.repositories.reading import ValueOf
 from agent_memory.repositories.sql.plans import rows_by_ids
 from agent_memory.repositories.sql.statements import entries_at, ids_by_run
 from agent_memory.values.coded import is_coded
+from agent_memory.values.collecting import collection_paused
 from agent_memory.values.entry import EntryKey, MemoryEntry
 from agent_memory.values.formats import at
 from agent_memory.values.identity import id_of_bytes
@@ -106,7 +108,8 @@ class RowMapper:
         """
         note_read(len(rows))
         if len(rows) >= _FEWEST_BY_COLUMNS:
-            entries = rows_to_entries(rows, self._codec.decode_many)
+            with collection_paused():
+                entries = rows_to_entries(rows, self._codec.decode_many)
             if entries is not None:
                 return entries
         found = [_as_read(row) for row in rows]
@@ -120,6 +123,28 @@ class RowMapper:
             row_to_entry(row, _named(row, _raised, one), vector)
             for row, one, (_, _, vector) in zip(found, contents, stored, strict=True)
         ]
+
+    def values_at(self, rows: Sequence[Any], path: str) -> list[ValueOf] | None:
+        """The values at a path of some rows, read as ``ContentsRow``.
+
+        Returns:
+            None where a row may be damaged, or holds what is seldom: whoever reads entries says
+            what.
+        """
+        if not rows:
+            return []
+        read = rows_to_contents(rows)
+        if read is None:
+            return None
+        ids, steps, contents, vectors = read
+        note_read(len(rows))
+        found = self._codec.values_at(path, contents, steps, vectors)
+        values = [
+            ValueOf(memory_id, step, one.value, one.bounds)
+            for memory_id, step, one in zip(ids, steps, found, strict=True)
+            if not isinstance(one, EncodingError)
+        ]
+        return values if len(values) == len(rows) else None
 
     def contents_of_many(self, rows: Iterable[Any]) -> list[dict[str, Any] | EncodingError]:
         """The contents of some rows; in place of those that are damaged their errors."""

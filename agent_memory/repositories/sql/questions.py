@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, BindParameter, Select, bindparam, select
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_many_rows import ContentsRow
 from agent_memory.models.ltm_types import Name
 from agent_memory.repositories.sql.statements import (
     IN_LIST,
@@ -43,6 +44,20 @@ def entries_answering(models: LtmModels, query: Query) -> Iterator[Asked]:
             parameters["at_most"] = min(limit, _LARGEST)
         shape = _shape(query, named)
         yield Asked(_entries_shaped(models, shape, query.sorting, limit is not None), parameters)
+
+
+def contents_answering(models: LtmModels, query: Query) -> Asked:
+    """The contents of the entries of an agent that answer a query, and what they are read with.
+
+    Its conditions on attributes are left to the caller.
+    """
+    named = {"of_run": run_of(query), "of_agent": agent_of(query)}
+    parameters = named | _parameters(query)
+    if query.limit is not None:
+        parameters["at_most"] = min(query.limit, _LARGEST)
+    shape = _shape(query, named)
+    limited = query.limit is not None
+    return Asked(_contents_shaped(models, shape, query.sorting, limited), parameters)
 
 
 def vectors_answering(models: LtmModels, query: Query) -> Asked:
@@ -145,6 +160,15 @@ def _entries_shaped(
         ordered = (*ordered_by(models, order), *last)
     found = _answering(models, entries, shape).order_by(*ordered)
     return found.limit(bindparam("at_most", type_=BigInteger)) if limited else found
+
+
+@lru_cache(maxsize=64)
+def _contents_shaped(
+    models: LtmModels, shape: _Shape, order: Order, limited: bool
+) -> Select[*tuple[Any, ...]]:
+    entries = _entries_shaped(models, shape, order, limited)
+    columns = [entries.selected_columns[name] for name in ContentsRow._fields]
+    return entries.with_only_columns(*columns, maintain_column_froms=True)
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from agent_memory.repositories.following import Changes, View
 from agent_memory.repositories.forgettings import Forgetting, RollBack, strictest
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import answering
+from agent_memory.repositories.reading import ValueOf
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
@@ -27,6 +28,7 @@ from agent_memory.repositories.sql.moments import Moments
 from agent_memory.repositories.sql.plans import rows_of
 from agent_memory.repositories.sql.questions import (
     Asked,
+    contents_answering,
     entries_answering,
     first_of_each_agent,
     keys_of_answers,
@@ -153,6 +155,15 @@ class LtmReads(LongTermMemory):
                 # Names of columns would cost more than the row.
                 for run_id, agent_id, memory_id in connection.execute(statement, asked)
             ]
+
+    def values_at(self, query: Query, path: str) -> list[ValueOf]:
+        """The values at a path of the entries that answer a query about one agent of one run."""
+        found = None
+        if not query.attributes and query.is_about_one_agent:
+            statement, asked = contents_answering(self._models, query)
+            with self._transactions.reading() as connection:
+                found = self._mapper.values_at(rows_of(connection, statement, asked), path)
+        return super().values_at(query, path) if found is None else found
 
     def access(self, query: Query) -> Access:
         """How the database answers a question: by which index, and how many rows that gives."""
