@@ -384,6 +384,9 @@ class _Ready:
     ) -> list[Any]:
         return [self.decode(*one) for one in zip(encoded, steps, strict=True)]
 
+    def values_at(self, path: str, *_: object) -> list[Any]:
+        raise AssertionError(f"values at {path} were asked for")
+
 
 def _moves(agents: int, batches: int, contents: Mapping[str, Any]) -> Iterator[list[MemoryEntry]]:
     """Entries as moves bring them: made step by step, moved 100 of one agent at a time."""
