@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from agent_memory.cli import demo_similarity as demo_likeness
-from agent_memory.cli import tables
+from agent_memory.cli import demo_similarity, tables
 from agent_memory.config import MemoryConfig
 from agent_memory.errors import ConfigError
 from agent_memory.integrations.sugarscape import Moment, Sugarscape
@@ -65,23 +64,25 @@ def run(folder: Path, *, traders: int, steps: int, seed: int | None, console: Co
         MemoryStoreError: The folder or its server cannot be used, or Mesa is not installed.
     """
     with AgentMemorySystem(_config(folder, steps)) as whole:
-        earlier = tables.runs_of(whole)
+        earlier = [run.run_id for run in whole.runs()]
         number = next(number for number in count(1) if _run_name(number) not in earlier)
-        memory = whole.run(_run_name(number))
-        simulation = _simulation(traders, number if seed is None else seed)
-        console.print(
-            f"{traders} traders on Mesa's Sugarscape, {steps} steps, remembered in {folder} "
-            f"as run {memory.config.run_id}",
-            soft_wrap=True,
-        )
-        _tell_of_earlier(console, memory, earlier)
-        tally = _simulate(simulation, memory, steps, console)
-        memory.maintain()
-        _tell_outcome(console, memory, tally)
-        _ask(console, memory, tally.protagonist, steps)
-        console.print()
-        demo_likeness.learn(console, memory)
-        demo_likeness.ask(console, memory, tally.protagonist)
+        seed = number if seed is None else seed
+        simulation = _simulation(traders, seed)
+        name, begun = _run_name(number), {"traders": traders, "steps": steps}
+        with whole.run(name, parameters=begun, seed=seed) as memory:
+            console.print(
+                f"{traders} traders on Mesa's Sugarscape, {steps} steps, remembered in {folder} "
+                f"as run {name}",
+                soft_wrap=True,
+            )
+            _tell_of_earlier(console, memory, earlier)
+            tally = _simulate(simulation, memory, steps, console)
+            memory.maintain()
+            _tell_outcome(console, memory, tally)
+            _ask(console, memory, tally.protagonist, steps)
+            console.print()
+            demo_similarity.learn(console, memory)
+            demo_similarity.ask(console, memory, tally.protagonist)
         if whole.make_search_indexes():
             console.print()
             console.print(f"indexed for Redis-OM on {whole.redis_engine}: see docs/querying.md")
@@ -170,7 +171,7 @@ def _tell_of_earlier(console: Console, memory: AgentMemorySystem, earlier: Seque
 
 def _tell_outcome(console: Console, memory: AgentMemorySystem, tally: _Tally) -> None:
     console.print()
-    console.print(tables.tiers(memory))
+    tables.print_table(console, tables.tiers(memory))
     held = sum(tier.entries for tier in memory.statistics().values())
     console.print()
     console.print(f"stored  {tally.stored:,} entries, of which {held:,} are held, each in one tier")
@@ -190,7 +191,7 @@ def _ask(console: Console, memory: AgentMemorySystem, agent_id: int, steps: int)
     console.print()
     console.print(f"What was trader {agent_id}, and what did it do, in steps {first} to {last}?")
     console.print(f"{len(hits)} entries in {milliseconds:.1f} ms: {tables.origins(hits)}")
-    console.print(_answer(hits))
+    tables.print_table(console, _answer(hits))
 
 
 def _answer(hits: Sequence[Hit]) -> Table:

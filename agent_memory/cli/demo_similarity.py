@@ -39,7 +39,7 @@ def learn(console: Console, memory: AgentMemorySystem) -> None:
         encoded = memory.encoders.reencode(runs=[memory.config.run_id], progress=progress)
     encoded_in = time.perf_counter() - began - trained_in
     report = trained.report
-    console.print(comparison(report))
+    tables.print_table(console, comparison(report))
     console.print(
         f"version {trained.version} is {report.kept.replace('pca', 'PCA')}: {report.reason}; "
         f"{report.fitted:,} entries learned from, {report.held_out:,} later ones measured on",
@@ -60,7 +60,7 @@ def ask(console: Console, memory: AgentMemorySystem, agent_id: int) -> None:
     console.print()
     console.print(f"When was trader {agent_id} in a situation like in step {asked.step_number}?")
     console.print(f"{len(hits)} states in {milliseconds:.1f} ms: {tables.origins(hits)}")
-    console.print(_alike(hits))
+    tables.print_table(console, _similar(hits))
     oldest = [hit.entry for hit in hits if hit.tier is Tier.LTM]
     if oldest:
         console.print()
@@ -84,7 +84,7 @@ def _most_widely_remembered(
     return max(tried, key=tiers).entry if tried else None
 
 
-def _alike(hits: Sequence[Hit]) -> Table:
+def _similar(hits: Sequence[Hit]) -> Table:
     table = tables.counted("tier", "step", "similarity")
     table.add_column("contents, some of them")
     for hit in hits:
@@ -111,7 +111,7 @@ def _decode(console: Console, memory: AgentMemorySystem, entry: MemoryEntry) -> 
     for row in _beside(flatten(entry.contents), flatten(rebuilt.state)):
         error = rebuilt.errors.get(row[0])
         table.add_row(*row, "" if error is None else f"{error.typical:.2g}")
-    console.print(table)
+    tables.print_table(console, table)
 
 
 def _beside(stored: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -29,7 +29,7 @@ _Version = Annotated[int, typer.Argument(min=0, help="As listed; 0 needs no trai
 def list_versions(path: Folder = None) -> None:
     """Show the versions of the encoder, and how many entries name each."""
     with plain_errors(), opened(path, read_only=True) as system:
-        console().print(_versions(system))
+        tables.print_table(console(), _versions(system))
 
 
 @app.command()
@@ -59,7 +59,7 @@ def train(
                 activate=activate,
                 progress=progress,
             )
-        screen.print(comparison(trained.report))
+        tables.print_table(screen, comparison(trained.report))
         screen.print(f"kept: {trained.report.kept}, since {trained.report.reason}", soft_wrap=True)
         state = "active" if trained.active else "registered"
         screen.print(f"version {trained.version} is {state}")

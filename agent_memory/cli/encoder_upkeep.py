@@ -45,7 +45,7 @@ def report(
             _print_own(screen, own)
             return
         found = system.encoders.fidelity(version, runs=wanted, most=most)
-    screen.print(_paths(found))
+    tables.print_table(screen, _paths(found))
     screen.print(f"version {found.version}, measured on {found.entries:,} memories", soft_wrap=True)
     if found.known is not None and found.outside is not None:
         screen.print(

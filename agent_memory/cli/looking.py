@@ -76,12 +76,15 @@ def history(
         values = memory.history(agent, attribute, steps=steps_of(steps))
         if not len(values.steps):
             _tell_of_stranger(memory, agent)
-    columns = (values.steps.tolist(), values.values.tolist(), values.bounds.tolist(), values.tiers)
+    found = values.values.tolist()
+    # None is a value here; elsewhere in tables it is nothing.
+    shown = found if as_json else ["None" if value is None else value for value in found]
+    columns = (values.steps.tolist(), shown, values.bounds.tolist(), values.tiers)
     rows = (
         {"step": step, "value": value, "bound": bound, "tier": tier.name}
         for step, value, bound, tier in zip(*columns, strict=True)
     )
-    print_rows(rows, as_json=as_json, names=0)
+    print_rows(rows, as_json=as_json)
 
 
 def show(
@@ -136,7 +139,7 @@ def _tell_of_stranger(memory: AgentMemorySystem, agent: str) -> None:
 
 def _print(hits: Iterable[Hit], *, as_json: bool) -> None:
     rows = map(hit_row if as_json else hit_line, hits)
-    print_rows(rows, as_json=as_json, names=7)
+    print_rows(rows, as_json=as_json)
 
 
 def _found(system: AgentMemorySystem, agent: str, beginning: str) -> Hit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ Folder = Annotated[
 Run = Annotated[
     str | None, typer.Option(help="The run; else the one that the memory is set to, 'default'.")
 ]
+
+_WIDEST = 100_000  # characters; tables and sentences are never filled up to it
 
 
 @contextmanager
@@ -70,8 +73,15 @@ def of_run(system: AgentMemorySystem, run: str | None) -> AgentMemorySystem:
 
 
 def console() -> Console:
-    """Where commands print. Folders and runs may be named in brackets, which is rich's markup."""
-    return Console(markup=False, highlight=False)
+    """Where commands print; not on a terminal, lines are as long as what is in them.
+
+    Folders, runs and agents may be named in brackets or between colons, which rich would take for
+    markup and for emoji.
+    """
+    screen = Console(markup=False, highlight=False, emoji=False)
+    if not screen.is_terminal and "COLUMNS" not in os.environ:
+        screen.width = _WIDEST
+    return screen
 
 
 @contextmanager

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from pydantic_core import to_json
+from rich.table import Table
 
 from agent_memory.cli.opening import console, one_line
-from agent_memory.cli.tables import counted
+from agent_memory.cli.tables import counted, print_table
 from agent_memory.values.entry import Tier
 from agent_memory.values.query import Hit
 from agent_memory.values.quoting import abbreviated
@@ -24,13 +26,15 @@ Row = Mapping[str, Any]
 _ID_DIGITS = 16  # an id begins with its time, and `show` takes its beginning
 
 
-def print_rows(rows: Iterable[Row], *, as_json: bool, names: int = 1) -> None:
+def print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
     """Print rows of the same columns.
 
+    In a table, columns that are empty in every row are left out, and numbers are aligned to the
+    right.
+
     Args:
-        rows: The rows: values by the name of their column.
-        as_json: Whether each is a JSON object on a line of its own.
-        names: How many of the first columns are text, and aligned to the left.
+        rows: The rows: values by the name of their column; None or an empty text for nothing.
+        as_json: Whether each is a JSON object on a line of its own, with all columns.
     """
     if as_json:
         for row in rows:
@@ -38,10 +42,18 @@ def print_rows(rows: Iterable[Row], *, as_json: bool, names: int = 1) -> None:
         return
     printed = [*rows]
     if printed:
-        table = counted(*printed[0], names=names)
-        for row in printed:
-            table.add_row(*map(_cell, row.values()))
-        console().print(table)
+        print_table(console(), _table(printed))
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    shown = [name for name in rows[0] if any(row[name] not in (None, "") for row in rows)]
+    table = counted()
+    for name in shown:
+        is_text = any(isinstance(row[name], str) for row in rows)
+        table.add_column(name, justify="left" if is_text else "right")
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in shown))
+    return table
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -85,7 +97,7 @@ def hit_line(hit: Hit) -> dict[str, Any]:
         "step": str(entry.step_number),
         "type": entry.memory_type.value,
         "tier": hit.tier.name,
-        "contents": abbreviated(dict(entry.contents)),
+        "contents": abbreviated(_as_numbers(dict(entry.contents))),
     }
     return line if hit.score is None else {"score": f"{hit.score:.4f}", **line}
 
@@ -96,7 +108,19 @@ def by_tier(entries: Mapping[Tier, int]) -> dict[str, int]:
 
 
 def _cell(value: object) -> str:
-    return f"{value:,}" if type(value) is int else str(value)
+    if type(value) is int:
+        return f"{value:,}"
+    text = "" if value is None else str(value)
+    return text if text.isprintable() else repr(text)
+
+
+def _as_numbers(value: Any) -> Any:
+    """Contents in which numbers of NumPy are Python's, which read better in a table."""
+    if isinstance(value, dict):
+        return {name: _as_numbers(part) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_as_numbers, value))
+    return value.item() if isinstance(value, np.number) else value
 
 
 def _as_json_value(value: Any) -> Any:

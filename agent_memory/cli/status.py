@@ -30,7 +30,7 @@ def status(path: Folder = None, as_json: AsJson = False) -> None:
                 if as_json:
                     typer.echo(json_line({**asdict(system.status), "runs": tables.runs_of(system)}))
                     return
-                console().print(tables.runs(system))
+                tables.print_table(console(), tables.runs(system))
                 print_lines(lines(system.status))
         except StoreUnavailable:
             # What waits lies on this machine, and is known without the server.

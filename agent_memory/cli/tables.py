@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from agent_memory.system.memory_system import AgentMemorySystem
@@ -13,6 +16,9 @@ from agent_memory.values.entry import Tier
 from agent_memory.values.query import Hit
 
 TIER_NAMES = {Tier.STM: "short-term", Tier.IM: "intermediate", Tier.LTM: "long-term"}
+
+_APART = 2  # spaces between two columns
+_NARROWEST = 24  # characters of a last column that is broken
 
 
 def runs_of(system: AgentMemorySystem) -> list[str]:
@@ -65,9 +71,45 @@ def origins(hits: Iterable[Hit]) -> str:
     return ", ".join(f"{counts[tier]:,} {name}" for tier, name in TIER_NAMES.items())
 
 
+def print_table(screen: Console, table: Table) -> None:
+    """Print a table of which only the last column is broken where the terminal is too narrow.
+
+    Names are copied into the next command, so none is cut: what still does not fit goes on beyond
+    the edge.
+
+    Args:
+        screen: Where to print it.
+        table: The table, of texts.
+    """
+    left = screen.width
+    for column in table.columns:
+        cells = [cell_len(str(cell)) for cell in column.cells]
+        header = str(column.header)
+        least = max(*map(cell_len, header.split() or [""]), *cells, 0)
+        if column is table.columns[-1]:
+            least = min(max(least, cell_len(header)), max(left, _NARROWEST))
+            column.overflow = "fold"
+        column.width = least
+        left -= least + _APART
+    wide = sum((column.width or 0) + _APART for column in table.columns)
+    screen.print(_Wide(table, wide), crop=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wide:
+    """A table on lines of its own width, also where the terminal is narrower."""
+
+    table: Table
+    width: int
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.update_width(max(options.max_width, self.width))
+        yield from screen.render(self.table, wide)
+
+
 def counted(*columns: str, names: int = 1) -> Table:
     """A table of numbers, but for names in its first columns."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _APART, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place < names else "right")
     return table

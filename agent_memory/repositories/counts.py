@@ -37,6 +37,8 @@ class AgentCounts(NamedTuple):
     """The lowest step of those that are not pinned; of all, if all are."""
     newest_step: int
     """The step of the entry with the latest timestamp; of equals, the last by memory id."""
+    last_step: int
+    """The highest step."""
     ahead: Ahead | None = None
     """Since when there have been entries beyond the horizon; None if there are none."""
     pinned: int = 0
@@ -53,6 +55,7 @@ class AgentCounts(NamedTuple):
             entries[-1].timestamp,
             min(entry.step_number for entry in may_leave),
             entries[-1].step_number,
+            max(entry.step_number for entry in entries),
             pinned=len(entries) - len(free),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class GroupStatistics:
         agents: How many agents they belong to.
         first_step: The lowest step, of a run or agent without the steps of pinned entries unless
             all are pinned.
-        last_step: The step of the latest entry.
+        last_step: The highest step.
         last_timestamp: The timestamp of the latest entry, in the unit of the memory's clock.
 
     Examples:
@@ -107,16 +108,22 @@ class _Group:
     entries: Counter[Tier] = field(default_factory=Counter)
     agents: set[str] = field(default_factory=set)
     first_step: int | None = None
-    last: tuple[float, int] = (-float("inf"), 0)
+    last_step: int = 0
+    last_timestamp: float = -math.inf
 
     def add(self, tier: Tier, agent: str, counts: AgentCounts) -> None:
         self.entries[tier] += counts.entries
         self.agents.add(agent)
         first = counts.first_step if self.first_step is None else self.first_step
         self.first_step = min(first, counts.first_step)
-        self.last = max(self.last, (counts.newest, counts.newest_step))
+        self.last_step = max(self.last_step, counts.last_step)
+        self.last_timestamp = max(self.last_timestamp, counts.newest)
 
     def statistics(self) -> GroupStatistics:
-        timestamp, step = self.last
-        by_tier = dict(sorted(self.entries.items()))
-        return GroupStatistics(by_tier, len(self.agents), self.first_step or 0, step, timestamp)
+        return GroupStatistics(
+            dict(sorted(self.entries.items())),
+            len(self.agents),
+            self.first_step or 0,
+            self.last_step,
+            self.last_timestamp,
+        )

@@ -29,9 +29,9 @@ class ManyContract:
     def test_counts_per_agent_tells_what_each_agent_has(self, repository: MemoryRepository) -> None:
         repository.add_many([*_days("ant", 3.5, 1.25, 7.0), *_days("bee", -0.1), *_days("cat", 9)])
         assert repository.upkeep.agent_counts("run") == {
-            "ant": AgentCounts(3, 1.25, 7.0, 98, 98),
-            "bee": AgentCounts(1, -0.1, -0.1, 100, 100),
-            "cat": AgentCounts(1, 9.0, 9.0, 100, 100),
+            "ant": AgentCounts(3, 1.25, 7.0, 98, 98, 100),
+            "bee": AgentCounts(1, -0.1, -0.1, 100, 100, 100),
+            "cat": AgentCounts(1, 9.0, 9.0, 100, 100, 100),
         }
         assert list(repository.upkeep.agent_counts("run", ["cat", "nobody", "ant", "cat"])) in (
             ["cat", "ant"],
@@ -52,7 +52,7 @@ class ManyContract:
                 for number, step in ((4, 1), (9, 7), (2, 8))
             ]
         )
-        assert repository.upkeep.agent_counts("run") == {"ant": AgentCounts(3, 5.0, 5.0, 1, 7)}
+        assert repository.upkeep.agent_counts("run") == {"ant": AgentCounts(3, 5.0, 5.0, 1, 7, 8)}
 
     @pytest.mark.parametrize("timestamp", [0.1 + 0.2, 1.7e9 + 0.123456, -1e300, 5e-324])
     def test_counts_per_agent_tells_times_exactly(
@@ -60,7 +60,7 @@ class ManyContract:
     ) -> None:
         repository.add(an_entry(timestamp=timestamp, step_number=2**53))
         assert repository.upkeep.agent_counts("run", horizon=2e9) == {
-            "ant": AgentCounts(1, timestamp, timestamp, 2**53, 2**53)
+            "ant": AgentCounts(1, timestamp, timestamp, 2**53, 2**53, 2**53)
         }
 
     def test_counts_per_agent_of_a_thousand_agents_names_each(
@@ -69,12 +69,12 @@ class ManyContract:
         repository.add_many([an_entry(agent_id=f"agent {place}") for place in range(1_001)])
         found = repository.upkeep.agent_counts("run")
         assert set(found) == {f"agent {place}" for place in range(1_001)}
-        assert set(found.values()) == {AgentCounts(1, 1.0, 1.0, 1, 1)}
+        assert set(found.values()) == {AgentCounts(1, 1.0, 1.0, 1, 1, 1)}
 
     def test_counts_per_agent_keeps_hostile_names_apart(self, repository: MemoryRepository) -> None:
         repository.add_many([an_entry(run_id=name, agent_id=name) for name in HOSTILE_NAMES])
         for name in HOSTILE_NAMES[:40]:
-            assert repository.upkeep.agent_counts(name) == {name: AgentCounts(1, 1.0, 1.0, 1, 1)}
+            assert repository.upkeep.agent_counts(name) == {name: AgentCounts(1, 1.0, 1.0, 1, 1, 1)}
         assert set(repository.upkeep.agent_counts("a", HOSTILE_NAMES)) == {"a"}
 
     def test_agents_of_several_runs_are_counted_and_listed_together(

@@ -141,10 +141,10 @@ class PinningContract:
             repository.add_many(_twelve(*pinned))
             return repository.upkeep.agent_counts("run")["ant"]
 
-        assert counts_with() == AgentCounts(12, 0.0, 11.0, 0, 11)
-        assert counts_with(0, 1, 2, 7) == AgentCounts(12, 3.0, 11.0, 3, 11, pinned=4)
-        assert counts_with(11) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=1)
-        assert counts_with(*range(12)) == AgentCounts(12, 0.0, 11.0, 0, 11, pinned=12)
+        assert counts_with() == AgentCounts(12, 0.0, 11.0, 0, 11, 11)
+        assert counts_with(0, 1, 2, 7) == AgentCounts(12, 3.0, 11.0, 3, 11, 11, pinned=4)
+        assert counts_with(11) == AgentCounts(12, 0.0, 11.0, 0, 11, 11, pinned=1)
+        assert counts_with(*range(12)) == AgentCounts(12, 0.0, 11.0, 0, 11, 11, pinned=12)
 
     def test_counts_per_agent_goes_past_hundreds_that_are_pinned(
         self, repository: MemoryRepository
@@ -157,7 +157,7 @@ class PinningContract:
             ]
         )
         assert repository.upkeep.agent_counts("run") == {
-            "ant": AgentCounts(600, 300.0, 599.0, 999 - 590, 400, pinned=309)
+            "ant": AgentCounts(600, 300.0, 599.0, 999 - 590, 400, 999, pinned=309)
         }
         first = repository.find(replace(ANT, pinned=False, limit=2))
         assert [entry.timestamp for entry in first] == [300.0, 301.0]

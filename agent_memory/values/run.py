@@ -62,7 +62,7 @@ class RunSummary:
         agents: How many agents have entries.
         first_step: The lowest step, without the steps of pinned entries unless all are pinned;
             None: there are no entries.
-        last_step: The step of the latest entry.
+        last_step: The highest step.
         entries: How many entries by tier; a tier that holds none is left out.
         created_at: When it was first met, in seconds since 1970; None: nobody recorded it.
         fork_step: At which step of its parent it begins.

@@ -85,6 +85,11 @@ def test_second_demo_reopens_the_folder_and_adds_a_run(tmp_path: Path) -> None:
     assert f"{first:,} entries" in again.output
     assert sum(entries_by_tier(tmp_path, "sugarscape-1").values()) == first
     assert sum(entries_by_tier(tmp_path, "sugarscape-2").values()) == simulated_entries(seed=2)
+    with AgentMemorySystem.open(tmp_path, read_only=True) as memory:
+        runs = {run.run_id: run for run in memory.runs()}
+    assert {run.status for run in runs.values()} == {"finished"}
+    assert runs["sugarscape-2"].parameters == {"traders": TRADERS, "steps": STEPS}
+    assert runs["sugarscape-2"].seed == 2
 
 
 def test_status_lists_the_runs_and_changes_nothing(remembered: tuple[Path, str]) -> None:

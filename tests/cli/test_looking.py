@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
@@ -20,6 +21,7 @@ from agent_memory.cli.commands import app
 from agent_memory.cli.latest import Latest
 
 STEPS = 12
+LONG = "SugarscapeG1mt-0123456789abcdef-of-a-sweep"
 
 
 def invoke(*arguments: object) -> Result:
@@ -86,6 +88,47 @@ def test_runs_agents_and_tiers_are_listed_with_what_they_hold(folder: Path) -> N
     assert (stm["tier"], stm["entries of the run"], stm["of all runs"]) == ("STM", 12, 36)
     shown = invoke("agents", "--path", folder)
     assert "[ant] 2" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memory with long names, long parameters, and numbers of NumPy."""
+    path = tmp_path_factory.mktemp("named") / "memory"
+    parameters = {"rates": [0.123456789] * 20, "policy": "graze until the grass is gone"}
+    with AgentMemorySystem({"engine": "embedded", "path": path}) as memory:
+        run = memory.run(LONG, parameters=parameters, seed=2**64)
+        run.store_agent_state(f"{LONG}:bug:", {"food": np.float64(4.5), "at": (np.int64(3), 1)}, 9)
+        run.store_agent_state("tab\tline\nend", {"food": None}, 1_234)
+    return path
+
+
+@pytest.mark.parametrize("columns", ["80", "40", None])
+def test_names_are_whole_however_narrow_the_screen(
+    named: Path, columns: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    at = ("--path", named)
+    listed = invoke("runs", *at).stdout
+    assert f"\n{LONG}  {2**64}  running  " in listed
+    assert "None" not in listed
+    assert "parent" not in listed  # of no run
+    assert "graze until" in listed
+    agents = invoke("agents", *at, "--run", LONG).stdout
+    assert f"{LONG}:bug:" in agents
+    assert r"'tab\tline\nend'" in agents
+    found = invoke("recall", f"{LONG}:bug:", *at, "--run", LONG).stdout
+    assert "{'at': (3, 1)," in found
+    if columns is None:
+        assert [len(text.splitlines()) for text in (found, listed)] == [2, 3]
+    assert f"\n{LONG}  " in invoke("status", *at).stdout
+
+
+def test_a_value_that_is_none_is_printed_as_such(named: Path) -> None:
+    asked = ("history", "tab\tline\nend", "food", "--run", LONG, "--path", named)
+    assert invoke(*asked).stdout.splitlines()[1].split()[:2] == ["1,234", "None"]
+    assert rows(*asked)[0]["value"] is None
 
 
 def test_recall_answers_as_the_memory_does(folder: Path) -> None:

@@ -45,6 +45,18 @@ def the_run(system: AgentMemorySystem, name: str) -> RunSummary:
     return found
 
 
+def test_the_last_step_is_the_highest_and_not_that_of_the_latest_entry(
+    system: AgentMemorySystem,
+) -> None:
+    for agent, step in (("ant", 9), ("ant", 3), ("bee", 1)):
+        system.store_agent_state(agent, {"food": 0}, step)
+    assert (the_run(system, "default").first_step, the_run(system, "default").last_step) == (1, 9)
+    agents = system.statistics(by="agent")
+    assert {name: group.last_step for name, group in agents.items()} == {"ant": 9, "bee": 1}
+    assert agents["ant"].last_timestamp < agents["bee"].last_timestamp
+    assert system.statistics(by="type")["state"].last_step == 9
+
+
 def foods(system: AgentMemorySystem) -> list[Any]:
     hits = system.recall(Query(agent_id="ant"), touch=False)
     return sorted(hit.entry.contents["food"] for hit in hits)

@@ -13,10 +13,10 @@ from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.redis.keys import KeySpace, moving_together
 
 _AT_ONCE = 500  # agents a script call: the server does nothing else meanwhile
-_NUMBERS = 8  # that the script gives for each agent
+_NUMBERS = 9  # that the script gives for each agent
 
 # KEYS: what the keys of each agent begin with, and one more (``moving_together``). ARGV: the
-# horizon ('' to note nothing). Gives eight values an agent: those of ``AgentCounts``, two of them
+# horizon ('' to note nothing). Gives nine values an agent: those of ``AgentCounts``, two of them
 # for what is ahead ('' for nothing). What is ahead is noted in a string beside the agent's indexes,
 # by the rule of ``counts.still_ahead``.
 _COUNTS = Script(
@@ -57,7 +57,7 @@ end
 local found = {}
 for i = 1, #KEYS - 1 do
   local prefix = KEYS[i]
-  local numbers = {'0', '', '', '', '', '', '', '0'}
+  local numbers = {'0', '', '', '', '', '', '', '', '0'}
   local first = redis.call('ZRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
   if first[1] then
     local last = redis.call('ZREVRANGE', prefix .. 'times', 0, 0, 'WITHSCORES')
@@ -72,7 +72,9 @@ for i = 1, #KEYS - 1 do
     step = step or redis.call('ZRANGE', prefix .. 'steps', 0, 0, 'WITHSCORES')[2]
     numbers = {
       tostring(held), oldest, last[2], step,
-      redis.call('ZSCORE', prefix .. 'steps', last[1]), noted[1], noted[2], tostring(pinned)
+      redis.call('ZSCORE', prefix .. 'steps', last[1]),
+      redis.call('ZREVRANGE', prefix .. 'steps', 0, 0, 'WITHSCORES')[2],
+      noted[1], noted[2], tostring(pinned)
     }
   end
   for _, number in ipairs(numbers) do found[#found + 1] = number end
@@ -124,7 +126,7 @@ def agent_counts(
 
 
 def _agent_counts(reply: Sequence[Any]) -> AgentCounts | None:
-    entries, oldest, newest, first_step, newest_step, since, until, pinned = reply
+    entries, oldest, newest, first_step, newest_step, last_step, since, until, pinned = reply
     if not int(entries):
         return None
     return AgentCounts(
@@ -133,6 +135,7 @@ def _agent_counts(reply: Sequence[Any]) -> AgentCounts | None:
         float(newest),
         int(float(first_step)),
         int(float(newest_step)),
+        int(float(last_step)),
         Ahead(float(since), float(until)) if since else None,
         int(pinned),
     )

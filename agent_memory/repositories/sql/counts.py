@@ -19,11 +19,10 @@ def agent_counts(
     """What each of some agents has, by run and name; None: all that have anything."""
     for statement in _statements(models, agents):
         for row in connection.execute(statement):
-            run, name, entries, oldest, newest, first_step, newest_step, pinned = row
-            yield (
-                (run, name),
-                AgentCounts(entries, oldest, newest, first_step, newest_step, pinned=pinned),
-            )
+            run, name, *numbers = row
+            entries, oldest, newest, first_step, newest_step, last_step, pinned = numbers
+            counts = AgentCounts(entries, oldest, newest, first_step, newest_step, last_step)
+            yield (run, name), counts._replace(pinned=pinned)
 
 
 def _statements(
@@ -66,6 +65,7 @@ def _numbers(models: LtmModels) -> Select[*tuple[Any, ...]]:
             func.max(entries.c.timestamp),
             least(entries.c.step_number),
             newest_step,
+            func.max(entries.c.step_number),
             func.count(case((is_pinned, 1))),
         )
         .join_from(agent, entries, entries.c.agent_ref == agent.id)

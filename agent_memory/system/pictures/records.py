@@ -48,8 +48,8 @@ class AgentSummary:
         agent_id: The agent.
         entries: How many entries each tier holds, in the order of the tiers.
         first_step: The lowest step.
-        last_step: The step of the latest entry.
-        last_timestamp: When that was, in the unit of the memory's clock.
+        last_step: The highest step.
+        last_timestamp: When the latest entry was, in the unit of the memory's clock.
     """
 
     agent_id: str
@@ -73,8 +73,8 @@ class RunSummary:
         agents: How many agents have entries.
         entries: How many entries each tier holds, in the order of the tiers.
         first_step: The lowest step.
-        last_step: The step of the latest entry.
-        last_timestamp: When that was, in the unit of the memory's clock.
+        last_step: The highest step.
+        last_timestamp: When the latest entry was, in the unit of the memory's clock.
     """
 
     run_id: str
