@@ -120,6 +120,16 @@ class ClusterChannel(RedisChannel):
             replies = self._answers({one: [Sent(0, command)] for one in primaries})
             return [self._sound(command, reply) for _, _, reply in replies]
 
+    def call_on(self, server: Place, commands: Sequence[Command]) -> list[Any]:
+        """Send commands to a server, whatever their keys, and return its answers in order.
+
+        Raises:
+            StoreUnavailable: It does not answer, or refuses.
+        """
+        with translating_redis_errors(self.where):
+            replies = self._answers({server: [Sent(0, command) for command in commands]})
+            return [self._sound(sent.command, reply) for _, sent, reply in replies]
+
     def conversation(self) -> NoReturn:
         """There is none: it is with one server.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import redis
 
 from agent_memory.connections.redis.answers import are_texts
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
 from agent_memory.connections.redis.script import Script
 from agent_memory.errors import CommandRefused
 
@@ -98,30 +100,45 @@ def missing_rights(channel: RedisChannel, namespaces: Iterable[str]) -> list[str
     Raises:
         StoreUnavailable: The server does not answer.
     """
-    missing = set()
+    missing: set[str] = set()
     for namespace in namespaces:
-        key = f"{namespace}:doctor"
-        try:
-            (refused,) = channel.run(_TRY, [([key], [])])
-        except CommandRefused as error:
-            if not _is_refused(error):
-                raise
-            missing |= {"evalsha", "script|load"}
-        else:
-            missing |= {name.decode() for name in refused}
-        # It may be there already, so that running it needs no loading.
-        load: _Words = ("SCRIPT", "LOAD", _TRY.source)
-        tried = {**_BY_THEMSELVES, **_LOOKING, "script|load": (load,)}
-        if channel.confirmation is not None:
-            tried["wait"] = (("WAIT", 0, 1),)
-        for name, commands in tried.items():
-            sent = [tuple(key if word is _KEY else word for word in words) for words in commands]
-            try:
-                channel.call_all(sent)
-            except CommandRefused as error:
-                if _is_refused(error):
-                    missing.add(name)
+        if not isinstance(channel, ClusterChannel):
+            missing |= _missing(channel, f"{namespace}:doctor", channel.call_all)
+            continue
+        # Each server has its own users.
+        for server, tag in channel.topology.tags().items():
+            ask = partial(channel.call_on, server)
+            missing |= _missing(channel, f"{namespace}:{{{tag}}}:doctor", ask)
     return sorted(missing)
+
+
+def _missing(
+    channel: RedisChannel, key: str, ask: Callable[[Sequence[_Words]], object]
+) -> set[str]:
+    """What the user may not send to the server that holds a key, and that ``ask`` asks."""
+    try:
+        (refused,) = channel.run(_TRY, [([key], [])])
+    except CommandRefused as error:
+        if not _is_refused(error):
+            raise
+        missing = {"evalsha", "script|load"}
+    else:
+        missing = {name.decode() for name in refused}
+    # It may be there already, so that running it needs no loading.
+    load: _Words = ("SCRIPT", "LOAD", _TRY.source)
+    tried = {**_BY_THEMSELVES, **_LOOKING, "script|load": (load,)}
+    if channel.confirmation is not None:
+        tried["wait"] = (("WAIT", 0, 1),)
+    if isinstance(channel, ClusterChannel):
+        tried["cluster|slots"] = (("CLUSTER", "SLOTS"),)
+    for name, commands in tried.items():
+        sent = [tuple(key if word is _KEY else word for word in words) for words in commands]
+        try:
+            ask(sent)
+        except CommandRefused as error:
+            if _is_refused(error):
+                missing.add(name)
+    return missing
 
 
 def _is_refused(error: CommandRefused) -> bool:

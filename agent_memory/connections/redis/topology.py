@@ -15,6 +15,7 @@ from agent_memory.connections.redis.sentinels import Place
 SLOTS = 16_384
 """How many slots the keys of a cluster are divided into."""
 
+_TAGS_TRIED = 100_000  # of which each slot has some
 _WITHOUT_KEY = frozenset(
     ("PING", "INFO", "TIME", "MODULE", "SCRIPT", "FT._LIST", "MULTI", "EXEC", "UNWATCH", "WAIT")
 )
@@ -84,6 +85,20 @@ class Topology:
         """What to say where nobody holds some slots."""
         gaps = ", ".join(f"{first} to {last}" for first, last in self.uncovered())
         return f"nobody holds the slots {gaps}: give them to a server (redis-cli --cluster fix)"
+
+    def tags(self) -> dict[Place, str]:
+        """For each server what keys that it holds may have between their braces."""
+        found: dict[Place, str] = {}
+        missing = {*self.holders}
+        for number in range(_TAGS_TRIED):
+            tag = f"{number}"
+            place = self.holder(slot_of_key(tag))
+            if place in missing:
+                missing.remove(place)
+                found[place] = tag
+            if not missing:
+                break
+        return found
 
     def uncovered(self) -> list[tuple[int, int]]:
         """The ranges of slots that nobody holds."""
