@@ -33,11 +33,12 @@ from agent_memory.repositories.outcomes import Added, Arrival, Gone, arrival_tim
 from agent_memory.repositories.querying import after_step, agent_of, run_of
 from agent_memory.repositories.reading import WideAnswers
 from agent_memory.repositories.upkeep import TierUpkeep
+from agent_memory.repositories.writing import OtherWrites
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.query import Order, Query
 
 
-class MemoryRepository(WideAnswers, FormerNames, ABC):
+class MemoryRepository(OtherWrites, WideAnswers, FormerNames, ABC):
     """The entries of one tier. See the module for what every method promises."""
 
     tier: Tier
@@ -49,10 +50,6 @@ class MemoryRepository(WideAnswers, FormerNames, ABC):
     """The notes of moves out of this tier; see ``tiers.moving``."""
 
     # -- writing ------------------------------------------------------------------------------
-
-    def add(self, entry: MemoryEntry) -> Added:
-        """Store one entry; see ``add_many``."""
-        return self.add_many([entry])[0]
 
     @abstractmethod
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -98,8 +99,13 @@ class BulkStoring:
 
         slices = map(made, _slices(given))
         for entries in slices if self._resources.config.embedder is None else self._all(slices):
-            self._store(entries, outcome)
+            self._store(entries, outcome, are_new=self._makes_new_ids)
         return outcome.as_stored()
+
+    @property
+    def _makes_new_ids(self) -> bool:
+        """Whether ids that are made here are random, so that no store can hold them."""
+        return not self._resources.new_entries.by_steps
 
     def _all(self, slices: Iterable[dict[str, MemoryEntry]]) -> list[dict[str, MemoryEntry]]:
         """All slices, before any is sent: an embedder may fail in the last one."""
@@ -135,7 +141,7 @@ class BulkStoring:
                     if isinstance(given, MemoryEntry) or "memory_id" in given:
                         named.append(place)
             self._settle_conflicts(made, named, outcome)
-            self._store(made, outcome)
+            self._store(made, outcome, are_new=self._makes_new_ids and not named)
         return outcome.as_stored()
 
     def store_prepared(self, prepared: Sequence[Prepared]) -> tuple[Stored, list[MemoryEntry]]:
@@ -215,12 +221,22 @@ class BulkStoring:
             if entry.key in replaced and last[entry.key] != place:
                 del made[place]
 
-    def _store(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> None:
+    def _store(
+        self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome, *, are_new: bool
+    ) -> None:
         """Store a slice, and tell upkeep of it."""
-        self.count(self._send(entries, outcome))
+        self.count(self._send(entries, outcome, are_new=are_new))
 
-    def _send(self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome) -> list[MemoryEntry]:
+    def _send(
+        self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome, *, are_new: bool = False
+    ) -> list[MemoryEntry]:
         """Store a slice; one that is refused for itself does not keep the others out.
+
+        Args:
+            entries: The slice.
+            outcome: What becomes of it.
+            are_new: Whether nobody can have stored any of them; where it is sent again, somebody
+                may have.
 
         Returns:
             The entries that are stored.
@@ -229,7 +245,8 @@ class BulkStoring:
         if not sent:
             return sent
         try:
-            self._resources.outages.watched(self._resources.intake.store_many, sent)
+            store = partial(self._resources.intake.store_many, are_new=are_new)
+            self._resources.outages.watched(store, sent)
         except MemoryStoreError as error:
             if not is_outage(error) and len(sent) > 1:
                 parts = self._parts(entries, outcome)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from agent_memory.connections.circuit_breaker import CircuitBreaker, Pause
 from agent_memory.errors import (
@@ -29,7 +28,7 @@ from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
 from agent_memory.tiers.adoption import AdoptedSpool, adopt
 from agent_memory.tiers.arriving import Arrivals
 from agent_memory.tiers.last_moments import LastMoments
-from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, is_outage
+from agent_memory.tiers.replaying import Left, NewEntryStore, Replay, Server, is_outage
 from agent_memory.tiers.spool import Spool
 from agent_memory.tiers.waiting import decoded
 from agent_memory.tiers.waiting_changes import Change, change_waiting, rows_of
@@ -44,25 +43,6 @@ LONGEST_PAUSE = 60.0
 """The same at most, for one that keeps whoever looks waiting, in seconds."""
 
 _logger = logging.getLogger("agent_memory")
-
-
-class Server(Protocol):
-    """What the intake needs of the server of short-term memory; see ``RedisChannel``.
-
-    Attributes:
-        where: What to call it.
-        breaker: Whether it is away, for all who ask it.
-        is_started_here: Whether it is started when it is asked, and so need not be waited for.
-    """
-
-    where: str
-    breaker: CircuitBreaker
-
-    @property
-    def is_started_here(self) -> bool: ...  # noqa: D102  # see above
-
-    def look(self, *, at_once: bool = False) -> None:
-        """See in a short time whether it answers; raises ``StoreUnavailable`` if not."""
 
 
 class Intake:
@@ -96,6 +76,7 @@ class Intake:
     ) -> None:
         self.arrivals = Arrivals(tiers)
         self._stm: NewEntryStore = self.arrivals if by_steps else tiers[0]
+        self._add_new = self.arrivals.add_many if by_steps else tiers[0].add_new
         self._replay = Replay(tiers, self._stm)
         self._server = server
         self._spool = spool
@@ -131,17 +112,28 @@ class Intake:
         self._store(lambda: self._stm.add(entry), [entry])
         return True
 
-    def store_many(self, entries: Sequence[MemoryEntry]) -> None:
+    def store_many(self, entries: Sequence[MemoryEntry], *, are_new: bool = False) -> None:
         """Store entries together, or spool them in one transaction; all are acknowledged.
+
+        Args:
+            entries: The entries.
+            are_new: Whether their ids are random and were made for this call.
 
         Raises:
             InvalidEntry: One of them cannot be stored; none is.
             StoreUnavailable: The server is away, and so is the spool, or it is full; any part of
                 them may be stored.
         """
-        self._store(lambda: self._stm.add_many(entries), entries)
+        again = partial(self._stm.add_many, entries)
+        self._store(partial(self._add_new, entries) if are_new else again, entries, again)
 
-    def _store(self, add: Callable[[], object], entries: Sequence[MemoryEntry]) -> None:
+    def _store(
+        self,
+        add: Callable[[], object],
+        entries: Sequence[MemoryEntry],
+        again: Callable[[], object] | None = None,
+    ) -> None:
+        """Store entries; ``again`` does so where a part of them may be stored by now."""
         if self._spool is None:
             self._store_or_fail(add)
             return
@@ -156,7 +148,7 @@ class Intake:
                 self._leave(error, self.pause.ticks() - begun)
             else:
                 return
-        self._keep(self._spool, add, entries)
+        self._keep(self._spool, again or add, entries)
 
     def _store_or_fail(self, add: Callable[[], object]) -> None:
         try:

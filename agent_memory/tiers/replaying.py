@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
+from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.errors import (
     CommandRefused,
     EncodingError,
@@ -44,6 +45,25 @@ class Left(Enum):
     MORE = 1
     TO_ANOTHER = 2
     """Another process is at it."""
+
+
+class Server(Protocol):
+    """What the intake needs of the server of short-term memory; see ``RedisChannel``.
+
+    Attributes:
+        where: What to call it.
+        breaker: Whether it is away, for all who ask it.
+        is_started_here: Whether it is started when it is asked, and so need not be waited for.
+    """
+
+    where: str
+    breaker: CircuitBreaker
+
+    @property
+    def is_started_here(self) -> bool: ...  # noqa: D102  # see above
+
+    def look(self, *, at_once: bool = False) -> None:
+        """See in a short time whether it answers; raises ``StoreUnavailable`` if not."""
 
 
 class NewEntryStore(Protocol):

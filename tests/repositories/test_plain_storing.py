@@ -243,3 +243,33 @@ def test_a_server_that_is_silent_is_not_asked_twice(
     monkeypatch.setattr(repository.channel, "run", lambda *_, **__: pytest.fail("asked again"))
     with pytest.raises(StoreUnavailable, match="silent"):
         repository.add_many(herd(20))
+
+
+def test_new_entries_are_stored_as_others_and_none_of_them_is_watched(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    send = Conversation.send
+
+    def sending(self: Conversation, name: str, packed: bytes, count: int) -> None:
+        sent.extend([packed] if name == "look" else [])
+        send(self, name, packed, count)
+
+    monkeypatch.setattr(Conversation, "send", sending)
+    new, watched = repository_of(redis_client, "n"), repository_of(redis_client, namespace="other")
+    entries = varied()
+    assert new.add_new(entries) == watched.add_many(entries) == [Added.STORED] * len(entries)
+    looks = [look.count(b"\r\nstm:{") for look in sent if b"\r\nstm:" in look]
+    assert len(looks) == len(entries) // plain_storing.CHUNK + 1
+    assert set(looks) == {2}  # one key of each chunk, watched and asked for
+    assert new.get_many([entry.key for entry in entries]) == entries
+    assert not orphans(redis_client, ["stm", "other"])
+
+
+def test_what_another_declares_meanwhile_is_indexed_of_new_entries_too(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, entries = repository_of(redis_client), herd(120)
+    before_it_is_written(monkeypatch, lambda: repository_of(redis_client, "energy"))
+    assert repository.add_new(entries) == [Added.STORED] * 120
+    assert all(redis_client.zcard(key) for key in numbers(entries))

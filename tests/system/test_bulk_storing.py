@@ -11,6 +11,7 @@ import pytest
 
 from agent_memory import (
     AgentMemorySystem,
+    CommandRefused,
     InvalidEntry,
     MemoryClosed,
     MemoryConfig,
@@ -20,6 +21,8 @@ from agent_memory import (
     Stored,
     StoreReadOnly,
 )
+from agent_memory.repositories.outcomes import Added
+from agent_memory.repositories.redis.repository import RedisRepository
 from agent_memory.system import bulk_storing
 from agent_memory.testing import an_entry
 from tests import engines
@@ -134,6 +137,41 @@ def test_what_has_no_meaning_is_refused_and_nothing_is_stored(
     with pytest.raises(InvalidEntry, match=named):
         call(system)
     assert system.stm.agents("default") == []
+
+
+def test_what_may_be_stored_already_is_looked_for(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries under ids made for the call are not watched: those given, or sent again, are."""
+    ways: list[str] = []
+    is_refused = False
+    for name in ("add_new", "add_many"):
+        store = getattr(RedisRepository, name)
+
+        def storing(
+            self: RedisRepository, entries: Any, store: Any = store, way: str = name
+        ) -> list[Added]:
+            ways.append(way)
+            added: list[Added] = store(self, entries)
+            if is_refused and way == "add_new":
+                raise CommandRefused("after a part was stored")
+            return added
+
+        monkeypatch.setattr(RedisRepository, name, storing)
+    system = opened()
+    states = {f"a{number}": {"n": number} for number in range(9)}
+    assert system.store_step(1, states)
+    unnamed = an_entry(run_id="default").to_dict()
+    del unnamed["memory_id"]
+    assert system.store_many([unnamed])
+    assert ways == ["add_new", "add_new"]
+    assert system.store_many([an_entry(run_id="default")])
+    assert system.store_many([an_entry(run_id="default").to_dict()])
+    assert ways[2:] == ["add_many", "add_many"]
+    is_refused = True
+    assert len(system.store_step(2, states).accepted) == 9
+    assert ways[4:] == ["add_new", *["add_many"] * 9]
+    assert steps_of(system, "a3") == [1, 2]
 
 
 def test_an_empty_step_stores_nothing(system: AgentMemorySystem) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from agent_memory.models.redis_many_hashes import values_to_entries
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.redis.calls import AT_ONCE
 from agent_memory.repositories.redis.packing import Ready
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.formats import at
@@ -91,6 +92,14 @@ class HashMapper:
             StoreUnavailable: The server does not answer.
         """
         return self.decode_many(self.read(names))
+
+    def load_in_parts(
+        self, prefix: str, names: Sequence[str], limit: int | None
+    ) -> Iterator[MemoryEntry]:
+        """The entries of some ids, as far as they are asked for: so many are sought; None: all."""
+        size = AT_ONCE if limit is None else min(max(limit, 20), AT_ONCE)
+        for first in range(0, len(names), size):
+            yield from self.load(prefix + name for name in names[first : first + size])
 
     def read(self, names: Iterable[str]) -> list[Values]:
         """The values under some keys of hashes, all None where there is none."""

@@ -25,14 +25,7 @@ from agent_memory.repositories.querying import after_step, agent_of, answering, 
 from agent_memory.repositories.redis import scripts
 from agent_memory.repositories.redis.attributes import AttributeIndexing, Call, DeclaredAttributes
 from agent_memory.repositories.redis.both_tiers import ReadTogether
-from agent_memory.repositories.redis.calls import (
-    AT_ONCE,
-    by_agent,
-    conflict,
-    flat,
-    in_order,
-    left_of,
-)
+from agent_memory.repositories.redis.calls import by_agent, conflict, flat, in_order, left_of
 from agent_memory.repositories.redis.encodings import RedisEncodings
 from agent_memory.repositories.redis.entries import HashMapper, as_replaced, reading
 from agent_memory.repositories.redis.explaining import access
@@ -116,7 +109,13 @@ class RedisRepository(ReadsValues, ReadTogether, MemoryRepository):
 
     def add_many(self, entries: Sequence[MemoryEntry]) -> list[Added]:
         """Store entries: many by plain commands, else a script call an agent and 500 entries."""
-        stored = self._plain.store(entries)
+        return self._scripted(entries, self._plain.store(entries))
+
+    def add_new(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+        """Store entries whose ids are new: the server need not watch them."""
+        return self._scripted(entries, self._plain.store(entries, are_new=True))
+
+    def _scripted(self, entries: Sequence[MemoryEntry], stored: Sequence[bool]) -> list[Added]:
         left = iter(self._store(scripts.ADD, left_of(entries, stored), self._writing_keys))
         return [Added.STORED if is_stored else Added(next(left)) for is_stored in stored]
 
@@ -251,13 +250,7 @@ class RedisRepository(ReadsValues, ReadTogether, MemoryRepository):
             prefix, names = self._answering(query)
             return self._mapper.load(prefix + name for name in names)
         prefix, names = self._answering(replace(query, limit=None))
-        at_once = AT_ONCE if query.limit is None else min(max(query.limit, 20), AT_ONCE)
-        entries = (
-            entry
-            for first in range(0, len(names), at_once)
-            for entry in self._mapper.load(prefix + name for name in names[first : first + at_once])
-        )
-        return answering(entries, query)
+        return answering(self._mapper.load_in_parts(prefix, names, query.limit), query)
 
     def find_each(self, queries: Sequence[Query]) -> list[list[MemoryEntry]]:
         """Return what answers each of some queries; two requests for all of them."""
