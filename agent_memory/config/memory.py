@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Never, Self
 
 from pydantic import (
     AfterValidator,
@@ -145,8 +145,8 @@ class MemoryConfig(ConfigPart):
     vector_cache_bytes: Positive = 256 * 1024 * 1024
 
     # Spelled out, so that type checkers accept a nested dict in place of a part.
-    def __init__(self, **values: Any) -> None:
-        super().__init__(**values)
+    def __init__(self, *unnamed: Never, **values: Any) -> None:
+        super().__init__(*unnamed, **values)
 
     @field_validator("similarity")
     @classmethod

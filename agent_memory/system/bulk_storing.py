@@ -18,6 +18,7 @@ from agent_memory.retrieval.recall import fetch
 from agent_memory.system.new_entries import Prepared
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.replaying import is_outage
+from agent_memory.values.advice import way_out
 from agent_memory.values.checks import checked_member, checked_step
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.identity import checked_agent_id
@@ -302,7 +303,10 @@ def _by_agent(name: str, given: object) -> dict[str, object]:
         InvalidEntry: It is no mapping, or two keys mean one agent.
     """
     if not isinstance(given, Mapping):
-        raise InvalidEntry(f"{name}: a dict by agent id is needed, not {quoted(given)}")
+        raise InvalidEntry(
+            f"{name}: a dict by agent id is needed, not {quoted(given)}"
+            f"{way_out(given, by_agent=True)}"
+        )
     found = {checked_agent_id(agent): value for agent, value in given.items()}
     if len(found) < len(given):
         raise InvalidEntry(f"{name}: two of the keys mean one agent, such as 1 and '1'")

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Never, Self
 
 from numpy.typing import NDArray
 
@@ -39,7 +39,7 @@ from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
 from agent_memory.system.sharing import Holder, acquire, release
 from agent_memory.system.upkeep import MemoryUpkeep
-from agent_memory.system.whole_config import AnyConfig, whole_config
+from agent_memory.system.whole_config import AnyConfig, refuse_settings, whole_config
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.embedder import Embedder, Model
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -106,7 +106,9 @@ class AgentMemorySystem(
         read_only: bool = False,
         upkeep: bool = True,
         clock: Callable[[], float] = time.time,
+        **settings: Never,
     ) -> None:
+        refuse_settings(settings)
         whole, holder = whole_config(config), Holder(self)
         opened = acquire(whole, holder, read_only=read_only, clock=clock)
         # Whoever holds one of its agents holds the system, which would else close under them.

@@ -116,8 +116,21 @@ class _Opening:
         """Open all of it."""
         config, read_only, clock = self._config, self._read_only, self._clock
         self._check_place()
-        # Opened first: an outdated schema is to be reported before a server is started.
-        sql_engine, sql_breaker = self._open_database()
+        connect = connector(
+            self._opened,
+            self._where,
+            config.durability,
+            search=config.search,
+            read_only=read_only,
+        )
+        # An outdated schema is reported before a server is started, and a server that cannot be
+        # used before a database is made.
+        if self._where.engine == "embedded":
+            sql_engine, sql_breaker = self._open_database()
+            channels = self._connect(connect)
+        else:
+            channels = self._connect(connect)
+            sql_engine, sql_breaker = self._open_database()
         versions = EncoderVersions(sql_engine, config.ltm_config.table_prefix)
         registry = EncoderRegistry(
             Widths.of(config.autoencoder_config), versions, embedder=config.embedder
@@ -126,14 +139,6 @@ class _Opening:
         compression = CompressionEngine(config.autoencoder_config, registry, codes)
         # No limit here: it is for what comes in, and what is stored already must be able to move.
         codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
-        connect = connector(
-            self._opened,
-            self._where,
-            config.durability,
-            search=config.search,
-            read_only=read_only,
-        )
-        channels = self._connect(connect)
         connections = Connections(self._where, *channels, sql_engine, sql_breaker)
         identity = MemoryIdentity(config, self._where, connections, connect)
         identity.settle(read_only=read_only)

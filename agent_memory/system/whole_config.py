@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
@@ -32,6 +33,20 @@ def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
         ) from error
 
 
+def refuse_settings(settings: Mapping[str, object]) -> None:
+    """Refuse settings that were given by name where a configuration is taken.
+
+    Raises:
+        ConfigError: There are some; the message has the call that is meant.
+    """
+    if settings:
+        name = next(iter(settings))
+        raise ConfigError(
+            f"{name}: settings come as one configuration, AgentMemorySystem({{{name!r}: "
+            "...}); AgentMemorySystem.open(path) opens a folder as it was made"
+        )
+
+
 def _whole(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
     match config:
         case None:
@@ -48,4 +63,10 @@ def _whole(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
             if not all(isinstance(name, str) for name in config):
                 raise ConfigError("config: names of settings are texts")
             return MemoryConfig(**config)
+        case str() | PathLike():
+            raise ConfigError(
+                f"config: a MemoryConfig is needed, not {type(config).__name__}; for a folder "
+                'write AgentMemorySystem({"path": ...}), or AgentMemorySystem.open(path) to open '
+                "it as it was made"
+            )
     raise ConfigError(f"config: a MemoryConfig is needed, not {type(config).__name__}")

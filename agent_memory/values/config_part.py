@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Never
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,8 +17,12 @@ class ConfigPart(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *unnamed: Never, **values: Any) -> None:
         complaint = None
+        if unnamed:
+            name = type(self).__name__
+            first = next(iter(type(self).model_fields))
+            raise ConfigError(f"{name}: settings are given by name, such as {name}({first}=...)")
         try:
             super().__init__(**values)
         except ValidationError as error:

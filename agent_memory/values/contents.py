@@ -20,6 +20,7 @@ import msgpack
 import numpy as np
 
 from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
+from agent_memory.values.advice import way_out
 from agent_memory.values.extensions import (
     ARRAY,
     BIG_INT,
@@ -233,6 +234,7 @@ def as_contents(value: object) -> Mapping[str, Any]:
     if fields is None:
         raise InvalidEntry(
             f"contents: a dict, dataclass or pydantic model is needed, not {type_name(value)}"
+            f"{way_out(value)}"
         )
     return fields
 
@@ -362,4 +364,5 @@ def _unstorable(value: object, path: str, depth: int, extended: int) -> Iterator
     except _REFUSALS as error:
         raise_if_interrupted(error)
         reason = str(error) if isinstance(value, _EXPLAINED) else ""
-        yield f"{path}: {reason or f'object of type {type_name(value)}'} cannot be stored"
+        said = reason or f"object of type {type_name(value)}"
+        yield f"{path}: {said} cannot be stored{way_out(value)}"

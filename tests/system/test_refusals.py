@@ -115,6 +115,32 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> N
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_settings_that_are_given_as_arguments_are_refused_with_the_call_that_is_meant() -> None:
+    make: Any = AgentMemorySystem
+    with pytest.raises(
+        ConfigError, match=r"redis_url: .*AgentMemorySystem\(\{'redis_url': \."
+    ) as at:
+        make(redis_url="redis://:sesame@host")
+    assert "sesame" not in str(at.value)
+    with pytest.raises(
+        ConfigError, match=r"not str; for a folder.*AgentMemorySystem\.open\(path\)"
+    ):
+        make("memory")
+    by_place: Any = MemoryConfig
+    with pytest.raises(ConfigError, match="MemoryConfig: settings are given by name, such as"):
+        by_place("memory")
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:{port}", "redis://h?nonsense=1", "redis://h/x"])
+def test_a_server_that_cannot_be_used_leaves_no_database_behind(tmp_path: Path, url: str) -> None:
+    for ltm in ({}, {"ltm_url": f"sqlite:///{tmp_path}/elsewhere/ltm.db"}):
+        with pytest.raises((ConfigError, StoreUnavailable), match=r"redis_url|does not answer"):
+            AgentMemorySystem(
+                {"path": tmp_path / "new", "redis_url": url.format(port=free_port()), **ltm}
+            )
+        assert [*tmp_path.iterdir()] == []
+
+
 def test_servers_that_differ_for_the_two_redis_tiers_are_refused() -> None:
     with pytest.raises(ConfigError, match="different servers"):
         MemoryConfig(stm_config={"host": "one"}, im_config={"host": "two"})

@@ -25,16 +25,32 @@ PARTITIONS = ("run_id",)
 """The columns by which files can be partitioned."""
 
 
-def format_of(path: Path, given: str | None) -> str:
+def format_of(path: Path, given: str | None, *, is_folder: bool = False) -> str:
     """The format of a file: the given one, or what its name ends in.
+
+    Args:
+        path: The file.
+        given: The format; None: what the name says, and Parquet where it has no ending.
+        is_folder: Whether it is a folder, whose name says nothing.
 
     Raises:
         InvalidEntry: There is no such format.
     """
-    known = path.suffix[1:] if path.suffix[1:] in WRITERS else "parquet"
-    if given is not None and given not in WRITERS:
-        raise InvalidEntry(f"format: one of {', '.join(WRITERS)} is needed, not {quoted(given)}")
-    return given or known
+    if given is not None:
+        if given not in WRITERS:
+            raise InvalidEntry(
+                f"format: one of {', '.join(WRITERS)} is needed, not {quoted(given)}"
+            )
+        return given
+    ending = path.suffix[1:]
+    if is_folder or not ending:
+        return "parquet"
+    if ending.lower() not in WRITERS:
+        raise InvalidEntry(
+            f"path: {path} ends in none of .{', .'.join(WRITERS)}, and nothing was written; name "
+            "it so, or give format= (--format)"
+        )
+    return ending.lower()
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:

@@ -141,7 +141,7 @@ def _is_same(cell: object, value: object) -> bool:
 
 
 def _reader(file: Path) -> Callable[[Path], Iterator[Mapping[str, Any]]]:
-    kind = file.suffix[1:]
+    kind = file.suffix[1:].lower()
     if kind not in _READERS:
         with file.open("rb") as opened:
             kind = _FIRST_BYTES.get(opened.read(4), "")

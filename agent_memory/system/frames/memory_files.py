@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.repositories.sql.runs import RunRecords
@@ -34,6 +34,7 @@ class MemoryFiles(MemoryFrames):
         partition_by: Literal["run_id"] | None = None,
         force: bool = False,
         progress: EntriesProgress | None = None,
+        **asked: Any,
     ) -> ExportReceipt:
         """Write entries to a file for other programs, with the columns of ``to_arrow``.
 
@@ -45,19 +46,22 @@ class MemoryFiles(MemoryFrames):
             path: The file, or with ``partition_by`` the folder.
             query: What is asked; see ``to_arrow``.
             runs: Of which runs; see ``to_arrow``.
-            format: "parquet", "jsonl" or "csv"; None: what the name ends in, else "parquet".
+            format: "parquet", "jsonl" or "csv"; None: what the name ends in, and "parquet" for a
+                name without an ending or a folder.
             nested: See ``to_arrow``.
             partition_by: "run_id" for a folder with a folder for each run, ``run_id=NAME``.
             force: Replace what is there.
             progress: Called after each batch with how many entries are written, of how many.
+            asked: The fields of a ``Query``, in place of one.
 
         Raises:
             ConfigError: pyarrow is not installed, or ``path`` is no name of a file.
-            InvalidEntry: Something is there already, or an argument has no meaning.
+            InvalidEntry: Something is there already, the name ends in no format, or an argument
+                has no meaning.
             StoreUnavailable: A tier does not answer, or the file cannot be written.
 
         Examples:
-            >>> memory.export("ant.parquet", Query(agent_id="ant-1", steps=(0, 4))).entries
+            >>> memory.export("ant.parquet", agent_id="ant-1", steps=(0, 4)).entries
             5
         """
         need("pyarrow")
@@ -66,7 +70,7 @@ class MemoryFiles(MemoryFrames):
         from agent_memory.system.frames.stream import RowStream  # noqa: PLC0415  # as above
 
         file = whole_path(path)
-        kind = exporting.format_of(file, format)
+        kind = exporting.format_of(file, format, is_folder=partition_by is not None)
         if partition_by not in (None, *exporting.PARTITIONS):
             raise InvalidEntry(
                 f'partition_by: "run_id" or None is needed, not {quoted(partition_by)}'
@@ -76,7 +80,7 @@ class MemoryFiles(MemoryFrames):
         begun = [run for run in self._run_records.all() if run.parameters is not None]
         cells = {run.run_id: run_cell(run) for run in begun}
         options = FrameOptions(checked_nested(nested), exact=True, spaces=spaces, runs=cells)
-        stream = RowStream(self._chunks(query, runs), options)
+        stream = RowStream(self._chunks(query, runs, asked), options)
         return exporting.export(stream, file, kind, partition_by, progress)
 
     def import_(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent_memory.errors import InvalidEntry
@@ -10,7 +10,7 @@ from agent_memory.system.frames.extras import need
 from agent_memory.system.frames.reading import chunks, queries_of_runs
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.values.identity import checked_run_id
-from agent_memory.values.query import Hit, Query, checked_query
+from agent_memory.values.query import Hit, Query, checked_query, query_of
 from agent_memory.values.quoting import quoted
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class MemoryFrames:
         runs: Iterable[str] | None = None,
         nested: Nested = "flat",
         embeddings: bool = False,
+        **asked: Any,
     ) -> pa.RecordBatchReader:
         """Stream entries over all tiers as Arrow record batches, each entry once.
 
@@ -56,6 +57,7 @@ class MemoryFrames:
             nested: "flat" for a column for each value in nested dicts, "struct" for one column
                 ``contents``.
             embeddings: Whether vectors are a column too.
+            asked: The fields of a ``Query``, in place of one.
 
         Returns:
             A ``pyarrow.RecordBatchReader``.
@@ -66,7 +68,7 @@ class MemoryFrames:
             StoreUnavailable: A tier does not answer.
 
         Examples:
-            >>> table = memory.to_arrow(Query(agent_id="ant-1")).read_all()
+            >>> table = memory.to_arrow(agent_id="ant-1").read_all()
             >>> table.num_rows, table["contents.food"].to_pylist()[:3]
             (10, [0.0, 0.5, 1.0])
         """
@@ -75,7 +77,7 @@ class MemoryFrames:
         from agent_memory.system.frames.stream import RowStream  # noqa: PLC0415  # as above
 
         options = FrameOptions(checked_nested(nested), embeddings=embeddings)
-        return RowStream(self._chunks(query, runs), options).reader()
+        return RowStream(self._chunks(query, runs, asked), options).reader()
 
     def to_pandas(
         self,
@@ -84,6 +86,7 @@ class MemoryFrames:
         runs: Iterable[str] | None = None,
         nested: Nested = "flat",
         embeddings: bool = False,
+        **asked: Any,
     ) -> pd.DataFrame:
         """Give entries as a pandas data frame; see ``to_arrow``.
 
@@ -101,7 +104,7 @@ class MemoryFrames:
         need("pandas", "pyarrow")
         from agent_memory.system.frames.conversions import to_pandas  # noqa: PLC0415  # as above
 
-        reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings)
+        reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings, **asked)
         return to_pandas(reader.read_all())
 
     def to_polars(
@@ -111,6 +114,7 @@ class MemoryFrames:
         runs: Iterable[str] | None = None,
         nested: Nested = "flat",
         embeddings: bool = False,
+        **asked: Any,
     ) -> pl.DataFrame:
         """Give entries as a polars data frame; see ``to_arrow``.
 
@@ -124,7 +128,7 @@ class MemoryFrames:
         need("polars", "pyarrow")
         from agent_memory.system.frames.conversions import to_polars  # noqa: PLC0415  # as above
 
-        reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings)
+        reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings, **asked)
         return to_polars(reader.read_all())
 
     def to_duckdb(
@@ -135,6 +139,7 @@ class MemoryFrames:
         nested: Nested = "flat",
         embeddings: bool = False,
         connection: duckdb.DuckDBPyConnection | None = None,
+        **asked: Any,
     ) -> duckdb.DuckDBPyRelation:
         """Give entries as a relation of DuckDB, to ask in SQL; see ``to_arrow``.
 
@@ -144,6 +149,7 @@ class MemoryFrames:
             nested: See ``to_arrow``.
             embeddings: Whether vectors are a column too.
             connection: Where the relation is made; None: in memory, in a database of its own.
+            asked: See ``to_arrow``.
 
         Raises:
             ConfigError: duckdb or pyarrow is not installed; the message names the extra.
@@ -156,11 +162,14 @@ class MemoryFrames:
         need("duckdb", "pyarrow")
         from agent_memory.system.frames.conversions import to_duckdb  # noqa: PLC0415  # as above
 
-        reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings)
+        reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings, **asked)
         return to_duckdb(reader.read_all(), connection)
 
-    def _chunks(self, query: Asked, runs: Iterable[str] | None) -> Iterator[list[Hit]]:
+    def _chunks(
+        self, query: Asked, runs: Iterable[str] | None, asked: Mapping[str, Any]
+    ) -> Iterator[list[Hit]]:
         opened, own = self._resources, self._run.run_id
+        query = query_of(query, asked) if asked else query
         if query is None:
             named = [own] if runs is None else sorted(map(checked_run_id, _several(runs)))
             return chunks(opened.readers, queries_of_runs(opened.readers, named))

@@ -58,7 +58,7 @@ class MemoryPictures:
         Raises:
             ConfigError: The extra ``explore`` is not installed, or ``path`` is no name of a file.
             EntryNotFound: There are no entries.
-            InvalidEntry: Something is there already.
+            InvalidEntry: Something is there already, or its name ends in what is no page.
             StoreUnavailable: A tier does not answer, or the file cannot be written.
 
         Examples:
@@ -66,6 +66,10 @@ class MemoryPictures:
             True
         """
         file = whole_path(path)
+        if file.suffix.lower() not in ("", ".html", ".htm"):
+            raise InvalidEntry(
+                f"path: {file} ends in {file.suffix}, and what is written is a page: name it .html"
+            )
         if not force and os.path.lexists(file):
             raise InvalidEntry(f"path: {file} is there already; force=True (--force) replaces it")
         need("altair", "vl_convert")

@@ -255,6 +255,26 @@ def test_what_was_forgotten_here_stays_forgotten_until_it_is_released(
     assert memory.ltm.count("default") == 0
 
 
+@pytest.mark.parametrize("name", ["ants.xyz", "ants.csv.gz", "ants.v2"])
+def test_an_ending_that_is_no_format_is_refused_with_the_way_out(
+    memory: AgentMemorySystem, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(InvalidEntry, match=r"ends in none of \.parquet, \.jsonl, \.csv.*format="):
+        memory.export(tmp_path / name)
+    assert not (tmp_path / name).exists()
+    assert memory.export(tmp_path / name, format="csv").entries > 0
+    assert memory.export(tmp_path / "by.run", partition_by="run_id").entries > 0
+    upper = memory.export(tmp_path / "ants.JSONL").path
+    assert upper.read_text().startswith("{")
+    assert memory.import_(upper).verified
+
+
+def test_a_report_is_a_page_by_its_name(memory: AgentMemorySystem, tmp_path: Path) -> None:
+    with pytest.raises(InvalidEntry, match=r"ends in \.pdf.*name it \.html"):
+        memory.report(tmp_path / "ants.pdf")
+    assert not (tmp_path / "ants.pdf").exists()
+
+
 def test_bad_arguments_are_refused(memory: AgentMemorySystem, tmp_path: Path) -> None:
     for wrong in ({"format": "xlsx"}, {"partition_by": "mood"}, {"nested": "deep"}):
         with pytest.raises(InvalidEntry, match=next(iter(wrong))):

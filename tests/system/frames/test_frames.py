@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,28 @@ def kept(memory: AgentMemorySystem, *contents: dict[str, Any]) -> None:
 
 def reported(field: Any) -> Any:
     return json.loads(field.metadata[b"agent_memory"])
+
+
+def test_frames_and_exports_take_the_fields_of_a_query(
+    memory: AgentMemorySystem, tmp_path: Path
+) -> None:
+    pytest.importorskip("duckdb")
+    pytest.importorskip("polars")
+    asked: dict[str, Any] = {"agent_id": "bee", "steps": (10, 29), "memory_type": "state"}
+    query = Query(**asked)
+    wanted = memory.to_arrow(query).read_all()
+    assert wanted.num_rows == 15
+    assert memory.to_arrow(**asked).read_all().equals(wanted)
+    assert memory.to_pandas(**asked)["memory_id"].tolist() == wanted["memory_id"].to_pylist()
+    assert memory.to_polars(**asked)["memory_id"].to_list() == wanted["memory_id"].to_pylist()
+    assert len(memory.to_duckdb(**asked).fetchall()) == 15
+    assert memory.export(tmp_path / "bee.jsonl", **asked).entries == 15
+    with pytest.raises(InvalidEntry, match="no field is called agent; there are agent_id"):
+        memory.to_pandas(agent="bee")
+    with pytest.raises(InvalidEntry, match="a Query or its fields"):
+        memory.to_pandas(query, limit=3)
+    with pytest.raises(InvalidEntry, match="runs: a query names its own run"):
+        memory.to_pandas(agent_id="bee", runs=["other"])
 
 
 def test_a_frame_has_each_entry_of_all_tiers_once(memory: AgentMemorySystem) -> None:
