@@ -6,8 +6,6 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +21,7 @@ from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.system.identity import as_recorded
+from agent_memory.values.tried import TRIED, installed_version, newer_than_tried
 
 _EXTRAS: Final = {
     "duckdb": ("duckdb", "frames in DuckDB"),
@@ -39,6 +38,8 @@ _EXTRAS: Final = {
     "demo": ("mesa", "agent-memory demo"),
 }
 """The package that each extra brings, and what it is for."""
+_CORE: Final = ("alembic", "numpy", "pydantic", "redis", "redis-om", "sqlalchemy")
+"""What every memory stands on, besides small packages."""
 
 
 def doctor(
@@ -62,9 +63,13 @@ def findings(config: MemoryConfig) -> Iterator[Finding]:
         ConfigError: What the environment says disagrees with the configuration.
     """
     where = deployment(config)
-    yield Finding("agent-memory", f"{_installed('agent-memory') or 'run from its sources'}")
+    yield Finding("agent-memory", f"{installed_version('agent-memory') or 'run from its sources'}")
     system = f"{platform.system()} {platform.machine()}"
     yield Finding("Python", f"{platform.python_version()} on {system}")
+    yield Finding("packages", ", ".join(f"{name} {installed_version(name)}" for name in _CORE))
+    for name in TRIED:
+        if (newer := newer_than_tried(name)) is not None:
+            yield Finding(name, newer, State.OPTIONAL)
     folder = looked("folder", lambda: look_at_folder(config, where))
     yield from folder
     if all(finding.state is not State.BROKEN for finding in folder):
@@ -92,15 +97,8 @@ def _as_made(path: Path | None) -> MemoryConfig:
 
 def _look_at_extra(extra: str, brings: tuple[str, str]) -> Finding:
     package, purpose = brings
-    version = _installed(package)
+    version = installed_version(package)
     if version:
         return Finding(f"extra {extra}", f"{package} {version}, for {purpose}")
     text = f"not installed; for {purpose}: pip install 'agent-memory[{extra}]'"
     return Finding(f"extra {extra}", text, State.OPTIONAL)
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return installed_version(package)
-    except PackageNotFoundError:
-        return None

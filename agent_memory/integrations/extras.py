@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from importlib.metadata import PackageNotFoundError, version
+from agent_memory.values.tried import installed_version, newer_than_tried, numbers_of
 
 
 def explained(error: ImportError, package: str, extra: str) -> ImportError:
@@ -24,10 +23,11 @@ def explained(error: ImportError, package: str, extra: str) -> ImportError:
             f"{_remedy(extra)}",
             name=needed,
         )
-    found = _version(package) or "of an unknown version"
+    found = installed_version(package) or "of an unknown version"
+    newer = newer_than_tried(package)
     return ImportError(
         f"agent_memory's integration of {package} cannot use the {package} {found} that is "
-        f"installed ({error}): {_remedy(extra)}",
+        f"installed ({error}): {newer or _remedy(extra)}",
         name=package,
     )
 
@@ -43,8 +43,8 @@ def require(package: str, least: tuple[int, ...], extra: str) -> None:
     Raises:
         ImportError: It is too old; the message names the command that upgrades it.
     """
-    found = _version(package)
-    if found is not None and _numbers(found) < least:
+    found = installed_version(package)
+    if found is not None and numbers_of(found) < least:
         needed = ".".join(map(str, least))
         raise ImportError(
             f"agent_memory's integration of {package} needs {package} {needed} or newer, not "
@@ -55,15 +55,3 @@ def require(package: str, least: tuple[int, ...], extra: str) -> None:
 
 def _remedy(extra: str) -> str:
     return f"pip install --upgrade 'agent-memory[{extra}]'"
-
-
-def _version(package: str) -> str | None:
-    """The installed version; None for a copy that was not installed as a package."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _numbers(found: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", found.partition("+")[0])[:3])

@@ -29,6 +29,7 @@ from agent_memory.integrations.vectors import final_observation, info_of, member
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.query import Hit
 from agent_memory.values.run import Existing
+from agent_memory.values.tried import tried_with
 
 try:
     import gymnasium as gym
@@ -72,6 +73,7 @@ class RememberEpisodes(gym.Wrapper):
         StoreUnavailable: What the agent has stored before cannot be read.
     """
 
+    @tried_with("gymnasium")
     def __init__(
         self,
         env: Any,
@@ -104,6 +106,7 @@ class RememberEpisodes(gym.Wrapper):
         """What makes the environment, without the memory, which no file could name."""
         return self.env.spec
 
+    @tried_with("gymnasium")
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -118,6 +121,7 @@ class RememberEpisodes(gym.Wrapper):
         self._begin(observation, info, seed=seed_text(seed), options=given)
         return observation, info
 
+    @tried_with("gymnasium")
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Let the environment take a step, and remember it."""
         done = plain(action)
@@ -192,6 +196,7 @@ class RememberVectorEpisodes(VectorWrapper):
         StoreUnavailable: What the agent has stored before cannot be read.
     """
 
+    @tried_with("gymnasium")
     def __init__(
         self,
         env: Any,
@@ -221,6 +226,7 @@ class RememberVectorEpisodes(VectorWrapper):
         """Whose memories they are."""
         return self._recorder.agent_id
 
+    @tried_with("gymnasium")
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """Begin episodes, in those environments alone that ``options["reset_mask"]`` names."""
         given = {} if options is None else {**plain(options)}
@@ -236,6 +242,7 @@ class RememberVectorEpisodes(VectorWrapper):
                 self._begin(place, seen, info_of(infos, place), **first)
         return observations, infos
 
+    @tried_with("gymnasium")
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Any]:
         """Let the environments take a step, and remember it."""
         done = plain(actions)

@@ -22,6 +22,7 @@ from agent_memory.values.query import Hit, Query
 from agent_memory.values.quoting import quoted
 from agent_memory.values.run import Existing
 from agent_memory.values.stored import Stored
+from agent_memory.values.tried import tried_with
 
 Fields = Iterable[str] | Callable[[Any], Mapping[str, Any]] | None
 """What of an agent is remembered: the names of attributes, what a callable gives, or all."""
@@ -75,6 +76,7 @@ class MemoryCollector:
         {'energy': 4, 'position': (2, 3)}
     """
 
+    @tried_with("mesa")
     def __init__(
         self,
         model: Any,
@@ -105,6 +107,7 @@ class MemoryCollector:
         # Classes whose agents have what cannot be stored.
         self._refused: set[type] = set()
 
+    @tried_with("mesa")
     def collect(self, model: Any = None) -> Stored:
         """Remember the agents as they are now.
 

@@ -21,6 +21,7 @@ from agent_memory.integrations.runs import run_of
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query
+from agent_memory.values.tried import tried_with
 
 try:
     import gymnasium as gym
@@ -40,6 +41,7 @@ _AT_ONCE = 5_000
 """How many steps are read at once."""
 
 
+@tried_with("minari", "gymnasium")
 def to_minari(
     memory: AgentMemorySystem,
     dataset_id: str,

@@ -26,6 +26,7 @@ from agent_memory.integrations.runs import environment_run, record_seed
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.query import Hit
 from agent_memory.values.run import Existing
+from agent_memory.values.tried import tried_with
 
 try:
     from pettingzoo import AECEnv, ParallelEnv
@@ -118,6 +119,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
         StoreUnavailable: What the agents have stored before cannot be read.
     """
 
+    @tried_with("pettingzoo", "gymnasium")
     def __init__(
         self,
         env: Any,
@@ -138,6 +140,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
         self.memory = environment_run(memory, run, env, parameters, exists)
         self._agents = _Agents(self.memory, agent_id or str, info)
 
+    @tried_with("pettingzoo", "gymnasium")
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[Any, Any], dict[Any, Any]]:
@@ -154,6 +157,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
             agents.begin(agent, observations.get(agent), infos.get(agent), **first)
         return observations, infos
 
+    @tried_with("pettingzoo", "gymnasium")
     def step(self, actions: dict[Any, Any]) -> tuple[dict[Any, Any], ...]:
         """Let the environment take a step, and remember it."""
         done, agents = plain(actions), self._agents
@@ -240,6 +244,7 @@ class RememberAECEpisodes(BaseWrapper):
         StoreUnavailable: What the agents have stored before cannot be read.
     """
 
+    @tried_with("pettingzoo", "gymnasium")
     def __init__(
         self,
         env: Any,
@@ -263,6 +268,7 @@ class RememberAECEpisodes(BaseWrapper):
         self._seen: dict[Any, Any] = {}
         self._first: dict[str, Any] = {}
 
+    @tried_with("pettingzoo", "gymnasium")
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin an episode; the last rewards of one that goes on are stored."""
         given = plain(options)
@@ -279,6 +285,7 @@ class RememberAECEpisodes(BaseWrapper):
         seen = self._seen[agent] = self.env.observe(agent)
         return seen
 
+    @tried_with("pettingzoo", "gymnasium")
     def step(self, action: Any) -> None:
         """Let the agent whose turn it is act, and remember what its action before came to."""
         agent, agents = self.env.agent_selection, self._agents

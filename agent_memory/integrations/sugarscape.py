@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from agent_memory.values.tried import tried_with
+
 Place = tuple[int, int]
 
 
@@ -55,6 +57,7 @@ class Sugarscape:
         ModuleNotFoundError: Mesa, or the networkx that its examples need, is not installed.
     """
 
+    @tried_with("mesa")
     def __init__(self, traders: int, seed: int) -> None:
         # Mesa's examples import pandas and scipy, half a second that only a simulation is worth.
         from mesa.examples.advanced.sugarscape_g1mt.model import (  # noqa: PLC0415
@@ -70,6 +73,7 @@ class Sugarscape:
         """How many traders have not starved."""
         return len(self._model.agents)
 
+    @tried_with("mesa")
     def step(self) -> list[Moment]:
         """Run one step; give the moment of each trader that was alive when it began."""
         traders = list(self._model.agents)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent_memory.models.ltm import LtmModels
+from agent_memory.values.tried import tried_with
 
 if TYPE_CHECKING:
     from agent_memory.models.redis_om.backend import Backend
@@ -47,6 +48,7 @@ class SystemModels(LtmModels):
         return _entry_model("ImEntry", self.im)
 
 
+@tried_with("redis-om", "redis", "pydantic")
 def _entry_model(name: str, backend: Backend) -> type[RedisEntry]:
     # Redis-OM takes up to half a second to import, which who only stores shall not pay.
     from agent_memory.models.redis_om.entry import entry_model  # noqa: PLC0415

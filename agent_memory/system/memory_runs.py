@@ -13,6 +13,7 @@ from agent_memory.system.runs import beginning
 from agent_memory.system.services import Services
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.run import Ending, Existing, RunSummary
+from agent_memory.values.tried import tried_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,6 +137,7 @@ class MemoryRuns(MemoryFiles):
         """
         return self._services.runs.summaries()
 
+    @tried_with("pandas", "pyarrow")
     def compare_runs(self, one: str, other: str, *, only_differing: bool = False) -> pd.DataFrame:
         """Two runs side by side, a row for each entry of the same agent, step and type.
 

@@ -39,7 +39,7 @@ from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
 from agent_memory.system.sharing import Holder, acquire, release
 from agent_memory.system.upkeep import MemoryUpkeep
-from agent_memory.system.whole_config import AnyConfig, refuse_settings, whole_config
+from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.embedder import Embedder, Model
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -78,8 +78,7 @@ class AgentMemorySystem(
         stm: Short-term memory, of all agents and runs.
         im: Intermediate memory, of all agents and runs.
         ltm: Long-term memory, of all agents and runs.
-        models: The models of this system: SQLAlchemy's of long-term memory, Redis-OM's of the
-            others.
+        models: SQLAlchemy's models of long-term memory, Redis-OM's of the other tiers.
         sql_engine: The SQLAlchemy engine of long-term memory, for ``models``; to read with. Of a
             memory that was opened read-only it refuses to write.
         encoders: The versions of the encoder: train, activate, re-encode.
@@ -108,8 +107,7 @@ class AgentMemorySystem(
         clock: Callable[[], float] = time.time,
         **settings: Never,
     ) -> None:
-        refuse_settings(settings)
-        whole, holder = whole_config(config), Holder(self)
+        whole, holder = whole_config(config, settings), Holder(self)
         opened = acquire(whole, holder, read_only=read_only, clock=clock)
         # Whoever holds one of its agents holds the system, which would else close under them.
         run = RunMemory(opened, whole.run_id, owner=self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike
 from typing import Any
 
 from agent_memory.config import MemoryConfig, RedisIMConfig, RedisSTMConfig, SQLiteLTMConfig
@@ -16,12 +15,19 @@ AnyConfig = MemoryConfig | Mapping[str, Any] | None
 """What callers may give for a whole configuration; None stands for the defaults."""
 
 
-def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
+def whole_config(
+    config: PartConfig | Mapping[str, Any] | None, settings: Mapping[str, object] | None = None
+) -> MemoryConfig:
     """The whole configuration that a part, a dict or None stands for.
+
+    Args:
+        config: What was given.
+        settings: What was given by name beside it, which is refused with the call that is meant.
 
     Raises:
         ConfigError: It is no configuration, or one that cannot be used.
     """
+    _refuse(settings or {})
     try:
         return _whole(config)
     except MemoryStoreError:
@@ -33,12 +39,7 @@ def whole_config(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
         ) from error
 
 
-def refuse_settings(settings: Mapping[str, object]) -> None:
-    """Refuse settings that were given by name where a configuration is taken.
-
-    Raises:
-        ConfigError: There are some; the message has the call that is meant.
-    """
+def _refuse(settings: Mapping[str, object]) -> None:
     if settings:
         name = next(iter(settings))
         raise ConfigError(
@@ -63,10 +64,8 @@ def _whole(config: PartConfig | Mapping[str, Any] | None) -> MemoryConfig:
             if not all(isinstance(name, str) for name in config):
                 raise ConfigError("config: names of settings are texts")
             return MemoryConfig(**config)
-        case str() | PathLike():
-            raise ConfigError(
-                f"config: a MemoryConfig is needed, not {type(config).__name__}; for a folder "
-                'write AgentMemorySystem({"path": ...}), or AgentMemorySystem.open(path) to open '
-                "it as it was made"
-            )
-    raise ConfigError(f"config: a MemoryConfig is needed, not {type(config).__name__}")
+    raise ConfigError(
+        f"config: a MemoryConfig is needed, not {type(config).__name__}; for a folder write "
+        'AgentMemorySystem({"path": ...}), or AgentMemorySystem.open(path) to open it as it was '
+        "made"
+    )

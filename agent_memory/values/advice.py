@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+
 _AS_ARRAY: Final = "store its numpy.asarray(...)"
 _WAYS: Final[Mapping[str, Mapping[str, str]]] = {
     "pandas": {
@@ -64,5 +66,6 @@ def way_out(value: object, *, by_agent: bool = False) -> str:
         way = _WAYS.get(library, {}).get(kind.__name__)
         if way is not None and not by_agent:
             return f": {way}"
-    is_array = hasattr(type(value), "__array__") and type(value).__module__ != "numpy"
+    # NumPy's own would lose a mask or names of fields by that.
+    is_array = hasattr(type(value), "__array__") and not isinstance(value, (np.ndarray, np.generic))
     return f": {_AS_ARRAY}" if is_array and not by_agent else ""

@@ -27,7 +27,7 @@ def test_a_missing_package_names_the_extra(package: str) -> None:
 
 
 def test_a_package_that_is_too_old_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_memory.integrations.extras.version", lambda _: "1.0.0a2+local.7")
+    monkeypatch.setattr("agent_memory.values.tried.version", lambda _: "1.0.0a2+local.7")
     with pytest.raises(
         ImportError,
         match=r"needs gymnasium 1\.1 or newer, not 1\.0\.0a2\+local\.7: pip .*\[gymnasium\]",
@@ -46,5 +46,5 @@ def test_a_copy_without_a_version_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
     def unknown(package: str) -> str:
         raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr("agent_memory.integrations.extras.version", unknown)
+    monkeypatch.setattr("agent_memory.values.tried.version", unknown)
     require("gymnasium", (9, 9), "gymnasium")

@@ -48,7 +48,7 @@ def test_a_refusal_says_what_to_store_and_that_can_be_stored(kind: str) -> None:
 def test_a_frame_of_a_step_is_refused_with_what_makes_states_of_it() -> None:
     with AgentMemorySystem({"engine": "fake"}) as memory:
         with pytest.raises(InvalidEntry, match="frame with a row for each agent") as refused:
-            memory.store_step(0, FRAME)  # type: ignore[arg-type]
+            memory.store_step(0, FRAME)
         made = eval(str(refused.value).partition("gives ")[2], {"frame": FRAME})  # noqa: S307 - ours
         assert len(memory.store_step(0, made).accepted) == 2
         with pytest.raises(InvalidEntry, match=r"not pandas\.Series: store its to_dict\(\)"):

@@ -16,6 +16,7 @@ from agent_memory.system.frames.run_cells import run_cell
 from agent_memory.values.file_names import whole_path
 from agent_memory.values.progress import EntriesProgress
 from agent_memory.values.quoting import quoted
+from agent_memory.values.tried import tried_with
 
 Format = Literal["parquet", "jsonl", "csv"]
 
@@ -23,6 +24,7 @@ Format = Literal["parquet", "jsonl", "csv"]
 class MemoryFiles(MemoryFrames):
     """Writes the entries of a memory to files, and stores what such files hold."""
 
+    @tried_with("pyarrow")
     def export(
         self,
         path: str | Path,
@@ -83,6 +85,7 @@ class MemoryFiles(MemoryFrames):
         stream = RowStream(self._chunks(query, runs, asked), options)
         return exporting.export(stream, file, kind, partition_by, progress)
 
+    @tried_with("pyarrow")
     def import_(
         self,
         path: str | Path,

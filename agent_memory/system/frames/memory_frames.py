@@ -12,6 +12,7 @@ from agent_memory.system.run_memory import RunMemory
 from agent_memory.values.identity import checked_run_id
 from agent_memory.values.query import Hit, Query, checked_query, query_of
 from agent_memory.values.quoting import quoted
+from agent_memory.values.tried import tried_with
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,6 +36,7 @@ class MemoryFrames:
         self._run = run
         self._resources = run.resources
 
+    @tried_with("pyarrow")
     def to_arrow(
         self,
         query: Asked = None,
@@ -79,6 +81,7 @@ class MemoryFrames:
         options = FrameOptions(checked_nested(nested), embeddings=embeddings)
         return RowStream(self._chunks(query, runs, asked), options).reader()
 
+    @tried_with("pandas", "pyarrow")
     def to_pandas(
         self,
         query: Asked = None,
@@ -107,6 +110,7 @@ class MemoryFrames:
         reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings, **asked)
         return to_pandas(reader.read_all())
 
+    @tried_with("polars", "pyarrow")
     def to_polars(
         self,
         query: Asked = None,
@@ -131,6 +135,7 @@ class MemoryFrames:
         reader = self.to_arrow(query, runs=runs, nested=nested, embeddings=embeddings, **asked)
         return to_polars(reader.read_all())
 
+    @tried_with("duckdb", "pyarrow")
     def to_duckdb(
         self,
         query: Asked = None,

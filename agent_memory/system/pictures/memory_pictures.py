@@ -14,6 +14,7 @@ from agent_memory.system.pictures.plots import MemoryPlots
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
 from agent_memory.values.file_names import whole_path
+from agent_memory.values.tried import tried_with
 
 
 class MemoryPictures:
@@ -39,6 +40,7 @@ class MemoryPictures:
         run = self._run
         return MemoryPlots(PictureData(run.resources, run.run_id, self._services.retriever))
 
+    @tried_with("altair")
     def report(
         self, path: str | Path, agent_id: str | int | None = None, *, force: bool = False
     ) -> Path:
