@@ -99,22 +99,12 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
 
 def _check_served_by_a_cluster(config: MemoryConfig) -> None:
     """Refuse what needs all keys on one server."""
-    reasons = {
-        "indexed_attributes": "declared attributes are indexed on one server; conditions on what "
-        "is not declared read contents",
-        "redis_max_bytes": "it bounds one server: set maxmemory on each, and limits of the tiers",
-        "search": "a query engine indexes the keys of one server",
-    }
-    asked = {
-        "indexed_attributes": bool(config.indexed_attributes),
-        "redis_max_bytes": config.redis_max_bytes is not None,
-        "search": config.search is True,
-        "db": config.stm_config.db != 0 or config.im_config.db != 0,
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            reason = reasons.get(name, "a cluster has database 0 alone")
-            raise ConfigError(f"{name} is not served on a cluster ({reason}): leave it out")
+    name, reason = "db", "a cluster has database 0 alone"
+    if config.search is True:
+        name, reason = "search", "a query engine indexes the keys of one server"
+    elif config.stm_config.db == config.im_config.db == 0:
+        return
+    raise ConfigError(f"{name} is not served on a cluster ({reason}): leave it out")
 
 
 def file_beside(where: Deployment, purpose: str) -> Path | None:

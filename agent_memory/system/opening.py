@@ -33,6 +33,7 @@ from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.repositories.read_only import ReadOnlyRepository
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
 from agent_memory.repositories.redis.codes import CodeCopies
+from agent_memory.repositories.redis.keys import KeySpace
 from agent_memory.repositories.redis.model_backend import ModelBackend
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
@@ -248,10 +249,13 @@ class _Opening:
     # -- tiers --------------------------------------------------------------------------------
 
     def _declared(self, connections: Connections) -> dict[Tier, DeclaredAttributes]:
+        def declared(channel: RedisChannel, namespace: str) -> DeclaredAttributes:
+            return DeclaredAttributes(channel, KeySpace(namespace, connections.buckets), ())
+
         config = self._config
         return {
-            Tier.STM: DeclaredAttributes(connections.stm, config.stm_config.namespace, ()),
-            Tier.IM: DeclaredAttributes(connections.im, config.im_config.namespace, ()),
+            Tier.STM: declared(connections.stm, config.stm_config.namespace),
+            Tier.IM: declared(connections.im, config.im_config.namespace),
         }
 
     def _search(

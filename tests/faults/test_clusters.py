@@ -81,6 +81,41 @@ def test_a_memory_lives_on_all_servers_of_a_cluster(
         assert memory.count(Query(limit=None)) == 11 * 12 + 29 * 12 + 1 - 12
 
 
+def test_declared_attributes_are_indexed_on_all_servers_of_a_cluster(
+    cluster: LocalCluster, config: MemoryConfig
+) -> None:
+    with AgentMemorySystem(config, upkeep=False) as memory:
+        memory.store_step(0, {agent: {"food": 0} for agent in AGENTS})
+    declaring = config.model_copy(update={"indexed_attributes": ("food",)})
+    with AgentMemorySystem(declaring, upkeep=False) as memory:
+        for step in range(1, 12):
+            memory.store_step(step, {agent: {"food": step % 3} for agent in AGENTS})
+        for asked in ({"attributes": {"food": 2}}, {"attributes": {"food": (2, 9)}}):
+            assert len(memory.recall(Query(limit=None, **asked))) == 4 * len(AGENTS)
+            found = memory.recall(Query(agent_id="ant3", limit=None, **asked))
+            assert {hit.entry.step_number for hit in found} == {2, 5, 8, 11}
+        assert "number:food" in str(memory.explain(Query(attributes={"food": 2})))
+        memory.maintain()
+        assert len(memory.recall(Query(limit=None, attributes={"food": 2}))) == 4 * len(AGENTS)
+        assert memory.check().findings == ()
+
+
+def test_a_bound_of_bytes_is_that_of_all_servers_of_a_cluster(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    held = sum(map(_used_bytes, cluster.primaries))
+    config = MemoryConfig(redis_url=cluster.url, path=tmp_path, redis_max_bytes=held + 2_000_000)
+    with AgentMemorySystem(config) as memory:
+        for step in range(25):
+            memory.store_step(step, {agent: {"text": f"{step:02d}" * 2_000} for agent in AGENTS})
+        memory.maintain()
+        assert sum(map(_used_bytes, cluster.primaries)) < held + 2_500_000  # buffers count too
+        moved = memory.im.count("default") + memory.ltm.count("default")
+        assert moved > 100
+        assert memory.count(Query(limit=None)) == 25 * len(AGENTS)
+        assert memory.check().findings == ()
+
+
 def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
     cluster: LocalCluster, config: MemoryConfig
 ) -> None:
@@ -189,8 +224,6 @@ def test_what_a_cluster_does_not_serve_is_refused_by_name(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
     for options, complaint in (
-        ({"indexed_attributes": ("food",)}, "indexed_attributes is not served on a cluster"),
-        ({"redis_max_bytes": 10**9}, "redis_max_bytes is not served on a cluster"),
         ({"search": True}, "search is not served on a cluster"),
         ({"stm_config": {"db": 1}}, "db is not served on a cluster"),
     ):
@@ -311,6 +344,12 @@ def _waits(server: StoppableServer) -> int:
     """How often a server was asked what its replicas have."""
     with closing(tcp_client(server.port)) as client:
         return int(client.info("commandstats")["cmdstat_wait"]["calls"])
+
+
+def _used_bytes(server: StoppableServer) -> int:
+    with closing(tcp_client(server.port)) as client:
+        about = client.info("memory")
+    return int(about["used_memory"]) - int(about["mem_not_counted_for_evict"])
 
 
 def _name(server: StoppableServer) -> str:

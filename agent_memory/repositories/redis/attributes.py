@@ -4,6 +4,10 @@ The server keeps the declaration, and every script that writes refuses a caller 
 it. So from that moment on each entry is stored with its place in the attribute's index, by every
 process. Entries that were stored before are indexed one by one; queries use the index only when
 that is done. A process that is killed in between leaves the rest to the next one.
+
+On a cluster each bucket has a declaration, and says itself by what all of its entries are indexed:
+so a server that loses the latest writes loses what was noted of them too. Whoever meets buckets
+that differ, as a process leaves them that is killed while it declares, makes them the same.
 """
 
 from __future__ import annotations
@@ -39,6 +43,15 @@ return declared
     answers=is_text,
 )
 
+# ARGV: a declaration as it was read, and what it is to be; one that changed meanwhile stays.
+_DECLARE_INSTEAD = Script(
+    """
+if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+return redis.call('GET', KEYS[1]) or ''
+""",
+    answers=is_text,
+)
+
 Call = tuple[Sequence[str], Sequence[Any]]
 
 
@@ -47,14 +60,17 @@ class DeclaredAttributes:
 
     Args:
         channel: The server.
-        namespace: What every key begins with.
+        key_space: The tier's keys.
         wanted: The paths that this process declares.
     """
 
-    def __init__(self, channel: RedisChannel, namespace: str, wanted: Iterable[str]) -> None:
+    def __init__(self, channel: RedisChannel, key_space: KeySpace, wanted: Iterable[str]) -> None:
         self._channel = channel
-        self.key = f"{namespace}:attributes"
+        self._key_space = key_space
+        self._keys = key_space.declarations
+        self.key = self._keys[0]
         self._wanted = tuple(wanted)
+        self._lines = [f" {encode_id(path)} " for path in self._wanted]
         self._know("")
 
     @property
@@ -77,22 +93,23 @@ class DeclaredAttributes:
         paths = tuple(readable_ids(line.strip().encode() for line in declared.splitlines()))
         self._known = declared, paths
 
-    @property
-    def completeness(self) -> tuple[str, ...]:
-        """The command that gives the paths every entry is indexed by."""
-        return ("SMEMBERS", f"{self.key}:complete")
+    def complete(self) -> set[str]:
+        """The paths that every entry is indexed by.
 
-    def complete(self, reply: Iterable[bytes]) -> set[str]:
-        """The paths that ``completeness`` answered."""
-        return set(readable_ids(reply))
+        Raises:
+            StoreUnavailable: The server does not answer, or refuses.
+        """
+        replies = self._channel.call_all([("SMEMBERS", f"{key}:complete") for key in self._keys])
+        return set.intersection(*(set(readable_ids(reply)) for reply in replies))
 
-    def lookups(self, prefix: str, conditions: Mapping[str, Condition]) -> list[Lookup]:
+    def lookups(self, agent: Agent, conditions: Mapping[str, Condition]) -> list[Lookup]:
         """Where the entries of an agent are that may meet conditions, as far as indexes tell.
 
         Args:
-            prefix: What all keys of the agent begin with.
+            agent: The agent.
             conditions: By path.
         """
+        prefix = self._key_space.prefix(*agent)
         places = _lookups(conditions)
         pairs = {
             path: f"{prefix}{place[0]}"
@@ -101,10 +118,13 @@ class DeclaredAttributes:
         }
         # Asked each time: the server may have lost everything, and this with it.
         reply, *numbers = self._channel.call_all(
-            [self.completeness, *(("EXISTS", key) for key in pairs.values())]
+            [
+                ("SMEMBERS", f"{self._key_space.attributes(agent)}:complete"),
+                *(("EXISTS", key) for key in pairs.values()),
+            ]
         )
         # Where an agent has no number, two numbers in a list may be asked for: contents tell.
-        indexed = self.complete(reply) - {
+        indexed = set(readable_ids(reply)) - {
             path for path, there in zip(pairs, numbers, strict=True) if not there
         }
         return [place for path, place in places.items() if path in indexed]
@@ -115,7 +135,7 @@ class DeclaredAttributes:
         places = _lookups({path: it for path, it in conditions.items() if type(it) is not tuple})
         if not places:
             return []
-        complete = self.complete(self._channel.call(*self.completeness))
+        complete = self.complete()
         return [place for path, place in places.items() if path in complete]
 
     def declare(self, index_all: Callable[[Sequence[str]], None]) -> None:
@@ -127,9 +147,10 @@ class DeclaredAttributes:
         if self._wanted:
             self._declare()
         paths = set(self.paths if self._wanted else self.all_paths())
-        if paths - self.complete(self._channel.call(*self.completeness)):
+        if paths - self.complete():
             index_all(self.paths)
-            self._channel.call("SADD", f"{self.key}:complete", *map(encode_id, sorted(paths)))
+            names = [*map(encode_id, sorted(paths))]
+            self._channel.call_all([("SADD", f"{key}:complete", *names) for key in self._keys])
 
     def announce(self) -> None:
         """Declare what this process wants; ``declare`` does the indexing."""
@@ -138,7 +159,8 @@ class DeclaredAttributes:
 
     def all_paths(self) -> tuple[str, ...]:
         """The declared paths, as the server knows them."""
-        self._know(_text(self._channel.call("GET", self.key)))
+        (first, *others) = texts = self._declarations()
+        self._know(_united(texts) if others else first)
         return self.paths
 
     def run(self, script: Script, calls: Callable[[], Sequence[Call]]) -> list[Any]:
@@ -157,28 +179,70 @@ class DeclaredAttributes:
             declarations = [reply for reply in replies if isinstance(reply, bytes)]
             if not declarations:
                 return replies
-            self._learn(declarations[-1])
-        raise StoreUnavailable(
-            f"{self._channel.where}: the declared attributes of {self.key} change all the time; "
-            "open one process after the other"
-        )
+            self._learn([*map(_text, declarations)])
+        raise self._changing()
 
-    def _learn(self, declared: bytes) -> None:
-        self._know(_text(declared))
+    def _learn(self, declared: Sequence[str]) -> None:
+        if self._key_space.buckets:
+            self._unite([self.known, *declared, *self._lines])
+            return
+        self._know(declared[-1])
         # The server may have lost everything, and the declaration with it.
         if set(self._wanted) - set(self.paths):
             self._declare()
 
     def _declare(self) -> None:
-        lines = [f" {encode_id(path)} " for path in self._wanted]
-        (declared,) = self._channel.run(_DECLARE, [([self.key], lines)])
+        if self._key_space.buckets:
+            self._unite(self._lines)
+            return
+        (declared,) = self._channel.run(_DECLARE, [([self.key], self._lines)])
         self._know(_text(declared))
+
+    def _unite(self, more: Sequence[str]) -> None:
+        """Make the declarations of all buckets the same, and know it.
+
+        Args:
+            more: What is to be declared in each, beside what any of them has.
+
+        Raises:
+            StoreUnavailable: The server does not answer, or others declare without end.
+        """
+        for _ in range(_ATTEMPTS):
+            found = self._declarations()
+            united = _united([*found, *more])
+            differing = [
+                ([key], [text, united])
+                for key, text in zip(self._keys, found, strict=True)
+                if text != united
+            ]
+            if all(it == united for it in self._texts(_DECLARE_INSTEAD, differing)):
+                self._know(united)
+                return
+        raise self._changing()
+
+    def _texts(self, script: Script, calls: Sequence[Call]) -> list[str]:
+        return [*map(_text, self._channel.run(script, calls))]
+
+    def _declarations(self) -> list[str]:
+        return [*map(_text, self._channel.call_all([("GET", key) for key in self._keys]))]
+
+    def _changing(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._channel.where}: the declared attributes of {self.key} change all the time; "
+            "open one process after the other"
+        )
 
 
 def _lookups(conditions: Mapping[str, Condition]) -> dict[str, Lookup]:
     """Where an index tells who meets conditions, by path."""
     found = {path: lookup(path, wanted) for path, wanted in conditions.items()}
     return {path: place for path, place in found.items() if place is not None}
+
+
+def _united(declarations: Iterable[str]) -> str:
+    """One declaration of all that are declared in some, in an order of its own."""
+    lines = {line for text in declarations for line in text.splitlines()}
+    return "".join(f"{line}\n" for line in sorted(lines))
 
 
 def _text(reply: bytes | None) -> str:

@@ -33,7 +33,7 @@ def access(
         owners: Whom it is about.
     """
     if query.is_about_one_agent:
-        attributes = declared.lookups(key_space.prefix(*owners[0]), query.attributes)
+        attributes = declared.lookups(owners[0], query.attributes)
     else:
         attributes = declared.lookups_of_all(query.attributes)
     leading = query

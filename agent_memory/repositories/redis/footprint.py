@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from agent_memory.connections.redis.channel import RedisChannel
+from agent_memory.connections.redis.cluster_channel import ClusterChannel
 from agent_memory.models.redis import INDEX_KEYS, memory_id_of
 
 _AGENTS = 25  # sampled
@@ -40,17 +41,22 @@ def stored_bytes(channel: RedisChannel, prefixes: Sequence[str]) -> int:
 
 
 def server_bytes(channel: RedisChannel) -> int | None:
-    """How many bytes a server holds, as its own ``maxmemory`` counts them.
+    """How many bytes a server holds, as its own ``maxmemory`` counts them; all of a cluster's.
 
     Returns:
         None if it does not say, as fakeredis.
     """
     if not channel.measures_memory:
         return None
+    if isinstance(channel, ClusterChannel):
+        return sum(_held(channel, about) for about in channel.call_each("INFO", "memory"))
+    return _held(channel, channel.call("INFO", "memory"))
+
+
+def _held(channel: RedisChannel, about: bytes) -> int:
+    """How many bytes a server holds, by what it says about its memory."""
     memory = dict(
-        line.split(":", 1)
-        for line in channel.call("INFO", "memory").decode(errors="replace").splitlines()
-        if ":" in line
+        line.split(":", 1) for line in about.decode(errors="replace").splitlines() if ":" in line
     )
     # What replicas and the append-only file are still to be sent is not counted either.
     try:

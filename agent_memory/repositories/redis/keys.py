@@ -89,6 +89,11 @@ class KeySpace:
             f"{place}:runs",
         ]
 
+    @property
+    def declarations(self) -> list[str]:
+        """The declared attributes of each bucket, which are the same unless they change."""
+        return [f"{place}:attributes" for place in self.places]
+
     def attributes(self, agent: Agent) -> str:
         """The declared attributes, as a script reads them that changes an agent's entries."""
         return f"{self.place(*agent)}:attributes"

@@ -83,7 +83,7 @@ class RedisRepository(ReadsValues, ReadTogether, MemoryRepository):
         self._clock = clock
         self._retrievals = RetrievalCounts(channel, self.key_space, clock)
         self._vectors = VectorCache(channel, vector_cache_bytes)
-        self._declared = DeclaredAttributes(channel, namespace, indexed_attributes)
+        self._declared = DeclaredAttributes(channel, self.key_space, indexed_attributes)
         self._mapper = HashMapper(channel, codec, self._declared, self.tier)
         self._many = ManyAgents(channel, self.key_space, self._mapper)
         self._plain = PlainStoring(channel, self.key_space, self._mapper, self._declared, clock)
@@ -307,7 +307,8 @@ class RedisRepository(ReadsValues, ReadTogether, MemoryRepository):
         if not query.attributes:
             (keys,) = keys_answering(self.channel, self.key_space, [query])
             return prefix, [key.memory_id for key in keys]
-        usable = self._declared.lookups(prefix, query.attributes)
+        owner = Agent(run_of(query), agent_of(query))
+        usable = self._declared.lookups(owner, query.attributes)
         replies = self.channel.call_all(lookups(prefix, query, usable))
         return prefix, [memory_id_of(name) for name in chosen(replies, query)]
 

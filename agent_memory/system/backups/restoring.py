@@ -168,7 +168,7 @@ class Restoring:
 
     def _declare(self, attributes: Sequence[str]) -> None:
         for inspection in inspections(self._connections, self._config):
-            declared = DeclaredAttributes(inspection.channel, inspection.namespace, attributes)
+            declared = DeclaredAttributes(inspection.channel, inspection.key_space, attributes)
             declared.announce()
         for tier in self._tiers:
             tier.upkeep.declare_attributes()

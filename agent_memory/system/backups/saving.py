@@ -265,7 +265,7 @@ class _Saving:
                         for saved in self._of_hash(one, tier)
                     ]
                 )
-        declared = DeclaredAttributes(inspection.channel, inspection.namespace, ())
+        declared = DeclaredAttributes(inspection.channel, inspection.key_space, ())
         self._put_attributes(declared.all_paths())
 
     def _note_marks(self) -> None:

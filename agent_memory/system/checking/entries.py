@@ -53,11 +53,10 @@ class EntryValidation:
 
     def learn_declared(self) -> None:
         """Learn which attributes are declared by now."""
-        channel, namespace = self._inspection.channel, self._inspection.namespace
-        declared = DeclaredAttributes(channel, namespace, ())
+        declared = DeclaredAttributes(self._inspection.channel, self._inspection.key_space, ())
         try:
             self.declared = declared.all_paths()
-            complete = declared.complete(channel.call(*declared.completeness))
+            complete = declared.complete()
         except CommandRefused:
             # A key of a wrong type, which is found with the keys.
             self.declared, complete = (), set[str]()
