@@ -10,6 +10,19 @@ from sqlalchemy import Engine, event
 from agent_memory.errors import StoreReplaced
 from agent_memory.values.files import FileId, file_id, make_private
 
+_CHECK = "agent_memory_file_check"
+
+
+def check_file(engine: Engine) -> None:
+    """See that a SQLite file is the one that was opened, as every transaction does that begins.
+
+    Raises:
+        StoreReplaced: It is not.
+    """
+    check = engine.get_execution_options().get(_CHECK)
+    if check is not None:
+        check()
+
 
 def watch_file(engine: Engine, file: str, place: str, *, is_made: bool) -> None:
     """Refuse to go on with a SQLite file that was deleted, moved or replaced since it was opened.
@@ -45,6 +58,7 @@ def watch_file(engine: Engine, file: str, place: str, *, is_made: bool) -> None:
         if not known and there is not None:
             known.append(there)
 
+    engine.update_execution_options(**{_CHECK: check})
     event.listen(engine, "begin", check)
     # Before the word is given on which a move deletes its source.
     event.listen(engine, "commit", check)

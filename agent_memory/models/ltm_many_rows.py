@@ -67,21 +67,21 @@ class ContentsRow(NamedTuple):
     embedding_coding: Any
 
 
-def rows_to_contents(
-    rows: Sequence[Sequence[Any]],
-) -> tuple[list[str], list[int], list[bytes], list[Vector | None]] | None:
+def columns_to_contents(
+    columns: Sequence[Sequence[Any]],
+) -> tuple[list[str], Sequence[int], Sequence[bytes], list[Vector | None]] | None:
     """The ids, steps, stored contents and vectors of some rows, one or more.
 
     Args:
-        rows: Each with the columns of ``ContentsRow``.
+        columns: Those of ``ContentsRow``.
 
     Returns:
         None where a row may be damaged, or holds what is seldom.
     """
-    raw = ContentsRow(*map(list, zip(*rows, strict=True)))
+    raw = ContentsRow(*columns)
     if not _are_typed(raw) or {*map(len, raw.memory_id)} != {_ID_BYTES}:
         return None
-    vectors: list[Vector | None] = [None] * len(rows)
+    vectors: list[Vector | None] = [None] * len(raw.contents)
     if any(map(is_coded, raw.contents)):
         try:
             vectors = _vectors(raw.embedding_coding, raw.embedding)
@@ -91,13 +91,13 @@ def rows_to_contents(
     return ids, raw.step_number, raw.contents, vectors
 
 
-def rows_to_entries(
-    rows: Sequence[Sequence[Any]], decode_many: DecodeMany
+def columns_to_entries(
+    columns: Sequence[Sequence[Any]], decode_many: DecodeMany
 ) -> list[MemoryEntry] | None:
     """Give the entries of some rows, one or more.
 
     Args:
-        rows: Each with the columns of ``RawRow``.
+        columns: Those of ``RawRow``.
         decode_many: Decodes contents, given with their steps and the vectors beside them.
 
     Returns:
@@ -105,7 +105,7 @@ def rows_to_entries(
     """
     if len(RawRow._fields) != _COLUMNS:
         return None
-    raw = RawRow(*map(list, zip(*rows, strict=True)))
+    raw = RawRow(*columns)
     if not _is_sound(raw):
         return None
     try:

@@ -21,7 +21,7 @@ from agent_memory.embeddings.int8_grid import (
 from agent_memory.embeddings.resting import VectorDtype, all_at_rest, at_rest
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm_columns import PINNED
-from agent_memory.models.ltm_many_rows import rows_to_entries
+from agent_memory.models.ltm_many_rows import columns_to_entries
 from agent_memory.models.ltm_rows import RawRow, entry_to_row
 from agent_memory.models.ltm_vectors import code_vector, code_vectors
 from agent_memory.models.redis import entry_to_values, read_vectors, values_to_entry
@@ -76,7 +76,7 @@ def raw_row(entry: MemoryEntry) -> RawRow:
 
 
 def rows_read(rows: list[RawRow]) -> list[MemoryEntry] | None:
-    return rows_to_entries(rows, _CODEC.decode_many)
+    return columns_to_entries([*zip(*rows, strict=True)], _CODEC.decode_many)
 
 
 @settings(max_examples=50)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.models.ltm import LtmModels
-from agent_memory.models.ltm_many_rows import rows_to_contents, rows_to_entries
+from agent_memory.models.ltm_many_rows import columns_to_contents, columns_to_entries
 from agent_memory.models.ltm_rows import RawRow, entry_to_row, row_to_entry, vector_of
 from agent_memory.models.ltm_vectors import code_vectors
 from agent_memory.repositories.access import note_read
@@ -106,12 +106,22 @@ class RowMapper:
         Raises:
             EncodingError: A row is damaged; names the entry.
         """
-        note_read(len(rows))
-        if len(rows) >= _FEWEST_BY_COLUMNS:
+        return self.of_columns([*zip(*rows, strict=True)])
+
+    def of_columns(self, columns: Sequence[Sequence[Any]]) -> list[MemoryEntry]:
+        """The entries of the columns of some rows; none of no columns. See ``to_entries``."""
+        if not columns:
+            return []
+        count = len(columns[0])
+        note_read(count)
+        if count >= _FEWEST_BY_COLUMNS:
             with collection_paused():
-                entries = rows_to_entries(rows, self._codec.decode_many)
+                entries = columns_to_entries(columns, self._codec.decode_many)
             if entries is not None:
                 return entries
+        return self._one_by_one([*zip(*columns, strict=True)])
+
+    def _one_by_one(self, rows: Sequence[Any]) -> list[MemoryEntry]:
         found = [_as_read(row) for row in rows]
         stored = [_named(row, _stored_in, row) for row in found]
         contents = self._codec.decode_many(
@@ -124,27 +134,27 @@ class RowMapper:
             for row, one, (_, _, vector) in zip(found, contents, stored, strict=True)
         ]
 
-    def values_at(self, rows: Sequence[Any], path: str) -> list[ValueOf] | None:
-        """The values at a path of some rows, read as ``ContentsRow``.
+    def values_at(self, columns: Sequence[Sequence[Any]], path: str) -> list[ValueOf] | None:
+        """The values at a path of some rows, given by the columns of ``ContentsRow``.
 
         Returns:
             None where a row may be damaged, or holds what is seldom: whoever reads entries says
             what.
         """
-        if not rows:
+        if not columns:
             return []
-        read = rows_to_contents(rows)
+        read = columns_to_contents(columns)
         if read is None:
             return None
         ids, steps, contents, vectors = read
-        note_read(len(rows))
+        note_read(len(ids))
         found = self._codec.values_at(path, contents, steps, vectors)
         values = [
             ValueOf(memory_id, step, one.value, one.bounds)
             for memory_id, step, one in zip(ids, steps, found, strict=True)
             if not isinstance(one, EncodingError)
         ]
-        return values if len(values) == len(rows) else None
+        return values if len(values) == len(ids) else None
 
     def contents_of_many(self, rows: Iterable[Any]) -> list[dict[str, Any] | EncodingError]:
         """The contents of some rows; in place of those that are damaged their errors."""

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import BindParameter, Connection, Dialect, Label, Select
 from sqlalchemy.types import TypeEngine
+
+from agent_memory.connections.sqlite_file import check_file
 
 _Processor = Callable[[Any], Any] | None
 
@@ -26,11 +28,14 @@ class _Plan(NamedTuple):
             the value that it always has, where it has one.
         columns: The places of the columns that are not given as the driver reads them, and what
             makes their values.
+        constant: The places of the columns that the driver does not read, since each of their
+            values is that of a parameter; its name, and what makes of it what the driver takes.
     """
 
     text: str
     parameters: tuple[tuple[str, _Processor, Any], ...]
     columns: tuple[tuple[int, Callable[[Any], Any]], ...]
+    constant: tuple[tuple[int, str, _Processor], ...]
 
 
 def rows_of(
@@ -46,7 +51,38 @@ def rows_of(
     plan = _plan_of(statement, connection.dialect) if _is_sqlite(connection.dialect) else None
     if plan is None:
         return connection.execute(statement, parameters).all()
-    given = [
+    rows = rows_by_driver(connection, plan.text, _given(plan, parameters))
+    if not rows or not (plan.columns or plan.constant):
+        return rows
+    return [*zip(*_columns(plan, rows, parameters), strict=True)]
+
+
+def columns_of(
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    parameters: Mapping[str, Any],
+    *,
+    alone: bool = False,
+) -> list[Sequence[Any]]:
+    """The same column by column; none where there is no row.
+
+    Args:
+        connection: See ``rows_of``.
+        statement: See there.
+        parameters: See there.
+        alone: Whether nothing else is read on the connection: SQLite reads a statement as of one
+            instant, so that it takes no transaction, which costs as much as a question for nothing.
+    """
+    plan = _plan_of(statement, connection.dialect) if _is_sqlite(connection.dialect) else None
+    if plan is None:
+        return [*zip(*connection.execute(statement, parameters).all(), strict=True)]
+    rows = rows_by_driver(connection, plan.text, _given(plan, parameters), alone)
+    return _columns(plan, rows, parameters) if rows else []
+
+
+def _given(plan: _Plan, parameters: Mapping[str, Any]) -> list[Any]:
+    """The values of a statement's parameters as the driver takes them."""
+    return [
         always
         if name not in parameters
         else process(parameters[name])
@@ -54,13 +90,19 @@ def rows_of(
         else parameters[name]
         for name, process, always in plan.parameters
     ]
-    rows = rows_by_driver(connection, plan.text, given)
-    if not rows or not plan.columns:
-        return rows
+
+
+def _columns(
+    plan: _Plan, rows: Sequence[Sequence[Any]], parameters: Mapping[str, Any]
+) -> list[Sequence[Any]]:
+    """The columns of rows, one or more."""
     columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
     for place, process in plan.columns:
         columns[place] = [*map(process, columns[place])]
-    return [*zip(*columns, strict=True)]
+    for place, name, bind in plan.constant:
+        value = parameters[name]
+        columns.insert(place, [bind(value) if bind else value] * len(rows))
+    return columns
 
 
 def rows_by_ids(
@@ -88,17 +130,24 @@ def rows_by_ids(
 
 
 def rows_by_driver(
-    connection: Connection, text: str, parameters: Sequence[Any] = ()
+    connection: Connection,
+    text: str,
+    parameters: Sequence[Any] = (),
+    alone: bool = False,
 ) -> Sequence[Sequence[Any]]:
     """All rows that a reading statement gives, as SQLite's driver gives them.
 
     Args:
-        connection: What to read on, in a transaction as always.
+        connection: What to read on.
         text: The statement, with question marks for its parameters.
         parameters: Their values.
+        alone: Whether nothing else is read on it; see ``columns_of``.
     """
     if not connection.in_transaction():
-        connection.begin()  # which looks whether the file is still there
+        if alone:
+            check_file(connection.engine)
+        else:
+            connection.begin()  # which looks whether the file is still there
     driver: Any = connection.connection.driver_connection
     try:
         rows: list[Sequence[Any]] = driver.execute(text, parameters).fetchall()
@@ -115,21 +164,38 @@ def _is_sqlite(dialect: Dialect) -> bool:
 @lru_cache(maxsize=512)
 def _plan_of(statement: Select[*tuple[Any, ...]], dialect: Dialect) -> _Plan | None:
     """How to run a statement; None where that depends on the values of its parameters."""
+    every = [*statement.selected_columns]
+    # The driver would make a text of each for every row.
+    known = {place: _parameter(one, dialect) for place, one in enumerate(every)}
+    constant = {place: bind for place, bind in known.items() if bind is not None}
+    read = [one for place, one in enumerate(every) if place not in constant]
+    if constant:
+        statement = statement.with_only_columns(*read, maintain_column_froms=True)
     compiled: Any = statement.compile(dialect=dialect)
     names = compiled.positiontup or ()
     binds = [compiled.binds[name] for name in names]
     if any(bind.expanding for bind in binds):
         return None
-    types = [column.type for column in statement.selected_columns]
-    made = [_implemented(kind, dialect).result_processor(dialect, None) for kind in types]
+    made = [_implemented(column.type, dialect).result_processor(dialect, None) for column in read]
     return _Plan(
         compiled.string,
-        tuple(
-            (bind.key, _implemented(bind.type, dialect).bind_processor(dialect), bind.value)
-            for bind in binds
-        ),
+        tuple((bind.key, _bound(bind, dialect), bind.value) for bind in binds),
         tuple((place, process) for place, process in enumerate(made) if process is not None),
+        tuple((place, bind.key, _bound(bind, dialect)) for place, bind in constant.items()),
     )
+
+
+def _parameter(column: Any, dialect: Dialect) -> BindParameter[Any] | None:
+    """The parameter that a column is, whose value comes back as it is given."""
+    one = column.element if isinstance(column, Label) else column
+    if not isinstance(one, BindParameter) or not one.required:
+        return None
+    comes_back = _implemented(column.type, dialect).result_processor(dialect, None) is None
+    return one if comes_back else None
+
+
+def _bound(bind: BindParameter[Any], dialect: Dialect) -> _Processor:
+    return _implemented(bind.type, dialect).bind_processor(dialect)
 
 
 def _implemented(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:

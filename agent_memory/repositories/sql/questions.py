@@ -149,7 +149,11 @@ def _entries_shaped(
         ordered = ordered_by(models, order)
     else:
         entry, agent, run = models.LtmEntry, models.Agent, models.Run
-        names: dict[str, Any] = {"run_id": run.name, "agent_id": agent.name}
+        of_one_run = "of_one_run" in shape.owners
+        names: dict[str, Any] = {
+            "run_id": _text_of("of_one_run") if of_one_run else run.name,
+            "agent_id": agent.name,
+        }
         entries = (
             entries_selected(models, names)
             .join_from(agent, run, run.id == agent.run_id)

@@ -25,7 +25,7 @@ from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks, mark_of
 from agent_memory.repositories.sql.moments import Moments
-from agent_memory.repositories.sql.plans import rows_of
+from agent_memory.repositories.sql.plans import columns_of
 from agent_memory.repositories.sql.questions import (
     Asked,
     contents_answering,
@@ -90,13 +90,15 @@ class LtmReads(LongTermMemory):
         """Return the entries that answer a query, in its order."""
         parts = [*entries_answering(self._models, checked_query(query))]
         with self._transactions.reading() as connection:
+            if len(parts) == 1 and not query.attributes:
+                return self._mapper.of_columns(columns_of(connection, *parts[0], alone=True))
             found = [entry for part in parts for entry in self._found(connection, part, query)]
         return found if len(parts) == 1 else in_order(found, query)
 
     def _found(self, connection: Connection, part: Asked, query: Query) -> list[MemoryEntry]:
         statement, asked = part
         if not query.attributes:
-            return self._mapper.to_entries(rows_of(connection, statement, asked))
+            return self._mapper.of_columns(columns_of(connection, statement, asked))
         conditions = sql_attributes.conditions(connection, self._models, query)
         # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
         with connection.execute(
@@ -140,7 +142,7 @@ class LtmReads(LongTermMemory):
             return [
                 entry
                 for statement, asked in first_of_each_agent(self._models, query)
-                for entry in self._mapper.to_entries(rows_of(connection, statement, asked))
+                for entry in self._mapper.of_columns(columns_of(connection, statement, asked))
             ]
 
     def keys_answering(self, query: Query) -> list[EntryKey]:
@@ -162,7 +164,9 @@ class LtmReads(LongTermMemory):
         if not query.attributes and query.is_about_one_agent:
             statement, asked = contents_answering(self._models, query)
             with self._transactions.reading() as connection:
-                found = self._mapper.values_at(rows_of(connection, statement, asked), path)
+                found = self._mapper.values_at(
+                    columns_of(connection, statement, asked, alone=True), path
+                )
         return super().values_at(query, path) if found is None else found
 
     def access(self, query: Query) -> Access:

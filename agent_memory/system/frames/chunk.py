@@ -159,7 +159,8 @@ def _by_key(
 
 
 def _own_arrays(hits: Sequence[Hit]) -> Iterator[Any]:
-    fields: list[tuple[Any, ...]] = [*zip(*map(_fields_of, hits), strict=True)]
+    entries = [hit.entry for hit in hits]
+    fields: list[tuple[Any, ...]] = [*zip(*map(_fields_of, entries), strict=True)]
     values = dict(zip(_OF_ENTRY, fields or [()] * len(_OF_ENTRY), strict=True))
     # Members of an enum tell their values by a call of Python each.
     values["memory_type"] = tuple(map(_TYPE_NAMES.__getitem__, values["memory_type"]))
@@ -176,6 +177,6 @@ def own_array(name: str, values: Sequence[Any]) -> Any:
 
 
 _OF_ENTRY = tuple(name for name in OWN if name != "tier")
-_fields_of = attrgetter(*(f"entry.{name}" for name in _OF_ENTRY))
+_fields_of = attrgetter(*_OF_ENTRY)
 _TYPE_NAMES = {kind: kind.value for kind in MemoryType}
 _TIER_NAMES = {tier: tier.name for tier in Tier}
