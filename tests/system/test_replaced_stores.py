@@ -137,6 +137,22 @@ def test_a_database_that_goes_alone_takes_no_entry_with_it(folder: Path, replace
         assert steps == list(range(40))
 
 
+def test_a_question_to_a_database_that_went_is_refused(tmp_path: Path) -> None:
+    file, query = tmp_path / "ltm.db", Query(run_id="run", agent_id="ant")
+    with AgentMemorySystem(MemoryConfig(engine="fake", ltm_url=f"sqlite:///{file}")) as memory:
+        memory.ltm.add(an_entry(run_id="run", agent_id="ant", compression_level=2))
+        asked: tuple[Callable[[], object], ...] = (
+            lambda: memory.ltm.find(query),
+            lambda: memory.ltm.values_at(query, "food"),
+        )
+        assert all(ask() for ask in asked)
+        file.rename(tmp_path / "elsewhere.db")
+        for ask in asked:
+            with pytest.raises(StoreReplaced):
+                ask()
+        (tmp_path / "elsewhere.db").rename(file)
+
+
 def test_a_spool_that_goes_is_told_of_and_the_next_one_keeps_entries(tmp_path: Path) -> None:
     file = tmp_path / "spool"
     with contextlib.closing(Spool(file, "store", 10**7)) as spool:
