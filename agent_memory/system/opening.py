@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
-from agent_memory.compression.codes import Codes
-from agent_memory.compression.levels import CompressionEngine, ContentsCodec
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.deployment import deployment
@@ -23,8 +22,6 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.risks import tell_risks
 from agent_memory.connections.serving import Connector, connector
 from agent_memory.connections.sql import SqlEngine, open_engine, watch
-from agent_memory.embeddings.registry import EncoderRegistry
-from agent_memory.embeddings.widths import Widths
 from agent_memory.errors import QueryEngineMissing, StoreUnavailable
 from agent_memory.models.ltm import ltm_models
 from agent_memory.models.system import SystemModels
@@ -38,12 +35,12 @@ from agent_memory.repositories.redis.model_backend import ModelBackend
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.repositories.sql import schema
-from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.retrieval.feature_cache import FeatureCache
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.system.beneath import Connections
+from agent_memory.system.coding import Coding
 from agent_memory.system.encoder_in_use import CurrentEncoder, choose_encoder, open_spaces
 from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
@@ -115,75 +112,33 @@ class _Opening:
 
     def all(self) -> Resources:
         """Open all of it."""
-        config, read_only, clock = self._config, self._read_only, self._clock
+        config, clock = self._config, self._clock
         self._check_place()
-        connect = connector(
-            self._opened,
-            self._where,
-            config.durability,
-            search=config.search,
-            read_only=read_only,
-        )
-        # An outdated schema is reported before a server is started, and a server that cannot be
-        # used before a database is made.
-        if self._where.engine == "embedded":
-            sql_engine, sql_breaker = self._open_database()
-            channels = self._connect(connect)
-        else:
-            channels = self._connect(connect)
-            sql_engine, sql_breaker = self._open_database()
-        versions = EncoderVersions(sql_engine, config.ltm_config.table_prefix)
-        registry = EncoderRegistry(
-            Widths.of(config.autoencoder_config), versions, embedder=config.embedder
-        )
-        codes = Codes(versions, exact=config.indexed_attributes)
-        compression = CompressionEngine(config.autoencoder_config, registry, codes)
-        # No limit here: it is for what comes in, and what is stored already must be able to move.
-        codec = ContentsCodec(codes=codes, most_read=config.max_entry_bytes)
-        connections = Connections(self._where, *channels, sql_engine, sql_breaker)
-        identity = MemoryIdentity(config, self._where, connections, connect)
-        identity.settle(read_only=read_only)
+        connections, identity = self._open_beneath()
+        coding = Coding.of(config, connections.sql_engine)
         declared = self._declared(connections)
         search = self._search(connections, declared)
         self._check_query_engine(connections)
-        copies = CodeCopies(connections.im, config.im_config.namespace, connections.buckets)
-        codes.also_from(copies)
-        for rows in (versions.coded_rows, copies.coded_rows):
-            codes.look_in(rows)
-        tiers = self._tiers(connections, codes, codec)
-        spaces = open_spaces(config, registry, versions, tiers, clock, read_only=read_only)
+        copies = self._code_copies(connections, coding)
+        tiers = self._tiers(connections, coding)
+        encoder = self._encoder(coding, copies, tiers, declared)
         intake = self._intake(connections, tiers, identity)
-        batches = OpenBatches()
-        for channel in connections.channels:
-            channel.before = batches.store_gathered
-        if intake.waiting is not None:
-            intake.waiting.before = batches.store_gathered
         steps = PresentSteps(by_steps=config.clock == "steps", of_agents=config.ages_by_agent)
         return Resources(
             config=config,
-            read_only=read_only,
+            read_only=self._read_only,
             clock=clock,
             connections=connections,
             identity=identity,
             tiers=tiers,
             readers=self._readers(tiers, intake, steps),
             search=search,
-            models=self._models(tiers, search, codec, intake),
-            encoder=CurrentEncoder(
-                *(config, read_only, versions, registry, codes, compression, copies),
-                [*declared.values()],
-                spaces,
-            ),
-            similarity=SimilaritySearch(
-                registry,
-                spaces,
-                FeatureCache(config.vector_cache_bytes),
-                codes,
-                partial(level_of, config),
-                config.max_entry_bytes,
-            ),
+            models=self._models(tiers, search, coding.codec, intake),
+            encoder=encoder,
+            similarity=self._similarity(coding, encoder),
             new_entries=NewEntries(
-                registry, spaces, config.clock == "steps", config.max_entry_bytes, clock
+                *(coding.registry, encoder.spaces, config.clock == "steps"),
+                *(config.max_entry_bytes, clock),
             ),
             intake=intake,
             steps=steps,
@@ -191,7 +146,7 @@ class _Opening:
             access_log=AccessLog(tiers, clock),
             outages=Outages(config.on_store_error),
             upkeep=UnattendedUpkeep(lambda: intake.breaker.is_away),
-            batches=batches,
+            batches=self._batches(connections, intake),
             close=self._opened.close,
         )
 
@@ -225,6 +180,31 @@ class _Opening:
             schema.ensure(engine, self._config.ltm_config.table_prefix)
         return engine, breaker
 
+    def _open_beneath(self) -> tuple[Connections, MemoryIdentity]:
+        """The database and the servers, once it is settled that they hold this memory."""
+        # An outdated schema is reported before a server is started, and a server that cannot be
+        # used before a database is made.
+        if self._where.engine == "embedded":
+            sql_engine, sql_breaker = self._open_database()
+            connect, channels = self._open_servers()
+        else:
+            connect, channels = self._open_servers()
+            sql_engine, sql_breaker = self._open_database()
+        connections = Connections(self._where, *channels, sql_engine, sql_breaker)
+        identity = MemoryIdentity(self._config, self._where, connections, connect)
+        identity.settle(read_only=self._read_only)
+        return connections, identity
+
+    def _open_servers(self) -> tuple[Connector, tuple[RedisChannel, RedisChannel]]:
+        connect = connector(
+            self._opened,
+            self._where,
+            self._config.durability,
+            search=self._config.search,
+            read_only=self._read_only,
+        )
+        return connect, self._connect(connect)
+
     def _connect(self, connect: Connector) -> tuple[RedisChannel, RedisChannel]:
         """Channels to the databases of short-term and of intermediate memory."""
         config = self._config
@@ -245,6 +225,41 @@ class _Opening:
                 "the configuration asks for one: use Redis 8, Redis Stack or the embedded server "
                 "with the extra (pip install 'agent-memory[search]'), or leave search out"
             )
+
+    # -- encoder and codes --------------------------------------------------------------------
+
+    def _code_copies(self, connections: Connections, coding: Coding) -> CodeCopies:
+        """The copies of codes beside intermediate memory, which the codes are read from too."""
+        copies = CodeCopies(connections.im, self._config.im_config.namespace, connections.buckets)
+        coding.codes.also_from(copies)
+        for rows in (coding.versions.coded_rows, copies.coded_rows):
+            coding.codes.look_in(rows)
+        return copies
+
+    def _encoder(
+        self,
+        coding: Coding,
+        copies: CodeCopies,
+        tiers: Tiers,
+        declared: Mapping[Tier, DeclaredAttributes],
+    ) -> CurrentEncoder:
+        config, versions, registry = self._config, coding.versions, coding.registry
+        spaces = open_spaces(
+            config, registry, versions, tiers, self._clock, read_only=self._read_only
+        )
+        return CurrentEncoder(
+            *(config, self._read_only, versions, registry),
+            *(coding.codes, coding.compression, copies),
+            [*declared.values()],
+            spaces,
+        )
+
+    def _similarity(self, coding: Coding, encoder: CurrentEncoder) -> SimilaritySearch:
+        config = self._config
+        return SimilaritySearch(
+            *(coding.registry, encoder.spaces, FeatureCache(config.vector_cache_bytes)),
+            *(coding.codes, partial(level_of, config), config.max_entry_bytes),
+        )
 
     # -- tiers --------------------------------------------------------------------------------
 
@@ -276,16 +291,13 @@ class _Opening:
             Tier.IM: search(Tier.IM, connections.im, im, widths.im_dim),
         }
 
-    def _tiers(
-        self,
-        connections: Connections,
-        codes: Codes,
-        codec: ContentsCodec,
-    ) -> Tiers:
+    def _tiers(self, connections: Connections, coding: Coding) -> Tiers:
         config = self._config
         ltm = LtmRepository(
             connections.sql_engine,
-            ContentsCodec(codes=codes, most_read=config.max_entry_bytes, beside_vectors=True),
+            ContentsCodec(
+                codes=coding.codes, most_read=config.max_entry_bytes, beside_vectors=True
+            ),
             table_prefix=config.ltm_config.table_prefix,
             indexed_attributes=config.indexed_attributes,
             clock=self._clock,
@@ -303,7 +315,7 @@ class _Opening:
         )
         im = ImRepository(
             connections.im,
-            codec,
+            coding.codec,
             namespace=config.im_config.namespace,
             clock=self._clock,
             vector_cache_bytes=config.vector_cache_bytes,
@@ -345,6 +357,15 @@ class _Opening:
         )
         self._opened.callback(intake.close)
         return intake
+
+    def _batches(self, connections: Connections, intake: Intake) -> OpenBatches:
+        """What is gathered and not yet stored: stored before any question is sent."""
+        batches = OpenBatches()
+        for channel in connections.channels:
+            channel.before = batches.store_gathered
+        if intake.waiting is not None:
+            intake.waiting.before = batches.store_gathered
+        return batches
 
     def _models(
         self,
