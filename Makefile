@@ -20,6 +20,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/agent-memory demo
 
+# Tests start Python some hundreds of times: with its bytecode kept it starts in two thirds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Four processes of tests on two cores, since tests of faults wait for others. What tests write
 # lies in memory where there is room: syncing costs no time then, and a kill leaves the same.
 ROOM  := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
@@ -36,7 +39,8 @@ examples: install
 
 # What is left: further engines, what takes minutes, and more kills; on the disk.
 test-long: install
-	AGENT_MEMORY_TEST_KILLS=40 $(TESTS) --dist loadscope -m "long or faults" tests
+	AGENT_MEMORY_TEST_KILLS=40 AGENT_MEMORY_TEST_EXAMPLES=200 \
+		$(TESTS) --dist loadscope -m "long or faults" tests
 
 # Breaks each promise of docs/guarantees.md in a copy, and fails if a test named for it passes.
 mutants: install

@@ -22,7 +22,10 @@ from tests.memories import AGES, Clock, Opener
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    max_examples=int(os.environ.get("AGENT_MEMORY_TEST_EXAMPLES", "50")),
 )
 hypothesis.settings.load_profile("any machine")
 

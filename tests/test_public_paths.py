@@ -16,6 +16,7 @@ import agent_memory
 from agent_memory import AgentMemorySystem, MemoryConfig, with_memory
 from agent_memory.interfaces.legacy import paths
 from agent_memory.testing import an_entry
+from tests import engines
 
 _MODULES = [
     *("config", "errors", "models.ltm", "testing", "testing.tally", "connections.sql"),
@@ -121,7 +122,11 @@ def test_the_schema_is_one_module_under_both_its_paths_and_nothing_warns() -> No
 # -- without an extra ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("missing", [("torch",), _OTHER_EXTRAS], ids=["torch", "all others"])
+@pytest.mark.parametrize(
+    "missing",
+    engines.parameters([("torch",), _OTHER_EXTRAS], [_OTHER_EXTRAS]),
+    ids=["torch", "all others"],
+)
 def test_all_names_that_can_be_had_are_imported_when_an_extra_is_missing(
     missing: tuple[str, ...],
 ) -> None:

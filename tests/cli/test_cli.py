@@ -78,6 +78,7 @@ def test_demo_tells_of_every_tier_and_answers_from_all(remembered: tuple[Path, s
     assert re.search(r": [1-9]\d* short-term, [1-9]\d* intermediate, [1-9]\d* long-term$", answer)
 
 
+@pytest.mark.long
 def test_second_demo_reopens_the_folder_and_adds_a_run(tmp_path: Path) -> None:
     run_demo(tmp_path)
     first = sum(entries_by_tier(tmp_path, "sugarscape-1").values())
@@ -148,7 +149,7 @@ def test_version_is_the_installed_one() -> None:
     [
         ("typer", ["version"], "agent-memory[cli]"),
         ("rich", ["version"], "agent-memory[cli]"),
-        ("mesa", ["demo"], "agent-memory[demo]"),
+        pytest.param("mesa", ["demo"], "agent-memory[demo]", marks=pytest.mark.long),
         ("networkx", ["demo"], "agent-memory[demo]"),
     ],
 )

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from agent_memory import AgentMemorySystem, Query
 from agent_memory.cli.commands import app
 from agent_memory.cli.latest import Latest
+from tests import engines
 
 STEPS = 12
 LONG = "SugarscapeG1mt-0123456789abcdef-of-a-sweep"
@@ -229,7 +230,9 @@ def own(tmp_path: Path) -> Iterator[tuple[Path, AgentMemorySystem]]:
         yield path, memory
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "ended_by", engines.parameters([signal.SIGINT, signal.SIGTERM], [signal.SIGTERM])
+)
 def test_upkeep_that_watches_goes_on_until_a_signal(
     own: tuple[Path, AgentMemorySystem], ended_by: signal.Signals
 ) -> None:

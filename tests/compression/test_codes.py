@@ -103,6 +103,7 @@ def test_what_is_equal_and_not_the_same_is_told_apart(usual: Any, other: Any) ->
             assert repr(found["x"]) == repr(value)
 
 
+@pytest.mark.long
 def test_contents_with_more_leaves_than_are_told_apart_spoil_no_code() -> None:
     wide = {f"k{place}": float(place) for place in range(9_000)}
     nested = {"a": dict(wide), **{f"k{place}": 1.0 for place in range(4_000)}}

@@ -47,6 +47,7 @@ def trained() -> Training:
     return train(bent(1_000), PLAN)
 
 
+@pytest.mark.long
 def test_the_same_seed_and_states_give_the_same_bytes_and_another_seed_others(
     trained: Training,
 ) -> None:

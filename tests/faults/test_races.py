@@ -30,9 +30,7 @@ ROUNDS = max(KILLS // 100, 1)
 OPERATIONS = 200 if ROUNDS > 1 else min(3 * KILLS, 60)
 
 
-@pytest.fixture(
-    params=engines.parameters(["one folder", "one server", "two servers"], ["two servers"])
-)
+@pytest.fixture(params=engines.parameters(["one folder", "one server", "two servers"], []))
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Where the memory is that all share."""
     if request.param == "one folder":

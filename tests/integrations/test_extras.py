@@ -9,9 +9,12 @@ import sys
 import pytest
 
 from agent_memory.integrations.extras import explained, require
+from tests import engines
 
 
-@pytest.mark.parametrize("package", ["gymnasium", "pettingzoo", "minari"])
+@pytest.mark.parametrize(
+    "package", engines.parameters(["gymnasium", "pettingzoo", "minari"], ["gymnasium"])
+)
 def test_a_missing_package_names_the_extra(package: str) -> None:
     program = (
         "import sys\n"

@@ -73,10 +73,16 @@ def test_alembic_takes_url_and_prefix_and_the_environment(clone: Path, tmp_path:
 @pytest.mark.parametrize(
     ("url", "reported"),
     [
-        ("nonsense", "it must be a SQLAlchemy URL"),
+        pytest.param("nonsense", "it must be a SQLAlchemy URL", marks=pytest.mark.long),
         ("postgresql+nodriver://me:geheim@host/db", "it must be a SQLAlchemy URL"),
-        ("sqlite:////proc/ltm.db", "check that the path exists"),
-        ("sqlite:///file:{asset}?mode=ro&uri=true", "says that nothing is written"),
+        pytest.param(
+            "sqlite:////proc/ltm.db", "check that the path exists", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "sqlite:///file:{asset}?mode=ro&uri=true",
+            "says that nothing is written",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_what_is_wrong_with_a_url_is_one_plain_line(

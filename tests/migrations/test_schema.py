@@ -125,7 +125,7 @@ def _run(command: str) -> None:
     )
 
 
-@pytest.mark.parametrize("prefix", ["agent_ltm", "other"])
+@pytest.mark.parametrize("prefix", parameters(["agent_ltm", "other"], ["other"]))
 @pytest.mark.parametrize("has_command_line", [True, False])
 def test_the_command_mends_a_database_left_without_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, has_command_line: bool

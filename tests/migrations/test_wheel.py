@@ -79,6 +79,7 @@ def test_a_wheel_carries_every_revision_and_no_test(wheel: Path) -> None:
     assert {name.split("/")[0].partition("-")[0] for name in held} == {"agent_memory"}
 
 
+@pytest.mark.long
 def test_the_commands_of_a_wheel_serve_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert f"'{schema.HEAD}' is needed" in _db_refuses_an_empty_database(installed, tmp_path)
     assert "(up to date)" in _db(installed, tmp_path, "upgrade")

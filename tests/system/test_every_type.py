@@ -19,6 +19,7 @@ from agent_memory import AgentMemorySystem, MemoryConfig, Query, Tier
 from agent_memory.testing import same
 from agent_memory.values.attributes import is_scalar, plain
 from agent_memory.values.contents import pack, unpack
+from tests import engines
 from tests.values.test_contents import example_values
 
 LIMITS: list[Any] = [
@@ -38,7 +39,7 @@ def contents_of(value: Any) -> dict[str, Any]:
     return {"v": value, "w": {"v": value}}
 
 
-@pytest.mark.parametrize("engine", ["fake", "embedded"])
+@pytest.mark.parametrize("engine", engines.parameters(["fake", "embedded"], ["embedded"]))
 def test_each_type_is_declared_trained_on_moved_and_backed_up(engine: Any, tmp_path: Path) -> None:
     def config(name: str) -> MemoryConfig:
         return MemoryConfig(

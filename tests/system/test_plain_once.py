@@ -26,6 +26,7 @@ from agent_memory import (
 )
 from agent_memory.testing import a_memory_id, an_entry, same
 from agent_memory.values.contents import pack, unpack
+from tests import engines
 
 PATHS = ("cell.sugar", "home.food", "seen.red", "place.x.kind")
 
@@ -119,7 +120,7 @@ def by_hook(system: AgentMemorySystem, data: dict[str, Any], step: int) -> None:
     install_memory_hooks(Ant)().get_state()
 
 
-@pytest.fixture(params=["fake", "embedded"])
+@pytest.fixture(params=engines.parameters(["fake", "embedded"], ["embedded"]))
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AgentMemorySystem]:
     config = MemoryConfig(
         path=tmp_path, engine=request.param, search=False, indexed_attributes=PATHS,

@@ -39,6 +39,7 @@ LIMITS: dict[str, Any] = {"stm_config": {"memory_limit": 4}, "im_config": {"memo
 CHANGING = """
 import sys
 from agent_memory import AgentMemorySystem, MemoryConfig
+from tests import engines
 config = MemoryConfig(path=sys.argv[1], engine="embedded")
 with AgentMemorySystem(config, upkeep=False) as system:
     print("ready", flush=True)
@@ -47,7 +48,9 @@ with AgentMemorySystem(config, upkeep=False) as system:
 """
 
 
-@pytest.fixture(params=["fake", "embedded", "postgresql"])
+@pytest.fixture(
+    params=engines.parameters(["fake", "embedded", "postgresql"], ["embedded", "postgresql"])
+)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
     where: dict[str, Any] = {"engine": request.param}
     if request.param == "postgresql":

@@ -44,7 +44,9 @@ ALL = 12  # steps, of which each tier holds four
 TIERS = {"stm": 4, "im": 4, "ltm": 4}
 
 
-@pytest.fixture(params=["embedded", "fake", "postgresql"])
+@pytest.fixture(
+    params=engines.parameters(["embedded", "fake", "postgresql"], ["embedded", "postgresql"])
+)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryConfig:
     where: dict[str, Any] = {"engine": request.param}
     if request.param == "postgresql":

@@ -167,6 +167,7 @@ def test_what_was_acknowledged_outlives_the_kill_of_the_process_that_put_it(file
     process.stdout.close()
 
 
+@pytest.mark.long
 def test_processes_that_put_at_once_lose_nothing_and_keep_their_own_order(file: Path) -> None:
     processes = [putting(file, 1_000 * worker, 60) for worker in range(3)]
     for process in processes:

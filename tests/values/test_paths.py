@@ -14,6 +14,7 @@ from agent_memory.compression.fitted.structure import paths_named
 from agent_memory.embeddings.features import flatten
 from agent_memory.values.attributes import meets
 from agent_memory.values.paths import ABSENT, flattened, path_of, value_at
+from tests import engines
 
 CONTENTS: dict[Any, Any] = {
     "food": 3,
@@ -113,7 +114,7 @@ def test_they_are_the_paths_of_features_and_tolerances() -> None:
             assert found == value
 
 
-@pytest.fixture(params=["fake", "embedded"])
+@pytest.fixture(params=engines.parameters(["fake", "embedded"], ["embedded"]))
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AgentMemorySystem]:
     config = MemoryConfig(
         path=tmp_path,

@@ -7,6 +7,7 @@ schema: a database of any revision takes one, and nothing that is kept depends o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select, text
 from sqlalchemy.schema import CreateTable
@@ -19,8 +20,13 @@ LOCK_RECORDS = "SELECT pg_advisory_xact_lock(6281127)"
 """Has PostgreSQL let one transaction at a time make and fill the table."""
 
 
+@cache
 def records_table(table_prefix: str) -> Table:
-    """The table of what is recorded of the memory whose tables begin with a prefix."""
+    """The table of what is recorded of the memory whose tables begin with a prefix.
+
+    The same one on every call: a statement on another table is compiled again, and takes the room
+    of one that is still asked for.
+    """
     return Table(
         f"{table_prefix}_memory",
         MetaData(),

@@ -14,13 +14,14 @@ import pytest
 from agent_memory import AgentMemorySystem, ConfigError, InvalidEntry, MemoryConfig, Order, Query
 from agent_memory.system.frames import extras, reading
 from agent_memory.testing import an_entry
+from tests import engines
 
 pa = pytest.importorskip("pyarrow")
 
 OWN = ["run_id", "agent_id", "step_number", "timestamp", "memory_type", "tier", "memory_id"]
 
 
-@pytest.fixture(scope="module", params=["fake", "embedded"])
+@pytest.fixture(scope="module", params=engines.parameters(["fake", "embedded"], ["embedded"]))
 def memory(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AgentMemorySystem]:
