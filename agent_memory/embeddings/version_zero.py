@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import partial
+from math import copysign, frexp, isfinite
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ _CHUNK = 512  # states; their sums are 1.5 MB, which stay in the cache
 _MAX_CODES = 200_000  # 40 MB, reached by categories of many values
 _FINEST = 2.0**30
 _FULL_WEIGHT = 4  # elements of a list count fully up to here, and then less and less
+_FEW = 20  # features of a state that are encoded sooner one by one than by NumPy
+_MAX_AXES = 10_000
+_ROUNDING = 1.5 * 2.0**22  # added and taken off again, it leaves as much as ``_FINEST`` does
 _CODE = np.dtype([("columns", "<u4", (2, 2)), ("weights", "<f8", (2, 2))])
 
 
@@ -54,6 +58,7 @@ class VersionZero:
     def __init__(self, widths: Widths | None = None) -> None:
         self.widths = widths or Widths()
         self._codes = _Codes(self.widths.stm)
+        self._axes = _Axes(self._codes)
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states.
@@ -67,12 +72,18 @@ class VersionZero:
         Raises:
             InvalidEntry: One of them is no state.
         """
-        chunks = [self._encode_chunk(chunk) for chunk in in_chunks(states, _CHUNK)]
+        chunks = [
+            self._encode_flats([flatten(state) for state in chunk])
+            for chunk in in_chunks(states, _CHUNK)
+        ]
         return np.concatenate(chunks) if chunks else np.zeros((0, self.widths.stm), np.float32)
 
     def encode_one(self, state: object) -> NDArray[np.float32]:
         """Encode one state to a vector of shape (widths.stm,)."""
-        vector: NDArray[np.float32] = self._encode_chunk([state])[0]
+        flat = flatten(state)
+        if len(flat) <= _FEW:
+            return self._encode_few(flat)
+        vector: NDArray[np.float32] = self._encode_flats([flat])[0]
         return vector
 
     def carry(self, vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
@@ -119,8 +130,36 @@ class VersionZero:
         rows[np.repeat(np.arange(len(flats)), [*map(len, flats)]), axes] = _circle(values) * weights
         return rows.reshape(len(flats), -1)
 
-    def _encode_chunk(self, states: Sequence[object]) -> NDArray[np.float32]:
-        flats = [flatten(state) for state in states]
+    def _encode_few(self, flat: dict[str, Value]) -> NDArray[np.float32]:
+        """The same of one state with few features, number by number: half of the time."""
+        sums: dict[int, float] = {}
+        summed = sums.get
+        for path, value in flat.items():
+            if type(value) is float:
+                a, b, c, d, of_a, of_b, of_c, of_d, weight = self._axes[path]
+                tangent = 1.0
+                if isfinite(value):
+                    mantissa, exponent = frexp(1.0 + abs(value))
+                    logarithm = exponent + 2.0 * mantissa - 2.0
+                    tangent = logarithm / (logarithm + _HALF_RANGE)
+                square = tangent * tangent
+                scale = 1.0 + square
+                across = weight * ((1.0 - square) / scale) + _ROUNDING - _ROUNDING
+                sums[a] = summed(a, 0.0) + of_a * across
+                sums[b] = summed(b, 0.0) + of_b * across
+                up = copysign(weight * (2.0 * tangent / scale) + _ROUNDING - _ROUNDING, value)
+            else:
+                # Infinitely far on an axis of its own, which the other half does not show.
+                _, _, c, d, _, _, of_c, of_d, weight = self._axes[_category(path, value)]
+                up = weight + _ROUNDING - _ROUNDING
+            sums[c] = summed(c, 0.0) + of_c * up
+            sums[d] = summed(d, 0.0) + of_d * up
+        vector = np.zeros(self.widths.stm, np.float32)
+        for column, total in sums.items():
+            vector[column] = total
+        return vector
+
+    def _encode_flats(self, flats: Sequence[dict[str, Value]]) -> NDArray[np.float32]:
         keys, values = _keys_and_values(flats)
         codes = np.frombuffer(b"".join(map(self._codes.__getitem__, keys)), _CODE)
         shares = codes["weights"] * _circle(values)[:, :, None]
@@ -163,6 +202,27 @@ class _Codes(dict[str, bytes]):
         return code.tobytes()
 
 
+class _Axes(dict[str, tuple[Any, ...]]):
+    """The same as Python's own numbers: four coordinates, their signs, and the weight."""
+
+    def __init__(self, codes: _Codes) -> None:
+        super().__init__()
+        self._codes = codes
+
+    def __missing__(self, key: str) -> tuple[Any, ...]:
+        if len(self) >= _MAX_AXES:
+            self.clear()
+        (code,) = np.frombuffer(self._codes[key], _CODE)
+        weights = code["weights"].ravel()
+        signs = np.sign(weights).tolist()
+        axis = self[key] = (*code["columns"].ravel().tolist(), *signs, abs(float(weights[0])))
+        return axis
+
+
+def _category(path: str, value: Value) -> str:
+    return f"\0{len(path)} {type(value).__name__} {path} {value}"
+
+
 def _keys_and_values(flats: Sequence[dict[str, Value]]) -> tuple[list[str], NDArray[np.float64]]:
     """The names of the axes, and the numbers on them; a category is infinitely far on its own."""
     keys: list[str] = []
@@ -173,7 +233,7 @@ def _keys_and_values(flats: Sequence[dict[str, Value]]) -> tuple[list[str], NDAr
                 keys.append(path)
                 values.append(value)
             else:
-                keys.append(f"\0{len(path)} {type(value).__name__} {path} {value}")
+                keys.append(_category(path, value))
                 values.append(np.inf)
     return keys, np.array(values)
 

@@ -90,12 +90,13 @@ class NewEntries:
             InvalidEntry: The data cannot be stored, or step, priority or vector has no meaning.
             EmbedderError: The embedder fails.
         """
-        step = checked_step(step_number)
+        step, importance = checked_step(step_number), checked_importance(priority)
         contents = self._contents(data)
-        numbers, version = self._vectors.one(contents, vector, agent_id, step)
-        return self._entry(
-            run_id, agent_id, step, memory_type, contents, priority, numbers, version
-        )
+        made = self._vectors.one(contents, vector, agent_id, step)
+        memory_id = self._id_of(run_id, agent_id, step, memory_type, contents)
+        now = self._time_of(step)
+        prepared = Prepared(memory_id, agent_id, step, now, memory_type, contents, importance)
+        return _entry(run_id, prepared, made)
 
     def of_step(
         self,
@@ -203,30 +204,6 @@ class NewEntries:
         # attributes, and what is endless is not gone through.
         return plain_contents(data, self.max_bytes)
 
-    def _entry(
-        self,
-        run_id: str,
-        agent_id: str,
-        step: int,
-        memory_type: MemoryType,
-        contents: Mapping[str, Any],
-        priority: object,
-        vector: NDArray[np.float32] | None,
-        version: int,
-    ) -> MemoryEntry:
-        return MemoryEntry(
-            memory_id=self._id_of(run_id, agent_id, step, memory_type, contents),
-            run_id=run_id,
-            agent_id=agent_id,
-            step_number=step,
-            timestamp=self._time_of(step),
-            memory_type=memory_type,
-            contents=contents,
-            importance_score=priority,  # type: ignore[arg-type]  # checked by the entry
-            embedding=vector,
-            encoder_version=version,
-        )
-
     def plain(self, entry: MemoryEntry) -> MemoryEntry:
         """An entry with contents as they come back once they are stored.
 
@@ -250,7 +227,7 @@ class NewEntries:
         return entry if plain is contents else replace(entry, contents=plain)
 
     def _time_of(self, step: int) -> float:
-        return float(step) if self.by_steps else self.clock()
+        return float(step if self.by_steps else self.clock())
 
     def _id_of(
         self,
@@ -307,10 +284,20 @@ class NewEntries:
 
 def _entries(run_id: str, prepared: Sequence[Prepared], vectors: MadeVectors) -> list[MemoryEntry]:
     return [
-        MemoryEntry.restored(
-            *(one.memory_id, run_id, *one[1:-1], 0, 0, one.timestamp, one.timestamp),
-            *(*made, *_AS_NEW),
-            is_finite=vectors.are_finite,
-        )
+        _entry(run_id, one, made, is_finite=vectors.are_finite)
         for one, made in zip(prepared, vectors.pairs, strict=True)
     ]
+
+
+def _entry(
+    run_id: str,
+    one: Prepared,
+    made: tuple[NDArray[np.float32] | None, int],
+    *,
+    is_finite: bool = False,
+) -> MemoryEntry:
+    return MemoryEntry.restored(
+        *(one.memory_id, run_id, *one[1:-1], 0, 0, one.timestamp, one.timestamp),
+        *(*made, *_AS_NEW),
+        is_finite=is_finite,
+    )

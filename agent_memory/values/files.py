@@ -10,8 +10,8 @@ FileId = tuple[int, int]
 """A device, and what a file is on it."""
 
 
-def file_id(path: str | Path) -> FileId | None:
-    """Which file stands under a name; None: there is none."""
+def file_id(path: str | Path | int) -> FileId | None:
+    """Which file stands under a name, or is open under a number; None: there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116  # five times as quick, before each answer
     except (FileNotFoundError, NotADirectoryError):

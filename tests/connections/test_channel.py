@@ -14,13 +14,13 @@ import pytest
 
 from agent_memory import MemoryConfig
 from agent_memory.connections.deployment import deployment
-from agent_memory.connections.embedded import keeper
+from agent_memory.connections.embedded import folder_channel, keeper
 from agent_memory.connections.embedded.folder_channel import FolderChannel
 from agent_memory.connections.redis import clients
 from agent_memory.connections.redis.channel import RedisChannel, nothing
 from agent_memory.connections.redis.commands import packed_command
 from agent_memory.connections.serving import Connector, connector
-from agent_memory.errors import StoreUnavailable
+from agent_memory.errors import StoreReplaced, StoreUnavailable
 from tests import engines
 
 pytestmark = pytest.mark.faults
@@ -139,6 +139,35 @@ def test_a_server_that_ends_before_it_was_seen_to_keep_a_change_does_not_acknowl
         with pytest.raises(StoreUnavailable, match="ended before it was seen to keep a change"):
             converse(channel)
     assert channel.call("SET", "changed", "again") == b"OK"
+
+
+def test_a_folder_that_goes_while_an_answer_is_waited_for_is_noticed(
+    embedded: Connector, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = embedded(0)
+    assert isinstance(channel, FolderChannel)
+    looked = channel._while_waiting
+
+    def look_and_go() -> None:
+        looked()
+        folder.rename(folder.with_name("elsewhere"))
+        time.sleep(2 * folder_channel._LOOK_HOLDS)
+
+    monkeypatch.setattr(channel, "_while_waiting", look_and_go)
+    with pytest.raises(StoreReplaced):
+        channel.call("SET", "changed", "once")
+    assert not channel.breaker.is_away  # the server is there
+
+
+def test_a_folder_that_goes_between_two_requests_is_noticed_by_the_second(
+    embedded: Connector, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_channel, "_LOOK_HOLDS", 60.0)  # however busy the machine is
+    channel = embedded(0)
+    channel.call("SET", "changed", "once")
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(StoreReplaced):
+        channel.call("SET", "changed", "twice")
 
 
 def test_an_embedded_server_that_dies_with_each_request_is_not_started_for_ever(

@@ -8,6 +8,7 @@ import decimal
 import enum
 import hashlib
 import math
+import random
 import subprocess
 import sys
 from typing import Any
@@ -154,6 +155,26 @@ class TestVersionZero:
         assert batch.shape == (1500, 384)
         assert batch.dtype == np.float32
         assert np.array_equal(batch[1::3], np.tile(single, (500, 1)))
+
+    def test_a_state_alone_has_the_bits_that_it_has_among_others(self) -> None:
+        encoder, draw = VersionZero(), random.Random(5)
+        edges = [0.0, -0.0, math.inf, -math.inf, 5e-324, -1e308, 2.0**53, 10**400, True, "calm"]
+        states = [
+            {
+                f"{draw.choice('abc')}{place}": draw.choice(
+                    [
+                        draw.choice(edges),
+                        draw.uniform(-9, 9),
+                        [draw.gauss(0, 1e6), draw.choice(edges)],
+                    ]
+                )
+                for place in range(draw.randrange(12))
+            }
+            for _ in range(400)
+        ]
+        together = encoder.encode(states)
+        for state, expected in zip(states, together, strict=True):
+            assert encoder.encode_one(state).tobytes() == expected.tobytes()
 
     def test_a_new_or_absent_key_moves_no_other_feature(self) -> None:
         encoder = VersionZero()

@@ -34,6 +34,7 @@ from agent_memory.errors import StoreFull, StoreUnavailable
 _R = TypeVar("_R")
 
 _ROOM_HOLDS = 0.1  # seconds for which room that was seen is taken to be there
+_LOOK_HOLDS = 0.005  # seconds for which a folder that was there is taken to be there
 
 _READS: Final = re.compile(
     "CONFIG|DUMP|EXISTS|FT.INFO|FT.SEARCH|FT._LIST|GET|HGET|HGETALL|HLEN|HMGET|INFO|LLEN|LRANGE"
@@ -121,8 +122,9 @@ class FolderChannel(RedisChannel):
         self, commands: Sequence[Command], repeatable: bool, *, at_once: bool = False
     ) -> list[Any]:
         replies = super()._exchange(commands, repeatable, at_once=at_once)
-        # After the answer, so that what was acknowledged was in the folder by then.
-        self._server.check_folder()
+        if time.monotonic() > self._answering.looked_at + _LOOK_HOLDS:
+            # What was acknowledged was in the folder by then.
+            self._server.check_folder()
         return replies
 
     def _exchange_once(self, commands: Sequence[Command]) -> list[Any]:
@@ -130,6 +132,13 @@ class FolderChannel(RedisChannel):
         replies = super()._exchange_once(commands)
         self._answering.instances.add(instance)
         return replies
+
+    def _while_waiting(self) -> None:
+        # While there is nothing else to do. A folder that is moved between this and an answer that
+        # comes at once is as one that is moved after it: what was stored has moved with it.
+        in_place = self._server.is_in_place()
+        # Not left at that of the last request, which may have been a moment before.
+        self._answering.looked_at = time.monotonic() if in_place else -math.inf
 
     def _kept(self, ask: Callable[[], _R], *, is_change: bool) -> _R:
         """What the server answers, once a change is in its file."""
@@ -189,10 +198,16 @@ class FolderChannel(RedisChannel):
 
 
 class _Answering(threading.local):
-    """The instances of the server that have answered a request of this thread."""
+    """What a thread knows of its request.
+
+    Attributes:
+        instances: The instances of the server that have answered it.
+        looked_at: When the folder was last seen to be there, by the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.instances: set[str | None] = set()
+        self.looked_at = -math.inf
 
 
 def _reads(command: Command) -> bool:

@@ -53,8 +53,6 @@ from agent_memory.errors import ConfigError, StoreFull, StoreReplaced, StoreUnav
 from agent_memory.values.files import FileId, file_id
 from agent_memory.values.interruptions import raise_if_interrupted
 
-__all__ = ["EmbeddedServer"]
-
 _log = logging.getLogger("agent_memory.embedded")
 
 _END_PATIENCE: Final = 5.0  # seconds
@@ -97,10 +95,10 @@ class EmbeddedServer:
         self._appended = folder / keeper.SERVER_DIR / manifest.appended
         # As texts: they are looked at with each answer.
         self._looked_at = str(folder / keeper.LEASE), str(self._appended)
+        self._held = file_id(lease.fileno())
         self._files: FileId | None = None
         self.instance: str | None = None
-        # Whether free space says that the server can write; not before it was asked.
-        self._is_told_by_space = False
+        self._is_told_by_space = False  # whether free space says that the server can write
 
     @classmethod
     def open(
@@ -188,7 +186,7 @@ class EmbeddedServer:
         Where a quota or a limit on the size of files may be reached before that, it is never sure.
         """
         try:
-            return self._is_told_by_space and free_bytes(self._appended) > AMPLE
+            return self._is_told_by_space and free_bytes(self._looked_at[1]) > AMPLE
         except OSError as error:
             raise_if_interrupted(error)
             return False
@@ -284,20 +282,22 @@ class EmbeddedServer:
             return keeper.ask(self._socket_path, command)
         return b""
 
+    def is_in_place(self) -> bool:
+        """Whether the folder and the server's files in it are those that were opened."""
+        lease, appended = map(file_id, self._looked_at)
+        is_there = lease == self._held and self._files in (None, appended)
+        return is_there and not self._lease.closed
+
     def check_folder(self) -> None:
-        """See that the folder and the server's files in it are those that were opened.
+        """See that all is in place.
 
         Raises:
-            StoreReplaced: they are not; what the server holds, another opening would not find.
+            StoreReplaced: it is not; what the server holds, another opening would not find.
             StoreUnavailable: this lease was given back.
         """
         if self._lease.closed:
             raise self._unavailable("was closed by this process: open it again")
-        held = os.fstat(self._lease.fileno())
-        lease, appended = self._looked_at
-        there = file_id(lease)
-        replaced = self._files not in (None, file_id(appended))
-        if replaced or there != (held.st_dev, held.st_ino):
+        if not self.is_in_place():
             raise StoreReplaced(
                 f"the embedded server of {self._folder} has lost its folder, or its files in it, "
                 "which was moved, removed or replaced: close the memory, put the folder back, or "

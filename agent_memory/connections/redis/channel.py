@@ -2,9 +2,8 @@
 
 ``RedisChannel`` packs all commands of a request once and writes them to one pooled connection,
 which halves what a redis-py pipeline costs a small write. When the connection is lost it sends the
-request once more: every request of the repositories may be repeated, but for those that say
-otherwise. A server that this package starts itself (the embedded one) is started again first, so
-that it is never away: it serves, or it cannot be started and the error says why.
+request once more: all may be repeated, but for those that say otherwise. A server that this package
+starts itself is started again first: it serves, or the error says why it cannot be started.
 """
 
 from __future__ import annotations
@@ -336,16 +335,19 @@ class RedisChannel:
         try:
             connection.send_packed_command([packed])
             if self._gate is None:
+                self._while_waiting()
                 stay_awake(connection)
             replies = read_answers(connection, answers)
         except BaseException:
             # Half of the answers may still be under way: this connection is of no more use.
             connection.disconnect()
             raise
-        # Only here, where a request is answered, does a connection become idle again: one that is
-        # interrupted at any instant before is used by nobody.
+        # Only here, once it has answered: one interrupted at any instant before is used by nobody.
         self._idle.append(connection)
         return replies
+
+    def _while_waiting(self) -> None:
+        """Do what is best done while an answer is under way."""
 
     def _lent(self) -> Iterator[Conversation]:
         connection = self._borrow()
@@ -365,8 +367,7 @@ class RedisChannel:
         """Take an idle connection, or open one.
 
         They do not come from redis-py's pool. It counts those that it gives out, so that one which
-        an interruption loses is missing for good. Giving one back between requests and taking it
-        again costs 20 us too, as much as packing a store and reading its answer.
+        an interruption loses is missing for good; and giving one back and taking it takes 20 us.
         """
         try:
             return self._idle.pop()
@@ -382,9 +383,8 @@ class RedisChannel:
         self._idle = []
         if self._gate is not None:
             return
-        # A pool of its own too: redis-py's notices the fork, but asks the parent's lock, which
-        # another thread may have held at that moment. The old client is kept, since it would
-        # close its pool when it is collected, and ask that lock again.
+        # redis-py's pool notices the fork, but asks the parent's lock, which another thread may
+        # have held. The old client is kept: it would ask that lock again when it is collected.
         pool = self.client.connection_pool
         _abandoned.append(self.client)
         self.client = client_like(pool.connection_class, pool.connection_kwargs)
