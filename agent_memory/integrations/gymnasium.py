@@ -24,7 +24,7 @@ from agent_memory.integrations.episodes import (
     seed_text,
 )
 from agent_memory.integrations.extras import explained, require
-from agent_memory.integrations.runs import environment_run
+from agent_memory.integrations.runs import end_environment_run, environment_run, is_begun_here
 from agent_memory.integrations.vectors import final_observation, info_of, member
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.query import Hit
@@ -90,6 +90,7 @@ class RememberEpisodes(gym.Wrapper):
             raise ConfigError(f"env: a gymnasium.Env is needed, not {type(env).__name__}{other}")
         super().__init__(env)
         self.memory = environment_run(memory, run, env, parameters, exists)
+        self._ends_run = is_begun_here(run, parameters, exists)
         self._clock = Clock()
         self._recorder = AgentRecorder(self.memory, agent_id, self._clock, checked_info(info))
         self._episode = Episode(self._recorder)
@@ -138,6 +139,8 @@ class RememberEpisodes(gym.Wrapper):
         """Close the environment; an episode that goes on is broken off."""
         self._episode.stop(self._clock.step)
         self.env.close()
+        if self._ends_run:
+            end_environment_run(self.memory)
 
     def recall(
         self, near: object = None, *, limit: int | None = 10, touch: bool = True, **conditions: Any
@@ -215,6 +218,7 @@ class RememberVectorEpisodes(VectorWrapper):
             )
         super().__init__(env)
         self.memory = environment_run(memory, run, env, parameters, exists)
+        self._ends_run = is_begun_here(run, parameters, exists)
         self._mode = _autoreset_mode(env)
         self._clock = Clock()
         self._recorder = AgentRecorder(self.memory, agent_id, self._clock, checked_info(info))
@@ -268,6 +272,8 @@ class RememberVectorEpisodes(VectorWrapper):
         for episode in self._episodes:
             episode.stop(self._clock.step)
         self.env.close(**kwargs)
+        if self._ends_run:
+            end_environment_run(self.memory)
 
     def recall(
         self, near: object = None, *, limit: int | None = 10, touch: bool = True, **conditions: Any

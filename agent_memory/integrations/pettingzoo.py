@@ -22,7 +22,12 @@ from agent_memory.integrations.episodes import (
     seed_text,
 )
 from agent_memory.integrations.extras import explained, require
-from agent_memory.integrations.runs import environment_run, record_seed
+from agent_memory.integrations.runs import (
+    end_environment_run,
+    environment_run,
+    is_begun_here,
+    record_seed,
+)
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.query import Hit
 from agent_memory.values.run import Existing
@@ -138,6 +143,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
             )
         super().__init__(env)
         self.memory = environment_run(memory, run, env, parameters, exists)
+        self._ends_run = is_begun_here(run, parameters, exists)
         self._agents = _Agents(self.memory, agent_id or str, info)
 
     @tried_with("pettingzoo", "gymnasium")
@@ -185,6 +191,8 @@ class RememberParallelEpisodes(BaseParallelWrapper):
         """Close the environment; episodes that go on are broken off."""
         self._agents.stop(self._agents.running())
         self.env.close()
+        if self._ends_run:
+            end_environment_run(self.memory)
 
     def recall(
         self,
@@ -263,6 +271,7 @@ class RememberAECEpisodes(BaseWrapper):
             )
         super().__init__(env)
         self.memory = environment_run(memory, run, env, parameters, exists)
+        self._ends_run = is_begun_here(run, parameters, exists)
         self._agents = _Agents(self.memory, agent_id or str, info)
         self._acted: dict[Any, tuple[int, Any]] = {}
         self._seen: dict[Any, Any] = {}
@@ -310,6 +319,8 @@ class RememberAECEpisodes(BaseWrapper):
         """Close the environment; the last rewards of an episode that goes on are stored."""
         self._settle()
         self.env.close()
+        if self._ends_run:
+            end_environment_run(self.memory)
 
     def recall(
         self,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from agent_memory.errors import ConfigError, MemoryStoreError, RunConflict
+from agent_memory.errors import ConfigError, MemoryClosed, MemoryStoreError, RunConflict
 from agent_memory.interfaces.hooks.states import storable
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.values.run import Existing
@@ -73,11 +73,28 @@ def environment_run(
         StoreUnavailable: A store does not answer.
     """
     bound = run_of(memory, run)
-    if run is None and parameters is None and exists is None:
+    if not is_begun_here(run, parameters, exists):
         return bound
     return begun_run(
         bound, bound.config.run_id, {**_made_with(env), **(parameters or {})}, None, exists
     )
+
+
+def is_begun_here(
+    run: str | None, parameters: Mapping[str, Any] | None, exists: Existing | None
+) -> bool:
+    """Whether ``environment_run`` begins a run, by the same arguments."""
+    return run is not None or parameters is not None or exists is not None
+
+
+def end_environment_run(memory: AgentMemorySystem) -> None:
+    """Record that the run of an environment that is closed has finished; nothing is raised."""
+    try:
+        memory.end_run()
+    except MemoryClosed:
+        return  # it was closed before its environment
+    except MemoryStoreError as error:
+        _logger.warning("the end of run %r is not recorded: %s", memory.config.run_id, error)
 
 
 def run_of(memory: object, run: str | None) -> AgentMemorySystem:

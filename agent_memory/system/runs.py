@@ -19,6 +19,8 @@ from agent_memory.tiers.intake import Intake
 from agent_memory.values.contents import pack, plain_contents
 from agent_memory.values.quoting import quoted
 from agent_memory.values.run import (
+    FAILED,
+    FINISHED,
     FORGOTTEN,
     RUNNING,
     Ending,
@@ -121,6 +123,8 @@ class Runs:
         recorded, is_new = self._records.begin(record, add_seed=wanted.exists == "resume")
         if not is_new:
             _refuse_others(wanted, recorded)
+            if recorded.status in (FINISHED, FAILED):
+                self._records.set_status(record.run_id, RUNNING)
 
     def end(self, run_id: str, how: Ending) -> None:
         """Record how a run ended.
@@ -131,7 +135,7 @@ class Runs:
         """
         if how not in ("finished", "failed"):
             raise InvalidEntry(f'status: "finished" or "failed" is needed, not {quoted(how)}')
-        if not self._records.end(run_id, how):
+        if not self._records.set_status(run_id, how):
             raise InvalidEntry(
                 f"run {quoted(run_id)} was begun without a record: begin it with "
                 "run(name, parameters=...)"

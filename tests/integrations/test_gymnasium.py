@@ -274,8 +274,10 @@ def test_a_run_is_recorded_with_the_environment_and_its_first_seed(
             gym.make("CartPole-v1", sutton_barto_reward=True), memory,
             agent_id="pole", run="training", parameters={"rate": 0.5},
         )  # fmt: skip
+        assert memory.runs()[0].status == "running"
         env.reset(seed=seed)
         env.close()
+        assert memory.runs()[0].status == "finished"
     (found,) = memory.runs()
     assert found.parameters == {
         "environment": "CartPole-v1", "kwargs": {"sutton_barto_reward": True}, "rate": 0.5,

@@ -148,11 +148,18 @@ def test_how_a_run_ended_is_recorded(system: AgentMemorySystem) -> None:
     with pytest.raises(ZeroDivisionError), system.run("broken", seed=1):
         raise ZeroDivisionError
     system.run("said", seed=1).end_run("failed")
+    system.run("again", seed=1).end_run()
+    with pytest.raises(RunConflict):
+        system.run("again", seed=2)
+    assert the_run(system, "again").status == "finished"
+    with system.run("again", seed=1):
+        assert the_run(system, "again").status == "running"
     with system.run("unrecorded") as run:
         run.store_agent_state("ant", {}, 0)
     found = {run.run_id: run.status for run in system.runs()}
     assert found == {
         "done": "finished", "broken": "failed", "said": "failed", "unrecorded": "running",
+        "again": "finished",
     }  # fmt: skip
     with pytest.raises(InvalidEntry, match="without a record"):
         system.run("unrecorded").end_run()

@@ -95,8 +95,8 @@ class RunRecords:
             recorded = self._read(connection, wanted.run_id)
         return recorded or replace(wanted, status=FORGOTTEN), changed.rowcount == 1
 
-    def end(self, run_id: str, status: str) -> bool:
-        """Record how a run ended; returns whether it was recorded that it began.
+    def set_status(self, run_id: str, status: str) -> bool:
+        """Record that a run ended or goes on; returns whether it was recorded that it began.
 
         Raises:
             StoreReadOnly, StoreUnavailable: As ``begin``.

@@ -104,7 +104,7 @@ class Importing:
         if not is_there:
             self._records.begin(run)
         if run.status != RUNNING and not (is_there and here is not None and here.status != RUNNING):
-            self._records.end(run.run_id, run.status)
+            self._records.set_status(run.run_id, run.status)
         return not is_there
 
     def _checked(self, rows: Sequence[FileRow], runs: dict[str, RunRecord]) -> Sequence[FileRow]:

@@ -29,7 +29,7 @@ def main() -> None:
     records = RunRecords(Transactions(engine), ltm_models(), lambda: NOW)
     records.begin(RunRecord("default", parameters={}, seed=0))
     records.begin(RunRecord("forked", "default", 3, 2**100, PARAMETERS))
-    records.end("forked", "finished")
+    records.set_status("forked", "finished")
     lines = [
         *(HERE / "0003.jsonl").read_text().splitlines(),
         line("run", "default", None, None, 0, {}, "running"),
