@@ -16,11 +16,11 @@ from typing import Any
 
 from agent_memory.compression.squeezing import WORTH_TRYING, squeeze, unsqueeze
 from agent_memory.errors import EncodingError
-from agent_memory.values.contents import pack, unpack
+from agent_memory.values.contents import packed_apart, unpack
 
 _LONGEST_LENGTH = 5  # bytes
 _SQUEEZED = b"\x01"  # what ``pack`` makes begins with more
-_PREFIX = pack({"": None})[:-1]  # of a map around its one value
+_PREFIX = packed_apart({"": None})[:-1]  # of a map around its one value
 
 
 def packed_values(values: Sequence[Any]) -> bytes:
@@ -29,7 +29,7 @@ def packed_values(values: Sequence[Any]) -> bytes:
     Raises:
         InvalidEntry: One cannot be stored.
     """
-    return pack({"": list(values)})[len(_PREFIX) :]
+    return packed_apart({"": list(values)})[len(_PREFIX) :]
 
 
 def joined(message: bytes, packed: bytes, level: int) -> bytes:

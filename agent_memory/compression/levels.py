@@ -94,7 +94,11 @@ class ContentsCodec:
         coded = dict(zip(map(id, wanted), messages, strict=True))
         exact = [entry for entry in entries if coded.get(id(entry)) is None]
         packed = iter(
-            pack_many((entry.contents for entry in exact), max_bytes=self._max_entry_bytes)
+            pack_many(
+                (entry.contents for entry in exact),
+                max_bytes=self._max_entry_bytes,
+                shortest=(entry.compression_level > 0 for entry in exact),
+            )
         )
         return [
             _squeezed(next(packed), entry.compression_level)
@@ -199,19 +203,20 @@ class ContentsCodec:
     def _shorter(self, entry: MemoryEntry, coded: Coded | None) -> bytes:
         """What a code made of contents, or the exact coding where that is as short."""
         if coded is None:
-            packed = pack(entry.contents, max_bytes=self._max_entry_bytes)
-            return _squeezed(packed, entry.compression_level)
+            level = entry.compression_level
+            packed = pack(entry.contents, max_bytes=self._max_entry_bytes, shortest=level > 0)
+            return _squeezed(packed, level)
         if len(coded.stored) <= coded.least_exact:
             return coded.stored
         # They came in, so their size was allowed once.
-        packed = pack(entry.contents)
+        packed = pack(entry.contents, shortest=True)
         exact = _squeezed(packed, entry.compression_level, below=len(coded.stored))
         return exact if len(exact) <= len(coded.stored) else coded.stored
 
 
 def exact_bytes(contents: Mapping[str, Any], level: int) -> int:
     """How many bytes contents take that are coded exactly at a level."""
-    return len(_squeezed(pack(contents), level))
+    return len(_squeezed(pack(contents, shortest=level > 0), level))
 
 
 def _squeezed(packed: bytes, level: int, below: int | None = None) -> bytes:

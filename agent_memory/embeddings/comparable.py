@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.features import key_path
 from agent_memory.embeddings.sketches import SHORT, sketch
-from agent_memory.values.contents import pack
+from agent_memory.values.contents import packed_apart
 
 MAX_ELEMENTS = 1024
 """How many elements of a list or array have a feature of their own."""
@@ -339,7 +339,7 @@ def _text(text: str) -> str:
 
 def _digest(value: object) -> str:
     """The token of anything that can be stored."""
-    return _digest_of(pack({"": value}))
+    return _digest_of(packed_apart({"": value}))
 
 
 def _digest_of(raw: bytes) -> str:

@@ -16,7 +16,7 @@ from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.integrations.runs import begun_run, run_of
 from agent_memory.interfaces.hooks.states import attributes_of, position_of, storable
 from agent_memory.system.memory_system import AgentMemorySystem
-from agent_memory.values.contents import pack
+from agent_memory.values.contents import check_extent, packed_apart
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.query import Hit, Query
 from agent_memory.values.quoting import quoted
@@ -262,10 +262,12 @@ def run_id_of(model: Any, parameters: Mapping[str, Any] | None = None) -> str:
         began = [uuid4().hex]
     name = type(model).__name__
     try:
-        named = pack({"parameters": sorted((parameters or {}).items()), "began": repr(began)})
+        named = {"parameters": sorted((parameters or {}).items()), "began": repr(began)}
+        check_extent(named)
+        packed = packed_apart(named)
     except (InvalidEntry, TypeError, AttributeError) as error:
         raise ConfigError(f"parameters: they cannot name a run ({error}); give run=") from error
-    return f"{name}-{hashlib.blake2b(named, digest_size=8).hexdigest()}"
+    return f"{name}-{hashlib.blake2b(packed, digest_size=8).hexdigest()}"
 
 
 def seed_of(model: Any) -> int | None:

@@ -15,7 +15,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.system.new_vectors import MadeVectors, NewVectors, entry_of
 from agent_memory.values.checks import checked_importance, checked_step
 from agent_memory.values.coded import CodedContents
-from agent_memory.values.contents import pack, packed_once, plain_contents, unpack
+from agent_memory.values.contents import pack, packed_apart, plain_contents, unpack
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
 
@@ -240,7 +240,7 @@ class NewEntries:
         """Make an id: by chance, or where times are steps the one that the same run makes again."""
         if not self.by_steps:
             return self.ids()
-        made_of = packed_once(contents)
+        made_of = packed_apart(contents)
         ordinal = self.ordinals.next(run_id, agent_id, step)
         return reproducible_id(run_id, agent_id, step, memory_type, ordinal, made_of)
 

@@ -11,7 +11,8 @@ types is in ``docs/contents.md``; each of its rows is a test.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from reprlib import repr as shown
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -21,21 +22,17 @@ import numpy as np
 
 from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
 from agent_memory.values.advice import way_out
-from agent_memory.values.extensions import (
-    ARRAY,
-    BIG_INT,
-    FROZENSET,
-    SCALAR,
-    SET,
-    SIMPLE,
-    TUPLE,
-    dump_array,
-    dump_scalar,
-    unpack_value,
-)
-from agent_memory.values.extent import TooDeep, TooMuch, measure
+from agent_memory.values.extensions import mark_all_tuples, unpack_contents, unpack_value
+from agent_memory.values.extent import Extent, TooDeep, TooMuch, Tuples, measure
 from agent_memory.values.interruptions import raise_if_interrupted
-from agent_memory.values.plain import children_of, fields_of, made_plain, plain_value, type_name
+from agent_memory.values.packer import (
+    MAX_EXTENSION_DEPTH,
+    MOST_BYTES,
+    Packer,
+    a_packer,
+    keep,
+)
+from agent_memory.values.plain import children_of, fields_of, made_plain, type_name
 
 MAX_DEPTH = 500
 """How deep lists and dicts may be nested, in levels.
@@ -43,10 +40,7 @@ MAX_DEPTH = 500
 MessagePack's own limits differ by version, and one version packed what it would not unpack.
 """
 
-MOST_BYTES = 2**30
-"""How many bytes contents may need where no other limit is given."""
-
-_MAX_EXTENSION_DEPTH = 100  # tuples and sets within each other: each level is a Python call
+_APART, _LONE = Tuples.APART, Tuples.LONE
 
 # Of these the type alone would not say what is wrong.
 _EXPLAINED = (np.generic, np.ndarray, dt.datetime, dt.time)
@@ -61,12 +55,15 @@ _DAMAGES = (
 _REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 
 
-def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
+def pack(
+    contents: Mapping[str, Any], *, max_bytes: int | None = None, shortest: bool = False
+) -> bytes:
     """Encode contents exactly.
 
     Args:
         contents: A dict (or mapping) of what is remembered; nested at most ``MAX_DEPTH`` levels.
         max_bytes: Refuse contents that need more than this many bytes.
+        shortest: Save a byte where there is one tuple, which takes a quarter longer.
 
     Returns:
         A MessagePack map.
@@ -74,26 +71,51 @@ def pack(contents: Mapping[str, Any], *, max_bytes: int | None = None) -> bytes:
     Raises:
         InvalidEntry: A value cannot be stored; the message names its path.
     """
-    return _packed(_Packer(), contents, max_bytes)
+    packer = a_packer()
+    packed = _packed(packer, contents, max_bytes, shortest)
+    keep(packer, packed)
+    return packed
 
 
 def pack_many(
-    contents: Iterable[Mapping[str, Any]], *, max_bytes: int | None = None
+    contents: Iterable[Mapping[str, Any]],
+    *,
+    max_bytes: int | None = None,
+    shortest: Iterable[bool] = repeat(False),
 ) -> list[bytes]:
     """Encode many contents, each as ``pack`` does; what packs them is made once.
+
+    Args:
+        contents: Of each what ``pack`` takes.
+        max_bytes: The same for all.
+        shortest: Of each whether a byte is to be saved.
 
     Raises:
         InvalidEntry: A value of one cannot be stored; the message names its path.
     """
-    packer = _Packer()
-    return [_packed(packer, one, max_bytes) for one in contents]
+    packer = Packer()
+    each = zip(contents, shortest, strict=False)
+    return [_packed(packer, one, max_bytes, short) for one, short in each]
 
 
-def _packed(packer: _Packer, contents: Mapping[str, Any], max_bytes: int | None) -> bytes:
-    check_extent(contents, max_bytes)
+def _packed(
+    packer: Packer, contents: Mapping[str, Any], max_bytes: int | None, shortest: bool
+) -> bytes:
+    extent = _extent_of(contents, max_bytes)
     packer.changed = False
     try:
-        packed = packer.pack(contents if type(contents) is dict else dict(contents))
+        given = contents if type(contents) is dict else dict(contents)
+        if not extent.is_plain:
+            # So that they become the same bytes as those that come back.
+            given = made_plain(given)
+            extent = _extent_of(given, max_bytes)
+        tuples = extent.tuples
+        if tuples is _APART or (shortest and tuples is _LONE):
+            packed = packer.pack(given)
+        elif extent.is_native:
+            packed = mark_all_tuples(packer.native(given))
+        else:
+            packed = packer.pack_together(given, extent)
         merged = next(_merged_keys(contents, "contents"), None) if packer.changed else None
     except _REFUSALS as error:
         raise_if_interrupted(error)
@@ -150,6 +172,10 @@ def check_extent(contents: object, max_bytes: int | None = None) -> bool:
     Raises:
         InvalidEntry: They are, or their own code fails.
     """
+    return _extent_of(contents, max_bytes).is_plain
+
+
+def _extent_of(contents: object, max_bytes: int | None) -> Extent:
     most = MOST_BYTES if max_bytes is None else max_bytes
     try:
         return measure(contents, most, MAX_DEPTH)
@@ -162,17 +188,23 @@ def check_extent(contents: object, max_bytes: int | None = None) -> bool:
         raise InvalidEntry(_own_fault(error)) from error
 
 
-def packed_once(contents: Mapping[str, Any]) -> bytes:
-    """The bytes that contents are named by, once ``check_extent`` has passed them.
+def packed_apart(contents: Mapping[str, Any]) -> bytes:
+    """The bytes that contents are named by: those that every version makes of them.
+
+    Each tuple is packed by itself, whatever there is besides. ``check_extent`` has passed them, or
+    ``unpack`` has given them.
 
     Raises:
         InvalidEntry: A value cannot be stored; the message names its path.
     """
     try:
-        return _Packer().pack(contents if type(contents) is dict else dict(contents))
+        packer = a_packer()
+        packed = packer.pack(contents if type(contents) is dict else dict(contents))
     except Exception as error:  # noqa: BLE001  # whatever it is, this names it
         raise_if_interrupted(error)
         return pack(contents)
+    keep(packer, packed)
+    return packed
 
 
 def _too_much(size: int | None, most: int) -> InvalidEntry:
@@ -195,7 +227,7 @@ def unpack(packed: bytes) -> dict[str, Any]:
         NewerFormat: They were stored by a newer version of this package.
     """
     try:
-        contents = unpack_value(packed)
+        contents = unpack_contents(packed)
     except NewerFormat:
         raise
     except _DAMAGES as error:
@@ -209,7 +241,7 @@ def unpack(packed: bytes) -> dict[str, Any]:
 def unpack_many(packed: Iterable[bytes]) -> list[dict[str, Any]] | None:
     """Decode many; None where one cannot be, which ``unpack`` says of it."""
     try:
-        contents = [*map(unpack_value, packed)]
+        contents = [*map(unpack_contents, packed)]
     except (EncodingError, *_DAMAGES):
         return None
     return contents if {*map(type, contents)} <= {dict} else None
@@ -239,81 +271,6 @@ def as_contents(value: object) -> Mapping[str, Any]:
     return fields
 
 
-_new_tuple: Callable[..., object] = tuple.__new__
-
-
-class _Packer:
-    """One call's encoder; counts how deep the extension types nest."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        # One for each depth: while a packer is at work it cannot be asked for something else.
-        self._packers: list[Callable[[object], bytes]] = []
-        self.changed = False
-
-    def pack(self, value: object) -> bytes:
-        depth = self._depth
-        if depth == len(self._packers):
-            self._packers.append(self._another())
-        return self._packers[depth](value)
-
-    def _another(self) -> Callable[[object], bytes]:
-        # A packer allocates its buffer up front, a megabyte by default: 4 KiB fit a usual state.
-        packer = msgpack.Packer(
-            default=self._extend,
-            strict_types=True,
-            use_bin_type=True,
-            unicode_errors="surrogatepass",
-            buf_size=4096,
-        )
-        packing: Callable[[object], bytes] = packer.pack
-        return packing
-
-    def _nested(self, value: object) -> bytes:
-        depth = self._depth
-        if depth >= _MAX_EXTENSION_DEPTH:
-            raise ValueError("nested too deep")
-        self._depth = depth + 1
-        try:
-            return self.pack(value)
-        finally:
-            self._depth = depth
-
-    def _extend(self, value: object) -> object:
-        """Encode what MessagePack has no type for; raises TypeError for what has no place.
-
-        MessagePack asks only once, so what is returned must need no second call.
-        """
-        if type(value) is tuple:
-            # Made without ExtType's own checks of a code and bytes, which take as long as the rest.
-            return _new_tuple(msgpack.ExtType, (TUPLE, self._nested([*value])))
-        if isinstance(value, np.generic):
-            return msgpack.ExtType(SCALAR, dump_scalar(value))
-        if isinstance(value, np.ndarray):
-            return msgpack.ExtType(ARRAY, self._nested(dump_array(value)))
-        simple = SIMPLE.get(type(value))
-        if simple is not None:
-            code, dump = simple
-            return msgpack.ExtType(code, self._nested(dump(value)))
-        if type(value) is int:
-            size = value.bit_length() // 8 + 1
-            return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))
-        if type(value) in (set, frozenset):
-            return self._extend_set(value)  # type: ignore[arg-type]  # the line above says so
-        return self._settle(plain_value(value))
-
-    def _extend_set(self, value: set[object] | frozenset[object]) -> object:
-        # Sorted by their bytes, so that equal sets become equal bytes.
-        members = b"".join(sorted(self._nested(member) for member in value))
-        return msgpack.ExtType(SET if type(value) is set else FROZENSET, members)
-
-    def _settle(self, value: object) -> object:
-        self.changed = True
-        native = type(value) in (dict, list, str, bytes, float, bool, type(None))
-        small = type(value) is int and -(2**63) <= value < 2**64
-        return value if native or small else self._extend(value)
-
-
 def _merged_keys(value: object, path: str) -> Iterator[str]:
     """Find keys and set members that were distinct and would no longer be, once made plain."""
     children = children_of(value, path)
@@ -323,7 +280,7 @@ def _merged_keys(value: object, path: str) -> Iterator[str]:
         seen: set[object] = set()
         for key in value:
             try:
-                plain = unpack_value(_Packer().pack([key]))[0]
+                plain = unpack_value(Packer().pack([key]))[0]
                 merged = plain in seen
             except TypeError as error:
                 raise_if_interrupted(error)
@@ -351,7 +308,7 @@ def _complaint(contents: object) -> str:
 def _unstorable(value: object, path: str, depth: int, extended: int) -> Iterator[str]:
     if isinstance(value, (tuple, set, frozenset)):
         extended += 1
-    if depth > MAX_DEPTH or extended > _MAX_EXTENSION_DEPTH:
+    if depth > MAX_DEPTH or extended > MAX_EXTENSION_DEPTH:
         yield f"{path[:80]}...: nested too deep, or within itself"
         return
     children = children_of(value, path)
@@ -360,7 +317,7 @@ def _unstorable(value: object, path: str, depth: int, extended: int) -> Iterator
             yield from _unstorable(child, child_path, depth + 1, extended)
     try:
         if children is None:
-            _Packer().pack(value)
+            Packer().pack(value)
     except _REFUSALS as error:
         raise_if_interrupted(error)
         reason = str(error) if isinstance(value, _EXPLAINED) else ""

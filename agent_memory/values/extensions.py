@@ -20,8 +20,17 @@ from agent_memory.values.plain import type_name
 
 TUPLE, BIG_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA = 1, 2, 3, 4, 5, 6
 SCALAR, ARRAY, SET, FROZENSET, _COMPLEX, _DECIMAL, _UUID = 7, 8, 9, 10, 11, 12, 13
-NEWEST = _UUID
+TUPLE_OF_TUPLES, LIST_OF_TUPLES, _ALL_TUPLES = 14, 15, 16
+"""Below these two every sequence is a tuple; the third says so of whole contents."""
+NEWEST = _ALL_TUPLES
 """The newest extension type that is read: the number of the format of exact contents."""
+
+# The first key of contents all of whose sequences are tuples: an extension without bytes. Its value
+# is None, and both are left out of what is given back.
+_MARK = bytes([0xC7, 0, _ALL_TUPLES])
+_MARK_ITEM = _MARK + b"\xc0"
+_FIX_MAP, _MAP16, _MAP32 = 0x80, 0xDE, 0xDF
+_MOST_FIXED = 15  # items of a map whose header is one byte
 
 # The commonest dtypes are named by their place in this list, in one byte. Append only.
 _DTYPES = tuple(
@@ -168,6 +177,69 @@ SIMPLE: Mapping[type, tuple[int, Callable[[Any], object]]] = {
 """By type, the code of its extension and the plain value that it becomes."""
 
 
+def mark_all_tuples(packed: bytes) -> bytes:
+    """Note in a MessagePack map that every sequence in it is a tuple."""
+    marked = _MARKED.get(packed[0])
+    if marked is not None:
+        return marked + packed[1:]
+    begin = _header_bytes(packed)
+    return _map_header(_items(packed, begin) + 1) + _MARK_ITEM + packed[begin:]
+
+
+def unpack_contents(packed: bytes) -> Any:
+    """Decode contents; raises what MessagePack and the types raise for damage."""
+    if packed[1:5] == _MARK_ITEM:
+        return _unpack_tuples(_BARE[packed[0]] + packed[5:])
+    if packed[0] < _MAP16:
+        return unpack_value(packed)
+    begin = _header_bytes(packed)
+    behind = begin + len(_MARK_ITEM)
+    if packed[begin:behind] != _MARK_ITEM:
+        return unpack_value(packed)
+    return _unpack_tuples(_map_header(_items(packed, begin) - 1) + packed[behind:])
+
+
+def _header_bytes(packed: bytes) -> int:
+    return 1 if packed[0] < _MAP16 else {_MAP16: 3, _MAP32: 5}.get(packed[0], 1)
+
+
+def _items(packed: bytes, begin: int) -> int:
+    """How many items a map has, whose header has so many bytes."""
+    return packed[0] & _MOST_FIXED if begin == 1 else int.from_bytes(packed[1:begin], "big")
+
+
+def _map_header(items: int) -> bytes:
+    if items <= _MOST_FIXED:
+        return bytes([_FIX_MAP | items])
+    if items < 2**16:
+        return bytes([_MAP16]) + items.to_bytes(2, "big")
+    return bytes([_MAP32]) + items.to_bytes(4, "big")
+
+
+def _members(body: bytes) -> Iterator[Any]:
+    stream = msgpack.Unpacker(
+        ext_hook=_load, strict_map_key=False, unicode_errors="surrogatepass", raw=False
+    )
+    stream.feed(body)
+    yield from stream
+
+
+# By the header of a short map, that of a map with the mark, and the mark.
+_MARKED = {_FIX_MAP | items: _map_header(items + 1) + _MARK_ITEM for items in range(_MOST_FIXED)}
+_BARE = {marked[0]: bytes([header]) for header, marked in _MARKED.items()}
+
+
+def _load(code: int, body: bytes) -> Any:
+    if code == TUPLE:  # by far the commonest
+        return tuple(unpack_value(body))
+    loader = _LOADERS.get(code)
+    if loader is None:
+        if code > NEWEST:
+            raise newer("a value in stored contents (by its extension type)", code, NEWEST)
+        raise ValueError(f"extension type {code} has no place here")
+    return loader(body)
+
+
 def unpack_value(packed: bytes) -> Any:
     """Decode one value of any type; raises what MessagePack and the types raise for damage."""
     return msgpack.unpackb(
@@ -179,16 +251,21 @@ def unpack_value(packed: bytes) -> Any:
     )
 
 
-def _members(body: bytes) -> Iterator[Any]:
-    stream = msgpack.Unpacker(
-        ext_hook=_load, strict_map_key=False, unicode_errors="surrogatepass", raw=False
+def _unpack_tuples(packed: bytes) -> Any:
+    """The same, with a tuple for each sequence."""
+    return msgpack.unpackb(
+        packed,
+        ext_hook=_load,
+        strict_map_key=False,
+        unicode_errors="surrogatepass",
+        raw=False,
+        use_list=False,
     )
-    stream.feed(body)
-    yield from stream
 
 
 _LOADERS: Mapping[int, Callable[[bytes], Any]] = {
-    TUPLE: lambda body: tuple(unpack_value(body)),
+    TUPLE_OF_TUPLES: _unpack_tuples,
+    LIST_OF_TUPLES: lambda body: [*_unpack_tuples(body)],
     BIG_INT: lambda body: int.from_bytes(body, "big", signed=True),
     _DATETIME: lambda body: _load_datetime(unpack_value(body)),
     _DATE: lambda body: dt.date.fromisoformat(unpack_value(body)),
@@ -202,12 +279,3 @@ _LOADERS: Mapping[int, Callable[[bytes], Any]] = {
     _DECIMAL: lambda body: Decimal(unpack_value(body)),
     _UUID: lambda body: uuid.UUID(bytes=unpack_value(body)),
 }
-
-
-def _load(code: int, body: bytes) -> Any:
-    loader = _LOADERS.get(code)
-    if loader is None:
-        if code > NEWEST:
-            raise newer("a value in stored contents (by its extension type)", code, NEWEST)
-        raise ValueError(f"extension type {code}, which there never was")
-    return loader(body)

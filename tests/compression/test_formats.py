@@ -19,7 +19,7 @@ from agent_memory.compression.rows import Stored
 from agent_memory.errors import EncodingError
 from agent_memory.testing import an_entry
 from agent_memory.values.coded import CodedContents, is_coded, is_with_values, marked, unmarked
-from agent_memory.values.contents import pack, unpack
+from agent_memory.values.contents import packed_apart, unpack
 
 ASSETS = Path(__file__).parent / "assets"
 FORMATS = (1, 2)
@@ -66,14 +66,14 @@ def test_rows_of_every_format_are_read_as_they_were(number: int) -> None:
     assert kept.raw[:8] == b"amcode\0" + bytes([number])
     for row in kept.rows:
         found = codec.decode(row.stored, row.step, row.vector)
-        assert pack(found) == row.back
+        assert packed_apart(found) == row.back
         assert not isinstance(found, CodedContents) or found.level == row.level
     together = codec.decode_many(
         [row.stored for row in kept.rows],
         [row.step for row in kept.rows],
         [row.vector for row in kept.rows],
     )
-    assert [pack(dict(one)) for one in together if isinstance(one, dict)] == [
+    assert [packed_apart(dict(one)) for one in together if isinstance(one, dict)] == [
         row.back for row in kept.rows
     ]
 
@@ -109,7 +109,7 @@ def test_what_a_later_code_stores_keeps_the_numbers_of_every_format(number: int)
         again = codec.decode(codec.encode(entry), row.step, row.vector)
         bounds = getattr(found, "bounds", {})
         if bounds:
-            assert pack(again) == row.back
+            assert packed_apart(again) == row.back
 
 
 def _early(kept: Kept, *, summed: bool) -> list[Row]:
@@ -135,7 +135,7 @@ def test_rows_from_before_their_checksum_was_as_it_is_are_read(number: int, summ
     codes = Codes(kept)
     codes.look_in(lambda _: [Stored(row.stored, row.step, row.vector) for row in early])
     for row in early:
-        assert pack(dict(codes.decode(row.stored, row.step, row.vector))) == row.back
+        assert packed_apart(dict(codes.decode(row.stored, row.step, row.vector))) == row.back
         with pytest.raises(EncodingError):
             Codes(kept).decode(row.stored, row.step, row.vector)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agent_memory.compression.fitted.numbers import TYPES, Integers, Lattice
 from agent_memory.compression.fitted.rans import TOTAL, TOTAL_BITS, Reader, Share, narrowed
 from agent_memory.errors import EncodingError
-from agent_memory.values.contents import pack, unpack
+from agent_memory.values.contents import packed_apart, unpack
 
 MOST_CHOICES = 1024
 """Values and buckets that a column has at most."""
@@ -32,7 +32,7 @@ _SHORT = 32  # bytes
 _NINE_BYTES = frozenset({int, float, bool, type(None)})  # or fewer, but of huge integers
 LONG = 255  # a length of so many bytes or more takes four further bytes
 _AS_THEY_SEEM = frozenset({int, str, bool, bytes, type(None)})  # equal is the same
-_PREFIX = pack({"": None})[:-1]  # of a map around its one value
+_PREFIX = packed_apart({"": None})[:-1]  # of a map around its one value
 _BEFORE = len(_PREFIX)
 
 
@@ -289,7 +289,7 @@ def own_shares(value: Any) -> list[Share]:
     Raises:
         InvalidEntry: The value cannot be stored.
     """
-    packed = pack({"": value})[_BEFORE:]
+    packed = packed_apart({"": value})[_BEFORE:]
     length = [len(packed)] if len(packed) < LONG else [LONG, *len(packed).to_bytes(4, "big")]
     return [_BYTE[byte] for byte in (*length, *packed)]
 

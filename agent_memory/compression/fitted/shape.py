@@ -175,7 +175,7 @@ class Shape:
         """
         if level not in self._least_exact:
             bare = put_together(self.signature, repeat(0))
-            packed = pack(bare)
+            packed = pack(bare, shortest=True)
             squeezed = squeeze(packed, level)
             self._least_exact[level] = min(len(packed) + SEAL_BYTES, 1 + len(squeezed or packed))
         return self._least_exact[level]

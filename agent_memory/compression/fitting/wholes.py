@@ -30,7 +30,7 @@ from agent_memory.compression.fitting.tolerances import Tolerance
 from agent_memory.compression.squeezing import WORTH_TRYING, squeeze
 from agent_memory.embeddings.features import key_path
 from agent_memory.errors import InvalidEntry
-from agent_memory.values.contents import pack
+from agent_memory.values.contents import packed_apart
 
 _MOST_SAMPLED = 200  # contents
 _MOST_LEAVES = 64  # of a list, whose columns are fitted to tell what it takes
@@ -119,7 +119,7 @@ def _is_better_whole(
 
 def _bytes(value: Any) -> float:
     """What a value takes in one piece, beside others."""
-    packed = pack({"": value})
+    packed = packed_apart({"": value})
     if len(packed) < WORTH_TRYING:
         return len(packed)
     squeezed = squeeze(packed, 2)
