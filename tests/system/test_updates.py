@@ -31,6 +31,7 @@ from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.testing import IoPoints
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.tiers.spool import spool_of
+from tests import engines
 from tests.memories import store, tier_counts
 
 ROOT = Path(__file__).parents[2]
