@@ -112,8 +112,9 @@ class TlsLine:
         self._listening.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
+        while self._listening.fileno() >= 0:
+            # A client that is gone again by now keeps no other out.
+            with suppress(OSError):
                 client, _ = self._listening.accept()
                 threading.Thread(target=self._hand_on, args=(client,), daemon=True).start()
 
