@@ -25,6 +25,7 @@ from sqlalchemy.pool import Pool
 
 from agent_memory.connections.deployment import database_file
 from agent_memory.connections.disk_space import full_database
+from agent_memory.connections.sql_alive import look_before_use
 from agent_memory.connections.sql_commits import forget_note, keep_notes
 from agent_memory.connections.sql_copying import serve_copies
 from agent_memory.connections.sql_failures import leave_standbys
@@ -91,7 +92,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
             parsed,
             poolclass=InterruptiblePool,
             hide_parameters=True,
-            pool_pre_ping=True,
+            pool_pre_ping=parsed.get_driver_name() != "psycopg",
             execution_options=options,
         )
     except ConfigError:
@@ -101,6 +102,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     else:
         serve_copies(engine)
         leave_standbys(engine)
+        if engine.dialect.driver == "psycopg":
+            look_before_use(engine)
         return _with_gate(engine)
     # Not chained, and not raised where the error is at hand: what is said of a URL that cannot be
     # read may quote the password.

@@ -218,7 +218,7 @@ def test_of_two_transactions_in_a_deadlock_the_one_that_is_ended_begins_again(
         [*threads.map(lambda rows: count_up(*rows), [(1, 2), (2, 1)])]
     with engine.connect() as connection:
         assert [*connection.exec_driver_sql("SELECT n FROM counts")] == [(2,), (2,)]
-    assert len(begun) == 3
+    assert len(begun) >= 3  # the one that begins again may be in time to meet the other once more
 
 
 class Expired(Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from typer.testing import CliRunner
 
 from agent_memory.cli.commands import app
@@ -149,6 +150,77 @@ def test_an_index_finds_what_comparing_one_by_one_finds(
         for seed in range(3):
             assert near(repository, query, seed) == near(repository, query, seed, one_by_one=True)
     assert scans(engine) > before
+
+
+def requests(engine: Engine, folder: Path, ask: Callable[[], object]) -> int:
+    """How often the server is asked, by what the driver's library writes of it."""
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+    file = folder / "trace"
+    with file.open("wb") as trace:
+        driver.pgconn.trace(trace.fileno())
+        ask()
+        driver.pgconn.untrace()
+    return sum("\tSync" in line or "\tQuery\t" in line for line in file.read_text().splitlines())
+
+
+def test_a_question_is_one_request(
+    repository: LtmRepository, indexes: VectorIndexes, engine: Engine, tmp_path: Path
+) -> None:
+    repository.add_many(entries(ROWS, 1))
+    indexes.make(fewest=ROWS)
+    # The first learns of the index, and the second has the connection look as it shall.
+    near(repository, ANT, 0)
+    near(repository, ANT, 1)
+    assert requests(engine, tmp_path, lambda: near(repository, ANT, 2)) == 1
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE of_somebody_else (id INTEGER)")
+    assert requests(engine, tmp_path, lambda: near(repository, ANT, 3)) == 1
+    few = replace(ANT, steps=(100, 150))
+    assert requests(engine, tmp_path, lambda: repository.find(few)) == 1
+    # Of rows beside the index is known what they are until anything is committed.
+    repository.add_many(entries(15, 3))
+    near(repository, ANT, 4)
+    assert requests(engine, tmp_path, lambda: near(repository, ANT, 5)) <= 2
+
+
+def test_what_is_encoded_again_between_two_statements_is_found(
+    repository: LtmRepository, indexes: VectorIndexes, engine: Engine
+) -> None:
+    stored = entries(ROWS, 1)
+    repository.add_many(stored)
+    indexes.make(fewest=ROWS)
+    sought, query = stored[5], replace(ANT, limit=3)
+    other = LtmRepository(engine, ContentsCodec())
+    left = [sought]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def encode_again(_connection: Connection, _cursor: object, asked: str, *_: object) -> None:
+        if "<->" in asked and left:
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(other.replace, replace(left.pop(), encoder_version=3)).result()
+
+    found = repository.nearest(query, Probe(sought.embedding))  # type: ignore[arg-type]
+    assert sought.memory_id in [one.entry.memory_id for one in found]
+    assert not left
+    again = repository.nearest(query, Probe(sought.embedding))  # type: ignore[arg-type]
+    assert {one.entry.memory_id: one.entry.encoder_version for one in again}[sought.memory_id] == 3
+
+
+def test_settings_that_a_connection_does_not_keep_are_made_again(
+    repository: LtmRepository, indexes: VectorIndexes, engine: Engine
+) -> None:
+    repository.add_many(entries(ROWS, 1))
+    indexes.make(fewest=ROWS)
+    query = replace(ANT, limit=60)  # more than an index looks among unless it is told
+
+    @event.listens_for(engine, "checkin")
+    def forget(driver: Any, _record: object) -> None:
+        driver.execute("RESET ALL")
+        driver.rollback()
+
+    for seed in range(3):
+        assert near(repository, query, seed) == near(repository, query, seed, one_by_one=True)
 
 
 def test_rows_that_change_change_in_the_index(

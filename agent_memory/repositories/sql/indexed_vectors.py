@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Connection,
     Select,
+    String,
     TextClause,
     bindparam,
+    func,
+    literal_column,
     select,
     text,
+    true,
     type_coerce,
 )
 from sqlalchemy.types import NullType
 
 from agent_memory.embeddings.ranking import as_unit, as_units, nearest, with_bias
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_rows import RawRow
 from agent_memory.models.ltm_types import Name
 from agent_memory.models.ltm_vectors import INT8, decode_vectors
 from agent_memory.repositories.nearest import Probe
-from agent_memory.repositories.sql.questions import among
+from agent_memory.repositories.sql.marks import SNAPSHOT, Mark, server_mark
+from agent_memory.repositories.sql.plans import asks_driver, rows_of
+from agent_memory.repositories.sql.questions import Shape, among, filtered, filters_of
 from agent_memory.repositories.sql.statements import entries_selected, table_of
 from agent_memory.repositories.sql.vector_indexes import VectorIndex
 from agent_memory.values.query import Query, agent_of, run_of
@@ -36,10 +44,21 @@ EF_SEARCH = 200
 MOST = 1_000
 """How many may be asked for, and the most candidates that pgvector takes."""
 
-_SETTINGS = text(
-    "SELECT set_config('hnsw.ef_search', :ef_search, true),"
-    " set_config('hnsw.iterative_scan', 'strict_order', true)"
-)
+_ITERATIVE_SCAN = "strict_order"
+"""Have the index go on looking where a filter leaves few."""
+
+
+def _setting(*, locally: bool) -> Select[*tuple[Any, ...]]:
+    """The statement that has a transaction, or a connection, look so (``ef_search``)."""
+    ef_search: BindParameter[str] = bindparam("ef_search", type_=String)
+    return select(
+        func.set_config("hnsw.ef_search", ef_search, locally),
+        func.set_config("hnsw.iterative_scan", _ITERATIVE_SCAN, locally),
+    )
+
+
+_SET_LOCALLY, _SET = _setting(locally=True), _setting(locally=False)
+_ID, _VECTOR = map(RawRow._fields.index, ("memory_id", "embedding"))
 
 
 def usable_index(index: VectorIndex | None, query: Query, probe: Probe) -> VectorIndex | None:
@@ -57,15 +76,34 @@ def usable_index(index: VectorIndex | None, query: Query, probe: Probe) -> Vecto
     return index
 
 
-def nearest_in_index(
-    connection: Connection,
-    models: LtmModels,
-    index: VectorIndex,
-    query: Query,
-    probe: Probe,
-    ef_search: int = EF_SEARCH,
-) -> tuple[dict[str, float | None], dict[str, Any]]:
-    """The vectors nearest to a probe of those that an index holds.
+class Answer(NamedTuple):
+    """What an index gives.
+
+    Attributes:
+        cosines: By memory id; see ``MemoryRepository.nearest``.
+        rows: Those (``RawRow``) that were read with them, by memory id.
+    """
+
+    cosines: dict[str, float | None]
+    rows: dict[str, Any]
+
+
+class AnswerAtOnce(NamedTuple):
+    """What one statement tells of an index, all of it as of one moment.
+
+    Attributes:
+        answer: What the index gives; None where it gives fewer than were asked for.
+        mark: The mark of the database.
+        has_rest: Whether the agent has rows that the index does not hold.
+    """
+
+    answer: Answer | None
+    mark: Mark
+    has_rest: bool
+
+
+class IndexQuestion:
+    """A question to an index.
 
     Args:
         connection: To the database.
@@ -74,39 +112,96 @@ def nearest_in_index(
         query: Which entries; has a limit.
         probe: What their vectors are compared with.
         ef_search: How many candidates the index keeps while it looks.
-
-    Returns:
-        Cosines by memory id; see ``MemoryRepository.nearest``. Then the rows (``RawRow``) of those
-        whose entries were read with them, by memory id.
     """
-    asked = probe.at(index.version, index.width)
-    limit = query.limit
-    if asked is None or not len(asked) or not limit:
-        return {}, {}
-    bias = probe.bias(index.version, index.width)
-    unit = as_unit(with_bias(asked[None], bias)[0])
-    rows: Sequence[Any] = ()
-    if unit.any():
+
+    def __init__(
+        self,
+        connection: Connection,
+        models: LtmModels,
+        index: VectorIndex,
+        query: Query,
+        probe: Probe,
+        ef_search: int = EF_SEARCH,
+    ) -> None:
+        self._connection = connection
+        self._models = models
+        self._index = index
+        self._query = query
+        self._limit = query.limit or 0
         # Half precision takes neighbours for each other that lie as near: the last place is ranked
         # among some more.
-        number = limit + limit // 8 + 8
-        _prepare(connection, max(ef_search, number))
-        statement, parameters = among(models, _nearest(models, index, bias), query)
-        near = {"near": _as_text(unit), "at_most": number}
-        owner = {"of_run": run_of(query), "of_agent": agent_of(query)}
-        rows = connection.execute(statement, parameters | near | owner).all()
-    is_whole = len(rows) >= limit
-    if not is_whole:
+        self._number = self._limit + self._limit // 8 + 8
+        self._ef_search = str(min(max(ef_search, self._number), MOST))
+        self._bias = probe.bias(index.version, index.width)
+        asked = probe.at(index.version, index.width)
+        self._unit: NDArray[np.float32] | None = None
+        if asked is not None and len(asked) and self._limit:
+            self._unit = as_unit(with_bias(asked[None], self._bias)[0])
+
+    def at_once(self) -> AnswerAtOnce | None:
+        """Ask by one statement, outside of transactions.
+
+        Returns:
+            None where that cannot be: the index is not the one that was known, or the connection
+            does not keep settings, as behind a pooler.
+        """
+        if self._unit is None or not self._unit.any() or not asks_driver(self._connection):
+            return None
+        for _ in range(2):
+            rows = self._ask(_nearest_at_once)
+            state = _State(*rows[0][: len(_State._fields)])
+            if state.oid != self._index.oid:
+                return None
+            if (state.ef_search, state.iterative_scan) == (self._ef_search, _ITERATIVE_SCAN):
+                found = [row[len(_State._fields) :] for row in rows]
+                is_whole = len(found) >= self._limit and found[0][_ID] is not None
+                answer = self._ranked(found, self._unit) if is_whole else None
+                return AnswerAtOnce(answer, server_mark(state.mark), state.has_rest)
+            rows_of(self._connection, _SET, {"ef_search": self._ef_search})
+        return None
+
+    def in_turn(self, *, is_short: bool = False) -> Answer:
+        """Ask by several statements, within one transaction.
+
+        Args:
+            is_short: Whether it is known that too few in the index answer.
+        """
+        if self._unit is None:
+            return Answer({}, {})
+        rows: Sequence[Any] = ()
+        if self._unit.any() and not is_short:
+            self._connection.execute(_SET_LOCALLY, {"ef_search": self._ef_search})
+            rows = self._ask(_nearest)
+            if len(rows) >= self._limit:
+                return self._ranked(rows, self._unit)
         # Few answer the query, or the index has looked for as long as it may.
-        statement, parameters = among(models, _vectors(models, index), query)
-        rows = connection.execute(statement, parameters).all()
-    if not rows:
-        return {}, {}
-    names = [bytes(row.memory_id).hex() for row in rows]
-    units = as_units(with_bias(decode_vectors(INT8, [row.embedding for row in rows]), bias))
-    found = nearest(units, unit, names, limit)
-    cosines: dict[str, float | None] = {names[place]: cosine for place, cosine in found}
-    return cosines, {names[place]: rows[place] for place, _ in found} if is_whole else {}
+        statement, parameters = among(
+            self._models, _vectors(self._models, self._index), self._query
+        )
+        rows = rows_of(self._connection, statement, parameters)
+        return Answer(self._ranked(rows, self._unit).cosines, {})
+
+    def _ask(self, made: Callable[..., Select[*tuple[Any, ...]]]) -> Sequence[Any]:
+        query = self._query
+        shape, parameters = filters_of(query)
+        statement = made(self._models, self._index, self._bias, shape)
+        owner = {"of_run": run_of(query), "of_agent": agent_of(query)}
+        near = {"near": _as_text(self._unit), "at_most": self._number}
+        return rows_of(self._connection, statement, parameters | near | owner)
+
+    def _ranked(self, rows: Sequence[Any], unit: NDArray[np.float32]) -> Answer:
+        """The nearest among some rows."""
+        if not rows:
+            return Answer({}, {})
+        id_at, vector_at = (_ID, _VECTOR) if len(rows[0]) > 2 else (0, 1)
+        names = [bytes(row[id_at]).hex() for row in rows]
+        vectors = decode_vectors(INT8, [row[vector_at] for row in rows])
+        units = as_units(with_bias(vectors, self._bias))
+        found = nearest(units, unit, names, self._limit)
+        return Answer(
+            {names[place]: cosine for place, cosine in found},
+            {names[place]: rows[place] for place, _ in found},
+        )
 
 
 @lru_cache(maxsize=64)
@@ -118,11 +213,54 @@ def _vectors(models: LtmModels, index: VectorIndex) -> Select[*tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _nearest(models: LtmModels, index: VectorIndex, bias: float) -> Select[*tuple[Any, ...]]:
+def _nearest(
+    models: LtmModels, index: VectorIndex, bias: float, shape: Shape
+) -> Select[*tuple[Any, ...]]:
     """Whole entries of an index (``of_run``, ``of_agent``), the nearest (``at_most``) first."""
     known = {name: bindparam(f"of_{name[:-3]}", type_=Name) for name in ("run_id", "agent_id")}
     entries = entries_selected(models, known).where(text(index.condition))
-    return entries.order_by(_distance(index, bias)).limit(bindparam("at_most", type_=BigInteger))
+    found = filtered(models, entries, shape).order_by(_distance(index, bias))
+    return found.limit(bindparam("at_most", type_=BigInteger))
+
+
+class _State(NamedTuple):
+    """What a statement tells beside the rows."""
+
+    mark: str
+    ef_search: str | None
+    iterative_scan: str | None
+    oid: int | None
+    has_rest: bool
+
+
+@lru_cache(maxsize=64)
+def _nearest_at_once(
+    models: LtmModels, index: VectorIndex, bias: float, shape: Shape
+) -> Select[*tuple[Any, ...]]:
+    """``_State``, and beside it each of the same entries; NULL where there is none."""
+    table = table_of(models.LtmEntry)
+    name = f'"{index.name(table.name)}"'
+    state = select(
+        literal_column(SNAPSHOT).label("mark"),
+        literal_column("current_setting('hnsw.ef_search', true)").label("ef_search"),
+        literal_column("current_setting('hnsw.iterative_scan', true)").label("iterative_scan"),
+        literal_column(
+            "(SELECT x.indexrelid::bigint FROM pg_index x"  # noqa: S608 - a name of the models' own
+            f" WHERE x.indexrelid = to_regclass('{name}') AND x.indisvalid)"
+        ).label("oid"),
+        select(table.c.id).where(text(_rest(index))).exists().label("has_rest"),
+    ).subquery()
+    found = _nearest(models, index, bias, shape).subquery()
+    return select(*state.c, *found.c).select_from(state.outerjoin(found, true()))
+
+
+def _rest(index: VectorIndex) -> str:
+    """Whether a row is of the agent, and is not in the index.
+
+    PostgreSQL takes that to be nearly all rows, and reads the table to find one, all of it where
+    there is none: 0.9 s of a million rows. With a second condition it takes them to be few.
+    """
+    return f"{index.condition_of_rest} AND agent_ref + 0 = {index.agent_ref}"
 
 
 def _distance(index: VectorIndex, bias: float) -> TextClause:
@@ -132,11 +270,7 @@ def _distance(index: VectorIndex, bias: float) -> TextClause:
     return text(f"{index.unit(bias)} OPERATOR({schema}.<->) {near}")
 
 
-def _prepare(connection: Connection, ef_search: int) -> None:
-    """Have the transaction look among so many candidates, and go on where a filter leaves few."""
-    connection.execute(_SETTINGS, {"ef_search": str(min(ef_search, MOST))})
-
-
-def _as_text(unit: NDArray[np.float32]) -> str:
+def _as_text(unit: NDArray[np.float32] | None) -> str:
     """A vector as pgvector reads it."""
-    return f"[{','.join(map(repr, unit.astype(float).tolist()))}]"
+    numbers = [] if unit is None else unit.astype(float).tolist()
+    return f"[{','.join(map(repr, numbers))}]"

@@ -22,8 +22,14 @@ from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
-from agent_memory.repositories.sql.indexed_vectors import usable_index
-from agent_memory.repositories.sql.marks import KnownMarks, mark_of
+from agent_memory.repositories.sql.indexed_vectors import (
+    EF_SEARCH,
+    Answer,
+    IndexQuestion,
+    usable_index,
+)
+from agent_memory.repositories.sql.marks import KnownMarks, Mark, mark_of
+from agent_memory.repositories.sql.plans import asks_driver
 from agent_memory.repositories.sql.vector_indexes import VectorIndex, index_of
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES, Query
 from agent_memory.values.recently_used import RecentlyUsed
@@ -84,6 +90,50 @@ class AgentVectors:
         self._index: VectorIndex | None = None  # whose rows were not read
         self._types: dict[str, int] = {}
 
+    def answer(
+        self, connection: Connection, query: Query, probe: Probe, ef_search: int = EF_SEARCH
+    ) -> Answer:
+        """The nearest of each version and width, and all that do not compare, as of one moment.
+
+        Args:
+            connection: What to read on, outside of a transaction.
+            query: Which entries.
+            probe: What their vectors are compared with.
+            ef_search: How many candidates an index keeps while it looks.
+
+        Raises:
+            EncodingError: A vector is damaged; names its entry.
+        """
+        index, is_short = usable_index(self._there, query, probe), False
+        if index is not None:
+            told = IndexQuestion(connection, self._models, index, query, probe, ef_search).at_once()
+            if told is not None and told.answer is not None:
+                if not told.has_rest:
+                    return told.answer
+                if self._is_true(told.mark, index, probe):
+                    return self._with_rest(told.answer, query, probe)
+            is_short = told is not None and told.answer is None
+        elif asks_driver(connection) and self._is_true(mark_of(connection), None, probe):
+            return self._with_rest(Answer({}, {}), query, probe)
+        if connection.dialect.name == "postgresql":
+            # Else what is encoded again between two statements would be in the answer of neither.
+            connection.rollback()
+            connection.execution_options(isolation_level="REPEATABLE READ").begin()
+        index = self.refresh(connection, query, probe)
+        found = Answer({}, {})
+        if index is not None:
+            asked = IndexQuestion(connection, self._models, index, query, probe, ef_search)
+            found = asked.in_turn(is_short=is_short)
+        return self._with_rest(found, query, probe)
+
+    def _is_true(self, mark: Mark | None, index: VectorIndex | None, probe: Probe) -> bool:
+        """Whether what is kept is all that a question needs beside an index."""
+        is_of_it = index == self._index and all(group.fits(probe) for group in self._groups)
+        return is_of_it and self._marks.hold(mark)
+
+    def _with_rest(self, answer: Answer, query: Query, probe: Probe) -> Answer:
+        return answer._replace(cosines=self.nearest(query, probe) | answer.cosines)
+
     def refresh(self, connection: Connection, query: Query, probe: Probe) -> VectorIndex | None:
         """Read the rows again, if anything was committed since.
 
@@ -99,11 +149,10 @@ class AgentVectors:
             EncodingError: A vector is damaged; names its entry.
         """
         mark, owner = mark_of(connection), (self._run_id, self._agent_id)
-        is_true = self._marks.hold(mark)
-        if not is_true:
+        if not self._marks.hold(mark):
             self._there = index_of(connection, self._models, owner)
         index = usable_index(self._there, query, probe)
-        if is_true and index == self._index and all(group.fits(probe) for group in self._groups):
+        if self._is_true(mark, index, probe):
             return index
         self._marks.clear()
         types = self._models.Type

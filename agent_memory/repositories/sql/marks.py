@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, literal_column, select
 
 from agent_memory.repositories.moves import Agent
-from agent_memory.repositories.sql.plans import rows_by_driver
+from agent_memory.repositories.sql.plans import rows_by_driver, rows_of
 from agent_memory.values.forking import after_fork
 
 _SOURCE = "agent_memory_mark"
@@ -59,10 +59,25 @@ def mark_of(connection: Connection) -> Mark | None:
             driver = connection.connection.driver_connection
             return None if driver is None else Mark(source, (version, driver.total_changes))
         case "postgresql":
-            snapshot = connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar()
-            return Mark(_SERVER, snapshot)
+            ((snapshot,),) = rows_of(connection, _ASKED, {})
+            return server_mark(snapshot)
         case _:
             return None
+
+
+SNAPSHOT = "pg_current_snapshot()::text"
+"""The state of a PostgreSQL server, as each of its statements sees it."""
+
+_ASKED = select(literal_column(SNAPSHOT))
+
+
+def server_mark(snapshot: str) -> Mark:
+    """The mark of what a statement has read.
+
+    Args:
+        snapshot: What the same statement has read as ``SNAPSHOT``.
+    """
+    return Mark(_SERVER, snapshot)
 
 
 class Marks:

@@ -1,7 +1,8 @@
-"""Reads the rows of a statement that is made once, as SQLite's driver gives them.
+"""Reads the rows of a statement that is made once, as the drivers of databases give them.
 
 SQLAlchemy makes a key of the statement, a context and a result for each time that it runs, which
-takes four times as long as SQLite takes to say that an agent has nothing there.
+takes four times as long as SQLite takes to say that an agent has nothing there. PostgreSQL is asked
+by one request, where SQLAlchemy begins a transaction by one and ends it by another.
 """
 
 from __future__ import annotations
@@ -26,35 +27,73 @@ class _Plan(NamedTuple):
         text: The statement.
         parameters: Of each parameter its name, what makes of a value what the driver takes, and
             the value that it always has, where it has one.
-        columns: The places of the columns that are not given as the driver reads them, and what
-            makes their values.
+        names: What the text calls each, where it names them.
+        kinds: The types of the columns that the driver reads.
         constant: The places of the columns that the driver does not read, since each of their
             values is that of a parameter; its name, and what makes of it what the driver takes.
     """
 
     text: str
     parameters: tuple[tuple[str, _Processor, Any], ...]
-    columns: tuple[tuple[int, Callable[[Any], Any]], ...]
+    names: tuple[str, ...]
+    kinds: tuple[TypeEngine[Any], ...]
     constant: tuple[tuple[int, str, _Processor], ...]
+
+    def given(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The values that the driver takes, in the order of the parameters."""
+        return [
+            always
+            if name not in parameters
+            else process(parameters[name])
+            if process
+            else parameters[name]
+            for name, process, always in self.parameters
+        ]
+
+
+class _Read(NamedTuple):
+    """Rows as a driver has read them, without the columns that it does not read.
+
+    Attributes:
+        plan: Of their statement.
+        rows: The rows.
+        processes: The places of the columns that are not given as they are read, and what makes
+            their values.
+    """
+
+    plan: _Plan
+    rows: Sequence[Sequence[Any]]
+    processes: tuple[tuple[int, Callable[[Any], Any]], ...]
+
+    def columns(self, parameters: Mapping[str, Any]) -> list[Sequence[Any]]:
+        """The columns of the rows, one or more."""
+        columns: list[Sequence[Any]] = [*zip(*self.rows, strict=True)]
+        for place, process in self.processes:
+            columns[place] = [*map(process, columns[place])]
+        for place, name, bind in self.plan.constant:
+            value = parameters[name]
+            columns.insert(place, [bind(value) if bind else value] * len(self.rows))
+        return columns
 
 
 def rows_of(
-    connection: Connection, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    parameters: Mapping[str, Any],
 ) -> Sequence[Sequence[Any]]:
-    """All rows of a statement; its columns alone say what each value is.
+    """All rows that a statement gives.
 
     Args:
         connection: What to read on.
         statement: One that is made once for all questions of a shape.
         parameters: The values of its parameters by name.
     """
-    plan = _plan_of(statement, connection.dialect) if _is_sqlite(connection.dialect) else None
-    if plan is None:
+    read = _read(connection, statement, parameters)
+    if read is None:
         return connection.execute(statement, parameters).all()
-    rows = rows_by_driver(connection, plan.text, _given(plan, parameters))
-    if not rows or not (plan.columns or plan.constant):
-        return rows
-    return [*zip(*_columns(plan, rows, parameters), strict=True)]
+    if not read.rows or not (read.processes or read.plan.constant):
+        return read.rows
+    return [*zip(*read.columns(parameters), strict=True)]
 
 
 def columns_of(
@@ -73,36 +112,35 @@ def columns_of(
         alone: Whether nothing else is read on the connection: SQLite reads a statement as of one
             instant, so that it takes no transaction, which costs as much as a question for nothing.
     """
-    plan = _plan_of(statement, connection.dialect) if _is_sqlite(connection.dialect) else None
-    if plan is None:
+    read = _read(connection, statement, parameters, alone)
+    if read is None:
         return [*zip(*connection.execute(statement, parameters).all(), strict=True)]
-    rows = rows_by_driver(connection, plan.text, _given(plan, parameters), alone)
-    return _columns(plan, rows, parameters) if rows else []
+    return read.columns(parameters) if read.rows else []
 
 
-def _given(plan: _Plan, parameters: Mapping[str, Any]) -> list[Any]:
-    """The values of a statement's parameters as the driver takes them."""
-    return [
-        always
-        if name not in parameters
-        else process(parameters[name])
-        if process
-        else parameters[name]
-        for name, process, always in plan.parameters
-    ]
+def _read(
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    parameters: Mapping[str, Any],
+    alone: bool = False,
+) -> _Read | None:
+    """What the driver reads; None where SQLAlchemy is to be asked.
 
-
-def _columns(
-    plan: _Plan, rows: Sequence[Sequence[Any]], parameters: Mapping[str, Any]
-) -> list[Sequence[Any]]:
-    """The columns of rows, one or more."""
-    columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
-    for place, process in plan.columns:
-        columns[place] = [*map(process, columns[place])]
-    for place, name, bind in plan.constant:
-        value = parameters[name]
-        columns.insert(place, [bind(value) if bind else value] * len(rows))
-    return columns
+    That is so too where PostgreSQL complains or does not answer: then SQLAlchemy says what is
+    wrong, as for every other statement.
+    """
+    plan = _plan_of(statement, connection.dialect) if asks_driver(connection) else None
+    if plan is None:
+        return None
+    given = plan.given(parameters)
+    if _is_sqlite(connection.dialect):
+        rows = rows_by_driver(connection, plan.text, given, alone)
+        return _Read(plan, rows, _processes(plan.kinds, connection.dialect, None))
+    answer = _rows_of_psycopg(connection, plan.text, dict(zip(plan.names, given, strict=True)))
+    if answer is None:
+        return None
+    rows, codes = answer
+    return _Read(plan, rows, _processes(plan.kinds, connection.dialect, codes) if rows else ())
 
 
 def rows_by_ids(
@@ -116,10 +154,13 @@ def rows_by_ids(
     Args:
         connection: What to read on.
         made: Gives the statement for a number of ids (``id_0`` and so on), made once for each
-            number; None: for a list of them (``ids``).
+            number; None: for a list of them (``ids``); 0: for an array of them.
         parameters: The values of its other parameters by name.
         ids: The ids, one or more.
     """
+    if connection.dialect.name == "postgresql":
+        # As one parameter, so that a statement serves any number.
+        return rows_of(connection, made(0), {**parameters, "ids": ids})
     if not _is_sqlite(connection.dialect):
         return connection.execute(made(None), {**parameters, "ids": ids}).all()
     # Some more than there are, so that statements of few numbers serve all.
@@ -157,6 +198,40 @@ def rows_by_driver(
     return rows
 
 
+def _rows_of_psycopg(
+    connection: Connection, text: str, parameters: Mapping[str, Any]
+) -> tuple[Sequence[Sequence[Any]], tuple[int, ...]] | None:
+    """All rows that a reading statement gives, as psycopg gives them, and the types of its columns.
+
+    It is a transaction of its own.
+
+    Returns:
+        None where the database complains of it or does not answer.
+    """
+    errors: Any = connection.dialect.loaded_dbapi.Error
+    # What else is raised here leaves a connection that the pool does not take back.
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.autocommit = True
+        cursor = driver.cursor(binary=True)
+        rows = cursor.execute(text, parameters).fetchall()
+        result = cursor.pgresult  # whose description would take longer than the rows
+        codes = tuple(map(result.ftype, range(result.nfields)))
+        driver.autocommit = False
+    except errors:
+        if not driver.closed:
+            driver.autocommit = False
+        return None
+    return rows, codes
+
+
+def asks_driver(connection: Connection) -> bool:
+    """Whether the driver is asked: in PostgreSQL's transactions SQLAlchemy is."""
+    if connection.dialect.driver == "psycopg":
+        return not connection.in_transaction()
+    return _is_sqlite(connection.dialect)
+
+
 def _is_sqlite(dialect: Dialect) -> bool:
     return dialect.name == "sqlite" and dialect.driver == "pysqlite"
 
@@ -172,15 +247,17 @@ def _plan_of(statement: Select[*tuple[Any, ...]], dialect: Dialect) -> _Plan | N
     if constant:
         statement = statement.with_only_columns(*read, maintain_column_froms=True)
     compiled: Any = statement.compile(dialect=dialect)
-    names = compiled.positiontup or ()
-    binds = [compiled.binds[name] for name in names]
+    named: Mapping[Any, str] = compiled.bind_names
+    binds = [compiled.binds[name] for name in compiled.positiontup or ()]
+    if not dialect.positional:
+        binds = [*named]
     if any(bind.expanding for bind in binds):
         return None
-    made = [_implemented(column.type, dialect).result_processor(dialect, None) for column in read]
     return _Plan(
         compiled.string,
         tuple((bind.key, _bound(bind, dialect), bind.value) for bind in binds),
-        tuple((place, process) for place, process in enumerate(made) if process is not None),
+        tuple(named[bind] for bind in binds),
+        tuple(_implemented(column.type, dialect) for column in read),
         tuple((place, bind.key, _bound(bind, dialect)) for place, bind in constant.items()),
     )
 
@@ -196,6 +273,22 @@ def _parameter(column: Any, dialect: Dialect) -> BindParameter[Any] | None:
 
 def _bound(bind: BindParameter[Any], dialect: Dialect) -> _Processor:
     return _implemented(bind.type, dialect).bind_processor(dialect)
+
+
+@lru_cache(maxsize=512)
+def _processes(
+    kinds: tuple[TypeEngine[Any], ...], dialect: Dialect, codes: tuple[int, ...] | None
+) -> tuple[tuple[int, Callable[[Any], Any]], ...]:
+    """The places of the columns that are not given as the driver reads them, and what makes them.
+
+    Args:
+        kinds: The types of the columns.
+        dialect: Of the database.
+        codes: What the driver says of the columns' types, where it does.
+    """
+    told = codes or [None] * len(kinds)
+    made = [kind.result_processor(dialect, code) for kind, code in zip(kinds, told, strict=True)]
+    return tuple((place, process) for place, process in enumerate(made) if process is not None)
 
 
 def _implemented(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:

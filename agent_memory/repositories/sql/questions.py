@@ -68,7 +68,12 @@ def vectors_answering(models: LtmModels, query: Query) -> Asked:
 
 def among(models: LtmModels, entries: Select[*tuple[Any, ...]], query: Query) -> Asked:
     """Those of a selection that answer a query; whose they are is left to the selection."""
-    return Asked(_answering(models, entries, _shape(query, ())), _parameters(query))
+    return Asked(filtered(models, entries, _shape(query, ())), _parameters(query))
+
+
+def filters_of(query: Query) -> tuple[Shape, dict[str, Any]]:
+    """What a question filters by, whoever's entries it is about, and the parameters of that."""
+    return _shape(query, ()), _parameters(query)
 
 
 def keys_of_answers(models: LtmModels, query: Query) -> Iterator[Asked]:
@@ -86,7 +91,7 @@ def first_of_each_agent(models: LtmModels, query: Query) -> Iterator[Asked]:
         yield Asked(_first_shaped(models, shape, query.sorting), named | _parameters(query))
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     """What a question filters by; of flags also which side."""
 
     ranges: tuple[str, ...]
@@ -95,8 +100,8 @@ class _Shape(NamedTuple):
     owners: tuple[str, ...]
 
 
-def _shape(query: Query, owners: Iterable[str]) -> _Shape:
-    return _Shape(
+def _shape(query: Query, owners: Iterable[str]) -> Shape:
+    return Shape(
         tuple(name for name in RANGES if getattr(query, name) is not None),
         tuple(name for name in CATEGORIES if getattr(query, name) is not None),
         tuple((name, flag) for name in FLAGS if (flag := getattr(query, name)) is not None),
@@ -140,7 +145,7 @@ def _parameters(query: Query) -> dict[str, Any]:
 # Making a statement and its cache key takes SQLAlchemy 0.4 ms, as long as SQLite takes to answer.
 @lru_cache(maxsize=512)
 def _entries_shaped(
-    models: LtmModels, shape: _Shape, order: Order, limited: bool
+    models: LtmModels, shape: Shape, order: Order, limited: bool
 ) -> Select[*tuple[Any, ...]]:
     if "of_agent" in shape.owners:
         # Of one run and one agent, whose names need not be looked up for each row.
@@ -162,13 +167,13 @@ def _entries_shaped(
         down = order in DESCENDING
         last = [name.desc() if down else name.asc() for name in (run.name, agent.name)]
         ordered = (*ordered_by(models, order), *last)
-    found = _answering(models, entries, shape).order_by(*ordered)
+    found = filtered(models, entries, shape).order_by(*ordered)
     return found.limit(bindparam("at_most", type_=BigInteger)) if limited else found
 
 
 @lru_cache(maxsize=64)
 def _contents_shaped(
-    models: LtmModels, shape: _Shape, order: Order, limited: bool
+    models: LtmModels, shape: Shape, order: Order, limited: bool
 ) -> Select[*tuple[Any, ...]]:
     entries = _entries_shaped(models, shape, order, limited)
     columns = [entries.selected_columns[name] for name in ContentsRow._fields]
@@ -176,35 +181,35 @@ def _contents_shaped(
 
 
 @lru_cache(maxsize=64)
-def _first_shaped(models: LtmModels, shape: _Shape, order: Order) -> Select[*tuple[Any, ...]]:
+def _first_shaped(models: LtmModels, shape: Shape, order: Order) -> Select[*tuple[Any, ...]]:
     entry, agent, run = models.LtmEntry, models.Agent, models.Run
     bare = shape._replace(owners=())
     # Of each agent one look into an index, however many entries it has.
     first = (
-        _answering(models, select(entry.id).where(entry.agent_ref == agent.id), bare)
+        filtered(models, select(entry.id).where(entry.agent_ref == agent.id), bare)
         .order_by(*ordered_by(models, order))
         .limit(1)
         .correlate(table_of(agent))
         .scalar_subquery()
     )
-    owners = _answering(
+    owners = filtered(
         models,
         select(first.label("id")).select_from(agent).join(run, run.id == agent.run_id),
-        _Shape((), (), (), shape.owners),
+        Shape((), (), (), shape.owners),
     )
     return entries_selected(models).where(entry.id.in_(owners))
 
 
 @lru_cache(maxsize=64)
-def _vectors_shaped(models: LtmModels, shape: _Shape) -> Select[*tuple[Any, ...]]:
+def _vectors_shaped(models: LtmModels, shape: Shape) -> Select[*tuple[Any, ...]]:
     entry = models.LtmEntry
     coding = entry.embedding_coding.label("embedding_coding")
     columns = entry.memory_id, entry.embedding, coding, entry.encoder_version
-    return _answering(models, select(*columns), shape)
+    return filtered(models, select(*columns), shape)
 
 
-def _answering(
-    models: LtmModels, entries: Select[*tuple[Any, ...]], shape: _Shape
+def filtered(
+    models: LtmModels, entries: Select[*tuple[Any, ...]], shape: Shape
 ) -> Select[*tuple[Any, ...]]:
     """Those of a selection that answer questions of a shape."""
     entry, found = models.LtmEntry, entries

@@ -20,7 +20,7 @@ from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
 from agent_memory.repositories.sql.explaining import access
-from agent_memory.repositories.sql.indexed_vectors import EF_SEARCH, nearest_in_index
+from agent_memory.repositories.sql.indexed_vectors import EF_SEARCH
 from agent_memory.repositories.sql.kept_counts import KeptCounts
 from agent_memory.repositories.sql.kept_vectors import MAX_BYTES, KeptVectors
 from agent_memory.repositories.sql.marks import KnownMarks, mark_of
@@ -120,14 +120,7 @@ class LtmReads(LongTermMemory):
         run_id, agent_id = run_of(query), agent_of(query)
         kept = self._vectors.of((run_id, agent_id))
         with kept.lock, self._transactions.reading() as connection:
-            index = kept.refresh(connection, query, probe)
-            found = kept.nearest(query, probe)
-            read: dict[str, Any] = {}
-            if index is not None:
-                nearer, read = nearest_in_index(
-                    *(connection, self._models, index, query, probe, self._ef_search)
-                )
-                found |= nearer
+            found, read = kept.answer(connection, query, probe, self._ef_search)
             keys = [EntryKey(run_id, agent_id, one) for one in found if one not in read]
             entries = self._mapper.read(connection, keys) if keys else []
             entries += self._mapper.to_entries([*read.values()])

@@ -52,10 +52,16 @@ def entries_at(models: LtmModels, count: int | None = None) -> Select[*tuple[Any
 
     Args:
         models: The models of the tables.
-        count: How many ids (``id_0`` and so on); None: any number, in a list (``ids``).
+        count: How many ids (``id_0`` and so on); None: any number, in a list (``ids``); 0: any
+            number, in an array, as which PostgreSQL takes them.
     """
     entry = models.LtmEntry
     run = bindparam("of_run", type_=Name)
+    if count == 0:
+        array: BindParameter[Any] = bindparam("ids", type_=ARRAY(MemoryIdBytes()))
+        return entries_selected(models, {"run_id": run}).where(
+            table_of(entry).c.memory_id == any_(array), entry.run_ref == run_ref_of(models, run)
+        )
     ids: Any = bindparam("ids", expanding=True)
     if count is not None:
         ids = [bindparam(f"id_{place}", type_=entry.memory_id.type) for place in range(count)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, select, text
@@ -46,12 +46,14 @@ class VectorIndex:
         version: The version of the encoder that made the vectors.
         width: How many numbers each has.
         schema: Where pgvector's types are, as SQL names it.
+        oid: What the database calls it until it is made again; 0 where that is not known.
     """
 
     agent_ref: int
     version: int
     width: int
     schema: str
+    oid: int = field(default=0, compare=False)
 
     def name(self, table: str) -> str:
         """The name of the index."""
@@ -152,7 +154,7 @@ def index_of(connection: Connection, models: LtmModels, agent: Agent) -> VectorI
     table = table_of(models.LtmEntry).name
     names = bindparam("of_run", type_=Name), bindparam("of_agent", type_=Name)
     asked = text(
-        "SELECT a.id, pg_get_expr(x.indpred, x.indrelid), quote_ident(n.nspname)"  # noqa: S608 - names of the models' own
+        "SELECT a.id, pg_get_expr(x.indpred, x.indrelid), quote_ident(n.nspname), i.oid::bigint"  # noqa: S608 - names of the models' own
         f" FROM {as_identifier(connection, table_of(models.Run).name)} r"
         f" JOIN {as_identifier(connection, table_of(models.Agent).name)} a ON a.run_id = r.id"
         f" JOIN pg_class i ON i.relname = '{near_prefix(table)}' || a.id"
@@ -165,11 +167,11 @@ def index_of(connection: Connection, models: LtmModels, agent: Agent) -> VectorI
     return None if row is None else _parsed(*row)
 
 
-def _parsed(agent_ref: int, predicate: str | None, schema: str) -> VectorIndex | None:
+def _parsed(agent_ref: int, predicate: str | None, schema: str, oid: int = 0) -> VectorIndex | None:
     found = _PREDICATE.search(predicate or "")
     if found is None:
         return None
-    return VectorIndex(agent_ref, int(found[1]), int(found[2]) - _SCALE_BYTES, schema)
+    return VectorIndex(agent_ref, int(found[1]), int(found[2]) - _SCALE_BYTES, schema, oid)
 
 
 class VectorIndexes:
