@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Double, inspect, text
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
-from agent_memory.connections.migrating import keeping_rows, migration
+from agent_memory.connections.migrating import keeping_rows, migration, quoting_names
 from agent_memory.connections.sql import open_engine, place_of
 from agent_memory.errors import MemoryStoreError
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
@@ -101,6 +101,7 @@ def _migrate(connection: Connection) -> None:
     context.configure(connection=connection, **_options())
     with (
         context.begin_transaction(),
+        quoting_names(connection, _prefix()),
         _keeping_entries(connection),
         warnings.catch_warnings(),
     ):

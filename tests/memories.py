@@ -115,11 +115,18 @@ def requests_of(
         statements.append(text)
         return read(connection, text, *given)
 
+    ask = plans.rows_by_psycopg
+
+    def asked(connection: Any, text: str, *given: Any) -> Any:
+        statements.append(text)
+        return ask(connection, text, *given)
+
     statements: list[str] = []
     event.listen(memory.sql_engine, "before_cursor_execute", executed)
     with monkeypatch.context() as patch:
         patch.setattr(RedisChannel, "_exchange_once", counted)
         patch.setattr(plans, "rows_by_driver", read_by_driver)
+        patch.setattr(plans, "rows_by_psycopg", asked)
         work()
     event.remove(memory.sql_engine, "before_cursor_execute", executed)
     return len(sent), sum(statement.startswith("SELECT") for statement in statements)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 from agent_memory.connections.sql import (
     is_read_only,
@@ -74,6 +75,34 @@ def keeping_rows(connection: Connection, tables: Iterable[str]) -> Iterator[None
             f"{', '.join(sorted(lost))}; nothing was changed; if that is meant, add "
             "--delete-everything (or -x delete_everything=yes after alembic)"
         )
+
+
+@contextmanager
+def quoting_names(connection: Connection, prefix: str) -> Iterator[None]:
+    """Put the tables' names in quotes where revisions write statements without.
+
+    PostgreSQL takes ``Ants_entries`` for ``ants_entries`` otherwise, and a revision that has landed
+    is not changed.
+
+    Args:
+        connection: What the revisions run on.
+        prefix: What the names begin with.
+    """
+    if connection.dialect.name == "sqlite" or prefix == prefix.lower():
+        yield
+        return
+    bare = re.compile(rf"""(?<![\w".'])({re.escape(prefix)}_\w+)(?![\w"'])""")
+
+    def quote(
+        _connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> tuple[str, Any]:
+        return bare.sub(r'"\1"', statement), parameters
+
+    event.listen(connection, "before_cursor_execute", quote, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(connection, "before_cursor_execute", quote)
 
 
 @contextmanager

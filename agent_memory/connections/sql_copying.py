@@ -61,6 +61,10 @@ def _send(cursor: Any, statement: str, _parameters: object, context: Any) -> boo
     rows = context.execution_options.get(_ROWS)
     if rows is None:
         return False
+    # Of a column of bytes psycopg knows that for ``Binary`` last, which is written in Python.
+    driver: Any = context.dialect.loaded_dbapi
+    binary = driver.adapt.PyFormat.BINARY
+    cursor.adapters.register_dumper(bytes, driver.adapters.get_dumper(bytes, binary))
     with cursor.copy(statement) as copy:
         copy.set_types(context.execution_options[_TYPES])
         for row in rows:

@@ -312,6 +312,11 @@ def test_tables_of_any_prefix_are_indexed(postgresql_url: str, prefix: str, part
         assert stored.upkeep.stored_bytes() > 0
         assert near(stored, ANT, 0) == near(stored, ANT, 0, one_by_one=True)
         assert found.drop() == 1
+        if not parts:  # which none but the newest revision has
+            schema.downgrade(opened.engine, prefix, revision="0001")
+            schema.upgrade(opened.engine, table_prefix=prefix)
+            schema.check_tables(opened.engine, table_prefix=prefix)
+            assert len(stored.find(ANT)) == 20
 
 
 def test_what_has_no_index_is_refused_by_name(engine: Engine) -> None:

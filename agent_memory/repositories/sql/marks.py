@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import Connection, Select, literal_column, select
 
 from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.sql.plans import rows_by_driver, rows_of
@@ -68,7 +68,7 @@ def mark_of(connection: Connection) -> Mark | None:
 SNAPSHOT = "pg_current_snapshot()::text"
 """The state of a PostgreSQL server, as each of its statements sees it."""
 
-_ASKED = select(literal_column(SNAPSHOT))
+_ASKED: Select[tuple[str]] = select(literal_column(SNAPSHOT))
 
 
 def server_mark(snapshot: str) -> Mark:

@@ -82,15 +82,23 @@ class Names:
 
     def references(self, entries: Sequence[MemoryEntry]) -> list[References]:
         """Give what stands for each entry's run, agent and type, which are added if new."""
-        runs = self.runs({entry.run_id for entry in entries})
-        owners = [(runs[entry.run_id], entry.agent_id) for entry in entries]
-        agents = self._agents(set(owners))
-        types = self._types({entry.memory_type.value for entry in entries})
+        # Most entries of a batch are of few agents and types. A type's own hash, and its value, are
+        # Python's, and take as long as all else here.
+        kinds = [(entry.run_id, entry.agent_id, id(entry.memory_type)) for entry in entries]
+        few = dict(zip(kinds, entries, strict=True))
+        runs = self.runs({run_id for run_id, _, _ in few})
+        agents = self._agents({(runs[run_id], agent_id) for run_id, agent_id, _ in few})
+        types = self._types({entry.memory_type.value for entry in few.values()})
         self.note_versions({entry.encoder_version for entry in entries})
-        return [
-            References(owner[0], agents[owner], types[entry.memory_type.value])
-            for owner, entry in zip(owners, entries, strict=True)
-        ]
+        found = {
+            kind: References(
+                runs[entry.run_id],
+                agents[runs[entry.run_id], entry.agent_id],
+                types[entry.memory_type.value],
+            )
+            for kind, entry in few.items()
+        }
+        return [found[kind] for kind in kinds]
 
     def runs(self, names: Iterable[str]) -> dict[str, int]:
         """Give the references of runs, which are added if new."""

@@ -136,7 +136,7 @@ def _read(
     if _is_sqlite(connection.dialect):
         rows = rows_by_driver(connection, plan.text, given, alone)
         return _Read(plan, rows, _processes(plan.kinds, connection.dialect, None))
-    answer = _rows_of_psycopg(connection, plan.text, dict(zip(plan.names, given, strict=True)))
+    answer = rows_by_psycopg(connection, plan.text, dict(zip(plan.names, given, strict=True)))
     if answer is None:
         return None
     rows, codes = answer
@@ -198,7 +198,7 @@ def rows_by_driver(
     return rows
 
 
-def _rows_of_psycopg(
+def rows_by_psycopg(
     connection: Connection, text: str, parameters: Mapping[str, Any]
 ) -> tuple[Sequence[Sequence[Any]], tuple[int, ...]] | None:
     """All rows that a reading statement gives, as psycopg gives them, and the types of its columns.

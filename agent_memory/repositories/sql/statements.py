@@ -128,10 +128,12 @@ def tombstones_in(
     )
 
 
-def runs_with_tombstones(models: LtmModels, run_refs: Sequence[int]) -> Select[*tuple[Any, ...]]:
-    """Which of those runs have forgotten anything."""
+@lru_cache(maxsize=16)
+def runs_with_tombstones(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    """Which of some runs (``run_refs``) have forgotten anything."""
     run, tombstone = models.Run, models.Tombstone
-    return select(run.id).where(run.id.in_(run_refs), exists().where(tombstone.run_ref == run.id))
+    asked: BindParameter[Any] = bindparam("run_refs", expanding=True)
+    return select(run.id).where(run.id.in_(asked), exists().where(tombstone.run_ref == run.id))
 
 
 def number_of_entries(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, update
 
 from agent_memory.models.ltm import LtmModels
 from agent_memory.models.ltm_types import agent_hash
@@ -63,8 +64,20 @@ class Tombstones:
                 those that forget.
         """
         if self._connection.dialect.name == "postgresql":
-            lock = func.pg_advisory_xact_lock if forgetting else func.pg_advisory_xact_lock_shared
-            self._connection.execute(lock(zlib.crc32(self._table.name.encode())).select())
+            self._connection.execute(_locking(self._table.name, forgetting=forgetting))
+
+    def forgetful(self, run_refs: Collection[int]) -> set[int]:
+        """Those of some runs that have forgotten anything, as most have not.
+
+        Asking that first saves the list of ids, 3 us an entry.
+        """
+        return {
+            run_ref
+            for chunk in chunked(run_refs, IN_LIST)
+            for run_ref in self._connection.scalars(
+                runs_with_tombstones(self._models), {"run_refs": chunk}
+            )
+        }
 
     def found(self, marks: Iterable[Mark]) -> dict[Mark, Forgetting]:
         """Those of the marks that are stored, and when they were forgotten and released."""
@@ -89,11 +102,11 @@ class Tombstones:
         """Those of the marks under which nothing may be stored, and why.
 
         Args:
-            marks: The keys of entries that are to be stored.
+            marks: The keys of entries that are to be stored, of runs that are ``forgetful``.
             moment: The last moment that was known before the entries were read from the tier above.
             leases: Gives the forgettings that are under way.
         """
-        of_all = {mark: mark.of_all_agents for mark in self._of_runs_with_any(marks)}
+        of_all = {mark: mark.of_all_agents for mark in marks}
         found = self._found({*of_all, *of_all.values()})
         refused: dict[Mark, Added] = {}
         if not found:
@@ -161,11 +174,13 @@ class Tombstones:
             )
 
     def _of_runs_with_any(self, marks: Iterable[Mark]) -> list[Mark]:
-        # Most runs forget nothing. Asking that first saves the list of ids, 3 us an entry.
         wanted = list(marks)
-        forgetful = {
-            run_ref
-            for chunk in chunked({mark.run_ref for mark in wanted}, IN_LIST)
-            for run_ref in self._connection.scalars(runs_with_tombstones(self._models, chunk))
-        }
+        forgetful = self.forgetful({mark.run_ref for mark in wanted})
         return [mark for mark in wanted if mark.run_ref in forgetful] if forgetful else []
+
+
+@lru_cache(maxsize=16)
+def _locking(table: str, *, forgetting: bool) -> Select[Any]:
+    """The statement that waits for a lock on a table's name until the transaction ends."""
+    lock = func.pg_advisory_xact_lock if forgetting else func.pg_advisory_xact_lock_shared
+    return lock(zlib.crc32(table.encode())).select()
