@@ -1,8 +1,8 @@
 """Looks whether a connection to PostgreSQL is still there before it is used.
 
 SQLAlchemy would ask the server each time, which takes as long as the question that comes. A server
-that ends a connection says so, and what it says can be seen here without asking. What no end was
-told of (the server's machine is gone, a firewall has forgotten the line) is found by asking, after
+that ends a connection says so, and what it says can be seen here without asking. What ends without
+a word (the server's machine is gone, a firewall has forgotten the line) is found by asking, after
 a pause.
 """
 
