@@ -128,8 +128,9 @@ class AgentVectors:
 
     def _is_true(self, mark: Mark | None, index: VectorIndex | None, probe: Probe) -> bool:
         """Whether what is kept is all that a question needs beside an index."""
-        is_of_it = index == self._index and all(group.fits(probe) for group in self._groups)
-        return is_of_it and self._marks.hold(mark)
+        # A probe may have to read for it, on another connection: last, and not for nothing.
+        is_of_it = self._marks.hold(mark) and index == self._index
+        return is_of_it and all(group.fits(probe) for group in self._groups)
 
     def _with_rest(self, answer: Answer, query: Query, probe: Probe) -> Answer:
         return answer._replace(cosines=self.nearest(query, probe) | answer.cosines)
