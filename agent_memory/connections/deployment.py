@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from agent_memory.config import DEFAULT_DB_PATH, MemoryConfig, RedisSTMConfig, names_a_server
 from agent_memory.connections.confirmation import Confirmation
@@ -87,6 +87,8 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
         )
     if engine == "redis" and names_cluster(redis_url or ""):
         _check_served_by_a_cluster(config)
+    if config.wait_replicas:
+        _check_patience(redis_url or "", config.wait_timeout)
     confirmation = Confirmation(config.wait_replicas, config.wait_timeout)
     return Deployment(
         engine,
@@ -95,6 +97,21 @@ def deployment(config: MemoryConfig, environ: Mapping[str, str] = os.environ) ->
         ltm_url,
         confirmation if config.wait_replicas else None,
     )
+
+
+def _check_patience(redis_url: str, wait_timeout: float) -> None:
+    """See that a connection waits for the server as long as the server waits for its replicas."""
+    given = dict(parse_qsl(redis_url.partition("?")[2])).get("socket_timeout", "")
+    try:
+        seconds = float(given)
+    except ValueError:
+        return  # none, or no number, which is told where the URL is read
+    if seconds <= wait_timeout:
+        raise ConfigError(
+            f"redis_url: socket_timeout={given} ends a request before wait_timeout="
+            f"{wait_timeout:g} is over, so that a slow replica would look like a server that is "
+            "away: make it longer, or leave it out"
+        )
 
 
 def _check_served_by_a_cluster(config: MemoryConfig) -> None:

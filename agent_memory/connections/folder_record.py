@@ -20,7 +20,7 @@ from agent_memory.errors import ConfigError, EncodingError
 from agent_memory.values.files import make_private
 from agent_memory.values.formats import FORMAT, MEMORY, check_record
 from agent_memory.values.interruptions import raise_if_interrupted
-from agent_memory.values.urls import without_password
+from agent_memory.values.urls import formerly_recorded, without_password
 
 FILE_NAME = "memory.json"
 
@@ -40,7 +40,7 @@ def check_folder(config: MemoryConfig, where: Deployment) -> None:
     made = _read(where.path) or {}
     check_settings(config, made.get(_SETTINGS), where.path)
     for name, value in _record(config, where).items():
-        if name in made and made[name] != value:
+        if name in made and made[name] not in (value, _formerly(name, where)):
             raise ConfigError(
                 f"{name}: the memory in {where.path} was made with {made[name]!r} and is opened "
                 f"with {value!r}; its entries would be torn apart: open it as it was made, or "
@@ -54,10 +54,12 @@ def record_folder(config: MemoryConfig, where: Deployment) -> None:
     Limits, ages and the like may change from one opening to the next. Those of the last opening
     for writing are what upkeep by a command goes by.
     """
-    made = _read(where.path)
+    made, record = _read(where.path), _record(config, where)
     present = {FORMAT: str(MEMORY), _SETTINGS: settings_of(config)}
+    if made is not None and made.get("ltm_url") == _formerly("ltm_url", where):
+        present["ltm_url"] = record["ltm_url"]
     if made is None or not present.items() <= made.items():
-        _write(where.path, (_record(config, where) if made is None else made) | present)
+        _write(where.path, (record if made is None else made) | present)
     for draft in where.path.glob(f"{FILE_NAME}.*"):
         draft.unlink(missing_ok=True)  # of one that was killed
 
@@ -172,6 +174,11 @@ def _record(config: MemoryConfig, where: Deployment) -> dict[str, str]:
         "im_config.namespace": config.im_config.namespace,
         "ltm_config.table_prefix": config.ltm_config.table_prefix,
     }
+
+
+def _formerly(name: str, where: Deployment) -> str | None:
+    """How earlier versions recorded what is recorded otherwise now."""
+    return _relative(formerly_recorded(where.ltm_url), where.path) if name == "ltm_url" else None
 
 
 # A file within the folder is recorded without the folder's own path, so that it can be moved.

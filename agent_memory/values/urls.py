@@ -37,15 +37,36 @@ def without_password(url: str) -> str:
     A URL that cannot be read is shown without anything that might be meant as a password.
     """
     scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
     if not separator:
         # Of what is meant as a URL the scheme may lack, or a part of what stands after it.
         return re.sub(r"^\S+@", "***@", url)
-    if "@" in rest.partition("?")[2] and scheme.startswith(("redis", "unix")):
-        # Their options begin at the first '?': one of them holds it, or a password holds both.
+    if _may_hide_in_option(scheme, rest):
         is_socket = scheme == "unix"
         shown = f"{without_password(url.partition('?')[0])}?" if is_socket else f"{scheme}://"
         return f"{shown}***"
+    return _without_credentials(url)
+
+
+def formerly_recorded(url: str) -> str:
+    """How records of earlier versions show a database's URL: they may hold a part of a secret."""
+    return _without_credentials(url)
+
+
+def _may_hide_in_option(scheme: str, rest: str) -> bool:
+    """Whether an '@' stands in an option, or a password holds what begins the options.
+
+    The options of Redis begin at the first '?'; SQLAlchemy takes one in a password for a part of
+    it, so that there an '=' tells an option.
+    """
+    before, _, _ = rest.partition("?")[2].rpartition("@")
+    if scheme.startswith(("redis", "unix")):
+        return "@" in rest.partition("?")[2]
+    return not scheme.startswith("sqlite") and "=" in before
+
+
+def _without_credentials(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
     if not at:
         return _PASSWORD_IN_QUERY.sub(r"\1***", url if _shows_no_secret(url) else f"{scheme}://***")
     if scheme == "sqlite":

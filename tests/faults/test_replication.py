@@ -75,6 +75,21 @@ def test_entries_wait_on_disk_while_no_replica_has_them(
         assert steps_of(memory) == [0, 1, 2]
 
 
+def test_a_request_may_take_as_long_as_its_replicas(tmp_path: Path) -> None:
+    def settled(seconds: str, replicas: int = 1) -> str | None:
+        url = f"redis://there:1?socket_timeout={seconds}"
+        config = MemoryConfig(
+            redis_url=url, path=tmp_path, wait_replicas=replicas, wait_timeout=2.0
+        )
+        return deployment(config).redis_url
+
+    assert settled("2.5") == "redis://there:1?socket_timeout=2.5"
+    assert settled("1", replicas=0) is not None
+    for seconds in ("2", "0.5"):
+        with pytest.raises(ConfigError, match=f"socket_timeout={seconds} ends a request before"):
+            settled(seconds)
+
+
 def test_replicas_are_asked_for_where_there_are_some(tmp_path: Path) -> None:
     for engine in ("embedded", "fake"):
         with pytest.raises(ConfigError, match=f"wait_replicas=1: the {engine} server has no"):

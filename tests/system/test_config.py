@@ -238,6 +238,13 @@ def test_no_secret_shows_in_any_error(values: dict[str, Any]) -> None:
         ("redis://secret@there", "redis://:***@there"),
         ("unix:///run/a.sock?db=1&password=secret&x=1", "unix:///run/a.sock?db=1&password=***&x=1"),
         ("postgresql+psycopg://me:secret@there/db", "postgresql+psycopg://me:***@there/db"),
+        ("postgresql://me:se?cr@et@there/db", "postgresql://me:***@there/db"),
+        ("postgresql://there/db?password=a@secret", "postgresql://***"),
+        ("postgresql+psycopg://me:pw@there/db?x=1&options=a@secret", "postgresql+psycopg://***"),
+        (
+            "postgresql://me:pw@there/db?password=secret",
+            "postgresql://me:***@there/db?password=***",
+        ),
         ("sqlite:////tmp/a@b/x.db", "sqlite:////tmp/a@b/x.db"),
         ("sqlite:///:memory:", "sqlite:///:memory:"),
         ("me:secret@there:6379", "***@there:6379"),

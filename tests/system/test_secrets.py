@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import logging
 import os
 import pickle
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from agent_memory import AgentMemorySystem, MemoryConfig, Query
 from agent_memory.cli.commands import app
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, REDIS_URL_VARIABLE, deployment
+from agent_memory.connections.folder_record import FILE_NAME, check_folder, record_folder
 from agent_memory.errors import ConfigError, MemoryStoreError
 from agent_memory.values.urls import without_password
 from tests.engines import free_port
@@ -261,3 +263,18 @@ def test_every_file_that_a_memory_makes_is_its_users_alone_whatever_the_umask(
 )  # fmt: skip
 def test_what_has_no_secret_is_shown_as_it_is(plain: str) -> None:
     assert without_password(plain) == plain
+
+
+def test_a_record_that_shows_a_part_of_a_secret_is_known_and_written_again(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://there/db?password=a@secret"
+    config = MemoryConfig(path=tmp_path, ltm_url=url)
+    record = tmp_path / FILE_NAME
+    # As earlier versions wrote it.
+    record.write_text(json.dumps({"ltm_url": "postgresql+psycopg://:***@secret"}))
+    for _ in range(2):
+        check_folder(config, deployment(config))
+        record_folder(config, deployment(config))
+        assert "secret" not in record.read_text()
+    other = config.model_copy(update={"ltm_url": url.replace("psycopg", "pg8000")})
+    with pytest.raises(ConfigError, match="was made with"):
+        check_folder(other, deployment(other))
