@@ -105,7 +105,7 @@ def _check_patience(redis_url: str, wait_timeout: float) -> None:
     try:
         seconds = float(given)
     except ValueError:
-        return  # none, or no number, which is told where the URL is read
+        return  # none, or no number, which whoever reads the URL reports
     if seconds <= wait_timeout:
         raise ConfigError(
             f"redis_url: socket_timeout={given} ends a request before wait_timeout="
