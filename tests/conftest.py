@@ -18,6 +18,7 @@ from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.connections.embedded.server import EmbeddedServer
 from agent_memory.repositories.sql.partitions import partition
 from tests import engines
+from tests.fuzzing import EXAMPLES
 from tests.memories import AGES, Clock, Opener
 
 # How long an example takes says how busy the machine is.
@@ -25,7 +26,7 @@ hypothesis.settings.register_profile(
     "any machine",
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
-    max_examples=int(os.environ.get("AGENT_MEMORY_TEST_EXAMPLES", "50")),
+    max_examples=EXAMPLES,
 )
 hypothesis.settings.load_profile("any machine")
 

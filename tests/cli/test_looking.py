@@ -268,6 +268,7 @@ with _ended_by_signal() as end:
 """
 
 
+@pytest.mark.long
 def test_a_signal_at_any_instant_ends_the_upkeep_and_stops_it_nowhere() -> None:
     ended = subprocess.run([sys.executable, "-c", _SIGNALLED], timeout=60, check=False)
     assert ended.returncode == 0

@@ -22,6 +22,7 @@ from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.fitting.tolerances import EXACT, Tolerance
 from agent_memory.errors import ConfigError, EncodingError, InvalidEntry
 from agent_memory.values.contents import pack, unpack
+from tests.fuzzing import examples
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
 SCALARS = st.one_of(
@@ -66,7 +67,9 @@ PLAIN = st.fixed_dictionaries(
         "home": st.fixed_dictionaries({"food": st.floats(0, 1), "alive": st.booleans()}),
     }
 )
-MANY = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+MANY = settings(
+    max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 
 
 def normal(contents: Mapping[str, Any]) -> dict[str, Any]:

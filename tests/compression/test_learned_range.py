@@ -20,8 +20,11 @@ from agent_memory.compression.fitted.lanes_encoding import encode_many
 from agent_memory.compression.fitting.fit import fit_code
 from agent_memory.compression.fitting.tolerances import Tolerance
 from agent_memory.errors import EncodingError
+from tests.fuzzing import examples
 
-MANY = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+MANY = settings(
+    max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 
 RANGES = st.sampled_from(
     [(0.0, 1.0), (-1.0, 1.0), (-1e-12, 1e-12), (5e6, 5e6 + 30), (1e14, 1e14 + 10), (-1e9, 1e15)]

@@ -23,6 +23,7 @@ from agent_memory.values.coded import CodedContents, code_named_by, is_coded
 from agent_memory.values.contents import pack
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.paths import ABSENT, value_at
+from tests.fuzzing import examples
 
 WORDS = [
     "ant",
@@ -38,7 +39,9 @@ WORDS = [
     "queen",
     "rain",
 ]
-MANY = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+MANY = settings(
+    max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 
 Kind = Callable[[int, random.Random], dict[str, Any]]
 

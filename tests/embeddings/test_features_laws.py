@@ -14,6 +14,7 @@ from agent_memory.embeddings.paths import unflatten
 from agent_memory.embeddings.schema_fitting import fit_schema
 from agent_memory.embeddings.training import train
 from agent_memory.embeddings.version_zero import VersionZero
+from tests.fuzzing import examples
 
 _TEXT = st.text(st.characters(), max_size=5)  # lone surrogates and NUL included
 _NUMBERS = st.floats() | st.integers() | st.integers(-(2**2000), 2**2000)
@@ -76,7 +77,7 @@ def test_features_tell_the_whole_state(state: dict[str, Any]) -> None:
     assert unflatten(flatten(state)) == state
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(_STATES, min_size=1, max_size=4), _STATES)
 def test_a_schema_of_any_states_takes_any_state(
     states: list[dict[str, Any]], other: dict[str, Any]
@@ -89,7 +90,7 @@ def test_a_schema_of_any_states_takes_any_state(
         assert all(math.isfinite(v) for v in flatten(decoded).values() if type(v) is float)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(_STATES, min_size=1, max_size=4))
 def test_what_is_fitted_to_any_states_is_saved_and_loaded(states: list[dict[str, Any]]) -> None:
     encoder = train(states).encoder

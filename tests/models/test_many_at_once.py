@@ -28,6 +28,7 @@ from agent_memory.models.redis import entry_to_values, read_vectors, values_to_e
 from agent_memory.models.redis_many_hashes import values_to_entries
 from agent_memory.testing import an_entry
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from tests.fuzzing import examples
 from tests.models.test_ltm_mapper import _ENTRIES as ENTRIES
 
 _MATRICES = arrays(
@@ -79,7 +80,7 @@ def rows_read(rows: list[RawRow]) -> list[MemoryEntry] | None:
     return columns_to_entries([*zip(*rows, strict=True)], _CODEC.decode_many)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(ENTRIES, min_size=1, max_size=6))
 def test_rows_are_read_as_they_were_stored_or_left_to_be_read_alone(
     entries: list[MemoryEntry],
@@ -133,7 +134,7 @@ def hash_of(entry: MemoryEntry) -> Stored:
     return [word or None for word in words]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(ENTRIES, min_size=1, max_size=6))
 def test_hashes_are_read_together_as_each_by_itself(entries: list[MemoryEntry]) -> None:
     rows = [*map(hash_of, entries)]

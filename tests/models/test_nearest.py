@@ -18,11 +18,12 @@ from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_NAMES, a_memory_id, an_entry
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Query
+from tests.fuzzing import examples
 
 WIDTH = 8
 
 _again = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     # The server is shared by the examples on purpose; each begins by emptying the namespace.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -16,6 +16,7 @@ from agent_memory.repositories.redis.tier_search import TierSearch
 from agent_memory.testing import HOSTILE_CONTENTS, HOSTILE_NAMES
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import MemoryEntry, MemoryType
+from tests.fuzzing import examples
 
 _names = st.one_of(
     st.sampled_from([name for name in HOSTILE_NAMES if len(name) < 300]),
@@ -53,7 +54,7 @@ _entries = st.builds(
 )
 
 _settings = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     # The server is shared by the examples; each has entries of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

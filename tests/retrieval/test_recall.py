@@ -17,6 +17,7 @@ from agent_memory import AgentMemoryAPI, AgentMemorySystem, InvalidEntry, Memory
 from agent_memory.retrieval import attribute, temporal
 from agent_memory.values.attributes import meets
 from tests.exact_similarity import exact_scores
+from tests.fuzzing import examples
 
 STEPS = 200
 MOODS = ("calm", "alert", None)
@@ -127,7 +128,7 @@ _VALUES = st.sampled_from(
 @pytest.mark.filterwarnings("ignore:attributes. no entry has the path:UserWarning")
 @given(st.dictionaries(st.sampled_from(["mood", "food", "home.doors", "home", "alive", "no.way"]),
                        _VALUES, max_size=3), st.integers(0, 60))  # fmt: skip
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_attributes_give_what_a_look_at_every_memory_gives(
     api: AgentMemoryAPI, conditions: dict[str, Any], limit: int
 ) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from agent_memory import AgentMemorySystem, InvalidEntry, Order, Query, Tier, Vector
 from tests import engines
 from tests.exact_similarity import exact_scores
+from tests.fuzzing import examples
 
 State = dict[str, Any]
 World = Callable[[int], State]
@@ -170,7 +171,7 @@ _PATHS = st.tuples(
 
 
 @given(st.lists(_PATHS, min_size=1, max_size=6), st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_the_nearest_are_found_in_any_world(
     fake: AgentMemorySystem, paths: list[tuple[float, float, str]], seed: int
 ) -> None:

@@ -19,6 +19,7 @@ from agent_memory.testing import an_entry
 from agent_memory.testing.storing import everything
 from agent_memory.tiers.consolidation import Consolidation, Moves
 from tests import engines
+from tests.fuzzing import examples
 from tests.memories import AGES, DAY, YEAR, Clock, Opener, remembered, store, tier_counts
 
 
@@ -200,7 +201,7 @@ _HISTORY = st.lists(
 
 
 @pytest.mark.parametrize("engine", ["in memory", "redis"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(history=_HISTORY)
 def test_whatever_the_clock_does_nothing_is_lost_or_doubled_and_nothing_stays_for_ever(
     engine: str, history: list[tuple[str, Any]]

@@ -21,6 +21,7 @@ from agent_memory.testing import HOSTILE_NAMES
 from agent_memory.testing.samples import a_memory_id, an_entry
 from agent_memory.tiers.spool import LEAST_BYTES, Spool, spool_of
 from agent_memory.tiers.waiting import coded, decoded
+from tests.fuzzing import examples
 
 ROOT = Path(__file__).parents[2]
 ROOM = 64 * 1024 * 1024
@@ -76,7 +77,7 @@ def putting(file: Path, first: int, count: int) -> subprocess.Popen[bytes]:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.lists(
         st.one_of(

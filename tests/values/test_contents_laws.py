@@ -18,6 +18,7 @@ from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.testing import an_entry, same
 from agent_memory.values.contents import pack, unpack
 from agent_memory.values.entry import MemoryEntry
+from tests.fuzzing import examples
 
 _ZONES = st.none() | st.sampled_from(
     [
@@ -78,7 +79,7 @@ _VALUES = st.recursive(
 _CONTENTS = st.dictionaries(_TEXT | _KEYS, _VALUES, max_size=4)
 
 _bounded = settings(
-    max_examples=100,
+    max_examples=examples(100),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

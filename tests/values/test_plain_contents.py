@@ -19,6 +19,7 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.testing import same
 from agent_memory.values.attributes import declared_attributes
 from agent_memory.values.contents import pack, plain_contents, unpack
+from tests.fuzzing import examples
 
 
 class Color(enum.Enum):
@@ -92,7 +93,7 @@ CONTENTS = st.one_of(
     st.builds(lambda food: Home(food=food), VALUES),
 )
 LAWS = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -23,6 +23,7 @@ from agent_memory.system.frames.chunk import FrameOptions  # noqa: E402
 from agent_memory.system.frames.exact import exact_bytes, exact_entry  # noqa: E402
 from agent_memory.system.frames.json_text import from_json, to_json  # noqa: E402
 from agent_memory.system.frames.stream import RowStream  # noqa: E402
+from tests.fuzzing import examples  # noqa: E402
 
 
 def _of_digits(count: int) -> int:
@@ -170,7 +171,7 @@ def _is_shared(field: Any) -> bool:
     return shared or any(map(_is_shared, parts))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(rows=_ROWS)
 def test_what_goes_in_comes_out_by_type(rows: list[dict[str, Any]]) -> None:
     table = RowStream([hits(rows[:2]), hits(rows[2:])], FrameOptions()).reader().read_all()
@@ -182,7 +183,7 @@ def test_what_goes_in_comes_out_by_type(rows: list[dict[str, Any]]) -> None:
             assert same(restored(field, table[f"contents.{key}"][place]), value, field)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(rows=_ROWS)
 def test_a_struct_takes_whatever_contents_hold(rows: list[dict[str, Any]]) -> None:
     table = RowStream([hits(rows)], FrameOptions(nested="struct")).reader().read_all()
@@ -190,7 +191,7 @@ def test_a_struct_takes_whatever_contents_hold(rows: list[dict[str, Any]]) -> No
     assert table.num_rows == len(rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(value=_VALUES)
 def test_any_value_comes_back_from_json_and_from_exact_bytes(value: Any) -> None:
     assert pack({"": from_json(to_json(value))}) == pack({"": value})
