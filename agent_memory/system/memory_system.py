@@ -19,7 +19,6 @@ from agent_memory.connections.sql import SqlEngine
 from agent_memory.embeddings.encoder import Reconstruction
 from agent_memory.models.system import SystemModels
 from agent_memory.repositories.contract import LongTermMemory, MemoryRepository
-from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.system.agent_directory import AgentDirectory
 from agent_memory.system.backups.file import Backup
 from agent_memory.system.backups.restoring import RestoreReceipt
@@ -28,16 +27,15 @@ from agent_memory.system.closed import CLOSED
 from agent_memory.system.instance import ProcessInstance
 from agent_memory.system.learning.training import TrainedEncoder
 from agent_memory.system.learning.versions import Encoders
+from agent_memory.system.leaving import collected, leave
 from agent_memory.system.memory_learning import MemoryLearning
 from agent_memory.system.memory_questions import MemoryQuestions
 from agent_memory.system.memory_runs import MemoryRuns
-from agent_memory.system.open_batches import BatchOfRun
 from agent_memory.system.pictures.memory_pictures import MemoryPictures
 from agent_memory.system.reopening import check_reopens
-from agent_memory.system.resources import Resources
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.system.services import Services
-from agent_memory.system.sharing import Holder, acquire, release
+from agent_memory.system.sharing import Holder, acquire
 from agent_memory.system.upkeep import MemoryUpkeep
 from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.values.deprecation import OldName
@@ -120,7 +118,7 @@ class AgentMemorySystem(
         MemoryPictures.__init__(self, run, services)
         # Runs at exit too, so that a system nobody closed still writes what it counted.
         self._finalizer = weakref.finalize(
-            self, _leave, holder, opened, services.access_log, run.open_batch
+            self, collected, holder, opened, services.access_log, run.open_batch
         )
         self._runs: dict[str, Self] = {}
         self.config: Final[MemoryConfig] = whole
@@ -212,7 +210,7 @@ class AgentMemorySystem(
 
     def _leave(self) -> None:
         if alive := self._finalizer.peek():  # not called: it would be gone if this were interrupted
-            _leave(*alive[2])
+            leave(*alive[2])
             self._finalizer.detach()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -389,12 +387,6 @@ def _reopened(
     clock: Callable[[], float],
 ) -> AgentMemorySystem:
     return system(config, read_only=read_only, upkeep=upkeep, clock=clock)
-
-
-def _leave(holder: Holder, resources: Resources, access_log: AccessLog, batch: BatchOfRun) -> None:
-    resources.upkeep.attempt(batch.leave)
-    resources.upkeep.attempt(access_log.flush)
-    release(holder)
 
 
 _instance = ProcessInstance(AgentMemorySystem)

@@ -7,18 +7,23 @@ After ``os.fork`` the child goes on with connections of its own.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
+from agent_memory.errors import MemoryStoreError
 from agent_memory.system.opening import open_resources
 from agent_memory.system.resources import Resources
 from agent_memory.values.forking import after_fork
+
+_log = logging.getLogger(__name__)
 
 
 class Holder:
@@ -29,7 +34,7 @@ class Holder:
     """
 
     def __init__(self, owner: object) -> None:
-        weakref.finalize(owner, release, self)
+        weakref.finalize(owner, abandon, self)
 
 
 @dataclass(eq=False)
@@ -51,9 +56,50 @@ class _Shared:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._held: dict[Hashable, _Held] = {}
+        self._abandoned: deque[Holder] = deque()
         after_fork(self._unlock)
 
     def acquire(
+        self, config: MemoryConfig, read_only: bool, clock: Callable[[], float], holder: Holder
+    ) -> Resources:
+        try:
+            return self._acquired(config, read_only, clock, holder)
+        finally:
+            self._release_abandoned()
+
+    def release(self, holder: Holder) -> None:
+        with self._lock:
+            self._release(holder)
+        self._release_abandoned()
+
+    def abandon(self, holder: Holder) -> None:
+        """Release what garbage has held, without waiting.
+
+        The collector runs in any thread, also in one for whose answer an opening waits: then
+        whoever opens releases it.
+        """
+        self._abandoned.append(holder)
+        self._release_abandoned()
+
+    def _release_abandoned(self) -> None:
+        # Whoever finds the lock taken has added what its owner, who looks later, finds.
+        while self._abandoned and self._lock.acquire(blocking=False):
+            try:
+                for holder in [*self._abandoned]:
+                    self._release_for_nobody(holder)
+                    with suppress(ValueError):  # a collection meanwhile was quicker
+                        self._abandoned.remove(holder)
+            finally:
+                self._lock.release()
+
+    def _release_for_nobody(self, holder: Holder) -> None:
+        try:
+            self._release(holder)
+        except MemoryStoreError as error:
+            # Nobody is left to hear it, and whoever opens another memory has no part in it.
+            _log.warning("a memory that was not closed could not be: %s", error)
+
+    def _acquired(
         self, config: MemoryConfig, read_only: bool, clock: Callable[[], float], holder: Holder
     ) -> Resources:
         # A run of its own needs nothing of its own; where it lives may differ by environment.
@@ -75,12 +121,11 @@ class _Shared:
             held.holders.add(holder)
             return held.resources  # type: ignore[return-value]  # opened above
 
-    def release(self, holder: Holder) -> None:
-        with self._lock:
-            for key, held in list(self._held.items()):
-                held.holders.discard(holder)
-                if not held.holders:
-                    self._close(key, held)
+    def _release(self, holder: Holder) -> None:
+        for key, held in list(self._held.items()):
+            held.holders.discard(holder)
+            if not held.holders:
+                self._close(key, held)
 
     def _close(self, key: Hashable, held: _Held) -> None:
         held.opened.close()
@@ -120,6 +165,11 @@ def acquire(
 def release(holder: Holder) -> None:
     """Give resources back, if they are not yet; the last holder closes them."""
     _shared.release(holder)
+
+
+def abandon(holder: Holder) -> None:
+    """Give back what garbage has held, without waiting for whoever opens or closes just now."""
+    _shared.abandon(holder)
 
 
 def _without_run(config: MemoryConfig) -> MemoryConfig:
