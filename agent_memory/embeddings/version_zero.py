@@ -24,22 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings.carrying import carried_finite
+from agent_memory.embeddings.circle import CODE, FINEST, HALF_RANGE, category_axis, circle
 from agent_memory.embeddings.features import Value, flatten, in_chunks
+from agent_memory.embeddings.layouts import LEAST, Layouts
 from agent_memory.embeddings.paths import element_place
 from agent_memory.embeddings.widths import Widths
 from agent_memory.values.deprecation import OldName
 
 SEED = b"agent_memory version 0"
 
-_HALF_RANGE = 8.0  # the base-2 logarithm, plus one, at which a number is half way to infinity
 _CHUNK = 512  # states; their sums are 1.5 MB, which stay in the cache
 _MAX_CODES = 200_000  # 40 MB, reached by categories of many values
-_FINEST = 2.0**30
 _FULL_WEIGHT = 4  # elements of a list count fully up to here, and then less and less
 _FEW = 20  # features of a state that are encoded sooner one by one than by NumPy
 _MAX_AXES = 10_000
-_ROUNDING = 1.5 * 2.0**22  # added and taken off again, it leaves as much as ``_FINEST`` does
-_CODE = np.dtype([("columns", "<u4", (2, 2)), ("weights", "<f8", (2, 2))])
+_ROUNDING = 1.5 * 2.0**22  # added and taken off again, it leaves as much as ``FINEST`` does
 
 
 class VersionZero:
@@ -59,6 +58,7 @@ class VersionZero:
         self.widths = widths or Widths()
         self._codes = _Codes(self.widths.stm)
         self._axes = _Axes(self._codes)
+        self._layouts = Layouts(self._codes, self.widths.stm)
 
     def encode(self, states: Iterable[object]) -> NDArray[np.float32]:
         """Encode states.
@@ -72,10 +72,7 @@ class VersionZero:
         Raises:
             InvalidEntry: One of them is no state.
         """
-        chunks = [
-            self._encode_flats([flatten(state) for state in chunk])
-            for chunk in in_chunks(states, _CHUNK)
-        ]
+        chunks = [self._encode_chunk(chunk) for chunk in in_chunks(states, _CHUNK)]
         return np.concatenate(chunks) if chunks else np.zeros((0, self.widths.stm), np.float32)
 
     def encode_one(self, state: object) -> NDArray[np.float32]:
@@ -127,7 +124,7 @@ class VersionZero:
         axes = [places.setdefault(key, len(places)) for key in keys]
         rows = np.zeros((len(flats), len(places), 2))
         weights = np.array([_weight(key) for key in places])[axes].reshape(-1, 1)
-        rows[np.repeat(np.arange(len(flats)), [*map(len, flats)]), axes] = _circle(values) * weights
+        rows[np.repeat(np.arange(len(flats)), [*map(len, flats)]), axes] = circle(values) * weights
         return rows.reshape(len(flats), -1)
 
     def _encode_few(self, flat: dict[str, Value]) -> NDArray[np.float32]:
@@ -141,7 +138,7 @@ class VersionZero:
                 if isfinite(value):
                     mantissa, exponent = frexp(1.0 + abs(value))
                     logarithm = exponent + 2.0 * mantissa - 2.0
-                    tangent = logarithm / (logarithm + _HALF_RANGE)
+                    tangent = logarithm / (logarithm + HALF_RANGE)
                 square = tangent * tangent
                 scale = 1.0 + square
                 across = weight * ((1.0 - square) / scale) + _ROUNDING - _ROUNDING
@@ -150,7 +147,7 @@ class VersionZero:
                 up = copysign(weight * (2.0 * tangent / scale) + _ROUNDING - _ROUNDING, value)
             else:
                 # Infinitely far on an axis of its own, which the other half does not show.
-                _, _, c, d, _, _, of_c, of_d, weight = self._axes[_category(path, value)]
+                _, _, c, d, _, _, of_c, of_d, weight = self._axes[category_axis(path, value)]
                 up = weight + _ROUNDING - _ROUNDING
             sums[c] = summed(c, 0.0) + of_c * up
             sums[d] = summed(d, 0.0) + of_d * up
@@ -159,12 +156,24 @@ class VersionZero:
             vector[column] = total
         return vector
 
+    def _encode_chunk(self, states: Sequence[object]) -> NDArray[np.float32]:
+        """The vectors of states: of those of one layout together, of the others one by one."""
+        encoded, left = self._layouts.encode(states) if len(states) >= LEAST else ([], [])
+        if not encoded:
+            return self._encode_flats([*map(flatten, states)])
+        vectors = np.empty((len(states), self.widths.stm), np.float32)
+        for places, some in encoded:
+            vectors[places] = some
+        if left:
+            vectors[left] = self._encode_flats([flatten(states[place]) for place in left])
+        return vectors
+
     def _encode_flats(self, flats: Sequence[dict[str, Value]]) -> NDArray[np.float32]:
         keys, values = _keys_and_values(flats)
-        codes = np.frombuffer(b"".join(map(self._codes.__getitem__, keys)), _CODE)
-        shares = codes["weights"] * _circle(values)[:, :, None]
+        codes = np.frombuffer(b"".join(map(self._codes.__getitem__, keys)), CODE)
+        shares = codes["weights"] * circle(values)[:, :, None]
         # Of fixed point, so that the order of the keys does not show in the last bit.
-        shares = np.rint(shares * _FINEST) / _FINEST
+        shares = np.rint(shares * FINEST) / FINEST
         places = codes["columns"]
         if len(flats) > 1:
             rows = np.repeat(np.arange(len(flats)), [*map(len, flats)]) * self.widths.stm
@@ -192,7 +201,7 @@ class _Codes(dict[str, bytes]):
         drawn = np.frombuffer(digest.digest(), "<u8").reshape(2, 2)
         signs = 1.0 - 2.0 * (drawn >> np.uint64(63)).astype(np.float64)
         low = drawn & np.uint64(2**63 - 1)
-        code = np.zeros((), _CODE)
+        code = np.zeros((), CODE)
         # Two different coordinates of each axis: with one, nothing else would distinguish two
         # features that meet there (recall@10 from .93 to 1.00 by luck, with two .93 to .99).
         first = low[:, 0] % np.uint64(self._width)
@@ -212,15 +221,11 @@ class _Axes(dict[str, tuple[Any, ...]]):
     def __missing__(self, key: str) -> tuple[Any, ...]:
         if len(self) >= _MAX_AXES:
             self.clear()
-        (code,) = np.frombuffer(self._codes[key], _CODE)
+        (code,) = np.frombuffer(self._codes[key], CODE)
         weights = code["weights"].ravel()
         signs = np.sign(weights).tolist()
         axis = self[key] = (*code["columns"].ravel().tolist(), *signs, abs(float(weights[0])))
         return axis
-
-
-def _category(path: str, value: Value) -> str:
-    return f"\0{len(path)} {type(value).__name__} {path} {value}"
 
 
 def _keys_and_values(flats: Sequence[dict[str, Value]]) -> tuple[list[str], NDArray[np.float64]]:
@@ -233,32 +238,9 @@ def _keys_and_values(flats: Sequence[dict[str, Value]]) -> tuple[list[str], NDAr
                 keys.append(path)
                 values.append(value)
             else:
-                keys.append(_category(path, value))
+                keys.append(category_axis(path, value))
                 values.append(np.inf)
     return keys, np.array(values)
-
-
-def _circle(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points on the half circle, of shape (n, 2): (1, 0) for zero, (0, 1) for infinity."""
-    # Rational in the tangent of half the angle, because a sine differs between machines.
-    tangents = _bounded(values)
-    squares = tangents * tangents
-    scale = 1.0 + squares
-    points = np.empty((len(values), 2))
-    np.divide(1.0 - squares, scale, out=points[:, 0])
-    np.divide(2.0 * tangents, scale, out=points[:, 1])
-    return points
-
-
-def _bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale numbers to (-1, 1): by their logarithm, in whole powers of two and straight between."""
-    mantissas, exponents = np.frexp(1.0 + np.abs(values))
-    logarithms = exponents + 2.0 * mantissas - 2.0
-    finite = np.isfinite(values)
-    bounded = np.divide(
-        logarithms, logarithms + _HALF_RANGE, out=np.ones_like(values), where=finite
-    )
-    return np.copysign(bounded, values)
 
 
 def _weight(key: str) -> float:
