@@ -7,6 +7,7 @@ place of two: of both a ``UserWarning`` is given, beside the answer.
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from agent_memory.values.scalars import is_number, is_sequence, plain
 LOOKED_AT = 500
 """How many of the newest entries are looked at for a path that nothing was found by."""
 
+_PLACES = re.compile(r"\[\d+\]")
 _MOST_PATHS = 10_000
 _MOST_ASKED = 1_000  # agents, or groups of them, of which it is known what was looked at
 _PACKAGE = str(Path(__file__).parents[1])
@@ -116,7 +118,9 @@ def _paths(conditions: Mapping[str, Condition]) -> Iterable[str]:
 
 
 def _tell_of_path(path: str, known: Iterable[str], looked_at: int) -> None:
-    near = get_close_matches(path, sorted(known), n=3, cutoff=0.3) or sorted(known)[:3]
+    # Leaves are whole lists: long places in one would make its own path seem far.
+    bare = _PLACES.sub("", path)
+    near = get_close_matches(bare, sorted(known), n=3, cutoff=0.3) or sorted(known)[:3]
     warnings.warn(
         f"attributes: no entry has the path {path!r} (the newest {looked_at} were looked at); the "
         f"nearest there are: {', '.join(near) or 'none'}",

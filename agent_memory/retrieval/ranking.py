@@ -75,7 +75,8 @@ def _recency(
         at = np.array([it.last_access_time if accessed else it.timestamp for it in entries])
         present = now if rank.now is None else rank.now
     decay, per = default if rank.decay is None else (rank.decay, 1.0)
-    age = np.maximum(present - at, 0.0) / (per if rank.per is None else rank.per)
+    with np.errstate(over="ignore"):  # of an age in ever so small parts nothing is left
+        age = np.maximum(present - at, 0.0) / (per if rank.per is None else rank.per)
     recency: NDArray[np.float64] = np.power(decay, age)
     return recency
 

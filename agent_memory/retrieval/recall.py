@@ -143,11 +143,11 @@ def _answers(tiers: Sequence[TierReader], query: Query) -> list[_Answer]:
     together = tiers[0].find_with(query, tiers[1]) if len(tiers) > 1 else None
     answers: list[_Answer] = [] if together is None else [*zip(tiers, together, strict=False)]
     for tier in tiers[len(answers) :]:
-        answers.append((tier, tier.find(_what_is_left(query, answers))))
+        answers.append((tier, tier.find(what_is_left(query, answers))))
     return answers
 
 
-def _what_is_left(query: Query, answers: Sequence[_Answer]) -> Query:
+def what_is_left(query: Query, answers: Sequence[_Answer]) -> Query:
     """A query without what comes after all entries that it asks for.
 
     A lower tier would read as many entries as are asked for, nearly always for nothing.

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval import timeline
@@ -21,7 +23,7 @@ from agent_memory.retrieval.paging import page
 from agent_memory.retrieval.ranking import checked_diversity, pool_of, ranked
 from agent_memory.retrieval.ranking import diverse as choose_diverse
 from agent_memory.retrieval.recall import count, fetch, recall
-from agent_memory.retrieval.sampling import Sampler
+from agent_memory.retrieval.sampling import Draw, Sampler
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.conditions import exists
@@ -29,8 +31,9 @@ from agent_memory.values.entry import EntryKey
 from agent_memory.values.explanation import Explanation
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.pages import Hits, place_of
-from agent_memory.values.query import Hit, Order, Query
+from agent_memory.values.query import Hit, Order, Query, run_of
 from agent_memory.values.rank import Rank, checked_rank
+from agent_memory.values.sample import Sample
 from agent_memory.values.stretch import Stretch
 from agent_memory.values.timeline import History
 
@@ -167,6 +170,17 @@ class Retriever:
         if not len(found):
             self._doubts.tell(replace(query, attributes={path: exists()}), [])
         return found
+
+    def sample(
+        self, query: Query, count: int, draw: Draw, beta: float, rng: np.random.Generator
+    ) -> Sample:
+        """Draw entries of the agents of a query; see ``Sampler.sample``. It is no retrieval."""
+        try:
+            return self.sampler.sample(run_of(query), query.agents, count, draw, beta, rng)
+        except InvalidEntry:
+            if draw.path is not None:
+                self._doubts.tell(replace(query, attributes={draw.path: exists()}), [])
+            raise
 
     def sequences_like(self, query: Query, given: Sequence[object], *, warp: bool) -> list[Stretch]:
         """The stretches of agents' lives most similar to a given one; no retrieval."""

@@ -57,8 +57,13 @@ class Draw:
 
     def __post_init__(self) -> None:
         """Check what the weights are made of."""
-        if self.by not in ("importance", "uniform"):
+        if self.path is not None:
             object.__setattr__(self, "by", checked_path(self.by))
+
+    @property
+    def path(self) -> str | None:
+        """The path of a number in contents, where one is drawn by."""
+        return None if self.by in ("importance", "uniform") else self.by
 
 
 def checked_power(name: str, value: object) -> float:
@@ -115,14 +120,15 @@ class Sampler:
         for _ in range(_ATTEMPTS):
             rng.bit_generator.state = state
             urns = self._urns(run_id, agents, draw)
-            drawn = _drawn(urns, count, rng)
+            drawn = _drawn(urns, count, draw, rng)
             if drawn is None:
                 return Sample((), np.zeros(0), np.zeros(0))
             found = self._read(urns, drawn, run_id)
             if found is not None:
                 least = min(urn.least for urn in urns.values() if urn.total > 0.0)
-                chances = drawn.weights / drawn.total
-                return Sample(tuple(found), chances, (drawn.weights / least) ** -beta)
+                with np.errstate(over="ignore"):  # of what is that much likelier nothing is left
+                    weights = (drawn.weights / least) ** -beta
+                return Sample(tuple(found), drawn.weights / drawn.total, weights)
         raise EntryConflict("sample: what was drawn was forgotten each time; call again")
 
     def owners_of(self, run_id: str, memory_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -174,11 +180,16 @@ class Sampler:
 
     def _read(self, urns: Mapping[str, _Urn], drawn: _Drawn, run_id: str) -> list[Hit] | None:
         """The entries that were drawn; None where one of them is gone."""
-        names = [*urns]
-        keys: list[EntryKey] = []
+        names, every = [*urns], [*urns.values()]
+        firsts = np.cumsum([0, *(len(urn.ids) for urn in every)])
+        _, where, drawn_of = np.unique(
+            firsts[drawn.owners] + drawn.places, return_index=True, return_inverse=True
+        )
+        keys: list[EntryKey] = []  # of what is drawn several times one
         by_tier: dict[int, list[EntryKey]] = {}
-        for owner, place in zip(drawn.owners.tolist(), drawn.places.tolist(), strict=True):
-            urn = urns[names[owner]]
+        places = zip(drawn.owners[where].tolist(), drawn.places[where].tolist(), strict=True)
+        for owner, place in places:
+            urn = every[owner]
             key = EntryKey(run_id, names[owner], urn.ids[place].decode())
             keys.append(key)
             by_tier.setdefault(int(urn.tiers[place]), []).append(key)
@@ -186,9 +197,9 @@ class Sampler:
             entry.key: Hit(entry, tier.tier)
             for place, tier in enumerate(self._tiers)
             if place in by_tier
-            for entry in tier.get_many([*dict.fromkeys(by_tier[place])])
+            for entry in tier.get_many(by_tier[place])
         }
-        moved = [key for key in dict.fromkeys(keys) if key not in found]
+        moved = [key for key in keys if key not in found]
         found |= {hit.entry.key: hit for hit in fetch(self._tiers, moved)} if moved else {}
         if not all(key in found for key in moved):
             return None
@@ -196,7 +207,8 @@ class Sampler:
             self._drawn_of = {}
         for key in found:
             self._drawn_of.setdefault((run_id, key.memory_id), set()).add(key.agent_id)
-        return [found[key] for key in keys]
+        hits = [found[key] for key in keys]
+        return [hits[place] for place in drawn_of.tolist()]
 
 
 _Parts = tuple[Importances | None, ...]
@@ -216,6 +228,7 @@ class _Urn(NamedTuple):
         weights: Of each, of shape (n,).
         sums: Of the weights up to each, of shape (n,).
         least: The least weight but 0; infinite where there is none.
+        asked: How many entries are of the steps that are asked for.
     """
 
     ids: NDArray[np.bytes_]
@@ -223,6 +236,7 @@ class _Urn(NamedTuple):
     weights: NDArray[np.float64]
     sums: NDArray[np.float64]
     least: float
+    asked: int
 
     @property
     def total(self) -> float:
@@ -288,13 +302,16 @@ class _Agent:
             raw = merged.importance
         else:
             raw = self._at_path(draw.by, values, owner)
-        usable = np.isfinite(raw) & (raw >= 0.0)
+        asked = np.ones(len(raw), bool)
         if draw.steps is not None:
-            usable &= (merged.steps >= draw.steps[0]) & (merged.steps <= draw.steps[1])
-        weights = np.where(usable, np.where(usable, raw, 0.0) ** draw.alpha, 0.0)
+            asked = (merged.steps >= draw.steps[0]) & (merged.steps <= draw.steps[1])
+        usable = np.isfinite(raw) & (raw >= 0.0) & asked
+        with np.errstate(over="ignore"):  # sums that are no number are refused
+            weights = np.where(usable, np.where(usable, raw, 0.0) ** draw.alpha, 0.0)
+            sums = np.cumsum(weights)
         positive = weights[weights > 0.0]
         least = float(positive.min()) if len(positive) else math.inf
-        return _Urn(merged.ids, merged.tiers, weights, np.cumsum(weights), least)
+        return _Urn(merged.ids, merged.tiers, weights, sums, least, int(np.count_nonzero(asked)))
 
     def _at_path(
         self,
@@ -342,27 +359,33 @@ def _same(one: _Parts, other: _Parts) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
-def _drawn(urns: Mapping[str, _Urn], count: int, rng: np.random.Generator) -> _Drawn | None:
+def _drawn(
+    urns: Mapping[str, _Urn], count: int, draw: Draw, rng: np.random.Generator
+) -> _Drawn | None:
     """Draw from urns; None where there is nothing to draw from, or nothing is wanted."""
-    if not any(len(urn.ids) for urn in urns.values()) or not count:
+    every = [*urns.values()]
+    if not any(urn.asked for urn in every) or not count:
         return None
-    ends = np.cumsum([urn.total for urn in urns.values()])
+    with np.errstate(over="ignore"):
+        ends = np.cumsum([urn.total for urn in every])
     total = float(ends[-1])
     if not (total > 0.0 and math.isfinite(total)):
         raise InvalidEntry(
-            "sample: the weights of all that could be drawn are 0, or their sum is no number"
+            f"sample: by {draw.by!r}, alpha {draw.alpha}: the weights of all that could be drawn "
+            "are 0, or their sum is no number"
         )
     chances = rng.random(count) * total
     last = int(np.flatnonzero(np.diff(ends, prepend=0.0) > 0.0)[-1])
     owners = np.searchsorted(ends, chances, side="right").clip(max=last)
     places = np.zeros(count, np.intp)
     weights = np.zeros(count)
-    for owner, urn in enumerate(urns.values()):
-        of_owner = np.flatnonzero(owners == owner)
-        if len(of_owner):
-            within = chances[of_owner] - (ends[owner - 1] if owner else 0.0)
-            found = np.searchsorted(urn.sums, within, side="right")
-            positive = int(np.searchsorted(urn.sums, urn.total, side="left"))
-            places[of_owner] = found.clip(max=positive)
-            weights[of_owner] = urn.weights[places[of_owner]]
+    order = np.argsort(owners, kind="stable")
+    drawn_of, firsts = np.unique(owners[order], return_index=True)
+    for owner, of_owner in zip(drawn_of.tolist(), np.split(order, firsts[1:]), strict=True):
+        urn = every[owner]
+        within = chances[of_owner] - (ends[owner - 1] if owner else 0.0)
+        found = np.searchsorted(urn.sums, within, side="right")
+        positive = int(np.searchsorted(urn.sums, urn.total, side="left"))
+        places[of_owner] = found.clip(max=positive)
+        weights[of_owner] = urn.weights[places[of_owner]]
     return _Drawn(owners, places, weights, total)

@@ -173,8 +173,8 @@ class SimilaritySearch:
             query: Which entries are asked for; it names its run. Its limit keeps the most
                 similar, its order decides among equals, which without one are newest first.
             near: A state (a dict, dataclass or pydantic model), a list or array of numbers that
-                states hold under some path, a memory (an entry, or the id of one of the query's
-                agent), a text, of which the embedder makes a vector, or a ``Vector``.
+                states hold under some path, a memory (a hit, an entry, or the id of one of the
+                query's agent), a text, of which the embedder makes a vector, or a ``Vector``.
 
         Returns:
             The entries with their scores, the best first: from 0 to 1 near a state or memory,
@@ -186,6 +186,8 @@ class SimilaritySearch:
             EntryNotFound: ``near`` is a memory id that no tier holds.
             StoreUnavailable: A tier does not answer.
         """
+        if isinstance(near, Hit):
+            near = near.entry
         if isinstance(near, str) and not is_memory_id(near):
             near = self._spaces.of_text(near)
         if isinstance(near, str):

@@ -15,7 +15,7 @@ from agent_memory.system.updates import EntryUpdates
 from agent_memory.values.checks import checked_count, checked_importance
 from agent_memory.values.entry import EntryKey
 from agent_memory.values.identity import checked_memory_id
-from agent_memory.values.query import Query, run_of
+from agent_memory.values.query import Query
 from agent_memory.values.quoting import quoted
 from agent_memory.values.sample import Sample
 
@@ -83,9 +83,8 @@ class MemoryLearning:
         powers = [checked_power(name, it) for name, it in (("alpha", alpha), ("beta", beta))]
         within: Any = query.steps  # both ends by now
         draw = Draw(by, powers[0], within)
-        return self._services.retriever.sampler.sample(
-            *(run_of(query), query.agents, checked_count("n", n), draw, powers[1]),
-            seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed),
+        return self._services.retriever.sample(
+            query, checked_count("n", n), draw, powers[1], _generator(seed)
         )
 
     def update_importance(
@@ -153,6 +152,17 @@ class MemoryLearning:
     def _updates(self) -> EntryUpdates:
         opened = self._run.resources
         return EntryUpdates(self._run.run_id, opened.tiers, opened.readers, opened.intake)
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    if isinstance(seed, np.random.Generator):
+        return seed
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InvalidEntry(
+            f"seed: an integer of 0 or more, a generator or None is needed, not {quoted(seed)}"
+        ) from error
 
 
 def _pairs(values: object) -> Iterable[tuple[str | EntryKey, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence, ValuesView
 from typing import Any, overload
+
+from numpy.typing import NDArray
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.retrieval.timeline import difference
@@ -14,7 +16,15 @@ from agent_memory.values.checks import checked_count, checked_flag
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType
 from agent_memory.values.explanation import Explanation
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
-from agent_memory.values.query import Hit, Order, Query, agent_of, query_of, run_of
+from agent_memory.values.query import (
+    Hit,
+    Order,
+    Query,
+    agent_of,
+    names_several,
+    query_of,
+    run_of,
+)
 from agent_memory.values.quoting import quoted
 from agent_memory.values.stretch import Stretch
 from agent_memory.values.timeline import Difference, History
@@ -22,7 +32,10 @@ from agent_memory.values.timeline import Difference, History
 MOST_ASKED = 1_000
 """How many entries a stretch has at most that others are compared with."""
 
-_Several = list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any] | None
+_Several = (
+    list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any] | range
+    | KeysView[Any] | ValuesView[Any] | NDArray[Any] | None
+)  # fmt: skip
 
 
 class MemoryQuestions:
@@ -135,7 +148,7 @@ class MemoryQuestions:
         )  # fmt: skip
         run_of(query)
         hits = self._services.retriever.first_of_each(query, touch=touch)
-        if agent_id is None or isinstance(agent_id, (list, tuple, set, frozenset)):
+        if agent_id is None or names_several(agent_id):
             return {hit.entry.agent_id: hit for hit in hits}
         agent_of(query)
         return hits[0] if hits else None
@@ -243,7 +256,7 @@ class MemoryQuestions:
 
     def window(
         self,
-        memory: str | MemoryEntry | Hit,
+        memory: str | MemoryEntry | EntryKey | Hit,
         before: int = 5,
         after: int = 5,
         *,
@@ -253,7 +266,7 @@ class MemoryQuestions:
         """What an agent remembers from just before a memory to just after it, oldest first.
 
         Args:
-            memory: A hit, an entry, or the id of one of this run.
+            memory: A hit, an entry, its key, or the id of one of this run.
             before: How many entries before it at most.
             after: How many after it.
             agent_id: Whose, where an id is given; None: whoever has one of that id.
@@ -272,8 +285,8 @@ class MemoryQuestions:
         counts = checked_count("before", before), checked_count("after", after)
         given = memory.entry if isinstance(memory, Hit) else memory
         retriever, run_id = self._services.retriever, self._run.run_id
-        if isinstance(given, MemoryEntry):
-            keys = [given.key]
+        if isinstance(given, (MemoryEntry, EntryKey)):
+            keys = [given if isinstance(given, EntryKey) else given.key]
         else:
             memory_id = checked_memory_id(given)
             agents = retriever.agents(run_id) if agent_id is None else [checked_agent_id(agent_id)]

@@ -286,8 +286,8 @@ class AgentMemorySystem(
             near: Give the most similar first, with their scores; the query's order decides among
                 equals, which without one are newest first. Similar to a state (a dict, dataclass
                 or pydantic model), to a list or array of numbers that states hold under some
-                path, to a memory (an entry, or the id of one of the query's agent), to a text, of
-                which the embedder makes a vector, or to a ``Vector``.
+                path, to a memory (a hit, an entry, or the id of one of the query's agent), to a
+                text, of which the embedder makes a vector, or to a ``Vector``.
             touch: Whether this counts as a retrieval of what is found.
             rank: What matters most first, by relevance, recency and importance: a ``Rank``,
                 "generative_agents" or "freshness".

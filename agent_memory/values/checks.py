@@ -291,9 +291,8 @@ def checked_embedding(value: object) -> NDArray[np.float32]:
     ready = isinstance(value, np.ndarray) and value.dtype == np.float32
     vector: NDArray[np.float32] = value if ready else _as_vector(value)  # type: ignore[assignment]  # asked above
     if vector.ndim != 1 or not all_finite(vector):
-        raise InvalidEntry(
-            f"embedding: finite numbers of shape (dim,) are needed, not {vector.shape}"
-        )
+        given = "NaN or infinite ones" if vector.ndim == 1 and vector.size else vector.shape
+        raise InvalidEntry(f"embedding: finite numbers of shape (dim,) are needed, not {given}")
     return vector
 
 

@@ -324,12 +324,19 @@ _LISTS = (list, tuple, set, frozenset, range, KeysView, ValuesView, np.ndarray)
 
 def _checked_names(given: Any, checked: Callable[[Any], str]) -> str | tuple[str, ...] | None:
     """A name, several of them, or None, each checked."""
-    if given is None or type(given) is str:
-        return None if given is None else checked(given)
-    if not is_a(given, _LISTS) or (is_a(given, np.ndarray) and given.ndim != 1):
+    if given is None:
+        return None
+    if not names_several(given):
         return checked(given)
     names = tuple(sorted({checked(name) for name in given}))
     return names[0] if len(names) == 1 else names
+
+
+def names_several(given: Any) -> bool:
+    """Whether what names agents or runs is a list of names, which may hold one or none."""
+    if type(given) is str:
+        return False
+    return is_a(given, _LISTS) and not (is_a(given, np.ndarray) and given.ndim != 1)
 
 
 def _as_names(names: Any) -> tuple[str, ...] | None:

@@ -71,8 +71,9 @@ class Rank:
                     f"rank: {name}: more than 0 is needed, at most {greatest}, "
                     f"not {getattr(self, name)}"
                 )
-        if self.now is not None:
-            self._number("now")
+        for name in ("per", "now"):
+            if getattr(self, name) is not None and not math.isfinite(self._number(name)):
+                raise InvalidEntry(f"rank: {name}: a finite number is needed")
         if self.unit not in ("steps", "seconds") or self.since not in ("stored", "accessed"):
             raise InvalidEntry('rank: unit is "steps" or "seconds", since "stored" or "accessed"')
         if self.since == "accessed" and self.unit != "seconds":

@@ -32,6 +32,8 @@ def test_a_path_that_no_entry_has_is_told_with_the_nearest(
             assert memory.recall(agent_id="ant", attributes={path: wanted}) == []
         assert "food" in str(reported[0].message) or "home.at" in str(reported[0].message)
         assert reported[0].filename == __file__
+    with pytest.warns(UserWarning, match="home.at$"):
+        memory.recall(agent_id="ant", attributes={f"home.at[{10**30}]": 1})
     with pytest.warns(UserWarning, match="no entry has the path"):
         assert len(memory.recall(agent_id="ant", attributes={path: exists(False)})) == 4
 

@@ -27,7 +27,9 @@ def test_each_tier_says_its_index_and_reads_no_more_than_that_gives(open_memory:
     for query, ways, read in (
         ({"steps": (3, 5)}, ("steps 3.0 to 5.0", by_step), (0, 0, 3)),
         ({"steps": (160, 183)}, ("steps 160.0 to 183.0", by_step), (4, 20, 0)),
+        # The clock stands still, so that all have the same time.
         ({"order": Order.NEWEST, "limit": 5}, ("first of times", ""), (5, 5, 5)),
+        ({"order": Order.LATEST_STEP, "limit": 5}, ("first of steps", ""), (5, 0, 0)),
         ({"attributes": {"mood": "m1"}}, ("scan of times", ""), (20, 20, 160)),
         ({"attributes": {"food": between(7, 9)}}, ("number:food 7.0 to 9.0", ""), (0, 0, None)),
     ):

@@ -96,6 +96,14 @@ def test_generative_agents_is_the_formula_of_the_paper(memory: AgentMemorySystem
     assert len(memory.recall(agent_id="ant", near=near, rank="generative_agents", limit=4)) == 4
 
 
+def test_an_age_in_ever_so_small_parts_leaves_nothing_and_warns_of_nothing(
+    memory: AgentMemorySystem,
+) -> None:
+    tiny = Rank(recency=1.0, decay=0.5, per=1e-320)
+    scores = [hit.score for hit in memory.recall(agent_id="ant", rank=tiny, touch=False)]
+    assert scores == [1.0] + [0.0] * (STEPS - 1)
+
+
 def test_equals_come_in_the_order_that_is_asked_for(memory: AgentMemorySystem) -> None:
     level = Rank(recency=1.0, decay=1.0)
     assert _steps(memory.recall(agent_id="ant", rank=level, touch=False)) == [*range(STEPS)][::-1]
@@ -154,6 +162,8 @@ def test_what_has_no_meaning_is_refused(memory: AgentMemorySystem, asked: dict[s
         {"recency": 1, "decay": 0},
         {"recency": 1, "decay": 1.5},
         {"recency": 1, "per": 0},
+        {"recency": 1, "per": float("inf")},
+        {"recency": 1, "now": float("-inf")},
         {"recency": 1, "unit": "hours"},
         {"recency": 1, "since": "accessed"},
         {"recency": 1, "now": float("nan")},

@@ -173,6 +173,7 @@ def test_what_is_not_there_is_not_drawn(memory: AgentMemorySystem) -> None:
     assert len(memory.sample(5, agents="nobody")) == 0
     assert len(memory.sample(5, run_id="nowhere")) == 0
     assert len(memory.sample(0)) == 0
+    assert len(memory.sample(5, steps=(500, None))) == 0
     batch = memory.sample(50, by="food", alpha=1.0, agents="ant", seed=np.random.default_rng(1))
     assert {hit.entry.contents["food"] for hit in batch.hits} == {1, 2, 3, 4, 5}
     assert repr(batch) == "Sample(50 hits, 5 different)"
@@ -190,7 +191,10 @@ def test_what_is_not_there_is_not_drawn(memory: AgentMemorySystem) -> None:
         ({"alpha": math.inf}, "alpha"),
         ({"by": ""}, "path"),
         ({"by": "mood"}, "are 0"),
-        ({"by": "nothing"}, "are 0"),
+        ({"by": "food", "alpha": 1e6}, "no number"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "x"}, "seed"),
         ({"steps": (5, 2)}, "ends before it begins"),
         ({"agents": [1.5]}, "agent_id"),
     ],
@@ -200,6 +204,19 @@ def test_what_cannot_be_drawn_by_is_refused(
 ) -> None:
     with pytest.raises(InvalidEntry, match=wanted):
         memory.sample(**{"n": 4} | asked)
+
+
+def test_a_path_that_nothing_has_is_told_where_it_is_drawn_by(memory: AgentMemorySystem) -> None:
+    with pytest.warns(UserWarning, match="foood.*food"), pytest.raises(InvalidEntry, match="foood"):
+        memory.sample(4, by="foood")
+
+
+def test_weights_far_apart_draw_the_likeliest_and_warn_of_nothing(
+    memory: AgentMemorySystem,
+) -> None:
+    batch = memory.sample(20, by="food", alpha=440.0, beta=9.0, agents="ant", seed=1)
+    assert {hit.entry.contents["food"] for hit in batch.hits} == {5}
+    assert batch.weights.tolist() == [0.0] * 20
 
 
 def test_importances_of_what_is_not_there_are_named_and_bad_ones_change_nothing(

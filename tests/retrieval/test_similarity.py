@@ -102,9 +102,10 @@ def test_a_stored_state_is_most_like_itself(system: AgentMemorySystem) -> None:
         assert hit.score == pytest.approx(1.0, abs=1e-6)
 
 
-def test_one_can_ask_near_a_memory_by_entry_or_id(system: AgentMemorySystem) -> None:
+def test_one_can_ask_near_a_memory_by_hit_entry_or_id(system: AgentMemorySystem) -> None:
     (oldest,) = system.recall(Query(agent_id="ant", limit=1), touch=False)
     by_state = system.recall(STATE_QUERY, near=oldest.entry.contents, touch=False)
+    assert system.recall(STATE_QUERY, near=oldest, touch=False) == by_state
     assert system.recall(STATE_QUERY, near=oldest.entry, touch=False) == by_state
     assert system.recall(STATE_QUERY, near=oldest.entry.memory_id, touch=False) == by_state
     assert by_state[0].entry.key == oldest.entry.key

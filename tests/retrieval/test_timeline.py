@@ -56,6 +56,8 @@ def test_the_latest_state_at_or_before_a_step_is_given(memory: AgentMemorySystem
     assert {name: hit.entry.step_number for name, hit in world.items()} == {"ant": 4, "bee": 2}
     assert [*memory.state_at(["ant", "bee", "cat"], 1)] == ["ant"]
     assert memory.state_at(["ant"], 3, run_id="other")["ant"].entry.contents == {"food": -1.0}
+    for several in ({"ant": 1}.keys(), np.array(["ant"]), ("ant",), {"ant"}):
+        assert [*memory.state_at(several, 4)] == ["ant"], "a list of one is a list"
     acted = memory.state_at("ant", 4, memory_type="action")
     assert acted is not None
     assert acted.entry.contents == {"action_type": "dig"}
@@ -103,7 +105,7 @@ def test_numbers_within_the_bounds_of_both_have_not_changed() -> None:
 def test_a_window_is_what_stands_around_a_memory(memory: AgentMemorySystem) -> None:
     every = memory.recall(agent_id="ant", touch=False)
     middle = every[9]
-    for given in (middle, middle.entry, middle.entry.memory_id):
+    for given in (middle, middle.entry, middle.entry.key, middle.entry.memory_id):
         assert memory.window(given, 2, 3, touch=False) == every[7:13]
     assert memory.window(middle.entry.memory_id, agent_id="ant", touch=False) == every[4:15]
     assert memory.window(every[0], 5, 0) == every[:1]
