@@ -19,6 +19,7 @@ from agent_memory.connections.migrating import keeping_rows, migration, quoting_
 from agent_memory.connections.sql import open_engine, place_of
 from agent_memory.errors import MemoryStoreError
 from agent_memory.models.ltm import DEFAULT_PREFIX, ltm_models
+from agent_memory.repositories.sql.attributes import is_attribute_index
 from agent_memory.repositories.sql.schema import of_newer_version, version_table
 from agent_memory.repositories.sql.vector_indexes import is_vector_index
 
@@ -51,8 +52,9 @@ def _options() -> dict[str, Any]:
 
     def is_ours(name: str | None, kind: str, _parents: object) -> bool:
         if kind == "index":
-            # Made and dropped by a command, whatever the revision is.
-            return not is_vector_index(name or "", f"{prefix}_entries")
+            # Made and dropped by commands and declarations, whatever the revision is.
+            found, entries = name or "", f"{prefix}_entries"
+            return not (is_vector_index(found, entries) or is_attribute_index(found, entries))
         # By name: the prefix "a" begins the names of the prefix "a_b" too.
         return kind != "table" or name in metadata.tables
 

@@ -11,11 +11,15 @@ from sqlalchemy import create_engine, make_url
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.cli.findings import Finding, State, looked
 from agent_memory.cli.folder_findings import look_at_schema
+from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.sql import open_engine
 from agent_memory.errors import MemoryStoreError, QueryEngineMissing
 from agent_memory.repositories.sql import schema
+from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.vector_indexes import VectorIndexes
+from agent_memory.testing import an_entry
+from agent_memory.values.query import Query
 
 USER, PASSWORD = "walled", "geheim%2F7"
 
@@ -88,6 +92,15 @@ def test_a_user_without_rights_is_said_what_to_ask_for(
     engine = open_engine(walled)
     with pytest.raises(QueryEngineMissing, match="have a superuser run CREATE EXTENSION vector"):
         VectorIndexes(engine).make()
+    sequences = f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {USER}"
+    as_superuser(postgresql_database, sequences)
+    # Declared attributes are stored and asked for without the index that only the owner may make.
+    declaring = LtmRepository(engine, ContentsCodec(), indexed_attributes=("food",))
+    declaring.upkeep.declare_attributes()
+    declaring.add(an_entry(contents={"food": 3}))
+    asked = Query(run_id="run", agent_id="ant", attributes={"food": 3})
+    assert len(declaring.find(asked)) == 1
+    assert "_attribute_" not in declaring.access(asked).way
     engine.dispose()
 
 

@@ -223,6 +223,19 @@ def test_a_change_of_postgresql_is_told(engine: Engine) -> None:
 
 
 @on_every_engine
+def test_indexes_of_declarations_that_a_downgrade_dropped_are_no_change(engine: Engine) -> None:
+    schema.ensure(engine)
+    declaring = LtmRepository(engine, ContentsCodec(), indexed_attributes=("food", "it's: %s"))
+    declaring.add(an_entry(contents={"food": 3}))
+    declaring.upkeep.declare_attributes()
+    schema.downgrade(engine, revision="0001")
+    schema.upgrade(engine)
+    schema.check_tables(engine)
+    declaring.upkeep.declare_attributes()
+    schema.check_tables(engine)
+
+
+@on_every_engine
 def test_the_check_of_tables_and_of_a_memory_tell_a_change(
     engine: Engine, url: str, tmp_path: Path
 ) -> None:

@@ -3,16 +3,17 @@
 Every entry has the values of the declared paths in its column ``attributes``, a JSON object.
 Every transaction that stores reads which paths are declared, so that processes need not know of
 each other's declarations. Entries that were stored before a declaration are completed in batches;
-only then do queries use the column. In SQLite each path has an index on the expression that reads
-it. On other databases, and for a path that JSON cannot quote, the repository looks at contents.
+only then do queries use the column. Each path has an index on the expressions that read it, in
+PostgreSQL where the program may make one. On other databases, and for a path that JSON cannot
+quote, the repository looks at contents.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,9 +21,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    and_,
     bindparam,
-    func,
+    exc,
     insert,
     select,
     update,
@@ -31,19 +31,25 @@ from sqlalchemy import (
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
 from agent_memory.repositories.querying import agent_of, run_of
+from agent_memory.repositories.sql.attribute_conditions import (
+    ColumnTests,
+    column_tests,
+    conditions_of,
+    has_value,
+    index_expressions,
+    is_named,
+)
 from agent_memory.repositories.sql.entries import EntryRow
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.repositories.sql.writing import Writer
-from agent_memory.values.attributes import Condition, declared_attributes
-from agent_memory.values.conditions import Between, ContentCondition
+from agent_memory.values.attributes import declared_attributes
 from agent_memory.values.query import Query
 
 BATCH = 1_000
 """How many entries are completed in one transaction."""
 
-_EXACT = 2**53  # up to here an int is a double
-_MARGIN = 1e-12  # SQLite may read a JSON number off by its last place
+_LONGEST_NAME = 63
 _MOST_BITS = 2048  # of an int: Python spells none of more than 4,300 digits
 
 
@@ -159,20 +165,35 @@ def declare(connection: Connection, models: LtmModels, paths: Iterable[str]) -> 
         rows = [{"path": path, "is_complete": False} for path in new]
         connection.execute(insert(table_of(models.DeclaredAttribute)), rows)
     for path in without_index(connection, models, [*known, *new]):
-        connection.exec_driver_sql(index_on(models, path)[1])
+        _index(connection, models, path)
+
+
+def _index(connection: Connection, models: LtmModels, path: str) -> None:
+    """Make the index on a path; without it questions take longer, and no answer is another."""
+    dialect = connection.dialect.name
+    statement = index_on(models, path, dialect)[1]
+    if dialect == "sqlite":
+        connection.exec_driver_sql(statement)
+        return
+    with suppress(exc.ProgrammingError), connection.begin_nested():
+        # Only the owner of a table may; a driver takes a percent sign for a parameter.
+        connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def without_index(connection: Connection, models: LtmModels, paths: Iterable[str]) -> list[str]:
     """The paths that should have an index and have none, as after a copy of the table."""
-    if connection.dialect.name != "sqlite":
+    asked = _NAMES_OF_INDEXES.get(connection.dialect.name)
+    if asked is None:
         return []
-    made = {
-        name
-        for (name,) in connection.exec_driver_sql(
-            "SELECT name FROM sqlite_master WHERE type = 'index'"
-        )
-    }
-    return [path for path in paths if _quotable(path) and _index_name(models, path) not in made]
+    made = {name for (name,) in connection.exec_driver_sql(asked)}
+    return [path for path in paths if is_named(path) and index_name(models, path) not in made]
+
+
+_NAMES_OF_INDEXES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index'",
+    "postgresql": "SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
+    " WHERE x.indisvalid AND pg_table_is_visible(c.oid)",
+}
 
 
 def set_complete(connection: Connection, models: LtmModels, paths: Iterable[str]) -> None:
@@ -213,45 +234,35 @@ def set_attributes(
         )
 
 
-def conditions(
-    connection: Connection, models: LtmModels, query: Query
-) -> list[ColumnElement[bool]]:
-    """What an index can tell of a query's conditions; entries that meet them meet these."""
-    if connection.dialect.name != "sqlite":
-        return []
+def answerable(connection: Connection, models: LtmModels, query: Query) -> ColumnTests:
+    """What the column can tell of a query's conditions in this database, now."""
+    tests = column_tests(query.attributes, connection.dialect.name)
+    if not tests.tests:
+        return tests
     complete = declared(connection, models)
-    found = (
-        _condition(models, path, condition)
-        for path, condition in query.attributes.items()
+    known = {
+        path: query.attributes[path]
+        for path in (test.path for test in tests.tests)
         if complete.get(path)
-        and _quotable(path)
         # Where an agent has no number, two numbers in a list may be asked for: contents tell.
         and (
-            not isinstance(condition, tuple)
+            path not in tests.pairs
             or (query.is_about_one_agent and _has_values(connection, models, query, path))
         )
-    )
-    answered = [condition for condition in found if condition is not None]
-    # The indexes leave out entries without attributes, and are used only by those who do as well.
-    return [models.LtmEntry.attributes.is_not(None), *answered] if answered else []
+    }
+    told = column_tests(known, connection.dialect.name)
+    return told._replace(is_all=len(known) == len(query.attributes))
 
 
-def _condition(models: LtmModels, path: str, condition: Condition) -> ColumnElement[bool] | None:
-    value = _value(models, path)
-    if isinstance(condition, str):
-        return value == condition if condition.isprintable() else None
-    if isinstance(condition, Between):
-        condition = condition.least, condition.greatest
-    if condition is None or isinstance(condition, ContentCondition):
-        return None
-    least, greatest = condition if isinstance(condition, tuple) else (condition, condition)
-    # Whatever is left out here is left to a look at contents.
-    bounds = []
-    if abs(least) <= _EXACT:
-        bounds.append(value >= least - _MARGIN * abs(least))
-    if abs(greatest) <= _EXACT:
-        bounds.append(value <= greatest + _MARGIN * abs(greatest))
-    return and_(*bounds) if bounds else None
+def conditions(
+    connection: Connection, models: LtmModels, query: Query
+) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
+    """What an index can tell of a query's conditions, and the parameters of that.
+
+    Entries that meet the query's conditions meet these.
+    """
+    tests = answerable(connection, models, query)
+    return conditions_of(models, connection.dialect.name, tests.tests), tests.parameters
 
 
 def _has_values(connection: Connection, models: LtmModels, query: Query, path: str) -> bool:
@@ -261,33 +272,39 @@ def _has_values(connection: Connection, models: LtmModels, query: Query, path: s
         entry.run_id == run_of(query),
         entry.agent_id == agent_of(query),
         entry.attributes.is_not(None),
-        _value(models, path).is_not(None),
+        has_value(models, connection.dialect.name, path),
     )
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def _value(models: LtmModels, path: str) -> ColumnElement[Any]:
-    # Part of the statement's text, since an index is used only for the very same expression.
-    place: Any = bindparam(None, f'$."{path}"', literal_execute=True)
-    found: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, place)
-    return found
-
-
-def _index_name(models: LtmModels, path: str) -> str:
+def index_name(models: LtmModels, path: str) -> str:
+    """The name of the index on a path, as long as PostgreSQL lets names be."""
     digest = hashlib.blake2b(path.encode(), digest_size=6).hexdigest()
-    return f"ix_{table_of(models.LtmEntry).name}_attribute_{digest}"
+    return f"{_index_prefix(table_of(models.LtmEntry).name)}{digest}"[:_LONGEST_NAME]
 
 
-def index_on(models: LtmModels, path: str) -> tuple[str, str]:
-    """The name of the index on a path in SQLite, and the statement that makes it."""
-    place, name = f'$."{path}"'.replace("'", "''"), _index_name(models, path)
-    return name, (
+def is_attribute_index(name: str, table: str) -> bool:
+    """Whether an index of a table is one on a declared attribute, by its name."""
+    return name.startswith(_index_prefix(table))
+
+
+def _index_prefix(table: str) -> str:
+    return f"ix_{table}_attribute_"
+
+
+def index_on(models: LtmModels, path: str, dialect: str = "sqlite") -> tuple[str, str]:
+    """The name of the index on a path, and the statement that makes it.
+
+    Args:
+        models: The models of the tables.
+        path: The path.
+        dialect: The name of the database's kind, SQLite or PostgreSQL.
+    """
+    name, table = index_name(models, path), table_of(models.LtmEntry).name
+    if dialect == "postgresql":
+        name, table = f'"{name}"', f'"{table}"'
+    return index_name(models, path), (
         f"CREATE INDEX IF NOT EXISTS {name} "
-        f"ON {table_of(models.LtmEntry).name} (agent_ref, json_extract(attributes, '{place}')) "
+        f"ON {table} (agent_ref, {index_expressions(dialect, path)}) "
         "WHERE attributes IS NOT NULL"
     )
-
-
-def _quotable(path: str) -> bool:
-    """Whether JSON paths can name a path: they know no way to quote what JSON escapes."""
-    return json.dumps(path) == f'"{path}"'

@@ -99,10 +99,11 @@ class LtmReads(LongTermMemory):
         statement, asked = part
         if not query.attributes:
             return self._mapper.of_columns(columns_of(connection, statement, asked))
-        conditions = sql_attributes.conditions(connection, self._models, query)
+        conditions, more = sql_attributes.conditions(connection, self._models, query)
         # Closed at once when enough is found: PostgreSQL keeps a cursor until then.
+        statement = statement.where(*conditions)
         with connection.execute(
-            statement.where(*conditions), asked, execution_options={"yield_per": _ROWS_AT_ONCE}
+            statement, asked | more, execution_options={"yield_per": _ROWS_AT_ONCE}
         ) as rows:
             return answering(self._read_on(rows, query.limit), query)
 
@@ -167,8 +168,8 @@ class LtmReads(LongTermMemory):
         statement, asked = next(entries_answering(self._models, query))
         table = table_of(self._models.LtmEntry).name
         with self._transactions.reading() as connection:
-            where = sql_attributes.conditions(connection, self._models, query)
-            return access(connection, statement.where(*where), asked, table)
+            where, more = sql_attributes.conditions(connection, self._models, query)
+            return access(connection, statement.where(*where), asked | more, table)
 
     def count(self, run_id: str, agent_id: str | None = None) -> int:
         """How many entries an agent has in a run; None for all agents together."""

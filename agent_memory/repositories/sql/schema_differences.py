@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from agent_memory.models.ltm import LtmModels, ltm_models
-from agent_memory.repositories.sql.attributes import declared, index_on
+from agent_memory.repositories.sql.attributes import declared, index_on, is_attribute_index
 from agent_memory.repositories.sql.partitions import KEY
 from agent_memory.repositories.sql.statements import table_of
 from agent_memory.repositories.sql.vector_indexes import is_vector_index
@@ -73,7 +73,8 @@ def _of_sqlite(connection: Connection, models: LtmModels, table_prefix: str) -> 
         for index, definition in found["indexes"].items():
             expected = wanted["indexes"].get(index) or attributes.get(index)
             if expected is None:
-                yield f"index {index} was added"
+                if not is_attribute_index(index, name):  # of before the table of them was dropped
+                    yield f"index {index} was added"
             elif definition != expected:
                 yield f"index {index} is another: {' '.join(definition)}"
         yield from (f"trigger {trigger} was added" for trigger in found["triggers"])
@@ -198,7 +199,7 @@ def _indexes(
         wanted[str(table.primary_key.name)] = True, f"btree ({', '.join(KEY)})"
     for index, statement, is_sound in _asked(connection, _INDEXES, oid):
         found = _INDEX.fullmatch(statement)
-        if is_vector_index(index, table.name):
+        if is_vector_index(index, table.name) or is_attribute_index(index, table.name):
             continue  # whoever opens the memory neither needs nor misses it
         if index not in wanted:
             yield f"index {index} was added"
