@@ -3,6 +3,7 @@
     MemoryStoreError                    root: catch it to catch them all
     +-- ConfigError(ValueError)         a configuration that cannot be used
     +-- InvalidEntry(ValueError)        an entry or argument that cannot be stored
+    |   +-- InvalidCall(TypeError)      a call with arguments that there are not
     +-- EmbedderError                   a model of the user's own gives no vectors
     +-- EncodingError(ValueError)       stored bytes that cannot be read back
     |   +-- NewerFormat                 they were stored by a newer version of the package
@@ -63,6 +64,19 @@ class ConfigError(MemoryStoreError, ValueError):
 
 class InvalidEntry(MemoryStoreError, ValueError):
     """An entry or an argument that cannot be stored; nothing was written."""
+
+
+class InvalidCall(InvalidEntry, TypeError):
+    """A call whose arguments do not fit; nothing was done. The message says what was meant.
+
+    Examples:
+        >>> from agent_memory import InvalidEntry, Query
+        >>> try:
+        ...     Query(step=5)  # type: ignore[call-arg]
+        ... except InvalidEntry as error:
+        ...     print(str(error)[:49])
+        Query: there is no argument step; write steps=...
+    """
 
 
 class EmbedderError(MemoryStoreError):

@@ -81,19 +81,28 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def unwritable(what: str, path: Path, error: Exception, otherwise: str) -> StoreUnavailable:
+def unwritable(
+    what: str, path: Path, error: Exception, otherwise: str | None = None
+) -> StoreUnavailable:
     """What to raise of a file that could not be written.
 
     Args:
         what: What to call it.
         path: The file.
         error: What was raised.
-        otherwise: What to say unless there is no room for it.
+        otherwise: What to say unless there is no room for it; None: to look at the folder.
     """
     problem = f"{what} cannot be written ({error}); "
     if (isinstance(error, OSError) and is_full(error)) or is_full_database(error, path):
         return StoreFull(f"{problem}{advice_for(path)}")
-    return StoreUnavailable(f"{problem}{otherwise}")
+    return StoreUnavailable(f"{problem}{otherwise or _advice_on_folder(path)}")
+
+
+def _advice_on_folder(path: Path) -> str:
+    for folder in path.parents:
+        if folder.exists() and not folder.is_dir():
+            return f"{folder} is a file: name another folder"
+    return "check the folder and its permissions"
 
 
 def full_database(error: BaseException | None, where: str, file: Path | None) -> StoreFull | None:

@@ -8,6 +8,7 @@ what an interruption has left taken is found by looking.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -192,3 +193,16 @@ class InterruptiblePool(Pool):
 def _is_used(record: _ConnectionRecord) -> bool:
     """Whether somebody has the connection in hand."""
     return record.fairy_ref is not None and record.fairy_ref() is not None
+
+
+def _is_a_failure(record: logging.LogRecord) -> bool:
+    """Whether a pool's line says that something went wrong, and not that somebody interrupted it.
+
+    SQLAlchemy writes the traceback of a Ctrl-C that comes while a connection is given back, and
+    raises it on: the program hears of it, and nothing is wrong.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or isinstance(error, Exception)
+
+
+logging.getLogger(f"{__name__}.{InterruptiblePool.__name__}").addFilter(_is_a_failure)

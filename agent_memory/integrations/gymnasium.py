@@ -27,6 +27,7 @@ from agent_memory.integrations.extras import explained, require
 from agent_memory.integrations.runs import end_environment_run, environment_run, is_begun_here
 from agent_memory.integrations.vectors import final_observation, info_of, member
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.query import Hit
 from agent_memory.values.run import Existing
 from agent_memory.values.tried import tried_with
@@ -49,6 +50,7 @@ require("gymnasium", (1, 1), "gymnasium")
 _logger = logging.getLogger("agent_memory.integrations")
 
 
+@explains_calls("__init__", "recall", "to_minari")
 class RememberEpisodes(gym.Wrapper):
     """An environment whose episodes an agent remembers; to its user it is the same environment.
 
@@ -175,6 +177,7 @@ class RememberEpisodes(gym.Wrapper):
         self._episode.begin(number, plain(observation), **first, reset_info=said)
 
 
+@explains_calls("__init__", "recall")
 class RememberVectorEpisodes(VectorWrapper):
     """A vector environment whose episodes one agent remembers; see ``RememberEpisodes``.
 

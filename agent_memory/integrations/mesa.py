@@ -9,18 +9,19 @@ import hashlib
 import logging
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.integrations.runs import begun_run, run_of
 from agent_memory.interfaces.hooks.states import attributes_of, position_of, storable
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.contents import check_extent, packed_apart
 from agent_memory.values.entry import MemoryType
 from agent_memory.values.query import Hit, Query
 from agent_memory.values.quoting import quoted
-from agent_memory.values.run import Existing
+from agent_memory.values.run import Ending, Existing
 from agent_memory.values.stored import Stored
 from agent_memory.values.tried import tried_with
 
@@ -32,6 +33,7 @@ _NOT_CHOSEN = object()
 _DRAWN = 2**64
 
 
+@explains_calls()
 class MemoryCollector:
     """Remembers the agents of a model: their states, births and deaths.
 
@@ -39,6 +41,9 @@ class MemoryCollector:
     step are stored by one call (``AgentMemorySystem.store_step``). An agent that is new since the
     last call is remembered as born, and one that is gone as dead, each by an action
     ``{"event": "born" | "died", "class": ...}`` of its own.
+
+    The run has finished once ``model.running`` is False, the collector is gone with its model, or
+    the memory is closed. As a context manager it says at the end of the block how the run ended.
 
     Args:
         model: The model.
@@ -101,11 +106,23 @@ class MemoryCollector:
         checked = run_of(memory, None)
         self.memory = begun_run(checked, name, parameters or {}, seed_of(model), exists)
         self._has_ended = False
+        self._ends_run = True
+        self.memory.end_run_with(self)
         # The agents of the last call by id, with their classes; None before the first.
         self._alive: dict[str, str] | None = None
         self._left_out: set[str] = set()
         # Classes whose agents have what cannot be stored.
         self._refused: set[type] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._end("finished" if error is None else "failed")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with, which goes on with the run once it collects."""
+        return {**vars(self), "_ends_run": False}
 
     @tried_with("mesa")
     def collect(self, model: Any = None) -> Stored:
@@ -124,6 +141,7 @@ class MemoryCollector:
         """
         if model is not None and model is not self._model:
             raise ConfigError("model: this collector was made for another; make one for each")
+        self._go_on()
         step = step_of(self._model)
         agents = {
             str(_id_of(agent)): agent
@@ -132,8 +150,7 @@ class MemoryCollector:
         }
         self._remember_changes(step, agents)
         if not getattr(self._model, "running", True) and not self._has_ended:
-            self._has_ended = True
-            self.memory.end_run()
+            self._end("finished")
         if step % self._every:
             return Stored()
         given = self._priority
@@ -141,6 +158,18 @@ class MemoryCollector:
             {name: given(agent) for name, agent in agents.items()} if callable(given) else given
         )
         return self._remember_states(step, agents, priority)
+
+    def _go_on(self) -> None:
+        """Let the run end with this copy too, which may outlive what it was copied from."""
+        if not self._ends_run:
+            self._ends_run = True
+            self.memory.run(self.memory.config.run_id, exists="resume")
+            self.memory.end_run_with(self)
+
+    def _end(self, how: Ending) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self.memory.end_run(how)
 
     def recall(
         self, agent: Any, *, near: Any = None, touch: bool = True, **filters: Any

@@ -19,6 +19,7 @@ from agent_memory.errors import ConfigError, InvalidEntry
 from agent_memory.integrations.extras import explained, require
 from agent_memory.integrations.runs import run_of
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.calls import explains_call
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query
 from agent_memory.values.tried import tried_with
@@ -41,6 +42,7 @@ _AT_ONCE = 5_000
 """How many steps are read at once."""
 
 
+@explains_call
 @tried_with("minari", "gymnasium")
 def to_minari(
     memory: AgentMemorySystem,

@@ -29,6 +29,7 @@ from agent_memory.integrations.runs import (
     record_seed,
 )
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.query import Hit
 from agent_memory.values.run import Existing
 from agent_memory.values.tried import tried_with
@@ -101,6 +102,7 @@ class _Agents:
             self.of(agent).stop(self.clock.step)
 
 
+@explains_calls("__init__", "recall")
 class RememberParallelEpisodes(BaseParallelWrapper):
     """A parallel environment whose agents remember their episodes; see ``RememberEpisodes``.
 
@@ -229,6 +231,7 @@ class RememberParallelEpisodes(BaseParallelWrapper):
             agents.begin(agent, observation, outcome.info, reward_before=earlier)
 
 
+@explains_calls("__init__", "recall")
 class RememberAECEpisodes(BaseWrapper):
     """An environment of agents that act in turn (AEC), who remember their episodes.
 

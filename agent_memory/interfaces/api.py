@@ -10,10 +10,12 @@ from agent_memory.retrieval import attribute, temporal
 from agent_memory.retrieval.questions import question
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.system.reopening import check_reopens
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Hit, Query
 
 
+@explains_calls()
 class AgentMemoryAPI:
     """Stores and retrieves memories of agents as dicts (see ``MemoryEntry.to_dict``).
 

@@ -17,12 +17,14 @@ from agent_memory.system.sharing import Holder, acquire
 from agent_memory.system.updates import EntryUpdates
 from agent_memory.system.whole_config import AnyConfig, whole_config
 from agent_memory.tiers.forgetting import forget_agents
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import checked_agent_id, checked_memory_id
 from agent_memory.values.quoting import quoted
 from agent_memory.values.vector import VectorLike
 
 
+@explains_calls()
 class MemoryAgent:
     """Stores what one agent sees, does and meets.
 

@@ -83,6 +83,7 @@ class MemoryRuns(MemoryFiles):
         if wanted is None:
             return self._bound_to(name)
         self._resources.check_writable("no run was begun")
+        self._resources.endings.record()
         bound = self._bound_to(name)
         try:
             bound._services.runs.begin(wanted)  # noqa: SLF001  # of the same class
@@ -121,7 +122,31 @@ class MemoryRuns(MemoryFiles):
             'failed'
         """
         self._resources.check_writable("no end was recorded")
+        self._resources.endings.forget(self._run.run_id)
         self._services.runs.end(self._run.run_id, status)
+
+    def end_run_with(self, owner: object) -> None:
+        """Record that this run has finished once an object is gone, or the memory is closed.
+
+        It has failed if an error ends the memory's block, or the program. The last object that is
+        named for a run counts, and ``end_run`` says it at once.
+
+        Args:
+            owner: What the run ends with, such as a simulation; it is not kept alive.
+
+        Raises:
+            StoreReadOnly: The memory was opened read-only.
+
+        Examples:
+            >>> class Simulation: ...
+            >>> simulation = Simulation()
+            >>> memory.run("walk-3", seed=1).end_run_with(simulation)
+            >>> del simulation
+            >>> memory.runs()[-1].status
+            'finished'
+        """
+        self._resources.check_writable("no end was recorded")
+        self._resources.endings.end_with(self._run.run_id, owner)
 
     def runs(self) -> list[RunSummary]:
         """All runs of the memory: what they were begun with, how they stand, what they hold.
@@ -135,6 +160,8 @@ class MemoryRuns(MemoryFiles):
             >>> {run.run_id: run.total for run in memory.runs()}["default"]
             10
         """
+        if not self._resources.read_only:
+            self._resources.endings.record()
         return self._services.runs.summaries()
 
     @tried_with("pandas", "pyarrow")

@@ -38,6 +38,7 @@ from agent_memory.system.services import Services
 from agent_memory.system.sharing import Holder, acquire
 from agent_memory.system.upkeep import MemoryUpkeep
 from agent_memory.system.whole_config import AnyConfig, whole_config
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.deprecation import OldName
 from agent_memory.values.embedder import Embedder, Model
 from agent_memory.values.entry import EntryKey, MemoryEntry
@@ -50,6 +51,7 @@ from agent_memory.values.rank import Rank
 from agent_memory.values.run import Ending
 
 
+@explains_calls()
 class AgentMemorySystem(
     AgentDirectory,
     MemoryQuestions,
@@ -199,6 +201,8 @@ class AgentMemorySystem(
         self._leave()
 
     def _close(self) -> None:
+        self._resources.endings.end([self._run.run_id], "finished")
+        self._resources.upkeep.attempt(self._resources.endings.record)
         for view in list(self._runs.values()):
             view.close()
         self._runs.clear()
@@ -235,9 +239,11 @@ class AgentMemorySystem(
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if self._resources is not CLOSED and self._run.is_recorded:
+        if self._resources is not CLOSED:
             how: Ending = "finished" if error is None else "failed"
-            self._resources.upkeep.attempt(lambda: self.end_run(how))
+            self._resources.endings.end(self._runs, how)
+            if self._run.is_recorded:
+                self._resources.upkeep.attempt(lambda: self.end_run(how))
         self.close()
 
     # -- what it is made of -------------------------------------------------------------------

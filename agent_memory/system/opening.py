@@ -46,6 +46,7 @@ from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.open_batches import OpenBatches
 from agent_memory.system.resources import Resources, level_of
+from agent_memory.system.run_endings import RunEndings
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import Ages, Moment, PresentSteps
 from agent_memory.tiers.expiry import ExpiryFilter, TierReader
@@ -81,6 +82,7 @@ def open_resources(
     resources = opening.all()
     choose_encoder(resources.encoder, resources.tiers, clock)
     opening.record(resources.identity)
+    opened.callback(resources.endings.close)
     if not read_only:
         # What a process left behind that was killed while the server was away.
         resources.upkeep.attempt(resources.intake.replay)
@@ -147,6 +149,7 @@ class _Opening:
             outages=Outages(config.on_store_error),
             upkeep=UnattendedUpkeep(lambda: intake.breaker.is_away),
             batches=self._batches(connections, intake),
+            endings=RunEndings(connections.sql_engine, config.ltm_config.table_prefix, clock),
             close=self._opened.close,
         )
 

@@ -21,6 +21,7 @@ from agent_memory.system.encoder_in_use import CurrentEncoder
 from agent_memory.system.identity import MemoryIdentity
 from agent_memory.system.new_entries import NewEntries
 from agent_memory.system.open_batches import OpenBatches
+from agent_memory.system.run_endings import RunEndings
 from agent_memory.system.unattended import UnattendedUpkeep
 from agent_memory.tiers.ageing import PresentSteps
 from agent_memory.tiers.expiry import TierReader
@@ -54,6 +55,7 @@ class Resources:
         outages: Counts and logs stores that a caller found unreachable.
         upkeep: Does upkeep that no caller waits for.
         batches: What this process has gathered to be stored.
+        endings: Which runs end with an object of this process.
         close: Closes all connections and gives the server's lease back.
     """
 
@@ -76,6 +78,7 @@ class Resources:
     outages: Outages
     upkeep: UnattendedUpkeep
     batches: OpenBatches
+    endings: RunEndings
     close: Callable[[], None]
 
     def check_writable(self, consequence: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.errors import ConfigError, InvalidEntry
+from agent_memory.values.calls import explains_call
 from agent_memory.values.paths import ABSENT, value_at
 from agent_memory.values.quoting import quoted
 from agent_memory.values.scalars import is_number, is_scalar, is_sequence, plain, same
@@ -150,6 +151,7 @@ class NearPoint(ContentCondition):
         return self.holds([value_at(contents, each) for each in self.paths])
 
 
+@explains_call
 def between(least: float | None, greatest: float | None) -> Between:
     """A condition: a number from the least to the greatest, both included; None: no such end.
 
@@ -241,6 +243,7 @@ def matches(pattern: str) -> Matches:
     return Matches(pattern)
 
 
+@explains_call
 def near_point(point: Sequence[float] | NDArray[Any], radius: float) -> NearPoint:
     """A condition: a place no farther from a point than a radius.
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from agent_memory.errors import InvalidEntry
+from agent_memory.errors import InvalidCall, InvalidEntry
 from agent_memory.values.attributes import checked_conditions
+from agent_memory.values.calls import BESIDE_A_QUERY, explains_calls, unknown_argument
 from agent_memory.values.checks import (
     checked_flag,
     checked_limit,
@@ -84,6 +85,7 @@ FLAGS = ("pinned",)
 _NEVER_CHANGE = {"steps", "times", "memory_type"}
 
 
+@explains_calls("__init__", elsewhere=BESIDE_A_QUERY)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A question about memories; what is left out does not filter.
@@ -288,9 +290,7 @@ def query_of(query: object, asked: Mapping[str, Any]) -> Query:
         )
     unknown = sorted(asked.keys() - set(_FIELDS))
     if unknown:
-        raise InvalidEntry(
-            f"query: no field is called {', '.join(unknown)}; there are {', '.join(_FIELDS)}"
-        )
+        raise InvalidCall(f"query: {unknown_argument(unknown[0], _FIELDS)}")
     return Query(**asked)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent_memory.errors import InvalidEntry
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.checks import checked_flag, checked_number
 from agent_memory.values.quoting import quoted, short_repr
 
 Unit = Literal["steps", "seconds"]
 
 
+@explains_calls("__init__")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
     """By what ``recall`` ranks what answers: the weighted sum of three numbers, greatest first.

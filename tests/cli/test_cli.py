@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent_memory import AgentMemorySystem, Query, Tier, Vector
+from agent_memory.cli import main
 from agent_memory.cli.commands import app
 from agent_memory.integrations.sugarscape import Sugarscape
 from agent_memory.values.entry import MemoryType
@@ -261,3 +263,28 @@ class TestEncoder:
         assert result.exit_code == 2
         assert "there is no memory" in result.stderr
         assert not (tmp_path / "none").exists()
+
+
+def test_the_package_is_a_command_of_python_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["agent_memory", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("agent_memory", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == version("agent-memory")
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "agent_memory.cli.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "agent_memory.cli.commands")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from agent_memory.connections.sql import open_engine, writing
 from agent_memory.connections.sql_connecting import connection_to
@@ -63,6 +63,24 @@ def test_a_transaction_that_is_interrupted_anywhere_ends_though_its_traceback_is
         connection.exec_driver_sql("INSERT INTO kept VALUES (2)")
         connection.commit()
     assert numbers(engine) == [2]
+
+
+def test_a_ctrl_c_while_a_connection_is_given_back_is_raised_and_not_logged(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends: list[BaseException] = [ValueError("a failure is logged"), KeyboardInterrupt()]
+
+    def interrupt(*_: object) -> None:
+        raise ends.pop()
+
+    event.listen(engine, "reset", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        numbers(engine)
+    assert not caplog.records
+    numbers(engine)
+    assert "a failure is logged" in caplog.text
+    event.remove(engine, "reset", interrupt)
+    assert numbers(engine) == []
 
 
 def test_a_gate_that_is_interrupted_anywhere_lets_others_pass_and_forks_happen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import os
 import pickle
@@ -233,6 +234,31 @@ def test_a_model_that_is_copied_or_pickled_goes_on_in_the_same_run(tmp_path: Pat
         hits = model.memory.memory.recall(Query(agent_id=sheep.unique_id, memory_type="state"))  # type: ignore[arg-type]
         assert hits
     model.memory.memory.close()
+
+
+def test_the_run_of_a_collector_ends_with_its_block_its_model_or_the_memory() -> None:
+    with AgentMemorySystem({"engine": "fake"}) as system:
+
+        def statuses() -> list[str]:
+            return [run.status for run in system.runs()]
+
+        other, model = (SimpleNamespace(agents=[], steps=1) for _ in range(2))
+        with MemoryCollector(other, system, run="a block") as collector:
+            collector.collect()
+        failing = MemoryCollector(other, system, run="a failure")
+        with pytest.raises(ConfigError), failing:
+            failing.collect(object())
+        assert statuses() == ["finished", "failed"]
+        model.memory = MemoryCollector(model, system, run="its model")
+        copied: Any = copy.deepcopy(model)
+        del model
+        gc.collect()
+        assert statuses()[2] == "finished"
+        copied.memory.collect()
+        assert statuses()[2] == "running"  # the copy goes on with it
+        del copied
+        gc.collect()
+        assert statuses()[2] == "finished"
 
 
 @pytest.mark.long

@@ -75,7 +75,7 @@ def test_a_question_may_be_made_of_its_fields(tmp_path: Path) -> None:
         ({"query": None}, "a Query is needed"),
         ({}, "a Query is needed"),
         ({"query": Query(), "limit": 3}, "not both"),
-        ({"agent": "a"}, "no field is called agent.*agent_id"),
+        ({"agent": "a"}, "no argument agent; write agent_id"),
         ({"agent_id": "a", "steps": (5, 2)}, "ends before it begins"),
         ({"agent_id": "a", "steps": 5}, "a pair"),
         ({"agent_id": ["a", 1.5]}, "agent_id"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -280,3 +282,56 @@ def test_of_two_that_begin_a_run_at_once_one_does(
     with pytest.raises(RunConflict, match="another process has begun"):
         system.run("walk", seed=2, exists="refuse")
     assert the_run(system, "walk").seed == 1
+
+
+class Simulation:
+    """What a run may end with."""
+
+
+def test_a_run_has_finished_once_what_it_ends_with_is_gone(system: AgentMemorySystem) -> None:
+    first, second = Simulation(), Simulation()
+    run = system.run("walk", seed=1)
+    run.end_run_with(first)
+    run.end_run_with(second)
+    del first
+    assert the_run(system, "walk").status == "running"  # the last that was named counts
+    del second
+    assert the_run(system, "walk").status == "finished"
+    kept = Simulation()
+    failed = system.run("trot", seed=1)
+    failed.end_run_with(kept)
+    failed.end_run("failed")
+    del kept
+    assert the_run(system, "trot").status == "failed"  # as it was said
+
+
+@pytest.mark.parametrize("how", ["finished", "failed"])
+def test_what_is_left_running_ends_with_the_memory(
+    memory_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    kept, failed = Simulation(), how == "failed"
+    config = MemoryConfig(**memory_config)
+    with AgentMemorySystem(config, upkeep=False) as system:
+        with suppress(ZeroDivisionError), AgentMemorySystem(config, upkeep=False) as closed:
+            closed.run("in a block", seed=1).end_run_with(kept)
+            _ = 1 // (not failed)
+        assert the_run(system, "in a block").status == how
+        system.run("at exit", seed=1).end_run_with(kept)
+        system.run("by hand", seed=1)
+        # Python sets it where an error ends a program.
+        monkeypatch.setattr(sys, "last_value", ValueError() if failed else None, raising=False)
+        monkeypatch.delitem(sys.modules, "IPython", raising=False)
+        system._resources.endings.close()
+        assert the_run(system, "at exit").status == how
+        assert the_run(system, "by hand").status == "running"
+
+
+def test_a_run_does_not_end_with_the_copy_of_a_fork(
+    system: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Simulation()
+    system.run("walk", seed=1).end_run_with(kept)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    del kept
+    monkeypatch.undo()
+    assert the_run(system, "walk").status == "running"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from agent_memory.errors import ConfigError
+from agent_memory.values.calls import unknown_argument
 from agent_memory.values.quoting import quoted
 
 # An attribute or a method without arguments, by its name, or a callable that takes the agent.
@@ -69,7 +70,8 @@ def checked_options(method: str | None = None, **given: Unpack[HookKeywords]) ->
         raise ConfigError(f"method: the name of a method is needed, not {quoted(method)}")
     unknown = given.keys() - HookKeywords.__annotations__.keys()
     if unknown:
-        raise ConfigError(f"hooks: {min(unknown)!r} is not a known keyword")
+        known = ("method", *HookKeywords.__annotations__)
+        raise ConfigError(f"hooks: {unknown_argument(min(unknown), known)}")
     sources = {name: given.get(name) for name in ("state", "action", "agent_id", "step")}
     for name, source in sources.items():
         if source is not None and not isinstance(source, str) and not callable(source):

@@ -180,7 +180,9 @@ def entry_of(saved: SavedEntry, codec: Codec) -> MemoryEntry:
         ) from error
 
 
-_AS_BEFORE = "the backup {} (the file of that name is as it was before)"
+def _called(path: Path) -> str:
+    """What a message calls a backup that could not be written."""
+    return f"the backup {path}{' (as it was before)' if path.exists() else ''}"
 
 
 def contents_of(saved: SavedEntry) -> bytes:
@@ -233,8 +235,7 @@ def being_written(path: Path) -> Iterator[sqlite3.Connection]:
                 raise
     except (OSError, sqlite3.Error) as error:
         raise_if_interrupted(error)
-        otherwise = "check the folder and its permissions"
-        raise unwritable(_AS_BEFORE.format(path), path, error, otherwise) from error
+        raise unwritable(_called(path), path, error) from error
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -249,8 +249,7 @@ class _Note:
                 os.fsync(file.fileno())
         except OSError as error:
             raise_if_interrupted(error)
-            otherwise = "check the folder and its permissions"
-            raise unwritable(str(self._file), self._file, error, otherwise) from error
+            raise unwritable(str(self._file), self._file, error) from error
 
     def remove(self) -> None:
         """Take the note back."""

@@ -101,8 +101,8 @@ def export(
             raise
     except (OSError, pa.ArrowException) as error:
         raise_if_interrupted(error)
-        what, otherwise = f"{path} (as it was before)", "check the folder and its permissions"
-        raise unwritable(what, _place_of(path), error, otherwise) from error
+        what = f"{path} (as it was before)" if path.exists() else str(path)
+        raise unwritable(what, _place_of(path), error) from error
     written = tuple(path / file.relative_to(draft) for file in files.paths)
     return ExportReceipt(path, written, stream.rows, size)
 

@@ -28,6 +28,7 @@ from agent_memory.system.learning.removal import refuse_if_needed
 from agent_memory.system.learning.training import TrainedEncoder, train_version
 from agent_memory.tiers.forgetting import Tiers
 from agent_memory.tiers.intake import Intake
+from agent_memory.values.calls import explains_calls
 from agent_memory.values.checks import checked_version
 from agent_memory.values.embedder import checked_space
 from agent_memory.values.entry import MemoryEntry, Tier
@@ -36,6 +37,7 @@ from agent_memory.values.progress import EntriesProgress, EpochProgress
 from agent_memory.values.quoting import quoted
 
 
+@explains_calls()
 class Encoders:
     """The versions of a memory's encoder.
 

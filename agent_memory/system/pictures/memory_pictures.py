@@ -94,7 +94,5 @@ def _written(file: Path, text: str) -> Path:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise unwritable(
-            str(file), file.parent, error, "check the folder and its permissions"
-        ) from error
+        raise unwritable(str(file), file, error) from error
     return file

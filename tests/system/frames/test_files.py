@@ -117,8 +117,10 @@ def test_a_file_that_cannot_be_written_leaves_nothing(
     memory: AgentMemorySystem, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(StoreUnavailable, match="cannot be written"):
-        memory.export(tmp_path / "file" / "ants.parquet")
+    for write, name in ((memory.export, "ants.parquet"), (memory.backup, "ants.backup")):
+        with pytest.raises(StoreUnavailable, match="file is a file: name another folder") as failed:
+            write(tmp_path / "file" / "folder" / name)
+        assert "as it was before" not in str(failed.value)  # nothing was
 
     def stop(*_: object) -> None:
         raise OSError(28, "No space left on device")

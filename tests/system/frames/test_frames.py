@@ -72,7 +72,7 @@ def test_frames_and_exports_take_the_fields_of_a_query(
     assert memory.to_polars(**asked)["memory_id"].to_list() == wanted["memory_id"].to_pylist()
     assert len(memory.to_duckdb(**asked).fetchall()) == 15
     assert memory.export(tmp_path / "bee.jsonl", **asked).entries == 15
-    with pytest.raises(InvalidEntry, match="no field is called agent; there are agent_id"):
+    with pytest.raises(InvalidEntry, match="no argument agent; write agent_id="):
         memory.to_pandas(agent="bee")
     with pytest.raises(InvalidEntry, match="a Query or its fields"):
         memory.to_pandas(query, limit=3)
