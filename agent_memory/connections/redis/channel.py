@@ -18,12 +18,14 @@ import redis
 from agent_memory.connections.circuit_breaker import CircuitBreaker, server_breaker
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import is_sound, name_of
+from agent_memory.connections.redis.blocks import HERE, Blocks
 from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
 from agent_memory.connections.redis.errors import (
     LOSSES,
+    no_redis,
     raise_alarm,
     translated,
     translating_redis_errors,
@@ -202,12 +204,24 @@ class RedisChannel:
             raise translated(error, self.where) from error
         breaker.answered()
 
+    def send_blocks(self, blocks: Blocks) -> list[list[Any]]:
+        """Send blocks of commands, and return what each was answered: nothing, if it was lost.
+
+        Raises:
+            StoreUnavailable: The server is silent, or too few replicas have what was written.
+        """
+        requests = blocks.requests({HERE: range(len(blocks.keys))})
+        try:
+            with self.conversation() as conversation:
+                for _, packed, count in requests:
+                    conversation.send("blocks", packed, count)
+                return blocks.answers([conversation.answers()])
+        except ConversationLost:
+            return blocks.lost
+
     def not_redis(self, command: str) -> StoreUnavailable:
         """What to raise of an answer that no Redis server gives."""
-        return StoreUnavailable(
-            f"{self.where} answers {command} as no Redis server does; correct host and port or "
-            "redis_url, or see what is between here and the server"
-        )
+        return no_redis(self.where, command)
 
     def _sound(self, command: Command, reply: Any) -> Any:
         if not is_sound(command, _answer(reply)):
@@ -354,10 +368,7 @@ class RedisChannel:
         try:
             conversation = Conversation(connection, is_local=self._gate is not None)
             yield conversation
-            conversation.answers()
-            if self.confirmation is not None:
-                conversation.send("confirm", packed_command(self.confirmation.command), 1)
-                self.confirmation.check(conversation.answers()[0], self.where)
+            conversation.end(self.confirmation, self.where)
         except BaseException:
             connection.disconnect()
             raise

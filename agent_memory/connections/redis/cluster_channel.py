@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
+from itertools import count, starmap
 from math import inf
 from typing import Any, NoReturn
 
@@ -23,15 +23,22 @@ import redis
 from agent_memory.connections.circuit_breaker import CircuitBreaker, server_breaker
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import name_of
+from agent_memory.connections.redis.blocks import Blocks
 from agent_memory.connections.redis.channel import RedisChannel
-from agent_memory.connections.redis.cluster_requests import Sent, packed, together
-from agent_memory.connections.redis.cluster_servers import ClusterServers, Lent
+from agent_memory.connections.redis.cluster_requests import (
+    Jobs,
+    Sent,
+    answers_to,
+    divided,
+    request,
+    together,
+)
+from agent_memory.connections.redis.cluster_servers import ClusterServers
 from agent_memory.connections.redis.commands import Command
 from agent_memory.connections.redis.engine import RedisEngine
-from agent_memory.connections.redis.errors import translated, translating_redis_errors
-from agent_memory.connections.redis.reading import read_answers
+from agent_memory.connections.redis.errors import LOSSES, translated, translating_redis_errors
 from agent_memory.connections.redis.sentinels import Place
-from agent_memory.connections.redis.topology import Topology, slot_of
+from agent_memory.connections.redis.topology import Topology, slot_of, slot_of_key
 from agent_memory.errors import ConfigError, StoreUnavailable
 from agent_memory.values.interruptions import raise_if_interrupted
 
@@ -44,10 +51,6 @@ _PAUSE = 0.02
 """How long a slot that is on its way from one server to another is left alone, in seconds."""
 _REFRESH = 1.0
 """How old what is known of the cluster may be, in seconds, while one that holds slots is silent."""
-_WITH_THE_OTHERS = ("SCRIPT", "WAIT")  # sent to every server that a request is sent to
-
-
-_Jobs = Mapping[Place, Sequence[Sent]]
 
 
 class ClusterChannel(RedisChannel):
@@ -166,6 +169,44 @@ class ClusterChannel(RedisChannel):
         super().close()
         self.servers.close()
 
+    def send_blocks(self, blocks: Blocks) -> list[list[Any]]:
+        """Send blocks of commands, to each server in one request; see ``RedisChannel``.
+
+        Raises:
+            StoreUnavailable: A server is silent, or too few replicas have what was written.
+        """
+        self.before()
+        with translating_redis_errors(self.where):
+            try:
+                places = self._places_of(blocks.keys)
+                replies = self.servers.exchange(blocks.requests(places, self.confirmation))
+            except redis.exceptions.ConnectionError as error:
+                raise_if_interrupted(error)
+                self._topology = None
+                self.losses += 1
+                return blocks.lost
+            except TimeoutError:
+                raise  # an alarm's, which tells nothing of the servers
+            except (*LOSSES, StoreUnavailable) as error:
+                self._failed(error, 0.0)
+                raise
+            self._answered()
+            if self.confirmation is not None:
+                for answers in replies:
+                    self.confirmation.check(answers[-1], self.where)
+            return blocks.answers(replies)
+
+    def _places_of(self, keys: Sequence[str]) -> dict[Place, list[int]]:
+        """By server, the places of the keys that it holds; those of nobody are left out."""
+        slots = [*map(slot_of_key, keys)]
+        _, holders = self._holders(slots)
+        found: dict[Place, list[int]] = {}
+        for number, slot in enumerate(slots):
+            if (holder := holders[slot]) is not None:
+                found.setdefault(holder, []).append(number)
+        self.servers.check_patience(found)
+        return found
+
     # -- requests -----------------------------------------------------------------------------
 
     def _check_patience(self) -> None:
@@ -235,7 +276,7 @@ class ClusterChannel(RedisChannel):
         deadline: float = getattr(self._own, "deadline", -inf)
         return self.breaker.ticks() < deadline
 
-    def _jobs(self, commands: Sequence[Command]) -> _Jobs:
+    def _jobs(self, commands: Sequence[Command]) -> Jobs:
         """Which server is sent what, in the order of the request."""
         slots = [slot_of(command) for command in commands]
         topology, holders = self._holders(slots)
@@ -243,21 +284,7 @@ class ClusterChannel(RedisChannel):
             self._topology = None
             raise redis.exceptions.ClusterDownError(topology.complaint)
         concerned = {it for it in holders.values() if it is not None} or {*topology.primaries}
-        jobs: defaultdict[Place, list[Sent]] = defaultdict(list)
-        for place, (command, slot) in enumerate(zip(commands, slots, strict=True)):
-            sent = Sent(place, command)
-            holder = None if slot is None else holders[slot]
-            if holder is not None:
-                jobs[holder].append(sent)
-            elif name_of(command) in _WITH_THE_OTHERS:
-                for server in concerned:
-                    jobs[server].append(sent)
-            elif name_of(command) == "PING":
-                for server in topology.primaries:
-                    jobs[server].append(sent)
-            else:
-                jobs[topology.primaries[0]].append(sent)
-        return jobs
+        return divided(commands, [holders.get(slot) for slot in slots], topology, concerned)
 
     def _holders(self, slots: Sequence[int | None]) -> tuple[Topology, dict[int, Place | None]]:
         """Who holds some slots; asked again where one may have been replaced by a replica."""
@@ -281,32 +308,15 @@ class ClusterChannel(RedisChannel):
             self._topology = None  # which one may have given that has just come back
         return (server, sent) if isinstance(reply, redis.exceptions.TryAgainError) else None
 
-    def _answers(self, jobs: _Jobs) -> list[tuple[Place, Sent, Any]]:
+    def _answers(self, jobs: Jobs) -> list[tuple[Place, Sent, Any]]:
         """Send each server what is for it, and read what they answer."""
         self.servers.check_patience(jobs)
-        lent: dict[Place, Lent] = {}
-        answers = []
-        try:
-            for server, some in jobs.items():
-                lent[server] = self.servers.lend(server)
-                with self.servers.asking(lent[server]) as connection:
-                    connection.send_packed_command([b"".join(map(packed, some))])
-            for server, some in jobs.items():
-                with self.servers.asking(lent[server]) as connection:
-                    replies = read_answers(connection, len(some) + sum(it.asking for it in some))
-                of_commands = iter(replies)
-                for one in some:
-                    if one.asking:
-                        next(of_commands)
-                    answers.append((server, one, next(of_commands)))
-        except BaseException:
-            # Half of the answers may still be under way: these connections are of no more use.
-            for one_lent in lent.values():
-                one_lent.connection.disconnect()
-            raise
-        for one_lent in lent.values():
-            self.servers.give_back(one_lent)
-        return answers
+        replies = self.servers.exchange([*starmap(request, jobs.items())])
+        return [
+            (server, sent, reply)
+            for (server, some), found in zip(jobs.items(), replies, strict=True)
+            for sent, reply in zip(some, answers_to(some, found), strict=True)
+        ]
 
     def _scanned(self, name: str, cursor: Any, *options: Any) -> Any:
         """Scan one server after the other: a cursor tells which, and where it is there."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
 
+from agent_memory.connections.redis.answers import name_of
+from agent_memory.connections.redis.cluster_servers import Request
 from agent_memory.connections.redis.commands import Command, packed_command
+from agent_memory.connections.redis.sentinels import Place
+from agent_memory.connections.redis.topology import Topology
 
+_WITH_THE_OTHERS = ("SCRIPT", "WAIT")  # sent to every server that a request is sent to
 _ASKING = packed_command(("ASKING",))
 
 
@@ -26,10 +32,59 @@ class Sent(NamedTuple):
     asking: bool = False
 
 
-def packed(sent: Sent) -> bytes:
-    """The bytes that are sent."""
-    command = packed_command(sent.command)
-    return _ASKING + command if sent.asking else command
+Jobs = Mapping[Place, Sequence[Sent]]
+"""By server, what it is sent."""
+
+
+def divided(
+    commands: Sequence[Command],
+    holders: Sequence[Place | None],
+    topology: Topology,
+    concerned: Collection[Place],
+) -> Jobs:
+    """By server, which commands of a request it is sent, in their order.
+
+    Args:
+        commands: The request.
+        holders: For each command the server that holds its key; None: it has no key.
+        topology: The cluster.
+        concerned: The servers that are sent something.
+    """
+    jobs: defaultdict[Place, list[Sent]] = defaultdict(list)
+    for place, (command, holder) in enumerate(zip(commands, holders, strict=True)):
+        sent = Sent(place, command)
+        if holder is not None:
+            jobs[holder].append(sent)
+        elif name_of(command) in _WITH_THE_OTHERS:
+            for server in concerned:
+                jobs[server].append(sent)
+        elif name_of(command) == "PING":
+            for server in topology.primaries:
+                jobs[server].append(sent)
+        else:
+            jobs[topology.primaries[0]].append(sent)
+    return jobs
+
+
+def request(server: Place, some: Sequence[Sent]) -> Request:
+    """What a server is sent for some commands."""
+    parts = []
+    for sent in some:
+        if sent.asking:
+            parts.append(_ASKING)
+        parts.append(packed_command(sent.command))
+    return Request(server, b"".join(parts), len(parts))
+
+
+def answers_to(some: Sequence[Sent], replies: Sequence[Any]) -> Sequence[Any]:
+    """The answers to some commands, without those to what they were announced by."""
+    of_commands = iter(replies)
+    found = []
+    for sent in some:
+        if sent.asking:
+            next(of_commands)
+        found.append(next(of_commands))
+    return found
 
 
 def together(replies: Sequence[Any]) -> Any:

@@ -6,9 +6,9 @@ One that hangs keeps nobody waiting who asks the others.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
@@ -16,12 +16,29 @@ from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.errors import LOSSES, raise_alarm, translated
 from agent_memory.connections.redis.looking import look_at
+from agent_memory.connections.redis.reading import read_answers, stay_awake
 from agent_memory.connections.redis.sentinels import Place
 from agent_memory.errors import StoreUnavailable
 from agent_memory.values.interruptions import raise_if_interrupted
 
+_R = TypeVar("_R")
 
-class Lent(NamedTuple):
+
+class Request(NamedTuple):
+    """What a server is sent in one go.
+
+    Attributes:
+        place: The server.
+        packed: The bytes of the commands.
+        count: How many answers they have.
+    """
+
+    place: Place
+    packed: bytes
+    count: int
+
+
+class _Lent(NamedTuple):
     """A connection to a server that one request is sent on.
 
     Attributes:
@@ -36,7 +53,7 @@ class Lent(NamedTuple):
 
 
 class ClusterServers:
-    """Lends connections to the servers of a cluster. Threads may share it.
+    """Sends requests to the servers of a cluster. Threads may share it.
 
     Args:
         where: The cluster, as messages shall call it. No secrets.
@@ -66,34 +83,50 @@ class ClusterServers:
                     f"{breaker.reason} (it keeps no other caller waiting for a while)"
                 )
 
-    def lend(self, place: Place) -> Lent:
-        """Give a connection to a server, for one request.
+    def exchange(self, requests: Iterable[Request]) -> list[list[Any]]:
+        """Send servers what is for them, and only then read what they answer, in their order.
+
+        Args:
+            requests: One for each of some servers; each is taken when it is about to be sent.
 
         Raises:
-            redis.exceptions.RedisError: It cannot be reached.
+            redis.exceptions.RedisError: One does not answer; the others may have done all.
+            OSError: The same.
         """
+        lent: list[tuple[_Lent, int]] = []
         try:
-            return Lent(place, self._idle_at[place].pop(), is_new=False)
-        except IndexError:
-            with self.asking(Lent(place, None, is_new=True)):
-                return Lent(place, connected(self.client(place)), is_new=True)
+            for request in requests:
+                one = self._lend(request.place)
+                lent.append((one, request.count))
+                self._asked(one, one.connection.send_packed_command, [request.packed])
+            if len(lent) == 1:
+                stay_awake(lent[0][0].connection)
+            answers = [self._asked(one, read_answers, one.connection, count) for one, count in lent]
+        except BaseException:
+            # Half of the answers may still be under way: these connections are of no more use.
+            for one, _ in lent:
+                one.connection.disconnect()
+            raise
+        for one, _ in lent:
+            self._idle_at[one.place].append(one.connection)
+            self._breakers[one.place].answered()
+        return answers
 
-    def give_back(self, lent: Lent) -> None:
-        """Take back a connection on which all is answered."""
-        self._idle_at[lent.place].append(lent.connection)
-        self._breakers[lent.place].answered()
+    def _lend(self, place: Place) -> _Lent:
+        """Take an idle connection to a server, or open one."""
+        idle = self._idle_at[place]
+        if idle:
+            with suppress(IndexError):  # another thread may have taken it
+                return _Lent(place, idle.pop(), is_new=False)
+        connection = self._asked(_Lent(place, None, is_new=True), connected, self.client(place))
+        return _Lent(place, connection, is_new=True)
 
-    @contextmanager
-    def asking(self, lent: Lent) -> Iterator[Any]:
-        """Note it if a server does not answer what is asked on a connection to it.
-
-        Raises:
-            redis.exceptions.RedisError: It does not; the connections to it are of no more use.
-        """
+    def _asked(self, lent: _Lent, work: Callable[..., _R], *arguments: Any) -> _R:
+        """Do what needs a server, and note it if that does not answer."""
         ticks = self._breakers[lent.place].ticks
         begun = ticks()
         try:
-            yield lent.connection
+            return work(*arguments)
         except redis.exceptions.TimeoutError as error:
             took = ticks() - begun
             raise_alarm(error, self.client(lent.place), took)

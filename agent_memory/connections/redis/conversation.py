@@ -10,6 +10,8 @@ from typing import Any
 
 import redis
 
+from agent_memory.connections.confirmation import Confirmation
+from agent_memory.connections.redis.commands import packed_command
 from agent_memory.connections.redis.reading import read_answers, stay_awake
 
 
@@ -50,6 +52,22 @@ class Conversation:
         answers = read_answers(self._connection, self._expected)
         self._expected = 0
         return answers
+
+    def end(self, confirmation: Confirmation | None, where: str) -> None:
+        """Read what has not been read, and see that enough replicas have what was written.
+
+        Args:
+            confirmation: What they are asked; None: nothing.
+            where: The server, as messages shall call it.
+
+        Raises:
+            WritesRefused: They have not.
+            redis.exceptions.ResponseError: The server refuses to wait.
+        """
+        self.answers()
+        if confirmation is not None:
+            self.send("confirm", packed_command(confirmation.command), 1)
+            confirmation.check(self.answers()[0], where)
 
 
 def is_lost(error: BaseException) -> bool:

@@ -148,3 +148,16 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
         f"{where} does not answer as a Redis server does ({error}); correct host and "
         "port or redis_url"
     )
+
+
+def no_redis(where: str, command: str) -> StoreUnavailable:
+    """What to raise of an answer that no Redis server gives.
+
+    Args:
+        where: The server, as messages shall call it. No secrets.
+        command: What it has answered.
+    """
+    return StoreUnavailable(
+        f"{where} answers {command} as no Redis server does; correct host and port or redis_url, "
+        "or see what is between here and the server"
+    )

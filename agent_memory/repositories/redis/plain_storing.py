@@ -7,23 +7,25 @@ scripts decide. Whatever is not as usual is left to them: entries that are store
 attributes that others have declared, times that have to go on, refusals, lost connections.
 
 The next chunk is looked at by the request that writes the one before, and is packed meanwhile.
+On a cluster ``bucket_storing`` does the same in one request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import packed_command
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost
-from agent_memory.models.redis import encode_id
 from agent_memory.repositories.redis.attributes import DeclaredAttributes
+from agent_memory.repositories.redis.bucket_storing import BucketStoring
 from agent_memory.repositories.redis.calls import by_agent
 from agent_memory.repositories.redis.entries import HashMapper
-from agent_memory.repositories.redis.keys import Agent, KeySpace
-from agent_memory.repositories.redis.packing import EntryPacker, Packed, Ready
+from agent_memory.repositories.redis.keys import KeySpace
+from agent_memory.repositories.redis.packing import EntryPacker, Packed
+from agent_memory.repositories.redis.store_batch import Batch
 from agent_memory.values.entry import MemoryEntry
 
 CHUNK = 100
@@ -32,31 +34,7 @@ CHUNK = 100
 LEAST = 8
 """Fewer entries are stored by scripts, which take one request."""
 
-_DONE = frozenset({int, bytes})
 _UNWATCH = packed_command(("UNWATCH",))
-_MULTI = packed_command(("MULTI",))
-_EXEC = packed_command(("EXEC",))
-
-
-class _Batch(NamedTuple):
-    """What one call stores.
-
-    Attributes:
-        ready: The entries, no key twice; where ``after`` is given, no agent twice.
-        after: For each, the latest timestamp of its agent's elsewhere, which its own is to be
-            beyond, as beyond all of its agent's here; None: it may be any.
-        known: The declaration of attributes by which they were made ready.
-        now: The time, as text.
-        has_one_each: Whether no agent has two of the entries.
-        are_new: Whether nothing can be stored under their ids.
-    """
-
-    ready: Sequence[Ready]
-    after: Sequence[float] | None
-    known: str
-    now: str
-    has_one_each: bool
-    are_new: bool
 
 
 class PlainStoring:
@@ -108,15 +86,17 @@ class PlainStoring:
             StoreUnavailable: The server does not answer; any part may be stored.
         """
         stored = [False] * len(entries)
-        # On a cluster one transaction would be on several servers.
-        if self._key_space.buckets or len(entries) < LEAST:
+        if len(entries) < LEAST:
             return stored
         has_one_each = len({(entry.run_id, entry.agent_id) for entry in entries}) == len(entries)
         if not (has_one_each or (after is None and _are_apart(entries))):
             return stored
         known, paths = self._declared.declaration
         ready = self._mapper.ready(entries, paths)
-        batch = _Batch(ready, after, known, repr(self._clock()), has_one_each, are_new)
+        batch = Batch(ready, after, known, repr(self._clock()), has_one_each, are_new)
+        if self._key_space.buckets:
+            BucketStoring(self._channel, self._key_space, batch).run(stored)
+            return stored
         try:
             with self._channel.conversation() as conversation:
                 _Storing(conversation, self._key_space, self._declared.key, batch).run(stored)
@@ -134,7 +114,7 @@ class _Storing:
     """One call of ``store``."""
 
     def __init__(
-        self, conversation: Conversation, key_space: KeySpace, declared_key: str, batch: _Batch
+        self, conversation: Conversation, key_space: KeySpace, declared_key: str, batch: Batch
     ) -> None:
         self._conversation = conversation
         self._key_space = key_space
@@ -231,23 +211,7 @@ class _Storing:
     # -- writing ------------------------------------------------------------------------------
 
     def _pack(self, places: Sequence[int]) -> Packed:
-        some = [self._batch.ready[place] for place in places]
-        packed = self._packer.pack(some)
-        more = self._registering(some)
-        commands = b"".join([_MULTI, packed.commands, *map(packed_command, more), _EXEC])
-        return Packed(commands, packed.owners + [-1] * len(more))
-
-    def _registering(self, some: Sequence[Ready]) -> list[tuple[str, ...]]:
-        """The commands that note agents by the time of their last write, and runs."""
-        agents_of: dict[str, dict[str, None]] = {}
-        for entry, _, _ in some:
-            agents_of.setdefault(entry.run_id, {})[encode_id(entry.agent_id)] = None
-        commands: list[tuple[str, ...]] = []
-        for run_id, agents in agents_of.items():
-            scored = [word for agent in agents for word in (self._batch.now, agent)]
-            commands += [("ZADD", key, *scored) for key in self._key_space.agents(run_id)]
-        more = [("SADD", key, *map(encode_id, agents_of)) for key in self._key_space.runs]
-        return [*commands, *more]
+        return self._batch.transaction(places, self._packer, self._key_space)
 
     def _write(self, packed: Packed) -> None:
         self._conversation.send("write", packed.commands, len(packed.owners) + 2)
@@ -260,27 +224,14 @@ class _Storing:
             return
         for place in places:
             stored[place] = True
-        if not _DONE.issuperset(map(type, outcome)):
-            self._take_back(stored, places, packed, outcome)
+        gone = self._batch.stored_in_part(places, packed, outcome)
+        if gone:
+            self._take_back(stored, gone)
 
-    def _take_back(
-        self, stored: list[bool], places: Sequence[int], packed: Packed, outcome: Sequence[Any]
-    ) -> None:
+    def _take_back(self, stored: list[bool], gone: Sequence[int]) -> None:
         """Remove what is stored in part, which must not pass for stored; the scripts say why."""
-        failed = [
-            owner
-            for owner, reply in zip(packed.owners, outcome, strict=True)
-            if type(reply) not in _DONE
-        ]
-        of_agents = {self._agent(places[owner]) for owner in failed if owner >= 0}
-        gone = [place for place in places if -1 in failed or self._agent(place) in of_agents]
         for place in gone:
             stored[place] = False
-        if gone:
-            command = ("DEL", *(self._keys[place] for place in gone))
-            self._conversation.send("take back", packed_command(command), 1)
-            self._conversation.answers()
-
-    def _agent(self, place: int) -> Agent:
-        entry = self._batch.ready[place].entry
-        return Agent(entry.run_id, entry.agent_id)
+        command = ("DEL", *(self._keys[place] for place in gone))
+        self._conversation.send("take back", packed_command(command), 1)
+        self._conversation.answers()
