@@ -123,7 +123,6 @@ def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
     with AgentMemorySystem(config, upkeep=False) as memory:
         store(memory, 0, 1)
         memory.store_step(0, {agent: {"n": 0} for agent in AGENTS})
-        memory.check()  # which takes scripts to all servers
         source, target = _holder(cluster, slot), _other(cluster, slot)
         names = {server.port: _name(server) for server in cluster.primaries}
         ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.cluster_servers import Request
 from agent_memory.connections.redis.commands import packed_command
+from agent_memory.connections.redis.conversation import Conversation
 from agent_memory.connections.redis.script import Script
 from agent_memory.connections.redis.sentinels import Place
 
@@ -28,9 +29,6 @@ class Block(NamedTuple):
     packed: bytes
     count: int
 
-
-HERE = Place("", 0)
-"""The one server that there is, where it is no cluster."""
 
 Pack = Callable[[int], Block]
 """Gives the block of a number, once it is about to be sent."""
@@ -77,6 +75,12 @@ class Blocks:
             self._sent.append([*zip(numbers, counts, strict=True)])
             parts = [self._load, *(block.packed for block in blocks), *waits]
             yield Request(server, b"".join(parts), 1 + sum(counts) + len(waits))
+
+    def said_in(self, conversation: Conversation) -> list[list[Any]]:
+        """Send all in a conversation with one server, and return what each was answered."""
+        for _, packed, count in self.requests({Place("", 0): range(len(self.keys))}):
+            conversation.send("blocks", packed, count)
+        return self.answers([conversation.answers()])
 
     def answers(self, replies: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """What each block was answered; nothing to those that were sent to nobody.

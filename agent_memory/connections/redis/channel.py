@@ -18,8 +18,8 @@ import redis
 from agent_memory.connections.circuit_breaker import CircuitBreaker, server_breaker
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.answers import is_sound, name_of
-from agent_memory.connections.redis.blocks import HERE, Blocks
-from agent_memory.connections.redis.clients import client_like, connected
+from agent_memory.connections.redis.blocks import Blocks
+from agent_memory.connections.redis.clients import client_of_child, connected
 from agent_memory.connections.redis.commands import Command, packed_command
 from agent_memory.connections.redis.conversation import Conversation, ConversationLost, is_lost
 from agent_memory.connections.redis.engine import EngineKind, RedisEngine, probe
@@ -41,8 +41,6 @@ MOST_STARTS = 5
 """How often a request starts the server again: one that ends it each time must not go on so."""
 
 _R = TypeVar("_R")
-
-_abandoned: list[redis.Redis] = []
 
 
 class RedisChannel:
@@ -205,17 +203,14 @@ class RedisChannel:
         breaker.answered()
 
     def send_blocks(self, blocks: Blocks) -> list[list[Any]]:
-        """Send blocks of commands, and return what each was answered: nothing, if it was lost.
+        """Send blocks of commands; returns what each was answered: nothing, if it was lost.
 
         Raises:
             StoreUnavailable: The server is silent, or too few replicas have what was written.
         """
-        requests = blocks.requests({HERE: range(len(blocks.keys))})
         try:
             with self.conversation() as conversation:
-                for _, packed, count in requests:
-                    conversation.send("blocks", packed, count)
-                return blocks.answers([conversation.answers()])
+                return blocks.said_in(conversation)
         except ConversationLost:
             return blocks.lost
 
@@ -392,13 +387,8 @@ class RedisChannel:
     def _renew(self) -> None:
         """Go on in a forked child with connections of its own."""
         self._idle = []
-        if self._gate is not None:
-            return
-        # redis-py's pool notices the fork, but asks the parent's lock, which another thread may
-        # have held. The old client is kept: it would ask that lock again when it is collected.
-        pool = self.client.connection_pool
-        _abandoned.append(self.client)
-        self.client = client_like(pool.connection_class, pool.connection_kwargs)
+        if self._gate is None:
+            self.client = client_of_child(self.client)
 
 
 def nothing() -> None:

@@ -33,6 +33,8 @@ CONNECT_TIMEOUT = 5.0
 
 RedisClient = redis.Redis
 
+_abandoned: list[redis.Redis] = []
+
 
 def open_redis(url: str, db: int = 0) -> redis.Redis:
     """Open a binary client for a server; nothing is sent yet.
@@ -160,6 +162,17 @@ def fake_server() -> Callable[[int], redis.Redis]:
 def client_like(kind: Any, options: Mapping[str, Any]) -> redis.Redis:
     """A client with a pool of its own, of connections of a class."""
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+
+
+def client_of_child(client: redis.Redis) -> redis.Redis:
+    """The client for a forked child that its parent's is to be replaced by.
+
+    redis-py's pool notices the fork, but asks the parent's lock, which another thread may have
+    held. The old client is kept: it would ask that lock again when it is collected.
+    """
+    _abandoned.append(client)
+    pool = client.connection_pool
+    return client_like(pool.connection_class, pool.connection_kwargs)
 
 
 def new_connection(client: redis.Redis, **options: Any) -> Any:

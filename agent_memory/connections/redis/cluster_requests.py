@@ -11,11 +11,26 @@ import redis
 from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.cluster_servers import Request
 from agent_memory.connections.redis.commands import Command, packed_command
+from agent_memory.connections.redis.errors import no_redis
 from agent_memory.connections.redis.sentinels import Place
 from agent_memory.connections.redis.topology import Topology
+from agent_memory.errors import ConfigError
 
 _WITH_THE_OTHERS = ("SCRIPT", "WAIT")  # sent to every server that a request is sent to
 _ASKING = packed_command(("ASKING",))
+
+SENT_ON = (
+    redis.exceptions.AskError,  # of which MOVED is one, to redis-py
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+"""Answers after which a command may have to be sent again, here or to another server."""
+
+OUT_OF_DATE = (
+    redis.exceptions.MovedError,
+    redis.exceptions.ClusterDownError,  # which one may have given that has just come back
+)
+"""Answers after which it is to be asked again who holds what."""
 
 
 class Sent(NamedTuple):
@@ -66,6 +81,15 @@ def divided(
     return jobs
 
 
+def with_the_others(commands: Sequence[Command]) -> tuple[list[Sent], list[Sent]]:
+    """What goes before and behind the other commands of a request, to each server they go to."""
+    sent = [Sent(place, command) for place, command in enumerate(commands)]
+    loads, waits = (
+        [one for one in sent if name_of(one.command) == name] for name in _WITH_THE_OTHERS
+    )
+    return loads, waits
+
+
 def request(server: Place, some: Sequence[Sent]) -> Request:
     """What a server is sent for some commands."""
     parts = []
@@ -84,6 +108,43 @@ def answers_to(some: Sequence[Sent], replies: Sequence[Any]) -> Sequence[Any]:
         if sent.asking:
             next(of_commands)
         found.append(next(of_commands))
+    return found
+
+
+def sent_on(server: Place, sent: Sent, reply: Any) -> tuple[Place, Sent] | None:
+    """Where a command is to be sent again, if its answer says so."""
+    if isinstance(reply, redis.exceptions.AskError):
+        is_moved = isinstance(reply, redis.exceptions.MovedError)
+        return Place(reply.host or server.host, reply.port), sent._replace(asking=not is_moved)
+    return (server, sent) if isinstance(reply, redis.exceptions.TryAgainError) else None
+
+
+def topology_of(reply: Any, asked: Place, where: str) -> Topology:
+    """Who holds which slots, by the answer to CLUSTER SLOTS.
+
+    Args:
+        reply: The answer, or the error that the server answered with.
+        asked: Who gave it.
+        where: The cluster, as messages shall call it.
+
+    Raises:
+        ConfigError: The servers are no cluster.
+        StoreUnavailable: No Redis server answers so.
+        redis.exceptions.RedisError: The user has no right to ask, or nobody holds any slot.
+    """
+    if isinstance(reply, redis.exceptions.NoPermissionError):
+        raise reply
+    if isinstance(reply, redis.exceptions.ResponseError):
+        raise ConfigError(
+            f"redis_url: {where} is no cluster ({reply}): begin the URL of a single server with "
+            "redis:// or rediss://"
+        )
+    try:
+        found = Topology.read(reply, asked)
+    except ValueError as error:
+        raise no_redis(where, "CLUSTER SLOTS") from error
+    if not found.holders:
+        raise redis.exceptions.ClusterDownError(found.complaint)
     return found
 
 

@@ -9,7 +9,7 @@ left to the scripts that store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from agent_memory.connections.redis.answers import is_number
@@ -17,8 +17,8 @@ from agent_memory.connections.redis.blocks import Block, Blocks
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import packed_command
 from agent_memory.connections.redis.script import Script
-from agent_memory.repositories.redis.calls import by_agent
-from agent_memory.repositories.redis.keys import KeySpace
+from agent_memory.repositories.redis.calls import Group, by_agent
+from agent_memory.repositories.redis.keys import Agent, KeySpace
 from agent_memory.repositories.redis.packing import EntryPacker, Packed
 from agent_memory.repositories.redis.store_batch import Batch
 
@@ -102,12 +102,19 @@ class BucketStoring:
     def _parts(self) -> Iterator[_Part]:
         """All entries that may be as usual, by bucket."""
         places_of: dict[str, list[int]] = {}
-        for agent, places in by_agent([ready.entry.key for ready in self._batch.ready]):
+        for agent, places in self._agents():
             places_of.setdefault(self._key_space.place(*agent), []).extend(places)
         for name, places in places_of.items():
             usual = [place for place in places if self._may_be_next(place)]
             for first in range(0, len(usual), CHUNK):
                 yield _Part(KeySpace(name), usual[first : first + CHUNK])
+
+    def _agents(self) -> Iterable[Group]:
+        """The agents, and the places of the entries of each."""
+        entries = [ready.entry for ready in self._batch.ready]
+        if not self._batch.has_one_each:
+            return by_agent([entry.key for entry in entries])
+        return ((Agent(it.run_id, it.agent_id), (place,)) for place, it in enumerate(entries))
 
     def _may_be_next(self, place: int) -> bool:
         """Whether an entry is later than its agent's latest elsewhere."""
@@ -119,13 +126,15 @@ class BucketStoring:
 
     def _guarded(self, part: _Part, transaction: Packed) -> Block:
         """A transaction behind what it depends on."""
-        batch, entries = self._batch, [self._batch.ready[place].entry for place in part.places]
-        prefixes = [part.bucket.prefix(entry.run_id, entry.agent_id) for entry in entries]
-        named = zip(prefixes, entries, strict=True)
-        hashes = [] if batch.are_new else [prefix + entry.memory_id for prefix, entry in named]
-        times = [] if batch.after is None else [f"{prefix}times" for prefix in prefixes]
+        batch = self._batch
+        entries = [batch.ready[place].entry for place in part.places]
+        hashes = [] if batch.are_new else self._key_space.names(entry.key for entry in entries)
+        times, below = [], []
+        if batch.after is not None:
+            for entry in entries:
+                times.append(f"{part.bucket.prefix(entry.run_id, entry.agent_id)}times")
+                below.append(repr(float(entry.timestamp)))
         keys = [part.bucket.declarations[0], *hashes, *times]
-        below = [repr(float(entry.timestamp)) for entry in entries] if times else []
         guard = ("EVALSHA", GUARD.digest, len(keys), *keys, batch.known, len(hashes), *below)
         before = packed_command(("WATCH", *keys)) + packed_command(guard)
         return Block(before + transaction.commands, len(transaction.owners) + 4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from agent_memory.models.redis import agent_prefix, encode_id
@@ -49,8 +50,7 @@ class KeySpace:
         """The namespace of the bucket that holds an agent."""
         if not self.buckets:
             return self.namespace
-        spelled = f"{encode_id(run_id)}/{encode_id(agent_id)}".encode()
-        return f"{self.namespace}:{{b{zlib.crc32(spelled) % self.buckets}}}"
+        return f"{self.namespace}:{{b{_bucket(run_id, agent_id, self.buckets)}}}"
 
     @property
     def runs(self) -> list[str]:
@@ -105,6 +105,12 @@ class KeySpace:
     def names(self, keys: Iterable[EntryKey]) -> list[str]:
         """The keys of the hashes of some entries."""
         return [self.prefix(key.run_id, key.agent_id) + key.memory_id for key in keys]
+
+
+@lru_cache(maxsize=16_384)  # each store asks for it three times
+def _bucket(run_id: str, agent_id: str, buckets: int) -> int:
+    spelled = f"{encode_id(run_id)}/{encode_id(agent_id)}".encode()
+    return zlib.crc32(spelled) % buckets
 
 
 def moving_together(prefixes: Sequence[str]) -> list[str]:
