@@ -9,25 +9,34 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+
+import redis
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from tests.clusters import LocalCluster
 from tests.engines import StoppableServer, tcp_client
 
-ROUNDS = 12
+ROUNDS = 21
 AGENTS = [f"ant{number}" for number in range(1_000)]
 SINGLE = 200
 
 
 class Took(NamedTuple):
-    """Seconds by the clock, and of this process."""
+    """Seconds by the clock, and of the processor: this process, the servers, both."""
 
     wall: float
-    processor: float
+    client: float
+    servers: float
+
+    @property
+    def processor(self) -> float:
+        """Of this process and the servers."""
+        return self.client + self.servers
 
 
 def main() -> None:
@@ -38,9 +47,12 @@ def main() -> None:
             (folder / name).mkdir()
         cluster = opened.enter_context(LocalCluster(folder / "cluster"))
         server = opened.enter_context(StoppableServer(folder / "server"))
-        for one in (*cluster.primaries, server):
-            with closing(tcp_client(one.port)) as client:
-                client.config_set("appendfsync", "everysec")
+        sides = [
+            [opened.enter_context(closing(tcp_client(one.port))) for one in some]
+            for some in (cluster.primaries, [server])
+        ]
+        for client in chain(*sides):
+            client.config_set("appendfsync", "everysec")
         memories = [
             opened.enter_context(
                 AgentMemorySystem(
@@ -52,8 +64,11 @@ def main() -> None:
         ]
         for what, work in (("store_step of 1,000", _step), ("200 single stores", _single)):
             # The first round opens connections and loads scripts.
-            rounds = [[_timed(work, memory, step) for memory in memories] for step in range(ROUNDS)]
-            for kind in Took._fields:
+            rounds = [
+                [_timed(work, *one, step) for one in zip(memories, sides, strict=True)]
+                for step in range(ROUNDS)
+            ]
+            for kind in (*Took._fields, "processor"):
                 ratios = [getattr(ours, kind) / getattr(one, kind) for ours, one in rounds[1:]]
                 quartiles = ", ".join(f"{at:.2f}" for at in statistics.quantiles(ratios, n=4))
                 print(f"{what}, {kind}: {quartiles} times one server's")
@@ -61,11 +76,22 @@ def main() -> None:
 
 
 def _timed(
-    work: Callable[[AgentMemorySystem, int], None], memory: AgentMemorySystem, step: int
+    work: Callable[[AgentMemorySystem, int], None],
+    memory: AgentMemorySystem,
+    servers: Sequence[redis.Redis],
+    step: int,
 ) -> Took:
+    before = _used(servers)
     wall, processor = time.perf_counter(), time.process_time()
     work(memory, step)
-    return Took(time.perf_counter() - wall, time.process_time() - processor)
+    took = time.perf_counter() - wall, time.process_time() - processor
+    return Took(*took, _used(servers) - before)
+
+
+def _used(servers: Sequence[redis.Redis]) -> float:
+    """How many seconds of the processor servers have used."""
+    about = [server.info("cpu") for server in servers]
+    return sum(float(one["used_cpu_user"]) + float(one["used_cpu_sys"]) for one in about)
 
 
 def _step(memory: AgentMemorySystem, step: int) -> None:

@@ -23,11 +23,11 @@ class Block(NamedTuple):
 
     Attributes:
         packed: Their bytes.
-        count: How many these are.
+        expected: How many these are, and so their answers.
     """
 
     packed: bytes
-    count: int
+    expected: int
 
 
 Pack = Callable[[int], Block]
@@ -71,7 +71,7 @@ class Blocks:
         waits = [] if confirmation is None else [packed_command(confirmation.command)]
         for server, numbers in places.items():
             blocks = [*map(self._pack, numbers)]
-            counts = [block.count for block in blocks]
+            counts = [block.expected for block in blocks]
             self._sent.append([*zip(numbers, counts, strict=True)])
             parts = [self._load, *(block.packed for block in blocks), *waits]
             yield Request(server, b"".join(parts), 1 + sum(counts) + len(waits))

@@ -30,12 +30,12 @@ class Request(NamedTuple):
     Attributes:
         place: The server.
         packed: The bytes of the commands.
-        count: How many answers they have.
+        expected: How many answers they have.
     """
 
     place: Place
     packed: bytes
-    count: int
+    expected: int
 
 
 class _Lent(NamedTuple):
@@ -97,7 +97,7 @@ class ClusterServers:
         try:
             for request in requests:
                 one = self._lend(request.place)
-                lent.append((one, request.count))
+                lent.append((one, request.expected))
                 self._asked(one, one.connection.send_packed_command, [request.packed])
             if len(lent) == 1:
                 stay_awake(lent[0][0].connection)
