@@ -47,14 +47,6 @@ _ACKNOWLEDGED = (
         tests_in("faults/test_embedded.py", "test_stronger_durability_wins_and_outlives_a_kill"),
     ),
     Mutant(
-        "what another declares ends the transactions of buckets",
-        (Edit(_REDIS, "if usual then return 1 end", "if true then return 1 end"),),
-        tests_in(
-            "repositories/test_bucket_storing.py",
-            "test_what_another_declares_meanwhile_is_indexed",
-        ),
-    ),
-    Mutant(
         "an entry and its place in every index change together",
         (
             Edit(

@@ -137,10 +137,7 @@ class RedisChannel:
             return []
         with translating_redis_errors(self.where):
             replies = self._exchange(commands, True)
-            return [
-                self._sound(command, reply)
-                for command, reply in zip(commands, replies, strict=True)
-            ]
+            return [*map(self._sound, commands, replies)]
 
     def run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], *,
             repeatable: bool = True) -> list[Any]:  # fmt: skip

@@ -305,7 +305,8 @@ class ClusterChannel(RedisChannel):
             self._topology = None
             raise redis.exceptions.ClusterDownError(topology.complaint)
         concerned = {it for it in holders.values() if it is not None} or {*topology.primaries}
-        return divided(commands, [None if slot is None else holders[slot] for slot in slots], topology, concerned)
+        where = [None if slot is None else holders[slot] for slot in slots]
+        return divided(commands, where, topology, concerned)
 
     def _holders(self, slots: Sequence[int | None]) -> tuple[Topology, dict[int, Place | None]]:
         """Who holds some slots; asked again where one may have been replaced by a replica."""
