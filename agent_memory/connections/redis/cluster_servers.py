@@ -16,7 +16,7 @@ from agent_memory.connections.circuit_breaker import CircuitBreaker
 from agent_memory.connections.redis.clients import client_like, connected
 from agent_memory.connections.redis.errors import LOSSES, raise_alarm, translated
 from agent_memory.connections.redis.looking import look_at
-from agent_memory.connections.redis.reading import read_answers, stay_awake
+from agent_memory.connections.redis.reading import read_answers
 from agent_memory.connections.redis.sentinels import Place
 from agent_memory.errors import StoreUnavailable
 from agent_memory.values.interruptions import raise_if_interrupted
@@ -99,8 +99,7 @@ class ClusterServers:
                 one = self._lend(request.place)
                 lent.append((one, request.expected))
                 self._asked(one, one.connection.send_packed_command, [request.packed])
-            if len(lent) == 1:
-                stay_awake(lent[0][0].connection)
+            # Nobody stays awake for them: these servers are of other machines most often.
             answers = [self._asked(one, read_answers, one.connection, count) for one, count in lent]
         except BaseException:
             # Half of the answers may still be under way: these connections are of no more use.
