@@ -40,6 +40,13 @@ def values_of(entries: Iterable[MemoryEntry], path: str) -> list[ValueOf]:
     ]
 
 
+VALUES_AT_ONCE = 2_000
+"""How many entries' contents are read and decoded together where their values alone are wanted.
+
+Of more the process would hold more contents at once, and hold its collector of garbage off longer.
+"""
+
+
 class EntryReader(Protocol):
     """Reads the entries of a tier; see ``MemoryRepository`` for what each method promises."""
 
@@ -122,7 +129,8 @@ class WideAnswers:
     def values_at(self: EntryReader, query: Query, path: str) -> list[ValueOf]:
         """The values at a path of the entries that answer a query about one agent of one run.
 
-        An engine that can makes nothing else of them. In any order.
+        An engine that can makes nothing else of them, and holds the contents of a bounded number
+        at once. In any order.
 
         Raises:
             EncodingError: One is damaged.

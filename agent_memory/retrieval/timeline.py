@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from agent_memory.repositories.reading import ValueOf, values_of
 from agent_memory.retrieval.recall import recall
 from agent_memory.tiers.expiry import TierReader
-from agent_memory.values.collecting import collection_paused
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.paths import ABSENT, flattened
@@ -52,11 +51,10 @@ def history(tiers: Sequence[TierReader], query: Query, path: str) -> History:
         path: As in ``values.paths``.
     """
     found: dict[str, tuple[ValueOf, Tier]] = {}
-    with collection_paused():
-        for tier in tiers:
-            for one in tier.values_at(query, path):
-                found.setdefault(one.memory_id, (one, tier.tier))
-        return _history(sorted(found.values(), key=_by_step), path)
+    for tier in tiers:
+        for one in tier.values_at(query, path):
+            found.setdefault(one.memory_id, (one, tier.tier))
+    return _history(sorted(found.values(), key=_by_step), path)
 
 
 def history_of(hits: Sequence[Hit], path: str) -> History:

@@ -18,7 +18,7 @@ from agent_memory.repositories.importances import Importances
 from agent_memory.repositories.moves import MoveNotes
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import agent_of, run_of
-from agent_memory.repositories.reading import ValueOf, values_of
+from agent_memory.repositories.reading import ValueOf
 from agent_memory.tiers.ageing import Ages, Moment
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -159,7 +159,12 @@ class ExpiryFilter:
 
     def values_at(self, query: Query, path: str) -> list[ValueOf]:
         """The values at a path of the entries that answer a query about one agent of one run."""
-        return values_of(self.find(query), path)
+        found = {
+            one.memory_id: one
+            for asked in self.visible(query)
+            for one in self.repository.values_at(asked, path)
+        }
+        return [*found.values()]
 
     def access(self, query: Query) -> Access:
         """How a question is answered: by which index, and how many entries that gives."""

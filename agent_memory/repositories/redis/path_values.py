@@ -11,9 +11,10 @@ from agent_memory.connections.redis.commands import KeyedCommand
 from agent_memory.errors import EncodingError
 from agent_memory.repositories.access import note_read
 from agent_memory.repositories.codec import Codec
-from agent_memory.repositories.reading import EntryReader, ValueOf, values_of
+from agent_memory.repositories.reading import VALUES_AT_ONCE, EntryReader, ValueOf, values_of
 from agent_memory.repositories.redis.keys import KeySpace
 from agent_memory.repositories.redis.queries import keys_answering
+from agent_memory.values.collecting import collection_paused
 from agent_memory.values.query import Query
 
 _FIELDS = ("memory_id", "step_number", "contents", "error_bounds")
@@ -31,11 +32,16 @@ class ReadsValues:
 
     def values_at(self: _Tier, query: Query, path: str) -> list[ValueOf]:
         """The values at a path of the entries that answer a query about one agent of one run."""
-        found = None
-        if not query.attributes and query.is_about_one_agent:
-            (keys,) = keys_answering(self.channel, self.key_space, [query])
-            found = _read(self.channel, self._codec, self.key_space.names(keys), path)
-        return values_of(self.find(query), path) if found is None else found
+        if query.attributes or not query.is_about_one_agent:
+            return values_of(self.find(query), path)
+        (keys,) = keys_answering(self.channel, self.key_space, [query])
+        values: list[ValueOf] = []
+        for first in range(0, len(keys), VALUES_AT_ONCE):
+            some = keys[first : first + VALUES_AT_ONCE]
+            with collection_paused():
+                found = _read(self.channel, self._codec, self.key_space.names(some), path)
+            values += values_of(self.get_many(some), path) if found is None else found
+        return values
 
 
 def _read(

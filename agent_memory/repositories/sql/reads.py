@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Result
@@ -15,7 +16,7 @@ from agent_memory.repositories.following import Changes, View
 from agent_memory.repositories.forgettings import Forgetting, RollBack, strictest
 from agent_memory.repositories.nearest import Neighbour, Probe
 from agent_memory.repositories.querying import answering
-from agent_memory.repositories.reading import ValueOf
+from agent_memory.repositories.reading import VALUES_AT_ONCE, ValueOf
 from agent_memory.repositories.sql import attributes as sql_attributes
 from agent_memory.repositories.sql import following as sql_following
 from agent_memory.repositories.sql.entries import RowMapper
@@ -44,9 +45,11 @@ from agent_memory.repositories.sql.statements import (
     tombstones_in,
 )
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.values.checks import MAX_STEP
+from agent_memory.values.collecting import collection_paused
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import in_order
-from agent_memory.values.query import Query, agent_of, checked_query, run_of
+from agent_memory.values.query import Order, Query, agent_of, checked_query, run_of
 
 _ROWS_AT_ONCE = 500
 _FEWEST_ROWS = 20
@@ -154,13 +157,28 @@ class LtmReads(LongTermMemory):
 
     def values_at(self, query: Query, path: str) -> list[ValueOf]:
         """The values at a path of the entries that answer a query about one agent of one run."""
-        found = None
-        if not query.attributes and query.is_about_one_agent:
-            statement, asked = contents_answering(self._models, query)
+        if query.attributes or query.limit is not None or not query.is_about_one_agent:
+            return super().values_at(query, path)
+        found: dict[str, ValueOf] = {}
+        first, last = query.steps or (0, MAX_STEP)
+        first = first or 0
+        limit = VALUES_AT_ONCE
+        while True:
+            part = replace(query, steps=(first, last), order=Order.STEP, limit=limit)
+            some = self._some_values_at(part, path)
+            found |= {one.memory_id: one for one in some}
+            if len(some) < limit:
+                return [*found.values()]
+            # The next part begins with the last step again, of which there may be more entries.
+            limit = VALUES_AT_ONCE if some[-1].step > first else 2 * limit
+            first = some[-1].step
+
+    def _some_values_at(self, query: Query, path: str) -> list[ValueOf]:
+        statement, asked = contents_answering(self._models, query)
+        with collection_paused():
             with self._transactions.reading() as connection:
-                found = self._mapper.values_at(
-                    columns_of(connection, statement, asked, alone=True), path
-                )
+                columns = columns_of(connection, statement, asked, alone=True)
+            found = self._mapper.values_at(columns, path)
         return super().values_at(query, path) if found is None else found
 
     def access(self, query: Query) -> Access:
