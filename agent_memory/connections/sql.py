@@ -57,6 +57,7 @@ _READ_ONLY = "agent_memory_read_only"
 _WRITES = "agent_memory_writes"
 _GATE = "agent_memory_fork_gate"
 _IN_USE = "agent_memory_in_use"
+_HELD = "agent_memory_held"
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
@@ -163,6 +164,12 @@ def takings_in_use(engine: Engine) -> dict[int, Sequence[object]]:
     return in_use
 
 
+def connections_held(engine: Engine) -> dict[int, Connection]:
+    """The connection that each thread works with, by the thread; to be changed by who connects."""
+    held: dict[int, Connection] = engine.get_execution_options().get(_HELD, {})
+    return held
+
+
 def forget_connections(engine: Engine) -> None:
     """Leave an engine's connections to the process this one was forked from.
 
@@ -219,7 +226,7 @@ def _with_gate(engine: Engine) -> Engine:
             forget_connections(found)
 
     engine.update_execution_options(
-        **{_GATE: ForkGate(close_files, leave_connections), _IN_USE: {}}
+        **{_GATE: ForkGate(close_files, leave_connections), _IN_USE: {}, _HELD: {}}
     )
     return engine
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, exc
 
-from agent_memory.connections.sql import not_forking, takings_in_use
+from agent_memory.connections.sql import connections_held, not_forking, takings_in_use
 from agent_memory.connections.sql_pool import InterruptiblePool
 from agent_memory.errors import MemoryStoreError
 
@@ -24,7 +24,8 @@ _ORDINARY = (exc.SQLAlchemyError, MemoryStoreError)
 def connection_to(engine: Engine) -> Iterator[Connection]:
     """A connection for the block, and no fork meanwhile; what is not committed is undone.
 
-    A thread has one at a time.
+    A thread has one at a time: what is read in the midst of a block is read on the block's own
+    (``connection_within``).
 
     Args:
         engine: From ``connections.sql.open_engine``.
@@ -38,9 +39,32 @@ def connection_to(engine: Engine) -> Iterator[Connection]:
         yield from _connected(engine, pool)
 
 
+@contextmanager
+def connection_within(engine: Engine) -> Iterator[Connection]:
+    """The connection that this thread has; one for the block where it has none.
+
+    Reading may turn out to need more of the database, such as a version of the encoder whose
+    vectors were found. On a connection of its own that would wait for one where all are in use by
+    threads that wait for it, and for ever where the database is in memory.
+
+    Args:
+        engine: See ``connection_to``.
+    """
+    held = connections_held(engine).get(threading.get_ident())
+    if held is None or held.closed or held.invalidated:
+        with connection_to(engine) as connection:
+            yield connection
+        return
+    is_begun = held.in_transaction()
+    yield held
+    if not is_begun:
+        held.rollback()
+
+
 def _connected(engine: Engine, pool: InterruptiblePool) -> Iterator[Connection]:
-    in_use = takings_in_use(engine)
+    in_use, held = takings_in_use(engine), connections_held(engine)
     me = threading.get_ident()
+    held.pop(me, None)
     # Not of the connection, which SQLAlchemy calls closed also when closing it was interrupted.
     pool.give_up(in_use.pop(me, ()))
     before = pool.taken_here()
@@ -49,7 +73,9 @@ def _connected(engine: Engine, pool: InterruptiblePool) -> Iterator[Connection]:
     try:
         connection = engine.connect()
         taken = in_use[me] = pool.taken_here(but=before)
+        held[me] = connection
         yield connection
+        held.pop(me, None)
         _close(connection)
     except BaseException as error:
         if connection is not None and isinstance(error, _ORDINARY):
@@ -59,6 +85,8 @@ def _connected(engine: Engine, pool: InterruptiblePool) -> Iterator[Connection]:
         _raise_what_came_before(error)
         raise
     finally:
+        if held.get(me) is connection:
+            held.pop(me, None)
         if in_use.get(me) is taken:
             in_use.pop(me, None)
 

@@ -14,8 +14,12 @@ from sqlalchemy import Engine, event, text
 
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.sql import open_engine
+from agent_memory.embeddings.own import OwnSpace
+from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.repositories.contract import LongTermMemory
+from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.repository import LtmRepository
+from agent_memory.retrieval.similarity import SimilarityQuery
 from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Query
@@ -253,3 +257,22 @@ def test_no_more_is_kept_than_was_allowed(ltm_engine: Engine) -> None:
         assert len(found(repository, replace(ANT, agent_id=name))) == ROWS
     assert repository._vectors.size <= 20_000
     assert len(found(repository, replace(ANT, agent_id="ant 0"))) == ROWS
+
+
+def test_versions_that_another_process_registered_are_read_in_the_midst_of_a_question(
+    ltm_engine: Engine,
+) -> None:
+    registered = [
+        EncoderVersions(ltm_engine).register(OwnSpace(name, WIDTH).to_bytes(), kind="own", at=0.0)
+        for name in ("model", "another")
+    ]
+    versions = [registered[seed % 2] for seed in range(ROWS)]
+    LtmRepository(ltm_engine, ContentsCodec()).add_many(
+        [entry_of(seed, encoder_version=version) for seed, version in enumerate(versions)]
+    )
+    encoders = EncoderRegistry(source=EncoderVersions(ltm_engine))
+    asked = SimilarityQuery(encoders, None, dict.fromkeys(registered, vector_of(7)))
+    late = LtmRepository(ltm_engine, ContentsCodec())
+    query = replace(ANT, limit=5)
+    assert len(late.nearest(query, asked)) == 10
+    assert late.nearest(query, asked) == LongTermMemory.nearest(late, query, asked)

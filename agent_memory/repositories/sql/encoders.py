@@ -108,7 +108,8 @@ class EncoderVersions:
 
     def _stored(self, version: int, part: ColumnElement[Any]) -> bytes | None:
         column = self._table.c
-        with self._transactions.reading() as connection:
+        # Vectors and contents that were read need them in the midst of reading.
+        with self._transactions.reading_within() as connection:
             asked = select(part, column.format).where(column.id == version)
             row = connection.execute(asked).one_or_none()
         if row is None or row[0] is None:

@@ -13,7 +13,7 @@ from agent_memory.connections.sql import (
     translating_sql_errors,
     writing,
 )
-from agent_memory.connections.sql_connecting import connection_to
+from agent_memory.connections.sql_connecting import connection_to, connection_within
 from agent_memory.errors import StoreReadOnly
 
 
@@ -36,6 +36,16 @@ class Transactions:
             StoreUnavailable: The database does not answer.
         """
         return self._open(self._sql_engine)
+
+    @contextmanager
+    def reading_within(self) -> Iterator[Connection]:
+        """The connection that this thread reads or writes on already; one to read on if none.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        with translating_sql_errors(self.place), connection_within(self._sql_engine) as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
