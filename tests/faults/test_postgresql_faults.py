@@ -196,7 +196,7 @@ def test_of_two_transactions_in_a_deadlock_the_one_that_is_ended_begins_again(
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE counts (id INTEGER PRIMARY KEY, n INTEGER)")
         connection.exec_driver_sql("INSERT INTO counts VALUES (1, 0), (2, 0)")
-    first = threading.Barrier(2)
+    first, passed = threading.Barrier(2), threading.Event()
     statement = text("UPDATE counts SET n = n + 1 WHERE id = :row")
     begun = []
 
@@ -206,6 +206,10 @@ def test_of_two_transactions_in_a_deadlock_the_one_that_is_ended_begins_again(
         def work_on(work: UnitOfWork) -> None:
             nonlocal is_first
             begun.append(rows)
+            if not is_first:
+                # Else it could take its first row once more before the other, which waits for it,
+                # wakes up: a row whose change was undone is free, whoever waits in line.
+                assert passed.wait(timeout=30)
             for row in rows:
                 work.connection.execute(statement, {"row": row})
                 if is_first:
@@ -213,12 +217,13 @@ def test_of_two_transactions_in_a_deadlock_the_one_that_is_ended_begins_again(
                     first.wait(timeout=30)
 
         writer.run(work_on)
+        passed.set()
 
     with ThreadPoolExecutor(2) as threads:
         [*threads.map(lambda rows: count_up(*rows), [(1, 2), (2, 1)])]
     with engine.connect() as connection:
         assert [*connection.exec_driver_sql("SELECT n FROM counts")] == [(2,), (2,)]
-    assert len(begun) >= 3  # the one that begins again may be in time to meet the other once more
+    assert len(begun) == 3
 
 
 class Expired(Exception):

@@ -36,6 +36,7 @@ from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.schema_differences import differences
 from agent_memory.repositories.sql.vector_indexes import VectorIndexes
 from agent_memory.testing import a_memory_id, an_entry
+from agent_memory.values.conditions import between, contains
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import Query
 from tests import engines
@@ -150,6 +151,34 @@ def test_an_index_finds_what_comparing_one_by_one_finds(
         for seed in range(3):
             assert near(repository, query, seed) == near(repository, query, seed, one_by_one=True)
     assert scans(engine) > before
+
+
+def test_conditions_on_declared_attributes_are_met_within_the_index(
+    engine: Engine, indexes: VectorIndexes, tmp_path: Path
+) -> None:
+    repository = LtmRepository(engine, ContentsCodec(), indexed_attributes=("x", "mood"))
+    repository.upkeep.declare_attributes()
+    stored = entries(ROWS, 1)
+    repository.add_many(
+        [replace(one, contents={"x": at, "mood": "calm" if at % 2 else "\0 it's"})
+         for at, one in enumerate(stored)]
+    )  # fmt: skip
+    indexes.make(fewest=ROWS)
+    for attributes, fewest in (
+        ({"x": between(100, 200)}, 1), ({"x": (100, 200), "mood": "calm"}, 1), ({"x": 7}, 1),
+        ({"mood": contains("calm")}, 1), ({"mood": "\0 it's", "x": between(None, 300)}, 1),
+        ({"mood": "none"}, 0),
+    ):  # fmt: skip
+        query = replace(ANT, attributes=attributes)
+        for seed in range(2):
+            found = near(repository, query, seed)
+            assert found == near(repository, query, seed, one_by_one=True)
+            assert len(found) >= fewest
+    calm = replace(ANT, attributes={"mood": "calm"})
+    # What is declared is asked first, since a process need not know of another's declarations.
+    assert requests(engine, tmp_path, lambda: near(repository, calm, 2)) == 2
+    repository.add_many(entries(15, 3))  # of another version, which the index does not hold
+    assert near(repository, calm, 3) == near(repository, calm, 3, one_by_one=True)
 
 
 def requests(engine: Engine, folder: Path, ask: Callable[[], object]) -> int:

@@ -63,6 +63,9 @@ class ColumnTests(NamedTuple):
     is_all: bool
 
 
+NO_TESTS = ColumnTests((), {}, frozenset(), is_all=True)
+
+
 def column_tests(conditions: Mapping[str, Condition], dialect: str) -> ColumnTests:
     """What the column can tell of some conditions.
 
@@ -149,8 +152,7 @@ def index_expressions(dialect: str, path: str) -> str:
     """
     if dialect == "postgresql":
         return ", ".join(f"({expression})" for expression in _of_postgresql(path))
-    place = f'$."{path}"'.replace("'", "''")
-    return f"json_extract(attributes, '{place}')"
+    return f"json_extract(attributes, {_place_in_sqlite(path)})"
 
 
 def is_named(path: object) -> bool:
@@ -181,9 +183,14 @@ def _cut(text: BindParameter[Any], dialect: str) -> ColumnElement[Any]:
 def _values_of_sqlite(
     models: LtmModels, path: str
 ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    place: Any = bindparam(None, f'$."{path}"', literal_execute=True)
+    place = literal_column(_place_in_sqlite(path), String)
     value: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, place)
     return value, value
+
+
+def _place_in_sqlite(path: str) -> str:
+    place = f'$."{path}"'.replace("'", "''")
+    return f"'{place}'"
 
 
 def _values_of_postgresql(

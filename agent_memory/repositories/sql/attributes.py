@@ -14,13 +14,14 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     bindparam,
     exc,
     insert,
@@ -30,6 +31,7 @@ from sqlalchemy import (
 
 from agent_memory.errors import EncodingError
 from agent_memory.models.ltm import LtmModels
+from agent_memory.models.ltm_types import Name
 from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.repositories.sql.attribute_conditions import (
     ColumnTests,
@@ -40,7 +42,8 @@ from agent_memory.repositories.sql.attribute_conditions import (
     is_named,
 )
 from agent_memory.repositories.sql.entries import EntryRow
-from agent_memory.repositories.sql.statements import table_of
+from agent_memory.repositories.sql.plans import rows_of
+from agent_memory.repositories.sql.statements import agent_ref_of, table_of
 from agent_memory.repositories.sql.work import UnitOfWork
 from agent_memory.repositories.sql.writing import Writer
 from agent_memory.values.attributes import declared_attributes
@@ -152,9 +155,7 @@ def column_values(contents: Mapping[str, Any], paths: Iterable[str]) -> dict[str
 
 def declared(connection: Connection, models: LtmModels) -> dict[str, bool]:
     """The declared paths, and whether every entry has their values."""
-    column = models.DeclaredAttribute
-    return {row.path: row.is_complete for row in connection.execute(
-        select(column.path, column.is_complete))}  # fmt: skip
+    return {row.path: row.is_complete for row in connection.execute(_declared(models))}
 
 
 def declare(connection: Connection, models: LtmModels, paths: Iterable[str]) -> None:
@@ -239,7 +240,8 @@ def answerable(connection: Connection, models: LtmModels, query: Query) -> Colum
     tests = column_tests(query.attributes, connection.dialect.name)
     if not tests.tests:
         return tests
-    complete = declared(connection, models)
+    rows: Any = rows_of(connection, _declared(models), {})
+    complete = dict(rows)
     known = {
         path: query.attributes[path]
         for path in (test.path for test in tests.tests)
@@ -267,14 +269,31 @@ def conditions(
 
 def _has_values(connection: Connection, models: LtmModels, query: Query, path: str) -> bool:
     """Whether any entry of a query's agent has a scalar at a path."""
+    owner = {"of_run": run_of(query), "of_agent": agent_of(query)}
+    return bool(rows_of(connection, _value_at(models, connection.dialect.name, path), owner))
+
+
+# Made once, as the statements of ``questions``.
+@lru_cache(maxsize=64)
+def _value_at(models: LtmModels, dialect: str, path: str) -> Select[*tuple[Any, ...]]:
+    """One entry of an agent (``of_run``, ``of_agent``) that has a scalar at a path."""
     entry = models.LtmEntry
-    statement = select(entry.id).where(
-        entry.run_id == run_of(query),
-        entry.agent_id == agent_of(query),
-        entry.attributes.is_not(None),
-        has_value(models, connection.dialect.name, path),
+    run, agent = bindparam("of_run", type_=Name), bindparam("of_agent", type_=Name)
+    return (
+        select(entry.id)
+        .where(
+            entry.agent_ref == agent_ref_of(models, run, agent),
+            entry.attributes.is_not(None),
+            has_value(models, dialect, path),
+        )
+        .limit(1)
     )
-    return connection.execute(statement.limit(1)).first() is not None
+
+
+@lru_cache(maxsize=16)
+def _declared(models: LtmModels) -> Select[*tuple[Any, ...]]:
+    column = models.DeclaredAttribute
+    return select(column.path, column.is_complete)
 
 
 def index_name(models: LtmModels, path: str) -> str:

@@ -31,6 +31,12 @@ from agent_memory.models.ltm_rows import RawRow
 from agent_memory.models.ltm_types import Name
 from agent_memory.models.ltm_vectors import INT8, decode_vectors
 from agent_memory.repositories.nearest import Probe
+from agent_memory.repositories.sql.attribute_conditions import (
+    NO_TESTS,
+    ColumnTests,
+    ValueTest,
+    conditions_of,
+)
 from agent_memory.repositories.sql.marks import SNAPSHOT, Mark, server_mark
 from agent_memory.repositories.sql.plans import asks_driver, rows_of
 from agent_memory.repositories.sql.questions import Shape, among, filtered, filters_of
@@ -112,6 +118,8 @@ class IndexQuestion:
         query: Which entries; has a limit.
         probe: What their vectors are compared with.
         ef_search: How many candidates the index keeps while it looks.
+        attributes: What the column of declared attributes tells of the query's conditions; the
+            others are left to the caller.
     """
 
     def __init__(
@@ -122,7 +130,9 @@ class IndexQuestion:
         query: Query,
         probe: Probe,
         ef_search: int = EF_SEARCH,
+        attributes: ColumnTests = NO_TESTS,
     ) -> None:
+        self._attributes = attributes
         self._connection = connection
         self._models = models
         self._index = index
@@ -145,6 +155,29 @@ class IndexQuestion:
             None where that cannot be: the index is not the one that was known, or the connection
             does not keep settings, as behind a pooler.
         """
+        told = self._told()
+        if told is None or self._unit is None:
+            return None
+        state, found = told
+        answer = self.ranked(found) if self._is_whole(found) else None
+        return AnswerAtOnce(answer, server_mark(state.mark), state.has_rest)
+
+    def candidates(self) -> Sequence[Any] | None:
+        """Some more rows than were asked for, the nearest first, by one statement.
+
+        Returns:
+            None where that cannot be (see ``at_once``), where the index gives fewer, and where the
+            agent has rows that it does not hold.
+        """
+        told = self._told()
+        if told is None or told[0].has_rest or not self._is_whole(told[1]):
+            return None
+        return told[1]
+
+    def _is_whole(self, found: Sequence[Any]) -> bool:
+        return len(found) >= self._limit and found[0][_ID] is not None
+
+    def _told(self) -> tuple[_State, Sequence[Any]] | None:
         if self._unit is None or not self._unit.any() or not asks_driver(self._connection):
             return None
         for _ in range(2):
@@ -153,10 +186,7 @@ class IndexQuestion:
             if state.oid != self._index.oid:
                 return None
             if (state.ef_search, state.iterative_scan) == (self._ef_search, _ITERATIVE_SCAN):
-                found = [row[len(_State._fields) :] for row in rows]
-                is_whole = len(found) >= self._limit and found[0][_ID] is not None
-                answer = self._ranked(found, self._unit) if is_whole else None
-                return AnswerAtOnce(answer, server_mark(state.mark), state.has_rest)
+                return state, [row[len(_State._fields) :] for row in rows]
             rows_of(self._connection, _SET, {"ef_search": self._ef_search})
         return None
 
@@ -173,31 +203,32 @@ class IndexQuestion:
             self._connection.execute(_SET_LOCALLY, {"ef_search": self._ef_search})
             rows = self._ask(_nearest)
             if len(rows) >= self._limit:
-                return self._ranked(rows, self._unit)
+                return self.ranked(rows)
         # Few answer the query, or the index has looked for as long as it may.
         statement, parameters = among(
             self._models, _vectors(self._models, self._index), self._query
         )
         rows = rows_of(self._connection, statement, parameters)
-        return Answer(self._ranked(rows, self._unit).cosines, {})
+        return Answer(self.ranked(rows).cosines, {})
 
     def _ask(self, made: Callable[..., Select[*tuple[Any, ...]]]) -> Sequence[Any]:
         query = self._query
         shape, parameters = filters_of(query)
-        statement = made(self._models, self._index, self._bias, shape)
+        statement = made(self._models, self._index, self._bias, shape, self._attributes.tests)
+        parameters |= self._attributes.parameters
         owner = {"of_run": run_of(query), "of_agent": agent_of(query)}
         near = {"near": _as_text(self._unit), "at_most": self._number}
         return rows_of(self._connection, statement, parameters | near | owner)
 
-    def _ranked(self, rows: Sequence[Any], unit: NDArray[np.float32]) -> Answer:
+    def ranked(self, rows: Sequence[Any]) -> Answer:
         """The nearest among some rows."""
-        if not rows:
+        if not rows or self._unit is None:
             return Answer({}, {})
         id_at, vector_at = (_ID, _VECTOR) if len(rows[0]) > 2 else (0, 1)
         names = [bytes(row[id_at]).hex() for row in rows]
         vectors = decode_vectors(INT8, [row[vector_at] for row in rows])
         units = as_units(with_bias(vectors, self._bias))
-        found = nearest(units, unit, names, self._limit)
+        found = nearest(units, self._unit, names, self._limit)
         return Answer(
             {names[place]: cosine for place, cosine in found},
             {names[place]: rows[place] for place, _ in found},
@@ -214,11 +245,16 @@ def _vectors(models: LtmModels, index: VectorIndex) -> Select[*tuple[Any, ...]]:
 
 @lru_cache(maxsize=64)
 def _nearest(
-    models: LtmModels, index: VectorIndex, bias: float, shape: Shape
+    models: LtmModels,
+    index: VectorIndex,
+    bias: float,
+    shape: Shape,
+    tests: tuple[ValueTest, ...] = (),
 ) -> Select[*tuple[Any, ...]]:
     """Whole entries of an index (``of_run``, ``of_agent``), the nearest (``at_most``) first."""
     known = {name: bindparam(f"of_{name[:-3]}", type_=Name) for name in ("run_id", "agent_id")}
     entries = entries_selected(models, known).where(text(index.condition))
+    entries = entries.where(*conditions_of(models, "postgresql", tests))
     found = filtered(models, entries, shape).order_by(_distance(index, bias))
     return found.limit(bindparam("at_most", type_=BigInteger))
 
@@ -235,7 +271,11 @@ class _State(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _nearest_at_once(
-    models: LtmModels, index: VectorIndex, bias: float, shape: Shape
+    models: LtmModels,
+    index: VectorIndex,
+    bias: float,
+    shape: Shape,
+    tests: tuple[ValueTest, ...] = (),
 ) -> Select[*tuple[Any, ...]]:
     """``_State``, and beside it each of the same entries; NULL where there is none."""
     table = table_of(models.LtmEntry)
@@ -250,7 +290,7 @@ def _nearest_at_once(
         ).label("oid"),
         select(table.c.id).where(text(_rest(index))).exists().label("has_rest"),
     ).subquery()
-    found = _nearest(models, index, bias, shape).subquery()
+    found = _nearest(models, index, bias, shape, tests).subquery()
     return select(*state.c, *found.c).select_from(state.outerjoin(found, true()))
 
 

@@ -22,6 +22,7 @@ from agent_memory.models.ltm_columns import PINNED
 from agent_memory.models.ltm_vectors import decode_vectors
 from agent_memory.repositories.nearest import Probe
 from agent_memory.repositories.sql.agent_rows import names_of, numbers_of, raw_rows
+from agent_memory.repositories.sql.attribute_conditions import ColumnTests
 from agent_memory.repositories.sql.indexed_vectors import (
     EF_SEARCH,
     Answer,
@@ -125,6 +126,32 @@ class AgentVectors:
             asked = IndexQuestion(connection, self._models, index, query, probe, ef_search)
             found = asked.in_turn(is_short=is_short)
         return self._with_rest(found, query, probe)
+
+    def question(
+        self,
+        connection: Connection,
+        query: Query,
+        probe: Probe,
+        ef_search: int,
+        attributes: ColumnTests,
+    ) -> IndexQuestion | None:
+        """A question to an index that has conditions on declared attributes; None without index.
+
+        Args:
+            connection: See ``answer``.
+            query: See there.
+            probe: See there.
+            ef_search: See there.
+            attributes: What the column of declared attributes tells of the query's conditions.
+        """
+        if self._there is None:
+            self._there = index_of(connection, self._models, (self._run_id, self._agent_id))
+            connection.rollback()
+        index = usable_index(self._there, query, probe)
+        if index is None:
+            return None
+        asked = connection, self._models, index, query, probe, ef_search
+        return IndexQuestion(*asked, attributes)
 
     def _is_true(self, mark: Mark | None, index: VectorIndex | None, probe: Probe) -> bool:
         """Whether what is kept is all that a question needs beside an index."""

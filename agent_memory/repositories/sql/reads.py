@@ -45,6 +45,7 @@ from agent_memory.repositories.sql.statements import (
     tombstones_in,
 )
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.values.attributes import meets
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.collecting import collection_paused
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
@@ -119,8 +120,11 @@ class LtmReads(LongTermMemory):
 
     def nearest(self, query: Query, probe: Probe) -> list[Neighbour]:
         """The entries that answer a query and whose vectors are nearest to a probe."""
-        if query.attributes or query.limit == 0:
-            return super().nearest(query, probe)
+        if query.limit == 0:
+            return []
+        if query.attributes:
+            met = self._nearest_with_attributes(query, probe)
+            return super().nearest(query, probe) if met is None else met
         run_id, agent_id = run_of(query), agent_of(query)
         kept = self._vectors.of((run_id, agent_id))
         with kept.lock, self._transactions.reading() as connection:
@@ -130,6 +134,29 @@ class LtmReads(LongTermMemory):
             entries += self._mapper.to_entries([*read.values()])
         self._vectors.make_room()
         return [Neighbour(entry, found[entry.memory_id]) for entry in entries]
+
+    def _nearest_with_attributes(self, query: Query, probe: Probe) -> list[Neighbour] | None:
+        """The same of conditions that columns tell, by an index; None where that tells too few."""
+        kept = self._vectors.of((run_of(query), agent_of(query)))
+        self._vectors.make_room()
+        with kept.lock, self._transactions.reading() as connection:
+            if connection.dialect.name != "postgresql":
+                return None
+            tests = sql_attributes.answerable(connection, self._models, query)
+            if not tests.is_all:
+                return None
+            question = kept.question(connection, query, probe, self._ef_search, tests)
+            rows = None if question is None else question.candidates()
+            if question is None or rows is None:
+                return None
+            near = zip(self._mapper.to_entries(rows), rows, strict=True)
+            # The column tells a little too much.
+            met = [one for one in near if meets(one[0].contents, query.attributes)]
+        if query.limit is None or len(met) < query.limit:
+            return None
+        entries = {entry.memory_id: entry for entry, _ in met}
+        cosines = question.ranked([row for _, row in met]).cosines
+        return [Neighbour(entries[one], cosine) for one, cosine in cosines.items()]
 
     def first_of_each(self, query: Query) -> list[MemoryEntry]:
         """The first entry, in the query's order, of each agent that it is about."""
