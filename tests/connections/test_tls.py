@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from agent_memory import AgentMemorySystem, MemoryConfig, Query, StoreUnavailable
+from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query, StoreUnavailable
 from tests import engines
 from tests.tls import Authority, TlsLine
 
@@ -67,11 +67,30 @@ def test_a_certificate_that_does_not_fit_is_refused_with_what_to_do(
         assert "?ssl_ca_certs=FILE" in refusal(configured(line.port, tmp_path))
         by_plain = refusal(configured(line.port, tmp_path, scheme="redis"))
         assert "does not answer" in by_plain
+        assert "begin redis_url with rediss:// if its port speaks TLS" in by_plain
     with TlsLine(plain, authority.certify("127.0.0.9")) as line:
         trusted: dict[str, Any] = {"ssl_ca_certs": authority.file}
         assert "for another name" in refusal(configured(line.port, tmp_path, **trusted))
     with TlsLine(plain, authority.certify("127.0.0.1", expired=True)) as line:
         assert "has expired: renew it" in refusal(configured(line.port, tmp_path, **trusted))
+
+
+def test_files_of_certificates_that_are_none_are_named(
+    authority: Authority, plain: int, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate")
+    ours, other = authority.certify("127.0.0.2"), authority.certify("127.0.0.3")
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path"):
+        with pytest.raises(ConfigError, match=f"redis_url: {name} in .* can be read"):
+            AgentMemorySystem(configured(plain, tmp_path, **{name: tmp_path / "none.pem"}))
+    with TlsLine(plain, authority.certify("127.0.0.1")) as line:
+        for options, complaint in (
+            ({"ssl_ca_certs": empty}, "ssl_ca_certs holds no certificate in PEM"),
+            ({"ssl_certfile": empty}, "ssl_certfile or ssl_keyfile holds none in PEM"),
+            ({"ssl_certfile": ours, "ssl_keyfile": other}, "ssl_keyfile is not that of"),
+        ):
+            assert complaint in refusal(configured(line.port, tmp_path, **options))
 
 
 def test_tls_to_a_port_that_speaks_none_is_said(plain: int, tmp_path: Path) -> None:

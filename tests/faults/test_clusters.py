@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import redis
 from redis.crc import key_slot
 
 from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Order, Query
@@ -19,6 +20,7 @@ from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.confirmation import Confirmation
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.cluster_channel import ClusterChannel
+from agent_memory.connections.redis.errors import translated
 from agent_memory.connections.redis.opening import open_channel
 from agent_memory.connections.redis.script import Script
 from agent_memory.connections.redis.sentinels import Place
@@ -106,13 +108,13 @@ def test_a_bound_of_bytes_is_that_of_all_servers_of_a_cluster(
     held = sum(map(_used_bytes, cluster.primaries))
     config = MemoryConfig(redis_url=cluster.url, path=tmp_path, redis_max_bytes=held + 2_000_000)
     with AgentMemorySystem(config) as memory:
-        for step in range(25):
-            memory.store_step(step, {agent: {"text": f"{step:02d}" * 2_000} for agent in AGENTS})
+        for step in range(7):
+            memory.store_step(step, {agent: {"text": f"{step:02d}" * 8_000} for agent in AGENTS})
         memory.maintain()
         assert sum(map(_used_bytes, cluster.primaries)) < held + 2_500_000  # buffers count too
         moved = memory.im.count("default") + memory.ltm.count("default")
         assert moved > 100
-        assert memory.count(Query(limit=None)) == 25 * len(AGENTS)
+        assert memory.count(Query(limit=None)) == 7 * len(AGENTS)
         assert memory.check().findings == ()
 
 
@@ -217,6 +219,26 @@ def test_one_server_that_hangs_keeps_nobody_from_the_others(
         end_pauses(memory)
         assert all(steps_of(memory, agent) == [0] for agent in AGENTS)
         assert memory.status.short_term.up
+
+
+def test_a_risk_is_told_with_the_servers_of_a_cluster_that_have_it(
+    cluster: LocalCluster, config: MemoryConfig
+) -> None:
+    odd = cluster.primaries[1]
+    ask(odd, "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(ConfigError, match=rf":{odd.port}: the server drops entries"):
+            AgentMemorySystem(config.model_copy(update={"strict_server": True}))
+        (told,) = [found for found in findings(config) if found.subject == "eviction"]
+        assert told.text.startswith(f"127.0.0.1:{odd.port}: the server drops entries")
+    finally:
+        ask(odd, "CONFIG", "SET", "maxmemory", 0, "maxmemory-policy", "noeviction")
+
+
+def test_a_cluster_that_is_down_says_what_to_look_at() -> None:
+    down = translated(redis.exceptions.ClusterDownError("The cluster is down"), "it")
+    assert isinstance(down, WritesRefused)
+    assert "see redis-cli --cluster check" in str(down)
 
 
 def test_what_a_cluster_does_not_serve_is_refused_by_name(

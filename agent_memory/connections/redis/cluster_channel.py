@@ -119,7 +119,7 @@ class ClusterChannel(RedisChannel):
             topology = self.topology
         return f"{self.where}: {topology.complaint}" if topology.uncovered() else None
 
-    def call_each(self, *command: Any) -> list[Any]:
+    def call_each(self, *command: Any) -> dict[Place, Any]:
         """Send a command to every server that holds slots, and return their answers.
 
         Raises:
@@ -128,7 +128,7 @@ class ClusterChannel(RedisChannel):
         with translating_redis_errors(self.where):
             primaries = self.topology.primaries
             replies = self._answers({one: [Sent(0, command)] for one in primaries})
-            return [self._sound(command, reply) for _, _, reply in replies]
+            return {server: self._sound(command, reply) for server, _, reply in replies}
 
     def call_on(self, server: Place, commands: Sequence[Command]) -> list[Any]:
         """Send commands to a server, whatever their keys, and return its answers in order.

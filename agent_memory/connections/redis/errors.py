@@ -17,6 +17,7 @@ from agent_memory.values.interruptions import raise_if_interrupted
 _NO_WRITES = re.compile(
     r"(^|[\s-])(OOM|MISCONF|READONLY|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|BUSY|LOADING) "
 )
+_CLOSED = re.compile("reset|closed", re.IGNORECASE)  # as a port does that speaks TLS
 _FULL = re.compile(r"(^|[\s-])OOM ")
 _NO_WRITES_CLASSES = tuple(
     getattr(redis.exceptions, name)
@@ -66,6 +67,9 @@ def raise_alarm(error: Exception, client: redis.Redis, took: float) -> None:
 
 # By what OpenSSL says, the first that fits.
 _TLS_REMEDIES = (
+    ("KEY_VALUES_MISMATCH", "the key of ssl_keyfile is not that of ssl_certfile: name its own"),
+    ("NO_CERTIFICATE_OR_CRL_FOUND", "the file of ssl_ca_certs holds no certificate in PEM"),
+    ("PEM lib", "the file of ssl_certfile or ssl_keyfile holds none in PEM"),
     ("mismatch", "its certificate is for another name: name it in redis_url as that does"),
     ("has expired", "its certificate has expired: renew it"),
     (
@@ -87,11 +91,14 @@ def _tls_remedy(error: Exception, where: str) -> str | None:
         return next(
             (what for mark, what in _TLS_REMEDIES if mark.replace(" ", "_").upper() in said), None
         )
-    by_tls = "rediss://" in where or "rediss+" in where
-    if by_tls and isinstance(error, redis.exceptions.TimeoutError):
+    if _speaks_tls(where) and isinstance(error, redis.exceptions.TimeoutError):
         # A server without TLS waits for the end of what it takes for a command.
         return "its port speaks no TLS, or is silent: begin redis_url with redis://, or start it"
     return None
+
+
+def _speaks_tls(where: str) -> bool:
+    return "rediss://" in where or "rediss+" in where
 
 
 @contextmanager
@@ -127,9 +134,11 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
     if isinstance(error, LOSSES):
         if (remedy := _tls_remedy(error, where)) is not None:
             return StoreUnavailable(f"{where} cannot be reached by TLS ({error}); {remedy}")
+        may_be_tls = not _speaks_tls(where) and _CLOSED.search(str(error))
+        hint = ", or begin redis_url with rediss:// if its port speaks TLS" if may_be_tls else ""
         return StoreUnavailable(
             f"{where} does not answer ({error}); start it, or correct host and port or "
-            "redis_url; without them the embedded server is used"
+            f"redis_url{hint}; without them the embedded server is used"
         )
     if isinstance(error, redis.exceptions.ResponseError):
         if isinstance(error, redis.exceptions.OutOfMemoryError) or _FULL.search(str(error)):
@@ -143,6 +152,8 @@ def translated(error: Exception, where: str) -> StoreUnavailable:
         # Said at opening, but not to users without the right to ask what the server is.
         is_hidden = isinstance(error, _OF_CLUSTERS) and "+cluster://" not in where
         hint = f"; it {NODE_OF_A_CLUSTER}" if is_hidden else ""
+        if str(error) == "The cluster is down":
+            hint = "; start the servers that held its slots, or see redis-cli --cluster check"
         return kind(f"{where} refuses: {error}{hint}")
     return StoreUnavailable(
         f"{where} does not answer as a Redis server does ({error}); correct host and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent_memory.connections.confirmation import Confirmation
@@ -15,6 +16,8 @@ _NEAR = 0.9  # of the limit on its memory
 
 _logger = logging.getLogger("agent_memory")
 _told: set[tuple[str, str]] = set()
+
+_Facts = Mapping[str, str]  # what INFO says, by its names
 
 
 class Risk(NamedTuple):
@@ -46,7 +49,7 @@ def not_served(channel: RedisChannel) -> str | None:
     Raises:
         StoreUnavailable: It does not answer.
     """
-    return _not_served(channel, _facts(channel)[0])
+    return _not_served(channel, _facts(channel)[0][1])
 
 
 def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
@@ -62,7 +65,7 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
         StoreUnavailable: It does not answer.
     """
     facts = _facts(channel)
-    reason = _not_served(channel, facts[0])
+    reason = _not_served(channel, facts[0][1])
     if reason is not None:
         raise ConfigError(f"redis_url: {reason}")
     risks = [risk for risk in _risks(channel, facts) if not (read_only and risk.name == "replica")]
@@ -78,36 +81,43 @@ def tell_risks(channel: RedisChannel, *, read_only: bool, strict: bool) -> None:
             _logger.warning("%s may lose entries: %s", channel.where, risk.means)
 
 
-def _facts(channel: RedisChannel) -> list[dict[str, str]]:
-    """What each server tells of itself, at least one."""
+def _facts(channel: RedisChannel) -> list[tuple[str, _Facts]]:
+    """What each server tells of itself, at least one; those of a cluster with their names."""
     try:
         if isinstance(channel, ClusterChannel):
-            return [*map(_read, channel.call_each("INFO"))]
-        return [_read(channel.call("INFO"))]
+            said = channel.call_each("INFO")
+            return [(str(server), _read(text)) for server, text in said.items()]
+        return [("", _read(channel.call("INFO")))]
     except CommandRefused:
-        return [{}]  # a user without the right to ask; storing needs no answer
+        return [("", {})]  # a user without the right to ask; storing needs no answer
 
 
-def _read(said: object) -> dict[str, str]:
+def _read(said: object) -> _Facts:
     lines = said.decode(errors="replace").splitlines() if isinstance(said, bytes) else []
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _risks(channel: RedisChannel, facts: list[dict[str, str]]) -> list[Risk]:
-    """The risks of all servers, each once."""
-    found = [
-        risk
-        for one in facts
-        for risk in (
+def _risks(channel: RedisChannel, facts: list[tuple[str, _Facts]]) -> list[Risk]:
+    """The risks of all servers, each once, with the servers of a cluster that have it."""
+    found: dict[str, Risk] = {}
+    servers: dict[str, list[str]] = {}
+    for server, one in facts:
+        risks = (
             *(_eviction(one), _durability(one), _replica(one), _memory(one)),
             _replicas(one, channel.confirmation),
         )
-        if risk is not None
+        for risk in filter(None, risks):
+            found.setdefault(risk.name, risk)
+            servers.setdefault(risk.name, []).append(server)
+    if not isinstance(channel, ClusterChannel):
+        return [*found.values()]
+    return [
+        risk._replace(means=f"{', '.join(servers[name])}: {risk.means}")
+        for name, risk in found.items()
     ]
-    return list({risk.name: risk for risk in reversed(found)}.values())
 
 
-def _not_served(channel: RedisChannel, facts: dict[str, str]) -> str | None:
+def _not_served(channel: RedisChannel, facts: _Facts) -> str | None:
     if isinstance(channel, ClusterChannel):
         return channel.incomplete
     mode = facts.get("redis_mode") or facts.get("server_mode", "")
@@ -118,7 +128,7 @@ def _not_served(channel: RedisChannel, facts: dict[str, str]) -> str | None:
     return None
 
 
-def _eviction(facts: dict[str, str]) -> Risk | None:
+def _eviction(facts: _Facts) -> Risk | None:
     limit, policy = facts.get("maxmemory", "0"), facts.get("maxmemory_policy", "noeviction")
     if limit == "0" or policy == "noeviction":
         return None
@@ -129,7 +139,7 @@ def _eviction(facts: dict[str, str]) -> Risk | None:
     )
 
 
-def _durability(facts: dict[str, str]) -> Risk | None:
+def _durability(facts: _Facts) -> Risk | None:
     if facts.get("aof_enabled", "1") == "1":
         return None
     return Risk(
@@ -139,7 +149,7 @@ def _durability(facts: dict[str, str]) -> Risk | None:
     )
 
 
-def _replica(facts: dict[str, str]) -> Risk | None:
+def _replica(facts: _Facts) -> Risk | None:
     if facts.get("role", "master") != "slave":
         return None
     primary = f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
@@ -150,7 +160,7 @@ def _replica(facts: dict[str, str]) -> Risk | None:
     )
 
 
-def _replicas(facts: dict[str, str], asked: Confirmation | None) -> Risk | None:
+def _replicas(facts: _Facts, asked: Confirmation | None) -> Risk | None:
     there = facts.get("connected_slaves", "")
     if asked is None or not there.isdigit() or int(there) >= asked.replicas:
         return None
@@ -162,7 +172,7 @@ def _replicas(facts: dict[str, str], asked: Confirmation | None) -> Risk | None:
     )
 
 
-def _memory(facts: dict[str, str]) -> Risk | None:
+def _memory(facts: _Facts) -> Risk | None:
     limit, used = facts.get("maxmemory", "0"), facts.get("used_memory", "0")
     if not (limit.isdigit() and used.isdigit()) or int(limit) == 0:
         return None

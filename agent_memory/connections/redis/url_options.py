@@ -7,6 +7,7 @@ decode, and ``protocol=3`` answers otherwise than the channel reads.
 from __future__ import annotations
 
 import math
+import os
 import re
 import ssl
 from collections.abc import Callable
@@ -45,6 +46,10 @@ def _is_given(value: str) -> bool:
     return bool(value)
 
 
+def _is_readable(value: str) -> bool:
+    return os.access(value, os.R_OK)
+
+
 def _are_flags(value: str) -> bool:
     names = [name.strip() for name in value.strip("[]").split(",")]
     return all(name in ssl.VerifyFlags.__members__ for name in names)
@@ -77,7 +82,7 @@ _OF_SENTINELS: dict[str, tuple[_Check, str]] = {
 _FILES = ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_ca_path")
 _FLAGS = ("ssl_include_verify_flags", "ssl_exclude_verify_flags")
 _SERVED_WITH_TLS: dict[str, tuple[_Check, str]] = {
-    **dict.fromkeys(_FILES, (_is_given, "a path")),
+    **dict.fromkeys(_FILES, (_is_readable, "the path of what is there and can be read")),
     **dict.fromkeys(_FLAGS, (_are_flags, "names of ssl.VerifyFlags with commas between them")),
     **dict.fromkeys(("ssl_ca_data", "ssl_password", "ssl_ciphers"), (_is_given, "a text")),
     "ssl_cert_reqs": (_REQUIREMENTS.__contains__, "none, optional or required"),

@@ -49,7 +49,7 @@ def server_bytes(channel: RedisChannel) -> int | None:
     if not channel.measures_memory:
         return None
     if isinstance(channel, ClusterChannel):
-        return sum(_held(channel, about) for about in channel.call_each("INFO", "memory"))
+        return sum(_held(channel, about) for about in channel.call_each("INFO", "memory").values())
     return _held(channel, channel.call("INFO", "memory"))
 
 
