@@ -83,13 +83,15 @@ def test_files_of_certificates_that_are_none_are_named(
     ours, other = authority.certify("127.0.0.2"), authority.certify("127.0.0.3")
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path"):
         with pytest.raises(ConfigError, match=f"redis_url: {name} in .* can be read"):
-            AgentMemorySystem(configured(plain, tmp_path, **{name: tmp_path / "none.pem"}))
+            missing: dict[str, Any] = {name: tmp_path / "none.pem"}
+            AgentMemorySystem(configured(plain, tmp_path, **missing))
     with TlsLine(plain, authority.certify("127.0.0.1")) as line:
-        for options, complaint in (
+        wrong: list[tuple[dict[str, Any], str]] = [
             ({"ssl_ca_certs": empty}, "ssl_ca_certs holds no certificate in PEM"),
             ({"ssl_certfile": empty}, "ssl_certfile or ssl_keyfile holds none in PEM"),
             ({"ssl_certfile": ours, "ssl_keyfile": other}, "ssl_keyfile is not that of"),
-        ):
+        ]
+        for options, complaint in wrong:
             assert complaint in refusal(configured(line.port, tmp_path, **options))
 
 
