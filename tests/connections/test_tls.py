@@ -82,9 +82,10 @@ def test_files_of_certificates_that_are_none_are_named(
     empty.write_text("no certificate")
     ours, other = authority.certify("127.0.0.2"), authority.certify("127.0.0.3")
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path"):
+        missing: dict[str, Any] = {name: tmp_path / "none.pem"}
+        config = configured(plain, tmp_path, **missing)
         with pytest.raises(ConfigError, match=f"redis_url: {name} in .* can be read"):
-            missing: dict[str, Any] = {name: tmp_path / "none.pem"}
-            AgentMemorySystem(configured(plain, tmp_path, **missing))
+            AgentMemorySystem(config)
     with TlsLine(plain, authority.certify("127.0.0.1")) as line:
         wrong: list[tuple[dict[str, Any], str]] = [
             ({"ssl_ca_certs": empty}, "ssl_ca_certs holds no certificate in PEM"),
