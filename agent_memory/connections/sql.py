@@ -30,8 +30,9 @@ from agent_memory.connections.sql_commits import forget_note, keep_notes
 from agent_memory.connections.sql_copying import serve_copies
 from agent_memory.connections.sql_failures import leave_standbys
 from agent_memory.connections.sql_files import file_of, file_url, remove_copy_with
-from agent_memory.connections.sql_options import check_server, check_sqlite
+from agent_memory.connections.sql_options import check_server, check_sqlite, driver_arguments
 from agent_memory.connections.sql_pool import InterruptiblePool
+from agent_memory.connections.sql_remedies import remedy_of
 from agent_memory.connections.sqlite_file import LastingConnection, watch_file
 from agent_memory.errors import (
     ConfigError,
@@ -84,6 +85,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _with_gate(_open_sqlite(parsed, read_only))
         check_server(parsed, parsed.get_dialect())
+        parsed, arguments = driver_arguments(parsed)
         options = {_READ_ONLY: read_only}
         if read_only:
             # Not False otherwise, which a standby refuses for every statement, and which overrides
@@ -93,6 +95,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
             parsed,
             poolclass=InterruptiblePool,
             hide_parameters=True,
+            connect_args=arguments,
             pool_pre_ping=parsed.get_driver_name() != "psycopg",
             execution_options=options,
         )
@@ -274,25 +277,6 @@ def translating_sql_errors(where: str) -> Iterator[None]:
         raise InvalidEntry(f"{error.object!r:.80} has a lone surrogate in it") from error
 
 
-_REMEDIES = (
-    ("locked", "another process holds it for long: let it finish, or end it"),
-    (
-        "readonly",
-        "it may not be written: check the permissions of the file and its folder (chmod u+w)",
-    ),
-    ("unable to open", "check that the path exists and the permissions of file and folder"),
-    ("malformed", "the file is damaged: restore it from a backup"),
-    ("not a database", "the file is damaged or no SQLite database: name another"),
-    ("disk I/O", "the disk reports an error: check it"),
-    ("authentication", "check user and password in the URL"),
-    ("read-only transaction", "it takes no writes: name the server that does in the URL"),
-    ("permission denied", "let its owner grant the right, or name another user in the URL"),
-    ("does not exist", "check user and database in the URL"),
-    ("could not", "check that the server is running and the URL"),
-    ("statement timeout", "raise statement_timeout, or ease what keeps the server busy"),
-    ("lock timeout", "another transaction holds it for long: let it finish, or end it"),
-    ("refused", "check that the server is running and the URL"),
-)
 _MISSING = re.compile(
     "no such table|no such column|has no column|(relation|column) .* does not exist"
 )
@@ -307,7 +291,7 @@ def _translated(error: BaseException | None, where: str) -> MemoryStoreError:
             f"{where}: {complaint}; its schema is not the one this version works with; see what "
             "differs with: agent-memory db check, and mend it with: agent-memory db upgrade"
         )
-    remedy = next((advice for mark, advice in _REMEDIES if mark in complaint), None)
+    remedy = remedy_of(complaint)
     return StoreUnavailable(f"{where}: {complaint}" + (f"; {remedy}" if remedy else ""))
 
 

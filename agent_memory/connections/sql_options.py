@@ -26,6 +26,8 @@ _OF_SQLITE: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "cache": (("private", "shared").__contains__, "private or shared"),
 }
 
+PREPARE_THRESHOLD = "prepare_threshold"
+
 # Of a connection of psycopg, but not of libpq: what would change how rows are read and committed.
 _OF_LIBPQ_REFUSED = {"client_encoding", "replication"}
 
@@ -74,12 +76,34 @@ def check_server(url: URL, dialect: type[Dialect]) -> None:
         return
     known = _libpq_options(dialect)
     for name, value in url.query.items():
-        if name not in known:
+        if name == PREPARE_THRESHOLD:
+            if value != "none" and not (isinstance(value, str) and value.isdecimal()):
+                raise _refusal(url, name, "needs another value: a whole number, or none")
+        elif name not in known:
             raise _refusal(url, name, "is no option of libpq that a memory is served with")
         if not isinstance(value, str) and name not in ("host", "port"):
             raise _refusal(url, name, "stands there twice: give it once")
         if name in ("user", "password", "dbname") and getattr(url, _PARTS[name]):
             raise _refusal(url, name, "stands there twice: give it once")
+
+
+def driver_arguments(url: URL) -> tuple[URL, dict[str, Any]]:
+    """What the driver of a server takes beside its URL, and the URL without that.
+
+    psycopg would decode no texts at all on a database without an encoding (``SQL_ASCII``), or as
+    the environment says. After so many times (``prepare_threshold``) it prepares a statement, which
+    the connections of some poolers do not keep.
+
+    Args:
+        url: One that ``check_server`` has seen.
+    """
+    if url.get_driver_name() != "psycopg":
+        return url, {}
+    arguments: dict[str, Any] = {"client_encoding": "utf8"}
+    threshold = url.query.get(PREPARE_THRESHOLD)
+    if threshold is not None:
+        arguments[PREPARE_THRESHOLD] = None if threshold == "none" else int(str(threshold))
+    return url.difference_update_query([PREPARE_THRESHOLD]), arguments
 
 
 _PARTS: Mapping[str, str] = {"user": "username", "password": "password", "dbname": "database"}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.cli.findings import Finding, State, looked
 from agent_memory.cli.folder_findings import look_at_schema
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.deployment import deployment
-from agent_memory.connections.sql import open_engine
-from agent_memory.errors import MemoryStoreError, QueryEngineMissing
+from agent_memory.connections.sql import open_engine, translating_sql_errors
+from agent_memory.errors import MemoryStoreError, QueryEngineMissing, StoreUnavailable
 from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.repository import LtmRepository
 from agent_memory.repositories.sql.vector_indexes import VectorIndexes
@@ -116,3 +118,61 @@ def test_a_database_of_another_schema_is_said_by_its_revision(postgresql_databas
     for said in (refusal(postgresql_database), found.text):
         assert "pip install --upgrade agent-memory" in said
     engine.dispose()
+
+
+def test_what_a_server_is_set_to_is_said_with_what_to_do(postgresql_database: str) -> None:
+    name = make_url(postgresql_database).database
+    change = f"ALTER DATABASE {name} SET"
+    stalled = create_engine(postgresql_database)
+    for settings, advice in (
+        ("search_path = nowhere", "search_path names no schema that is there: make it"),
+        ("idle_in_transaction_session_timeout = '20ms'", "raise idle_in_transaction_session"),
+    ):
+        as_superuser(postgresql_database, f"{change} {settings}")
+        with pytest.raises(StoreUnavailable, match=advice):
+            make_table_slowly(stalled)
+        as_superuser(postgresql_database, f"ALTER DATABASE {name} RESET ALL")
+        stalled.dispose()
+    as_superuser(postgresql_database, "CREATE VIEW agent_ltm_runs AS SELECT 1 AS id")
+    with pytest.raises(StoreUnavailable, match="another program has a table of that name"):
+        schema.upgrade(postgresql_database)
+    as_superuser(
+        postgresql_database, "CREATE ROLE poor LOGIN", f"ALTER DATABASE {name} CONNECTION LIMIT 0"
+    )
+    try:
+        of_the_poor = postgresql_database.replace("postgres:@", "poor:@")
+        assert "close what keeps them, or raise the limit" in refusal(of_the_poor)
+    finally:
+        as_superuser(postgresql_database, "DROP ROLE poor")
+
+
+def make_table_slowly(engine: Engine) -> None:
+    """Make a table in a transaction that is idle until the server ends it, if it ever does."""
+    with translating_sql_errors("the database"), engine.connect() as connection:
+        limit = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar()
+        if limit != "0":
+            driver: Any = connection.connection.driver_connection
+            select.select([driver], [], [], 30)
+        connection.exec_driver_sql("CREATE TABLE mine (id int)")
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_any_encoding_serves_with_and_without_prepared_statements(
+    postgresql_url: str, encoding: str
+) -> None:
+    made = f"CREATE DATABASE {encoding} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'"
+    as_superuser(postgresql_url, made)
+    plain = make_url(postgresql_url).set(database=encoding.lower())
+    url = plain.update_query_dict({"prepare_threshold": "none"})
+    engine = open_engine(url.render_as_string(hide_password=False))
+    try:
+        schema.ensure(engine)
+        stored = LtmRepository(engine, ContentsCodec(), indexed_attributes=("food",))
+        stored.upkeep.declare_attributes()
+        entry = an_entry(contents={"food": "größe 日"}, run_id="run", agent_id="ant")
+        stored.add(entry)
+        asked = Query(run_id="run", agent_id="ant", attributes={"food": "größe 日"})
+        assert [found.contents for found in stored.find(asked)] == [entry.contents]
+    finally:
+        engine.dispose()
+        as_superuser(postgresql_url, f"DROP DATABASE {encoding}")

@@ -12,12 +12,13 @@ import pytest
 import redis
 from redis.cache import CacheConfig
 from redis.connection import SSLConnection
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from agent_memory import AgentMemory, AgentMemorySystem, ConfigError, MemoryConfig, Query
 from agent_memory.connections.redis.clients import open_redis
 from agent_memory.connections.redis.url_options import check_options
 from agent_memory.connections.sql import open_engine
+from agent_memory.connections.sql_options import driver_arguments
 from tests import engines
 
 SERVED = [
@@ -197,7 +198,7 @@ def test_options_of_a_uri_need_one(tmp_path: Path) -> None:
         *(
             "autocommit=true",
             "row_factory=x",
-            "prepare_threshold=0",
+            "prepare_threshold=-1",
             "cursor_factory=x",
             "moon=full",
         ),
@@ -211,6 +212,20 @@ def test_an_option_of_postgresql_that_does_not_serve_is_refused(options: str) ->
     with pytest.raises(ConfigError, match=f"ltm_url: {name} in ") as refusal:
         open_engine(f"postgresql+psycopg://a:geheim@127.0.0.1:1/a?{options}")
     assert "geheim" not in str(refusal.value)
+
+
+def test_how_often_statements_are_prepared_is_said_in_the_url() -> None:
+    psycopg = pytest.importorskip("psycopg")
+    for said, made in (("none", None), ("3", 3)):
+        url, arguments = driver_arguments(
+            make_url(f"postgresql+psycopg:///a?prepare_threshold={said}")
+        )
+        assert not url.query
+        assert arguments["prepare_threshold"] == made
+    for wrong in ("None", "-1"):
+        with pytest.raises(ConfigError, match="a whole number, or none"):
+            open_engine(f"postgresql+psycopg:///a?prepare_threshold={wrong}")
+    assert "prepare_threshold" in inspect.signature(psycopg.connect).parameters
 
 
 def test_options_of_libpq_serve() -> None:
