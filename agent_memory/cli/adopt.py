@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
-from agent_memory.cli.output import AsJson, json_line, print_lines
+from agent_memory.cli.output import AsJson, print_lines
 from agent_memory.tiers.adoption import AdoptedSpool
+from agent_memory.values.json_values import json_line
 
 
 def adopt(

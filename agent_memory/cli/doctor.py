@@ -15,12 +15,13 @@ from agent_memory.cli.findings import Finding, State, looked
 from agent_memory.cli.folder_findings import look_at_folder, look_at_schema
 from agent_memory.cli.identity_findings import look_at_identity
 from agent_memory.cli.opening import Folder, plain_errors
-from agent_memory.cli.output import AsJson, json_line
+from agent_memory.cli.output import AsJson
 from agent_memory.cli.server_findings import look_at_server
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.system.identity import as_recorded
+from agent_memory.values.json_values import json_line
 from agent_memory.values.tried import TRIED, installed_version, newer_than_tried
 
 _EXTRAS: Final = {

@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, opened, plain_errors
-from agent_memory.cli.output import AsJson, json_line
+from agent_memory.cli.output import AsJson
 from agent_memory.cli.progress import shown
 from agent_memory.errors import InvalidEntry
+from agent_memory.values.json_values import json_line
 from agent_memory.values.progress import EntriesProgress
 
 

@@ -31,9 +31,10 @@ from agent_memory.cli.opening import (
     opened,
     plain_errors,
 )
-from agent_memory.cli.output import AsJson, hit_line, hit_row, json_line, print_rows
+from agent_memory.cli.output import AsJson, hit_line, hit_row, print_rows
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.json_values import json_line
 from agent_memory.values.query import Hit, Query
 
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from pydantic_core import to_json
 from rich.table import Table
 
 from agent_memory.cli.opening import console, one_line
 from agent_memory.cli.tables import counted, print_table
 from agent_memory.values.entry import Tier
+from agent_memory.values.json_values import json_line
 from agent_memory.values.query import Hit
 from agent_memory.values.quoting import abbreviated
 
@@ -70,17 +70,6 @@ def print_report(report: Any, lines: Iterable[str], *, as_json: bool) -> None:
         print_lines(lines)
 
 
-def json_line(row: Row) -> str:
-    """A row as JSON: times as ISO 8601, bytes as base64, arrays and tuples as lists.
-
-    What is not a finite number is a string, as JSON has no other way. Values are written to be
-    read by other programs, not to be stored again: for that there is ``agent-memory export``.
-    """
-    return to_json(
-        row, bytes_mode="base64", inf_nan_mode="strings", fallback=_as_json_value
-    ).decode()
-
-
 def hit_row(hit: Hit) -> dict[str, Any]:
     """What is said of a hit in JSON: all but its vector, which is of use to few."""
     row = {**hit.entry.to_dict(), "tier": hit.tier.name}
@@ -121,7 +110,3 @@ def _as_numbers(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_as_numbers, value))
     return value.item() if isinstance(value, np.number) else value
-
-
-def _as_json_value(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

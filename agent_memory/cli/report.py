@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.opening import Folder, Run, of_run, opened, plain_errors
-from agent_memory.cli.output import AsJson, json_line
+from agent_memory.cli.output import AsJson
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.contract import MemoryRepository
 from agent_memory.system.memory_system import AgentMemorySystem
+from agent_memory.values.json_values import json_line
 
 
 def report(

@@ -12,13 +12,14 @@ import typer
 
 from agent_memory.cli import tables
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
-from agent_memory.cli.output import AsJson, json_line, print_lines
+from agent_memory.cli.output import AsJson, print_lines
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import deployment
 from agent_memory.connections.folder_record import recorded_config
 from agent_memory.errors import StoreUnavailable
 from agent_memory.system.identity import as_recorded, identity_of
 from agent_memory.tiers.spool import spool_of
+from agent_memory.values.json_values import json_line
 from agent_memory.values.status import MemoryStatus, SpoolStatus, StoreStatus
 
 

@@ -13,10 +13,10 @@ import typer
 
 from agent_memory.cli import tables
 from agent_memory.cli.opening import complain
-from agent_memory.cli.output import json_line
 from agent_memory.errors import StoreUnavailable
 from agent_memory.system.memory_system import AgentMemorySystem
 from agent_memory.tiers.consolidation import Moves
+from agent_memory.values.json_values import json_line
 
 
 def maintain(system: AgentMemorySystem, every: float | None, *, as_json: bool) -> None:

@@ -34,6 +34,7 @@ from agent_memory.values.contents import as_contents, pack
 from agent_memory.values.html import html_fields
 from agent_memory.values.identity import checked_agent_id, checked_memory_id, checked_run_id
 from agent_memory.values.interruptions import raise_if_interrupted
+from agent_memory.values.json_values import json_values
 from agent_memory.values.quoting import quoted, short_repr
 
 
@@ -261,15 +262,15 @@ class MemoryEntry:
         """
         return EntryKey(self.run_id, self.agent_id, self.memory_id)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, as_json: bool = False) -> dict[str, Any]:
         """Give the nested dict that the dict-style API speaks (see ``from_dict``).
 
         What most entries lack is left out: ``revision`` 0, ``encoder_version`` and
         ``error_bounds`` of None, ``pinned`` False.
 
-        All but the contents is what ``json.dumps`` takes. Contents are given as they are, and may
-        hold what JSON lacks: as JSON they would come back as others, a tuple as a list. For files
-        there is ``AgentMemorySystem.export``.
+        Args:
+            as_json: Give contents too as ``json.dumps`` takes them: a time as ISO 8601, bytes as
+                base64, a tuple as a list. As they are they may hold what JSON lacks, and come back.
 
         Examples:
             >>> entry.to_dict()["metadata"]["memory_type"]
@@ -295,7 +296,7 @@ class MemoryEntry:
             "agent_id": self.agent_id,
             "step_number": self.step_number,
             "timestamp": self.timestamp,
-            "contents": dict(self.contents),
+            "contents": json_values(self.contents) if as_json else dict(self.contents),
             "metadata": {
                 "creation_time": self.creation_time,
                 "last_access_time": self.last_access_time,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import datetime as dt
 import json
 import math
 import uuid
@@ -192,6 +193,34 @@ def test_an_entry_comes_back_from_its_dict_whole(fields: dict[str, Any]) -> None
     assert type(as_dict["metadata"].get("error_bounds", {})) is dict
     plain = replace(entry, contents={"energy": 3}).to_dict()
     assert MemoryEntry.from_dict(json.loads(json.dumps(plain))).to_dict() == plain
+
+
+def test_contents_of_every_kind_are_given_as_json_takes_them() -> None:
+    contents = {
+        "at": (1, 2.5),
+        "when": dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+        "array": np.eye(2, dtype=np.float32),
+        "seen": {1},
+        "bytes": b"\x00",
+        "left": float("inf"),
+        "seed": 2**90,
+        "number": Decimal("1.10"),
+        3: None,
+    }
+    given = an_entry(contents=contents).to_dict(as_json=True)
+    assert json.loads(json.dumps(given, allow_nan=False)) == given
+    assert given["contents"] == {
+        "at": [1, 2.5],
+        "when": "2026-01-02T00:00:00Z",
+        "array": [[1.0, 0.0], [0.0, 1.0]],
+        "seen": [1],
+        "bytes": "AA==",
+        "left": "Infinity",
+        "seed": 2**90,
+        "number": "1.10",
+        "3": None,
+    }
+    assert an_entry(contents=contents).to_dict()["contents"]["at"] == (1, 2.5)
 
 
 def test_an_entry_is_taken_apart_and_changed_as_dataclasses_are() -> None:
