@@ -22,6 +22,10 @@ AGES: dict[str, Any] = {"stm_config": {"ttl": int(DAY)}, "im_config": {"ttl": in
 Opener = Callable[..., AgentMemorySystem]
 
 
+any_path = pytest.mark.filterwarnings("ignore:attributes:UserWarning")
+"""For tests of random questions, some of them about paths that few entries have."""
+
+
 class Clock:
     """A clock that stands still unless it is set."""
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import importlib.util
+import math
 import random
+import uuid
 from typing import Any
 
+import numpy as np
+
 from agent_memory.testing.samples import a_memory_id, an_entry
-from agent_memory.values.conditions import between, contains, exists, near_point, one_of
+from agent_memory.values.conditions import (
+    between,
+    contains,
+    exists,
+    matches,
+    near_point,
+    one_of,
+)
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.query import ALL_RUNS, Order, Query
 
@@ -49,8 +63,9 @@ def _contents(rng: random.Random) -> dict[str, Any]:
         "food": rng.choice((0, 1, 2.5, 3, "3", True)),
         "home": {"at": (rng.randrange(3), rng.randrange(3)), "doors": rng.randrange(4)},
         "tags": rng.sample(["red", "green", "blue"], rng.randrange(4)),
+        "odd": rng.choice(_ODD),
     }
-    for path in ("mood", "food", "tags"):
+    for path in ("mood", "food", "tags", "odd"):
         if rng.random() < 0.2:
             del contents[path]
     return contents
@@ -67,20 +82,46 @@ def random_query(rng: random.Random) -> Query:
     filters: dict[str, Any] = {
         "steps": _range(rng),
         "times": _range(rng),
-        "importance": rng.choice(((0.25, None), (None, 0.5), (0.5, 0.5))),
+        "importance": rng.choice(((0.25, None), (None, 0.5), (np.float32(0.5), 0.5))),
         "memory_type": rng.choice([*MemoryType]),
         "pinned": rng.random() < 0.5,
-        "attributes": dict([rng.choice(_CONDITIONS)]),
+        "attributes": dict(rng.sample(_CONDITIONS, rng.choice((1, 1, 2)))),
     }
     for name in rng.sample([*filters], rng.randrange(4)):
         asked[name] = filters[name]
     return Query(**asked)
 
 
-def _range(rng: random.Random) -> tuple[int | None, int | None]:
+def _range(rng: random.Random) -> tuple[Any, Any]:
     first, last = sorted((rng.randrange(_STEPS), rng.randrange(_STEPS)))
+    if rng.random() < 0.2:
+        return np.int64(first), np.int8(last)
     return rng.choice(((first, last), (first, first), (first, None), (None, last)))
 
+
+_ODD: tuple[Any, ...] = (
+    *(
+        None,
+        True,
+        math.inf,
+        -0.0,
+        2**53 + 1,
+        2**70,
+        -(10**400),
+        "",
+        "a\0b",
+        "\ud800",
+        "calm\nalert",
+    ),
+    *(b"ab", 1j, dt.date(2024, 1, 1), decimal.Decimal(3), uuid.UUID(int=7), np.datetime64("2024")),
+    *(np.int64(3), np.float32(2.5), np.bool_(True), np.str_("calm"), np.array(1.5)),
+    *((), [], (1, 2), [1, 2.0, 3], [[1, 2], [3, 4]], ["1", None], [10**400, 1], [True, 2]),
+    *(np.array([1, 2]), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array(["a", "b"]), np.zeros((0, 2))),
+    *({1, 2}, frozenset({"red"}), {}, {"x": 1, 3: "1"}, {"x": None}, [{"a": 1}]),
+)
+"""Of every type that contents may hold, and of such as are nearly the same."""
+
+_NUMPYS: tuple[Any, Any] = (np.float32(2.5), np.int64(3))
 
 _CONDITIONS: tuple[tuple[Any, Any], ...] = (
     ("mood", "calm"),
@@ -109,4 +150,32 @@ _CONDITIONS: tuple[tuple[Any, Any], ...] = (
     ("home.at[5]", exists(False)),
     ("home.at", near_point((1, 1), 1)),
     (("home.at[0]", "home.doors"), near_point((1, 1), 1.5)),
+    ("odd", (1, 2)),
+    ("odd", True),
+    ("odd", np.str_("calm")),
+    ("odd", 2**53),
+    ("odd", 2**70),
+    ("odd", [[1, 2], [3, 4]]),
+    ("odd", ()),
+    ("odd", between(None, -1)),
+    ("odd", between(2**53 + 1, 2**70)),
+    ("odd", between(*_NUMPYS)),
+    ("odd", one_of(None, "", (1, 2), 2.5)),
+    ("odd", contains(2)),
+    ("odd", contains("a")),
+    ("odd", contains(None)),
+    ("odd", near_point((1, 2, 3), math.inf)),
+    ("odd", exists()),
+    ("odd.x", exists()),
+    ("odd.#3", "1"),
+    ("odd[1]", 2),
+    ("odd[0][1]", 2),
+    ("odd[0]", between(1, 10**300)),
 )
+if importlib.util.find_spec("re2") is not None:  # of an extra
+    _CONDITIONS += (
+        ("mood", matches("^(calm|glad)$")),
+        ("odd", matches("(?i)A")),
+        ("odd", matches("m$")),
+        ("food", matches("3")),
+    )

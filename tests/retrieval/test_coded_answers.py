@@ -15,7 +15,7 @@ from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.testing.questions import random_entries, random_query
 from agent_memory.values.conditions import between, near_point
 from tests.engines import usually_on
-from tests.memories import Opener
+from tests.memories import Opener, any_path
 from tests.retrieval.test_pages import pages
 
 # Older than any age: what leaves a tier does so for its number alone.
@@ -43,6 +43,7 @@ def _demoted(memory: AgentMemorySystem, rng: random.Random) -> list[MemoryEntry]
     return entries
 
 
+@any_path
 @usually_on("embedded", "tcp and postgresql")
 def test_coded_entries_answer_as_the_reference_that_has_the_same(open_memory: Opener) -> None:
     rng = random.Random(8)

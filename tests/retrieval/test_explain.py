@@ -10,7 +10,7 @@ import pytest
 from agent_memory import AgentMemorySystem, InvalidEntry, MemoryConfig, Order, between
 from agent_memory.testing.questions import random_entries, random_query
 from tests.engines import usually_on
-from tests.memories import Opener
+from tests.memories import Opener, any_path
 
 
 @usually_on("embedded", "tcp and postgresql")
@@ -42,6 +42,7 @@ def test_each_tier_says_its_index_and_reads_no_more_than_that_gives(open_memory:
         assert [plan.expected for plan in plans[:2]] == [plan.read for plan in plans[:2]]
 
 
+@any_path
 def test_what_is_explained_is_what_is_answered(open_memory: Opener) -> None:
     rng = random.Random(5)
     memory = open_memory()

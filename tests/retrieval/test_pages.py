@@ -27,7 +27,7 @@ from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_query
 from agent_memory.testing.samples import a_memory_id
 from tests.engines import usually_on
-from tests.memories import Opener, laid_out
+from tests.memories import Opener, any_path, laid_out
 
 
 def pages(
@@ -41,6 +41,7 @@ def pages(
         page = memory.recall(query, after=page.next, touch=False)
 
 
+@any_path
 @pytest.mark.parametrize("seed", range(1))
 def test_the_pages_of_any_question_are_the_answer_of_the_reference(
     open_memory: Opener, seed: int

@@ -124,7 +124,7 @@ def test_a_window_among_entries_of_one_time_is_in_order(memory: AgentMemorySyste
 
 @usually_on("tcp and postgresql")
 def test_counts_and_first_ones_are_those_of_the_reference(open_memory: Opener) -> None:
-    rng = random.Random(3)
+    rng = random.Random(5)
     memory = open_memory()
     tiers: tuple[MemoryRepository, ...] = memory.stm, memory.im, memory.ltm
     reference = laid_out(memory, rng)

@@ -13,7 +13,7 @@ from agent_memory import ALL_RUNS, AgentMemorySystem, InvalidEntry, MemoryConfig
 from agent_memory.testing import an_entry
 from agent_memory.testing.questions import random_query
 from tests.engines import usually_on
-from tests.memories import Opener, laid_out, requests_of
+from tests.memories import Opener, any_path, laid_out, requests_of
 
 
 @usually_on("fakeredis", "embedded")
@@ -36,6 +36,7 @@ def test_everyone_at_a_step_is_one_request_a_tier(
         )
 
 
+@any_path
 @pytest.mark.parametrize("seed", range(3))
 def test_any_question_over_any_split_of_tiers_has_the_answer_of_the_reference(
     open_memory: Opener, seed: int
