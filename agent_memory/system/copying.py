@@ -8,6 +8,7 @@ a copy that was broken off goes on with the same entries.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
@@ -31,6 +32,7 @@ from agent_memory.values.urls import sqlite_url
 
 _BACKUP = "copied.backup"
 _AFTERWARDS = "afterwards.backup"
+_SECOND_URL = re.compile(r",(?=[A-Za-z][\w+.-]*://)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class MemoryPlace:
     Examples:
         >>> MemoryPlace.of("redis://h:6379,postgresql+psycopg://h/ants").ltm_url
         'postgresql+psycopg://h/ants'
+        >>> MemoryPlace.of("redis+cluster://a:1,b:2,postgresql+psycopg://h/ants").redis_url
+        'redis+cluster://a:1,b:2'
         >>> MemoryPlace.of("memory/of/ants").redis_url is None
         True
     """
@@ -62,13 +66,14 @@ class MemoryPlace:
         """
         if "://" not in text:
             return cls(path=whole_path(text))
-        redis_url, _, ltm_url = text.partition(",")
-        if "://" not in ltm_url:
+        # Commas stand between the servers of a cluster too.
+        redis_url, *rest = _SECOND_URL.split(text, maxsplit=1)
+        if not rest:
             raise ConfigError(
                 "a memory on servers is named by two URLs with a comma between them, such as "
                 "redis://host:6379,postgresql+psycopg://user@host/database"
             )
-        return cls(redis_url=redis_url, ltm_url=ltm_url)
+        return cls(redis_url=redis_url, ltm_url=rest[0])
 
     def config(self, work: Path, made: Mapping[str, Any] = {}) -> MemoryConfig:  # read only
         """The configuration of the memory there.

@@ -19,6 +19,7 @@ from agent_memory.cli.commands import app
 from agent_memory.connections import deployment as places
 from agent_memory.connections.deployment import deployment
 from tests import engines
+from tests.clusters import wait_until
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -72,11 +73,13 @@ def test_passwords_come_from_the_environment_alone(file: Path) -> None:
 
 def test_services_wait_for_healthy_ones_and_their_volumes_are_named(file: Path) -> None:
     every = services(file)
-    for service in every.values():
-        assert service["healthcheck"]["test"]
-        for name, waits in service.get("depends_on", {}).items():
-            assert waits == {"condition": "service_healthy"}
-            assert name in every
+    once = {name for name, service in every.items() if service["restart"] == "no"}
+    for name, service in every.items():
+        assert name in once or service["healthcheck"]["test"]
+        for other, waits in service.get("depends_on", {}).items():
+            state = "completed_successfully" if other in once else "healthy"
+            assert waits == {"condition": f"service_{state}"}
+            assert other in every
         for volume in service.get("volumes", ()):
             assert volume.partition(":")[0] in service["whole"]["volumes"]
 
@@ -92,9 +95,9 @@ def test_a_worker_is_given_what_a_memory_reads(file: Path) -> None:
         assert where.engine == "redis"
         assert where.redis_url is not None
         for url, password in zip((where.redis_url, where.ltm_url), PASSWORDS.values(), strict=True):
-            named = make_url(url)
-            assert named.host in every
-            assert named.password == password
+            user, _, places = url.partition("://")[2].partition("/")[0].rpartition("@")
+            assert {place.partition(":")[0] for place in places.split(",")} <= every.keys()
+            assert user.partition(":")[2] == password
         database = every[str(make_url(where.ltm_url).host)]["environment"]
         assert make_url(where.ltm_url).username == database["POSTGRES_USER"]
         assert make_url(where.ltm_url).database == database["POSTGRES_DB"]
@@ -115,6 +118,35 @@ def test_its_server_keeps_entries(tmp_path: Path) -> None:
             memory.store_agent_state("ant-1", {"food": 1}, 0)
             assert memory.count(agent_id="ant-1") == 1
             assert client.config_get("maxmemory")["maxmemory"] == str(4 << 30)
+
+
+def test_the_servers_of_its_cluster_keep_entries(tmp_path: Path) -> None:
+    """One of them, started with the same words and given all slots, serves a strict memory."""
+    every = services(DEPLOY / "compose.cluster.yaml")
+    servers = {name: one for name, one in every.items() if name.startswith("redis-")}
+    assert len(servers) == 6
+    words: list[str] = []
+    for name, server in servers.items():
+        assert server["hostname"] == name
+        assert name in every["cluster"]["depends_on"]
+        assert name in every["cluster"]["command"][-1]
+        shell, how, line, _, *words = server["command"]  # the same of each
+        assert [shell, how] == ["sh", "-ec"]
+        assert line.startswith('exec docker-entrypoint.sh redis-server "$$@" ')
+    given = [engines.PASSWORD if word == PASSWORDS["REDIS_PASSWORD"] else word for word in words]
+    given += ["--cluster-announce-hostname", "localhost"]
+    with (
+        engines.tcp_server(tmp_path, engines.genuine_redis(), arguments=given) as port,
+        engines.tcp_client(port) as client,
+    ):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        url = f"redis+cluster://:{quote(engines.PASSWORD, safe='')}@127.0.0.1:{port}"
+        config = {"redis_url": url, "path": tmp_path / "memory", "strict_server": True}
+        with AgentMemorySystem(config) as memory:
+            memory.store_step(0, {f"ant-{number}": {"food": 1} for number in range(9)})
+            assert memory.count(agent_id="ant-1") == 1
+            assert memory.status.short_term.up
 
 
 def test_the_image_holds_what_the_package_is_built_of() -> None:

@@ -126,6 +126,15 @@ def test_a_move_tells_what_changed_meanwhile(
     assert "set $AGENT_MEMORY_REDIS_URL and $AGENT_MEMORY_LTM_URL" in moved.output
 
 
+@pytest.mark.parametrize(
+    "server", ["redis+cluster://:a,b@h:1,i:2,j:3", "rediss+sentinel://h:1,i:2/ants/0?db=1"]
+)
+def test_a_place_has_a_server_of_several(server: str) -> None:
+    database = "postgresql+psycopg://u@/ants?host=a,b"
+    place = MemoryPlace.of(f"{server},{database}")
+    assert (place.redis_url, place.ltm_url) == (server, database)
+
+
 def test_bad_places_are_refused_and_nothing_is_left(folder: Path, tmp_path: Path) -> None:
     for memory in (folder, tmp_path / "other"):
         with AgentMemorySystem(
