@@ -7,7 +7,7 @@ left to ``ltm_rows``, which says of each what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,18 +158,31 @@ def _vectors(codings: Sequence[int], stored: Sequence[bytes | None]) -> list[Vec
     Raises:
         EncodingError: One is damaged, or not of finite numbers.
     """
+    all_stored: Any = stored if None not in stored else ()
+    if len({*codings}) == 1 and len({*map(len, all_stored)}) == 1:
+        # As rows of one memory nearly always are, without a look at each.
+        return [*_decoded(codings[0], all_stored)]
     groups: dict[tuple[int, int], list[int]] = {}
     for place, (coding, one) in enumerate(zip(codings, stored, strict=True)):
         if one is not None:
             groups.setdefault((coding, len(one)), []).append(place)
     found: list[Vector | None] = [None] * len(stored)
-    for (coding, length), places in groups.items():
-        size = max(_TOGETHER // (4 * max(length, 1)), 1)
-        for first in range(0, len(places), size):
-            some = places[first : first + size]
-            matrix = decode_vectors(coding, [stored[place] or b"" for place in some])
-            if not matrix.shape[1] or not np.isfinite(matrix).all():
-                raise EncodingError("a vector is not of finite numbers")
-            for place, vector in zip(some, matrix, strict=True):
-                found[place] = vector
+    for (coding, _), places in groups.items():
+        vectors = _decoded(coding, [stored[place] or b"" for place in places])
+        for place, vector in zip(places, vectors, strict=True):
+            found[place] = vector
     return found
+
+
+def _decoded(coding: int, stored: Sequence[bytes]) -> Iterator[Vector]:
+    """The vectors of one coding and length.
+
+    Raises:
+        EncodingError: One is damaged, or not of finite numbers.
+    """
+    size = max(_TOGETHER // (4 * max(len(stored[0]), 1)), 1)
+    for first in range(0, len(stored), size):
+        matrix = decode_vectors(coding, stored[first : first + size])
+        if not matrix.shape[1] or not np.isfinite(matrix).all():
+            raise EncodingError("a vector is not of finite numbers")
+        yield from matrix

@@ -142,7 +142,7 @@ def decode_vectors(coding: int, stored: Sequence[bytes]) -> NDArray[np.float32]:
     """
     if type(coding) is int and coding > NEWEST:
         raise newer("embedding: its coding", coding, NEWEST)
-    if not all(isinstance(one, bytes) for one in stored):
+    if {*map(type, stored)} != {bytes}:
         raise EncodingError("embedding: of another type than was stored")
     length = len(stored[0])
     rows = np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), length)

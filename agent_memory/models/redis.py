@@ -282,7 +282,8 @@ def read_vectors(stored: Sequence[bytes | None]) -> list[NDArray[np.float32] | N
     for first in range(0, len(stored), _TOGETHER):
         some: Any = stored[first : first + _TOGETHER]
         size = len(some[0] or b"")
-        if size and size % _VECTOR.itemsize == 0 and all(one and len(one) == size for one in some):
+        fits = size and size % _VECTOR.itemsize == 0 and None not in some
+        if fits and {*map(len, some)} == {size}:
             rows = np.frombuffer(b"".join(some), _VECTOR).reshape(len(some), -1)
             if np.isfinite(rows).all():
                 vectors += list(rows.astype(np.float32))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -53,8 +52,7 @@ class AccessLog:
     ) -> None:
         self._tiers = tiers
         self._clock = clock
-        self._counts: Counter[EntryKey] = Counter()
-        self._found: dict[EntryKey, Tier] = {}
+        self._waiting: dict[EntryKey, tuple[int, Tier]] = {}
         self._last = float("-inf")
         self._unwritten: list[_Batch] = []
         self._written: list[_Batch] = []
@@ -68,13 +66,18 @@ class AccessLog:
             hits: What was retrieved.
             at: When, in the unit of timestamps.
         """
-        found = {hit.entry.key: hit.tier for hit in hits}
         with self._lock:
-            self._counts.update(found.keys())
-            found |= {key: min(self._found[key], found[key]) for key in self._found.keys() & found}
-            self._found |= found
+            waiting = self._waiting
+            for hit in hits:  # a loop looks each key up twice, where set operations do six times
+                key, tier = hit.entry.key, hit.tier
+                before = waiting.get(key)
+                if before is not None:
+                    count, richest = before
+                    waiting[key] = count + 1, min(richest, tier)
+                else:
+                    waiting[key] = 1, tier
             self._last = max(self._last, at)
-            full = len(self._counts) >= _FLUSH_AT
+            full = len(waiting) >= _FLUSH_AT
         if full:
             # What was asked is answered, also where a server is full and takes no counts: they
             # are kept, and upkeep tells of it.
@@ -98,16 +101,14 @@ class AccessLog:
 
     def _begin_batch(self) -> None:
         with self._lock:
-            counts, found = self._counts, self._found
-            if not counts:
+            if not self._waiting:
                 return
             by_tier: dict[Tier, dict[EntryKey, int]] = {}
-            for key, number in counts.items():
-                by_tier.setdefault(found.get(key, Tier.STM), {})[key] = number
+            for key, (number, tier) in self._waiting.items():
+                by_tier.setdefault(tier, {})[key] = number
             batch = _Batch(token_at(self._clock()), by_tier, self._last)
-            unwritten, fresh = [*self._unwritten, batch], Counter[EntryKey]()
             # At once: an exception of a signal's handler comes before all or after all.
-            self._unwritten, self._counts, self._found = unwritten, fresh, {}
+            self._unwritten, self._waiting = [*self._unwritten, batch], {}
 
     def _write_batches(self) -> None:
         # What failed before stays apart, since a tier may have counted it. It comes last, so
@@ -132,8 +133,7 @@ class AccessLog:
 
     def _forget_all(self) -> None:
         self._unlock()
-        self._counts.clear()
-        self._found.clear()
+        self._waiting.clear()
         self._unwritten.clear()
         self._written.clear()
 

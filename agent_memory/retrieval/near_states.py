@@ -20,6 +20,7 @@ from agent_memory.retrieval.state_vectors import StateVectors
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.entry import EntryKey, Tier
 from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
+from agent_memory.values.pages import hits_of
 from agent_memory.values.query import Hit, Order, Query, agent_of, run_of
 
 _ATTEMPTS = 3
@@ -235,7 +236,7 @@ def _as_seen(
         if answers is None:
             return None
         for tier, entries in zip(some, answers, strict=True):
-            found |= {entry.key: Hit(entry, tier.tier) for entry in entries}
+            found |= {hit.entry.key: hit for hit in hits_of(entries, tier.tier)}
     return _scored(chosen, found)
 
 
@@ -272,10 +273,10 @@ def _read(tiers: Sequence[TierReader], chosen: Sequence[_Chosen]) -> list[Hit] |
     for one in chosen:
         by_tier.setdefault(one.candidate.tier, []).append(one.key)
     found = {
-        entry.key: Hit(entry, tier.tier)
+        hit.entry.key: hit
         for tier in tiers
         if tier.tier in by_tier
-        for entry in tier.get_many(by_tier[tier.tier])
+        for hit in hits_of(tier.get_many(by_tier[tier.tier]), tier.tier)
     }
     moved = [one.key for one in chosen if one.key not in found]
     found |= {hit.entry.key: hit for hit in fetch(tiers, moved)} if moved else {}

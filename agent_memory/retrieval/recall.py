@@ -14,6 +14,7 @@ from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.checks import MAX_STEP
 from agent_memory.values.entry import EntryKey, MemoryEntry, Tier
 from agent_memory.values.ordering import DESCENDING, ORDERED_BY, SORT_KEYS
+from agent_memory.values.pages import hits_of
 from agent_memory.values.query import RANGES, Hit, Order, Query, agent_of, bounded, run_of
 
 _RANGE_OF = {field: name for name, field in RANGES.items()}
@@ -125,11 +126,11 @@ def _richest(tiers: Sequence[TierReader], query: Query) -> list[Hit]:
     given = [answer for answer in _answers(tiers, query) if answer[1]]
     if len(given) == 1:  # no copy can be met, and keys and sorting take a third of the time
         [(repository, entries)] = given
-        return [Hit(entry, repository.tier) for entry in entries]
+        return hits_of(entries, repository.tier)
     found: dict[EntryKey, Hit] = {}
     for repository, entries in given:
-        for entry in entries:
-            found.setdefault(entry.key, Hit(entry, repository.tier))
+        for hit in hits_of(entries, repository.tier):
+            found.setdefault(hit.entry.key, hit)
     is_short = len(found) < sum(len(entries) for _, entries in given)
     if is_short and query.limit is not None and query.sorting is Order.IMPORTANCE:
         # By the importance of a copy below, which may be another one, it has kept others out.

@@ -11,10 +11,11 @@ import binascii
 import json
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 from agent_memory.errors import InvalidEntry
 from agent_memory.values.conditions import OneOf
+from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.html import MOST_ROWS, html_table
 from agent_memory.values.ordering import DESCENDING, SORT_KEYS
 from agent_memory.values.query import ALL_RUNS, HIT_COLUMNS, RANGES, Hit, Query
@@ -151,3 +152,20 @@ def _spelled(condition: object) -> str:
 
 def _checksum(told: bytes) -> bytes:
     return blake2b(told, digest_size=_DIGEST).digest()
+
+
+class _Draft:
+    """A hit that is being filled, and then becomes one; see ``values.entry``."""
+
+    __slots__ = ("entry", "parts", "score", "tier")
+
+
+def hits_of(entries: Iterable[MemoryEntry], tier: Tier) -> list[Hit]:
+    """Entries of a tier as hits without a score, at a quarter of what the constructor takes."""
+    hits: list[Any] = []
+    for entry in entries:
+        it: Any = _Draft()
+        it.entry, it.tier, it.score, it.parts = entry, tier, None, None
+        it.__class__ = Hit
+        hits.append(it)
+    return hits

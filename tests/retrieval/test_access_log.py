@@ -117,7 +117,7 @@ def test_a_server_too_full_to_count_retrievals_is_read_all_the_same(
     try:
         query = Query(agent_id="ant")
         before = system.recall(query)
-        system._services.access_log._counts.update(dict.fromkeys(_keys(3_000), 1))
+        system._services.access_log._waiting.update(dict.fromkeys(_keys(3_000), (1, Tier.STM)))
         assert len(system.recall(query)) == len(before) == STEPS
     finally:
         client.config_set("maxmemory", 0)

@@ -7,6 +7,7 @@ looked at where it comes in, by the name of its command; scripts bring a check o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from agent_memory.connections.redis.commands import Command, PackedCommand
@@ -58,6 +59,16 @@ def values_of(count: int) -> Check:
         type(reply) is list
         and len(reply) == count
         and _TEXT_OR_NOTHING.issuperset(map(type, reply))
+    )
+
+
+def rows_of(count: int) -> Check:
+    """What tells whether an answer is a list of lists of so many values, each text or nil."""
+    return lambda reply: (
+        type(reply) is list
+        and {list}.issuperset(map(type, reply))
+        and {count}.issuperset(map(len, reply))
+        and _TEXT_OR_NOTHING.issuperset(map(type, chain.from_iterable(reply)))
     )
 
 

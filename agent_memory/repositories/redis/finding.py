@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_memory.connections.redis.answers import values_of
+from agent_memory.connections.redis.answers import rows_of
 from agent_memory.connections.redis.script import Script
 from agent_memory.models.redis import STORED
 
@@ -16,14 +16,11 @@ def _is_answer(reply: Any) -> bool:
     return reply is None or (type(reply) is list and {list}.issuperset(map(type, reply)))
 
 
-_are_values = values_of(len(STORED))
+_are_rows = rows_of(len(STORED))
 
 
 def _are_answers(reply: Any) -> bool:
-    return reply is None or (
-        type(reply) is list
-        and all(type(each) is list and all(map(_are_values, each)) for each in reply)
-    )
+    return reply is None or (type(reply) is list and all(map(_are_rows, reply)))
 
 
 # KEYS: what the keys of each agent begin with; or the registry of a run's agents, and then ARGV
