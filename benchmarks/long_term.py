@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from agent_memory import AgentMemorySystem, MemoryConfig
 
 COLUMNS = (
-    "timestamp, run_ref, agent_ref, type_ref, contents, importance_score, compression_level, "
+    "run_ref, agent_ref, type_ref, contents, importance_score, compression_level, "
     "retrieval_count, creation_time, last_access_time, embedding, embedding_coding, "
     "encoder_version, revision, error_bounds"
 )
-"""The columns of a row beside its key, its memory id and its step."""
+"""The columns of a row beside its key, its memory id, its step and its time."""
 
 
 @contextmanager
@@ -31,15 +31,15 @@ def long_term_memory() -> Iterator[tuple[AgentMemorySystem, sqlite3.Connection]]
 
 
 def multiply(raw: sqlite3.Connection, times: int) -> None:
-    """Store the first thousand steps again and again, each time a thousand steps later."""
+    """Store the first thousand steps again and again, each a thousand steps and seconds later."""
     raw.execute("PRAGMA synchronous = OFF")
     raw.execute("PRAGMA cache_size = -400000")
     raw.execute("BEGIN")
     for time in range(1, times):
         raw.execute(
-            f"INSERT INTO agent_ltm_entries (memory_id, step_number, {COLUMNS}) "  # noqa: S608
-            "SELECT CAST(printf('%016d', id + ? * 1000) AS BLOB), step_number + ?, "
+            f"INSERT INTO agent_ltm_entries (memory_id, step_number, timestamp, {COLUMNS}) "  # noqa: S608
+            "SELECT CAST(printf('%016d', id + ? * 1000) AS BLOB), step_number + ?, timestamp + ?, "
             f"{COLUMNS} FROM agent_ltm_entries WHERE agent_ref = 1 AND step_number < 1000",
-            (time, 1_000 * time),
+            (time, 1_000 * time, 1_000.0 * time),
         )
     raw.execute("COMMIT")

@@ -183,6 +183,6 @@ def _ranged() -> Figure:
 
 
 _BARE = (
-    f"SELECT memory_id, step_number, {COLUMNS} FROM agent_ltm_entries WHERE agent_ref = ? "  # noqa: S608
-    "AND step_number BETWEEN ? AND ? ORDER BY step_number, memory_id"
+    f"SELECT memory_id, step_number, timestamp, {COLUMNS} FROM agent_ltm_entries "  # noqa: S608
+    "WHERE agent_ref = ? AND step_number BETWEEN ? AND ? ORDER BY step_number, memory_id"
 )
