@@ -244,8 +244,8 @@ class CompressionEngine:
 
     Contents stay exact, but where a code has been fitted to them. A vector is carried down to the
     width of the level by the version of the encoder that made it, and at level 2 brought to the
-    bytes a number that the configuration wants; that of a version which is not there is left as
-    it is.
+    bytes a number that the configuration wants; that of a version which is not there stays. Before
+    a code rounds exact contents, the current version replaces the vector of an earlier one.
 
     Args:
         autoencoder_config: The widths of the vectors of version 0 at each level, and how those of
@@ -310,15 +310,15 @@ class CompressionEngine:
             entry: The entry.
             level: 0, 1 or 2. Below the entry's own, its vector is encoded again from its contents.
         """
-        values = [*_fields_of(entry)]
-        values[_LEVEL], values[_EMBEDDING] = level, self._vectors.of(entry, level)
-        # Checked once already, as what is read is.
-        return MemoryEntry.restored(*values)
+        return self.lowered_many([entry], level)[0]
 
     def lowered_many(self, entries: Sequence[MemoryEntry], level: int) -> list[MemoryEntry]:
         """The same for many, in a fraction of the time."""
         if not entries:
             return []
+        if level and self._codes.current is not None:
+            # Those of earlier versions tell too little apart what is rounded to the same.
+            entries = self._vectors.of_current(entries)
         columns = [*map(list, zip(*map(_fields_of, entries), strict=True))]
         columns[_LEVEL] = [level] * len(entries)
         columns[_EMBEDDING] = self._vectors.of_many(entries, level)

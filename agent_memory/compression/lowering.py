@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.encoder import Encoder
+from agent_memory.embeddings.encoder import Encoder, FittedEncoder
 from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.embeddings.resting import VectorDtype, all_at_rest
+from agent_memory.errors import EncodingError, InvalidEntry
 from agent_memory.values.entry import MemoryEntry
 
 Vector = NDArray[np.float32]
@@ -57,6 +59,41 @@ class LevelVectors:
             for place, vector in zip(places, self.at_level(encoder, matrix, level), strict=True):
                 found[place] = vector
         return found
+
+    def of_current(self, entries: Sequence[MemoryEntry]) -> list[MemoryEntry]:
+        """Give exact entries of earlier versions the vectors of the current one, at full width.
+
+        Those of a model of the user's own stay, as do entries whose contents are rounded already
+        or cannot be encoded, and those whose version is not there or whose vector has none of its
+        widths.
+
+        Raises:
+            StoreUnavailable: The place where versions are registered does not answer.
+        """
+        version, encoder = self._encoders.current.version, self._encoders.current.encoder
+        if not isinstance(encoder, FittedEncoder):
+            return [*entries]
+        places = [place for place, one in enumerate(entries) if self._is_earlier(one, version)]
+        found = [*entries]
+        try:
+            vectors = encoder.encode([entries[place].contents for place in places])
+            for place, vector in zip(places, vectors, strict=True):
+                found[place] = replace(entries[place], embedding=vector, encoder_version=version)
+        except (EncodingError, InvalidEntry):
+            if len(entries) == 1:
+                return [*entries]
+            return [self.of_current([one])[0] for one in entries]
+        return found
+
+    def _is_earlier(self, entry: MemoryEntry, version: int) -> bool:
+        """Whether an entry is exact, and has a vector of a version before the given one."""
+        made_by, vector = entry.encoder_version, entry.embedding
+        if made_by is None or made_by >= version or vector is None or entry.error_bounds:
+            return False
+        encoder = self._encoders.encoder(made_by)
+        if encoder is None or self._encoders.is_own(made_by):
+            return False
+        return len(vector) in (*encoder.widths,)
 
     def at_level(self, encoder: Encoder, vectors: Vector, level: int) -> Vector:
         """Bring vectors of shape (n, from) to the width and the bytes of a level."""

@@ -168,7 +168,7 @@ class Demotion:
         if not entries:
             return []
         try:
-            copies = [self.engine.lowered(entry, self.level) for entry in entries]
+            copies = self.engine.lowered_many(entries, self.level)
             self.destination.upkeep.check_storable(copies)
         except _OF_AN_ENTRY as error:
             if len(entries) == 1:

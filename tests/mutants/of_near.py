@@ -149,4 +149,30 @@ OF_NEAR = (
             "test_what_a_code_has_rounded_is_found_by_what_was_stored[fakeredis]",
         ),
     ),
+    Mutant(
+        "what was stored before a training is rounded beside a vector of the current version",
+        (
+            Edit(
+                "compression/levels.py",
+                "if level and self._codes.current is not None:",
+                "if False:",
+            ),
+        ),
+        tests_in(
+            "tiers/test_vectors_when_rounded.py", "test_only_what_is_rounded_gets_another_vector"
+        ),
+    ),
+    Mutant(
+        "vectors of a model of the user's own stay when contents are rounded",
+        (
+            Edit(
+                "compression/lowering.py",
+                "if encoder is None or self._encoders.is_own(made_by):",
+                "if encoder is None:",
+            ),
+        ),
+        tests_in(
+            "tiers/test_vectors_when_rounded.py", "test_vectors_of_a_model_of_the_users_own_stay"
+        ),
+    ),
 )

@@ -130,7 +130,7 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
         for x, y in random.uniform(size=(2 * STATES, 2)).tolist()
     ]
     # Each second one is a few steps from the one before, which rounding does not tell apart.
-    states[STATES + 1 :: 2] = [state | {"x": state["x"] + 40.0} for state in states[STATES::2]]
+    states[1::2] = [state | {"x": state["x"] + 40.0} for state in states[::2]]
     for step, state in enumerate(states[:STATES]):
         memory.store_agent_state("walker", state, step)
     memory.maintain()
@@ -138,23 +138,24 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
     for step, state in enumerate(states[STATES:], STATES):
         memory.store_agent_state("walker", state, step)
     memory.maintain()
-    rounded = 0
+    rounded = before_training = 0
     for step in range(0, 2 * STATES, 6):
         hits = memory.recall(Query(agent_id="walker", limit=10), near=states[step], touch=False)
         (own,) = [hit for hit in hits if hit.entry.step_number == step]
         assert own.score == 1.0
         if own.entry.error_bounds:
             rounded += own.tier is Tier.LTM
-        if step >= STATES or not own.entry.error_bounds:
-            # Though the code rounds others to the same numbers: its vectors tell them apart.
-            assert hits[0] is own
-            near_it = memory.recall(Query(agent_id="walker", limit=1), near=own.entry, touch=False)
-            assert near_it == [own]
+            before_training += step < STATES
+        # Though the code rounds others to the same numbers: its vectors tell them apart.
+        assert hits[0] is own
+        near_it = memory.recall(Query(agent_id="walker", limit=1), near=own.entry, touch=False)
+        assert near_it == [own]
         # The same of a part of it, as an observation is.
         part = {"place": states[step]["place"]}
         parts = memory.recall(Query(agent_id="walker", limit=20), near=part, touch=False)
         assert {hit.entry.step_number: hit.score for hit in parts}[step] == 1.0
     assert rounded >= 10
+    assert before_training >= 10  # stored before it, and rounded after it
 
 
 @pytest.fixture(scope="module")

@@ -121,14 +121,18 @@ def test_what_is_learned_from_is_in_the_order_of_time_and_evenly_spaced(
     assert stored_entries(tiers, ["nowhere"], 50) == []
 
 
-def test_new_entries_name_the_new_version_and_old_ones_keep_theirs(
+def test_new_entries_and_what_is_coded_since_name_the_new_version_and_others_keep_theirs(
     memory: AgentMemorySystem,
 ) -> None:
     memory.train_encoder()
     fill(memory, STATES, STATES + 30)
-    assert versions_of(memory) == {0: STATES, 1: 30}
+    coded = sum(memory.ltm.encodings.code_versions().values())
+    coded += sum(memory.im.encodings.code_versions().values())
+    assert coded > 30
+    assert versions_of(memory) == {0: STATES - coded, 1: 30 + coded}
     for entry in entries(memory):
-        if entry.encoder_version == 1:
+        if entry.step_number >= STATES:
+            assert entry.encoder_version == 1
             assert len(entry.embedding) == 384
 
 
