@@ -49,7 +49,7 @@ class Boxes(NamedTuple):
         return self.rows[begin : self.ends[box]]
 
 
-def boxes_of(values: Array, inverse: Array, most: int) -> Boxes:
+def boxes_of(values: Array, inverse: Array, most: int, further: Array | None = None) -> Boxes:
     """Put rows into boxes.
 
     Args:
@@ -57,6 +57,8 @@ def boxes_of(values: Array, inverse: Array, most: int) -> Boxes:
         inverse: What differences are multiplied with to be compared, of shape (paths,): it
             decides how good the boxes are, and never whether they are right.
         most: How many rows a box holds at most.
+        further: What may be added to the values, so shaped: the rows are in their boxes with it
+            and without.
     """
     lows, highs, parts = [], [], []
     waiting = [np.arange(len(values))]
@@ -64,8 +66,12 @@ def boxes_of(values: Array, inverse: Array, most: int) -> Boxes:
         rows = waiting.pop()
         inside = values[rows]
         if len(rows) <= most:
-            lows.append(inside.min(axis=0))
-            highs.append(inside.max(axis=0))
+            low, high = inside.min(axis=0), inside.max(axis=0)
+            if further is not None:
+                sums = inside + further[rows]
+                low, high = np.minimum(low, sums.min(axis=0)), np.maximum(high, sums.max(axis=0))
+            lows.append(low)
+            highs.append(high)
             parts.append(rows)
             continue
         # Between deciles, to which outliers do not count.

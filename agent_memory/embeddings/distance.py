@@ -60,15 +60,19 @@ class Distances(NamedTuple):
         return scores
 
 
-def distances(table: FeatureTable, scales: Scales, asked: Comparable) -> Distances:
+def distances(
+    table: FeatureTable, scales: Scales, asked: Comparable, *, as_rounded: bool = False
+) -> Distances:
     """Measure how far all rows of a table are from a state.
 
     Args:
         table: The rows.
         scales: The units of its columns.
         asked: The state.
+        as_rounded: Whether of numbers that are sums of two the first alone is compared, where the
+            state's is not such a sum.
     """
-    question = _Question(table, asked)
+    question = _Question(table, asked, as_rounded=as_rounded)
     sums = np.zeros((3, len(table)))  # the squares, the weights of what was found, and the rest
     for block in table.blocks:
         _add_block(sums, block, table, scales, question)
@@ -100,6 +104,8 @@ def nearest(
     asked: Comparable,
     count: int,
     answering: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
+    *,
+    as_rounded: bool = False,
 ) -> Near | None:
     """Find the rows nearest to a state, without measuring how far all others are.
 
@@ -109,6 +115,7 @@ def nearest(
         asked: The state.
         count: How many are asked for.
         answering: Tells which of some rows may be given, of shape (n,).
+        as_rounded: See ``distances``.
 
     Returns:
         The nearest that may be given, and all that are as far as the last of them; the distances
@@ -117,7 +124,7 @@ def nearest(
     boxed, others = table.boxed(np.where(scales.steps, np.sqrt(scales.step), scales.inverse))
     if not boxed or not asked.values or not count:
         return None
-    question = _Question(table, asked)
+    question = _Question(table, asked, as_rounded=as_rounded)
     found = _Found(count, answering)
     for part in others:
         found.add(_near(part, table, scales, question))
@@ -262,13 +269,15 @@ def _add_loose(
 class _Question:
     """The asked state in the columns of a table; weight 0 where it has no value."""
 
-    def __init__(self, table: FeatureTable, asked: Comparable) -> None:
+    def __init__(self, table: FeatureTable, asked: Comparable, *, as_rounded: bool) -> None:
         self.high = np.zeros(table.columns)
         self.low = np.zeros(table.columns)
         self.weight = np.zeros(table.columns)
         self.sketches: dict[int, NDArray[np.uint32]] = {}
         self.named = 0.0
         self.is_wide = False
+        # Where the second of two numbers that are added up counts.
+        self.in_full = np.full(table.columns, not as_rounded)
         for path, value in asked.values.items():
             weight = asked.weights.get(path, 1.0)
             self.named += weight
@@ -282,6 +291,7 @@ class _Question:
                 self.high[column] = value
             else:
                 self.high[column], self.low[column] = value.high, value.low
+                self.in_full[column] = True
                 self.is_wide = True
         np.clip(self.high, -LARGEST, LARGEST, out=self.high)
 
@@ -299,7 +309,7 @@ def _squares(
     columns = values.columns
     units = values.high - question.high[columns]
     if values.low is not None:
-        units += values.low - question.low[columns]
+        units += values.low * question.in_full[columns] - question.low[columns]
     elif question.is_wide:
         units -= question.low[columns]
     squares = _squared(units, columns, scales)

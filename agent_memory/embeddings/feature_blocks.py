@@ -92,8 +92,8 @@ class Block:
         others = self._in_no_box()
         if self._boxes is None or len(others) > max(fewest, self.count // _FEW_OTHERS):
             values = self.values()
-            whole = values.high if values.low is None else values.high + values.low
-            self._boxes = boxes_of(whole, inverse[self.columns], max(fewest // _BOXES, 1))
+            most = max(fewest // _BOXES, 1)
+            self._boxes = boxes_of(values.high, inverse[self.columns], most, values.low)
             self._current = np.ones(self.count, bool)
             others = self._in_no_box()
         return Boxed(self.values(), self._boxes, self._current, others)

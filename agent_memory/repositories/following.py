@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import CATEGORIES, FLAGS, RANGES
 
@@ -20,18 +23,20 @@ class Stored(NamedTuple):
         revision: How often it was changed.
         fields: Those of ``FILTERED``, by name: numbers, texts of categories, and truths.
         contents: None where they cannot be read; reading the entry says why.
+        vector: The vector that they were coded beside, of shape (dim,), where it is at hand.
     """
 
     memory_id: str
     revision: int
     fields: Mapping[str, Any]
     contents: Mapping[str, Any] | None
+    vector: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, entry: MemoryEntry) -> Stored:
         """What there is of an entry."""
         fields = {name: getattr(entry, name) for name in FILTERED}
-        return cls(entry.memory_id, entry.revision, fields, entry.contents)
+        return cls(entry.memory_id, entry.revision, fields, entry.contents, entry.embedding)
 
 
 class View(NamedTuple):

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.comparable import Comparable, Value, comparable
+from agent_memory.compression.codes import Codes
+from agent_memory.embeddings.comparable import Comparable, Value
 from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.joint_scales import joint_scales
 from agent_memory.embeddings.scales import Scales, scales_of
 from agent_memory.repositories.following import FILTERED, Changes, Stored, View
+from agent_memory.retrieval.comparing import compared
 from agent_memory.retrieval.near_candidates import Candidate, Far, Meets, Rounded, Rounding
 from agent_memory.tiers.expiry import TierReader
 from agent_memory.values.coded import CodedContents
@@ -40,11 +42,13 @@ class AgentFeatures:
     Args:
         run_id: The run.
         agent_id: The agent.
+        codes: Those that have rounded contents.
     """
 
-    def __init__(self, run_id: str, agent_id: str) -> None:
+    def __init__(self, run_id: str, agent_id: str, codes: Codes) -> None:
         self._run_id = run_id
         self._agent_id = agent_id
+        self._contents_codes = codes
         self._begin()
 
     def _begin(self) -> None:
@@ -146,7 +150,7 @@ class AgentFeatures:
         found = self._nearest(units, asked, limit, meets)
         for one in self._roundings_here():
             its = partial(self._of_rounding, self._roundings[one], meets)
-            same = self._nearest(units, rounded(one, asked), 1, its)
+            same = self._nearest(units, rounded(one, asked), 1, its, as_rounded=True)
             found |= {place: it for place, it in same.items() if it.distance == 0.0}
         return [
             Candidate(self._stored[place], Tier(int(self._tier[place])), far)
@@ -154,14 +158,20 @@ class AgentFeatures:
         ]
 
     def _nearest(
-        self, scales: Scales, asked: Comparable, limit: int | None, meets: Meets
+        self,
+        scales: Scales,
+        asked: Comparable,
+        limit: int | None,
+        meets: Meets,
+        *,
+        as_rounded: bool = False,
     ) -> dict[int, Far]:
         """How far the nearest rows are that meet something, and all as far as the last of them."""
         if limit is not None:
-            near = nearest(self._table, scales, asked, limit, meets)
+            near = nearest(self._table, scales, asked, limit, meets, as_rounded=as_rounded)
             if near is not None:
                 return self._far(*near)
-        found = distances(self._table, scales, asked)
+        found = distances(self._table, scales, asked, as_rounded=as_rounded)
         places = np.flatnonzero(meets(np.arange(len(self._table))))
         if limit is not None and len(places) > limit:
             far = found.distance[places]
@@ -322,14 +332,12 @@ class AgentFeatures:
             if place is not None:
                 self._copies.pop(place, None)
                 self._remove(place)
-        added = self._table.add(
-            [{} if it.contents is None else comparable(it.contents).values for it in changes.stored]
-        )
+        added = self._table.add(compared(self._contents_codes, changes.stored))
         self._make_room(added.stop)
         roundings = [self._number_of(it.contents) for it in changes.stored]
         for place, it, rounding in zip(added, changes.stored, roundings, strict=True):
             places[it.memory_id] = place
-            self._stored.append(it._replace(contents=None))
+            self._stored.append(it._replace(contents=None, vector=None))
             self._tier[place] = int(tier)
             self._rounding[place] = rounding
             for name, column in self._fields.items():

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from agent_memory.compression.codes import Codes
 from agent_memory.retrieval.agent_features import AgentFeatures
 from agent_memory.values.recently_used import RecentlyUsed
 
@@ -22,10 +23,12 @@ class FeatureCache(RecentlyUsed[tuple[str, str], AgentFeatures]):
 
     Args:
         max_bytes: How many bytes to keep; the features of one agent are kept at any rate.
+        codes: Those that have rounded contents.
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        super().__init__(lambda agent: AgentFeatures(*agent), max_bytes)
+    def __init__(self, max_bytes: int = MAX_BYTES, codes: Codes | None = None) -> None:
+        known = codes or Codes()
+        super().__init__(lambda agent: AgentFeatures(*agent, known), max_bytes)
 
     def using(
         self, owners: Sequence[tuple[str, str]], work: Callable[[list[AgentFeatures]], T]

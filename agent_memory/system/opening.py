@@ -260,7 +260,11 @@ class _Opening:
     def _similarity(self, coding: Coding, encoder: CurrentEncoder) -> SimilaritySearch:
         config = self._config
         return SimilaritySearch(
-            *(coding.registry, encoder.spaces, FeatureCache(config.vector_cache_bytes)),
+            *(
+                coding.registry,
+                encoder.spaces,
+                FeatureCache(config.vector_cache_bytes, coding.codes),
+            ),
             *(coding.codes, partial(level_of, config), config.max_entry_bytes),
         )
 

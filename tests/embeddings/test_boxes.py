@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.comparable import comparable
+from agent_memory.embeddings.comparable import Wide, comparable
 from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import scales_of
@@ -65,13 +65,15 @@ def check(
     asked: State,
     count: int,
     answering: Callable[[NDArray[np.intp]], NDArray[np.bool_]] = everything,
+    *,
+    as_rounded: bool = False,
 ) -> bool:
     """Whether boxes answered; what they answered is right."""
     scales, question = scales_of(table), comparable(asked)
-    near = nearest(table, scales, question, count, answering)
+    near = nearest(table, scales, question, count, answering, as_rounded=as_rounded)
     if near is None:
         return False
-    every = distances(table, scales, question)
+    every = distances(table, scales, question, as_rounded=as_rounded)
     rows = np.array(alive)
     rows = rows[answering(rows)]
     far = every.distance[rows]
@@ -93,6 +95,29 @@ def test_boxes_find_what_is_nearest_of_all(kind: Kind) -> None:
             answered += check(table, rows, asked, 10)
         answered += check(table, rows, states[at], 3, lambda some: some % 5 == 0)
     assert answered >= 10 or kind is mixed
+
+
+def test_boxes_find_rounded_numbers_as_they_were_rounded_and_as_they_are_known() -> None:
+    random = np.random.default_rng(8)
+    exact = random.uniform(size=(ROWS, 2))
+    rounded = np.rint(exact * 50) / 50
+    table = FeatureTable(FEWEST)
+    rows = table.add(
+        [
+            {"x": Wide(x, dx), "y": Wide(y, dy)}
+            for (x, y), (dx, dy) in zip(rounded.tolist(), (exact - rounded).tolist(), strict=True)
+        ]
+    )
+    answered = 0
+    for at in range(0, ROWS, 400):
+        for as_rounded, numbers in ((False, exact[at]), (True, rounded[at])):
+            asked = dict(zip("xy", numbers.tolist(), strict=True))
+            answered += check(table, [*rows], asked, 3, as_rounded=as_rounded)
+            every = distances(table, scales_of(table), comparable(asked), as_rounded=as_rounded)
+            same = np.all(rounded == numbers, axis=1) if as_rounded else np.arange(ROWS) == at
+            assert np.all(every.distance[same] < 1e-9)
+            assert np.all(every.distance[~same] > 1e-9)
+    assert answered >= 10
 
 
 @pytest.mark.parametrize("kind", [walk, grid, mixed])

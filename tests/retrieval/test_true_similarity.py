@@ -138,11 +138,15 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
     for step, state in enumerate(states[STATES:], STATES):
         memory.store_agent_state("walker", state, step)
     memory.maintain()
-    rounded = before_training = 0
+    columns = np.array([[one["x"], one["place"][0], one["walks"]] for one in states])
+    columns /= columns.std(axis=0)
+    rounded = before_training = right = 0
     for step in range(0, 2 * STATES, 6):
         hits = memory.recall(Query(agent_id="walker", limit=10), near=states[step], touch=False)
         (own,) = [hit for hit in hits if hit.entry.step_number == step]
         assert own.score == 1.0
+        far = np.square(columns - columns[step]).sum(axis=1)
+        right += sum(far[hit.entry.step_number] <= np.sort(far)[9] for hit in hits)
         if own.entry.error_bounds:
             rounded += own.tier is Tier.LTM
             before_training += step < STATES
@@ -154,6 +158,7 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
         part = {"place": states[step]["place"]}
         parts = memory.recall(Query(agent_id="walker", limit=20), near=part, touch=False)
         assert {hit.entry.step_number: hit.score for hit in parts}[step] == 1.0
+    assert right >= 0.98 * 10 * 50  # .95 by contents alone, without what vectors say of them
     assert rounded >= 10
     assert before_training >= 10  # stored before it, and rounded after it
 

@@ -368,6 +368,10 @@ class Prediction:
             return None
         return self._by_shape[place].cells(vectors)
 
+    def exactly(self, place: int, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The same, of shape (n, leaves), without rounding them to whole cells."""
+        return self._by_shape[place].exactly(vectors)
+
     def readings(self, place: int) -> tuple[Reading, ...]:
         """How the varying leaves of a shape are read."""
         if place not in self._readings:

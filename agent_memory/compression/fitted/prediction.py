@@ -61,7 +61,15 @@ class Predictor:
         Returns:
             Cells of shape (n, columns).
         """
-        return _rounded(_whole(vectors, self.scale) @ self.weights + self.offsets)
+        return _rounded(self._sums(vectors))
+
+    def exactly(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The same without rounding them to whole cells."""
+        return self._sums(vectors) * 2.0**-_SHIFT
+
+    def _sums(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        sums: NDArray[np.float64] = _whole(vectors, self.scale) @ self.weights + self.offsets
+        return sums
 
     def only(self, columns: Sequence[int]) -> Predictor:
         """A predictor of some of the columns, in this order; of 0 where one is -1."""

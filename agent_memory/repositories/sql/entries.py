@@ -156,8 +156,13 @@ class RowMapper:
         ]
         return values if len(values) == len(ids) else None
 
-    def contents_of_many(self, rows: Iterable[Any]) -> list[dict[str, Any] | EncodingError]:
-        """The contents of some rows; in place of those that are damaged their errors."""
+    def contents_of_many(
+        self, rows: Iterable[Any]
+    ) -> list[tuple[dict[str, Any] | EncodingError, NDArray[np.float32] | None]]:
+        """The contents of some rows, and the vectors that those were coded beside.
+
+        In place of contents that are damaged stand their errors.
+        """
         found = [_or_error(_stored_in, row) for row in rows]
         read = [one for one in found if not isinstance(one, EncodingError)]
         decoded = iter(
@@ -167,7 +172,10 @@ class RowMapper:
                 [vector for _, _, vector in read],
             )
         )
-        return [one if isinstance(one, EncodingError) else next(decoded) for one in found]
+        return [
+            (one, None) if isinstance(one, EncodingError) else (next(decoded), one[2])
+            for one in found
+        ]
 
     def contents_of(self, row: Any) -> dict[str, Any]:
         """The contents of a row, which may have been coded beside its vector.

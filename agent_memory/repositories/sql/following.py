@@ -24,6 +24,12 @@ _COLUMNS = (
 )
 
 
+ContentsOf = Callable[
+    [Sequence[Any]],
+    Sequence[tuple[Mapping[str, Any] | EncodingError, NDArray[np.float32] | None]],
+]
+
+
 class Row(NamedTuple):
     """A row of an agent's entries, as far as questions look at it."""
 
@@ -77,7 +83,7 @@ def changes(
     models: LtmModels,
     marks: KnownMarks,
     agent: Agent,
-    contents_of: Callable[[Sequence[Any]], Sequence[Mapping[str, Any] | EncodingError]],
+    contents_of: ContentsOf,
     seen: object,
 ) -> Changes:
     """What has changed since some rows were seen; see ``MemoryRepository.changes``.
@@ -87,7 +93,8 @@ def changes(
         models: The models of the tables.
         marks: The marks of what is kept.
         agent: The run and the agent.
-        contents_of: Decodes the contents of rows; in place of those that are damaged their errors.
+        contents_of: Decodes the contents of rows, and gives the vectors that they were read with;
+            in place of those that are damaged their errors.
         seen: What was seen.
     """
     before = seen if isinstance(seen, Seen) else Seen(marks.of(agent), *_NOTHING)
@@ -150,14 +157,11 @@ def _name(memory_id: Any) -> str:
     return memory_id.hex() if isinstance(memory_id, bytes) else bytes(16).hex()
 
 
-def _stored(
-    rows: Sequence[Row],
-    contents_of: Callable[[Sequence[Any]], Sequence[Mapping[str, Any] | EncodingError]],
-) -> Iterator[Stored]:
-    for row, contents in zip(rows, contents_of(rows), strict=True):
+def _stored(rows: Sequence[Row], contents_of: ContentsOf) -> Iterator[Stored]:
+    for row, (contents, vector) in zip(rows, contents_of(rows), strict=True):
         fields = {name: getattr(row, name) for name in FILTERED}
         read = None if isinstance(contents, EncodingError) else contents
-        yield Stored(row.memory_id, row.revision, fields, read)
+        yield Stored(row.memory_id, row.revision, fields, read, vector)
 
 
 def _gone(before: Seen, now: Seen) -> list[str]:
