@@ -6,6 +6,7 @@ their features are kept, and each question asks every tier what has changed sinc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -31,8 +32,6 @@ _BARE = 2_000  # bytes that an agent without entries takes
 _ENTRY_BYTES = 300  # of an entry besides its features, about
 _UNKNOWN = -1  # a category that no entry has
 _NOWHERE = -1  # the tier of a row that was removed
-
-
 _EXACT = 0  # the number of the rounding of what was not rounded
 
 
@@ -64,6 +63,7 @@ class AgentFeatures:
         self._tier = np.zeros(0, np.int8)
         self._rounding = np.zeros(0, np.int16)
         self._roundings: dict[Rounding, int] = {}  # their numbers, from 1
+        self._bounded: list[set[str]] = [set()]  # by number the paths whose numbers may be off
         # Steps are whole numbers that a double tells apart, as all other numbers are.
         self._fields = {name: np.zeros(0) for name in FILTERED}
         self._codes: dict[str, int] = {}  # the numbers of categories
@@ -148,10 +148,14 @@ class AgentFeatures:
         units = self.scales if scales is None else scales
         meets = partial(self._answering, queries, among)
         found = self._nearest(units, asked, limit, meets)
-        for one in self._roundings_here():
+        same: dict[int, Far] = {}
+        for one in self._roundings_here(asked):
             its = partial(self._of_rounding, self._roundings[one], meets)
-            same = self._nearest(units, rounded(one, asked), 1, its, as_rounded=True)
-            found |= {place: it for place, it in same.items() if it.distance == 0.0}
+            same |= self._nearest(units, rounded(one, asked), 1, its, as_rounded=True)
+        for place, far in same.items():
+            if far.distance == 0.0:
+                known = found[place].distance if place in found else math.inf
+                found[place] = Far(0.0, is_rounded=True, besides=far.besides, known=known)
         return [
             Candidate(self._stored[place], Tier(int(self._tier[place])), far)
             for place, far in found.items()
@@ -170,17 +174,17 @@ class AgentFeatures:
         if limit is not None:
             near = nearest(self._table, scales, asked, limit, meets, as_rounded=as_rounded)
             if near is not None:
-                return self._far(*near)
+                return self._far(asked, *near)
         found = distances(self._table, scales, asked, as_rounded=as_rounded)
         places = np.flatnonzero(meets(np.arange(len(self._table))))
         if limit is not None and len(places) > limit:
             far = found.distance[places]
             places = places[far <= np.partition(far, limit - 1)[limit - 1]]
-        return self._far(places, found.distance[places], found.besides[places])
+        return self._far(asked, places, found.distance[places], found.besides[places])
 
-    def _far(self, *found: NDArray[Any]) -> dict[int, Far]:
+    def _far(self, asked: Comparable, *found: NDArray[Any]) -> dict[int, Far]:
         places, distances_, besides = (column.tolist() for column in found)
-        is_rounded = (self._rounding[found[0]] != _EXACT).tolist()
+        is_rounded = self._are_rounded(asked)[self._rounding[found[0]]].tolist()
         return {
             place: Far(distance, rounded and distance == 0.0, more)
             for place, distance, more, rounded in zip(
@@ -194,14 +198,20 @@ class AgentFeatures:
         of_it[of_it] = meets(rows[of_it])
         return of_it
 
-    def _roundings_here(self) -> list[Rounding]:
-        """How the contents of entries that are here were rounded."""
-        if not self._roundings:
+    def _are_rounded(self, asked: Comparable) -> NDArray[np.bool_]:
+        """By the number of a rounding, whether it has moved any number that is asked about."""
+        paths = asked.values.keys()
+        return np.array([not paths.isdisjoint(some) for some in self._bounded])
+
+    def _roundings_here(self, asked: Comparable) -> list[Rounding]:
+        """How numbers that are asked about were rounded in entries that are here."""
+        moved = self._are_rounded(asked)
+        if not moved.any():
             return []
         rows = len(self._stored)
         here = self._rounding[:rows][self._tier[:rows] != _NOWHERE]
         counts = np.bincount(here, minlength=len(self._roundings) + 1)
-        return [one for one, number in self._roundings.items() if counts[number]]
+        return [one for one, number in self._roundings.items() if counts[number] and moved[number]]
 
     def similarities(
         self,
@@ -349,7 +359,12 @@ class AgentFeatures:
         if not isinstance(contents, CodedContents) or not contents.bounds:
             return _EXACT
         how = Rounding(contents.version, contents.level)
-        return self._roundings.setdefault(how, len(self._roundings) + 1)
+        number = self._roundings.get(how)
+        if number is None:
+            number = self._roundings[how] = len(self._bounded)
+            self._bounded.append(set())
+        self._bounded[number] |= contents.bounds.keys()
+        return number
 
     def _code(self, category: object) -> int:
         return self._codes.setdefault(str(category), len(self._codes))

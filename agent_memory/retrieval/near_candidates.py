@@ -39,11 +39,19 @@ class Far(NamedTuple):
         distance: The distance.
         is_rounded: Whether it is the same only as far as rounding tells.
         besides: How much it says besides what was asked about.
+        known: How far it is as its vector knows it, of those that are the same as far as rounding
+            tells; infinite of those that are none of the nearest by that.
     """
 
     distance: float
     is_rounded: bool
     besides: float
+    known: float = 0.0
+
+    @property
+    def is_rounded_to_it(self) -> bool:
+        """Whether it says what is asked, as far as rounding tells, and nothing else."""
+        return self.distance == 0.0 and self.is_rounded and self.besides == 0.0
 
 
 class Candidate(NamedTuple):

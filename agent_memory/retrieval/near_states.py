@@ -14,7 +14,7 @@ from agent_memory.repositories.moves import Agent
 from agent_memory.repositories.querying import agents_of
 from agent_memory.retrieval.agent_features import AgentFeatures
 from agent_memory.retrieval.feature_cache import FeatureCache
-from agent_memory.retrieval.near_candidates import Candidate, Far, Rounded
+from agent_memory.retrieval.near_candidates import Candidate, Rounded
 from agent_memory.retrieval.recall import fetch
 from agent_memory.retrieval.state_vectors import StateVectors
 from agent_memory.tiers.expiry import TierReader
@@ -28,9 +28,6 @@ _FEW = 100
 """How many entries are read though something may have changed, and they be read again."""
 
 _MOST_TIED = 64  # entries that a code has rounded to the same, whose vectors are looked at
-
-# What ``Far`` is of entries that say what is asked, as far as rounding tells, and nothing else.
-_ROUNDED_TO_IT = Far(0.0, is_rounded=True, besides=0.0)
 
 _Among = dict[Agent, dict[Tier, set[str]]]
 
@@ -177,7 +174,7 @@ def _own_first(
 
 def _tied(ordered: Sequence[_Chosen]) -> list[_Chosen]:
     """The first candidates, as far as a code would round the asked state to each of them."""
-    first = takewhile(lambda one: one.candidate.rank == _ROUNDED_TO_IT, ordered)
+    first = takewhile(lambda one: one.candidate.rank.is_rounded_to_it, ordered)
     return [*islice(first, _MOST_TIED)]
 
 

@@ -249,13 +249,17 @@ class SimilaritySearch:
     def _near_list(self, tiers: Sequence[TierReader], query: Query, near: Any) -> list[Hit]:
         """What is near an observation: a list of numbers that states hold under some path."""
         numbers = unpack(pack({"": near}, max_bytes=self._max_entry_bytes))[""]
-        paths = lists_of(self._features, tiers, query, int(np.size(numbers)))
+        try:
+            count = int(np.size(numbers))
+        except ValueError as error:
+            raise InvalidEntry(f"near: a list of numbers is needed ({error})") from error
+        paths = lists_of(self._features, tiers, query, count)
         if len(paths) == 1:
             vectors = StateVectors(self._encoders)
             return self._near_state(tiers, query, comparable_list(paths[0], numbers), vectors)
         if paths:
             raise InvalidEntry(
-                f"near: states hold lists of {np.size(numbers)} under {', '.join(paths)}; ask near "
+                f"near: states hold lists of {count} under {', '.join(paths)}; ask near "
                 "a state that names one of them, or near Vector(numbers)"
             )
         vector = checked_embedding(near)

@@ -134,13 +134,14 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
     for step, state in enumerate(states[:STATES]):
         memory.store_agent_state("walker", state, step)
     memory.maintain()
-    memory.train_encoder(network=False)
+    memory.train_encoder(states, network=False)
     for step, state in enumerate(states[STATES:], STATES):
         memory.store_agent_state("walker", state, step)
     memory.maintain()
     columns = np.array([[one["x"], one["place"][0], one["walks"]] for one in states])
     columns /= columns.std(axis=0)
     rounded = before_training = right = 0
+    nearer: list[bool] = []
     for step in range(0, 2 * STATES, 6):
         hits = memory.recall(Query(agent_id="walker", limit=10), near=states[step], touch=False)
         (own,) = [hit for hit in hits if hit.entry.step_number == step]
@@ -158,6 +159,17 @@ def test_what_a_code_has_rounded_is_found_by_what_was_stored(
         part = {"place": states[step]["place"]}
         parts = memory.recall(Query(agent_id="walker", limit=20), near=part, touch=False)
         assert {hit.entry.step_number: hit.score for hit in parts}[step] == 1.0
+        # Of two that were rounded to what this would be rounded to, the nearer comes first.
+        between = states[step] | {"x": states[step]["x"] + 12.0}
+        both = memory.recall(Query(agent_id="walker", limit=2), near=between, touch=False)
+        if {hit.score for hit in both} == {1.0}:
+            nearer.append(both[0].entry.step_number == step)
+    # Of a path that was not rounded, all that have the same are equal: the newest comes first.
+    walking = memory.recall(Query(agent_id="walker"), near={"walks": True}, touch=False)
+    newest = [step for step in reversed(range(2 * STATES)) if states[step]["walks"]]
+    assert [hit.entry.step_number for hit in walking if hit.score == 1.0] == newest
+    assert len(nearer) >= 8
+    assert sum(nearer) >= 0.75 * len(nearer)  # by vectors of a byte a number
     assert right >= 0.98 * 10 * 50  # .95 by contents alone, without what vectors say of them
     assert rounded >= 10
     assert before_training >= 10  # stored before it, and rounded after it
@@ -298,6 +310,8 @@ def test_a_list_that_several_paths_may_mean_is_refused(fake: AgentMemorySystem) 
         fake.recall(Query(agent_id="two lists"), near=[1.0, 2.0, 3.0])
     with pytest.raises(InvalidEntry, match="no state holds a list of 4"):
         fake.recall(Query(agent_id="two lists"), near=[1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(InvalidEntry, match="near: a list of numbers is needed"):
+        fake.recall(Query(agent_id="two lists"), near=[[1.0, 2.0], [3.0]])
 
 
 def test_a_bare_vector_is_deprecated(fake: AgentMemorySystem) -> None:
