@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
+from math import inf
 from typing import NamedTuple
 
 from agent_memory.embeddings.comparable import Comparable
@@ -167,8 +168,8 @@ def _own_first(
     if len(tied) <= 1:
         return [*ordered]
     stored = {hit.entry.key: hit.entry for hit in fetch(tiers, [one.key for one in tied])}
-    own = {key for key, entry in stored.items() if vectors.may_be_of(entry)}
-    tied.sort(key=lambda one: one.key not in own)
+    off = {key: vectors.off(entry) for key, entry in stored.items()}
+    tied.sort(key=lambda one: off.get(one.key, inf))
     return [*tied, *ordered[len(tied) :]]
 
 

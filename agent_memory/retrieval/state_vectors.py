@@ -6,6 +6,7 @@ it says more of a state than the rounded contents do, and costs no further bytes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -42,24 +43,25 @@ class StateVectors:
             vectors._vectors[entry.encoder_version] = entry.embedding
         return vectors
 
-    def may_be_of(self, entry: MemoryEntry) -> bool:
-        """Whether an entry has the vector that it would have if it was stored of the state.
+    def off(self, entry: MemoryEntry) -> float:
+        """How far an entry's vector is from the one that it would have if it was of the state.
 
-        True where that is not known.
+        Infinite where it is farther than vectors are rounded, and 0 where that is not known.
         """
         version, stored = entry.encoder_version, entry.embedding
         # A model of the user's own may be slow, or not be here.
         if version is None or stored is None or self._encoders.is_own(version):
-            return True
+            return 0.0
         encoder = self._encoders.encoder(version)
         vector = None if encoder is None else self._of(version, encoder)
         if encoder is None or vector is None:
-            return True
+            return 0.0
         if len(stored) > len(vector) or not {len(stored), len(vector)} <= {*encoder.widths}:
-            return True
+            return 0.0
         expected = encoder.carry(vector, len(stored)).astype(np.float64)
-        far = float(np.abs(stored - expected).max())
-        return far <= _rounding(stored, encoder) + _NOISE * float(np.abs(expected).max())
+        apart = np.abs(stored - expected)
+        most = _rounding(stored, encoder) + _NOISE * float(np.abs(expected).max())
+        return float(np.linalg.norm(apart)) if apart.max() <= most else math.inf
 
     def _of(self, version: int, encoder: Encoder) -> NDArray[np.float32] | None:
         if version not in self._vectors and self._state is not None:

@@ -140,8 +140,8 @@ OF_NEAR = (
         (
             Edit(
                 "retrieval/near_states.py",
-                "tied.sort(key=lambda one: one.key not in own)",
-                "tied.sort(key=lambda one: False)",
+                "tied.sort(key=lambda one: off.get(one.key, inf))",
+                "tied.sort(key=lambda one: one.owner)",
             ),
         ),
         tests_in(
