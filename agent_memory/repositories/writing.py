@@ -20,9 +20,17 @@ class OtherWrites(ABC):
         """Store one entry; see ``add_many``."""
         return self.add_many([entry])[0]
 
-    def add_new(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+    def add_new(
+        self,
+        entries: Sequence[MemoryEntry],
+        packed: Sequence[bytes] | None = None,  # noqa: ARG002 - as the tiers that store bytes take
+    ) -> list[Added]:
         """Store entries under random ids that were made for this call: none of them is there.
 
         Who stores them again, after an error, takes ``add_many``.
+
+        Args:
+            entries: The entries, at level 0.
+            packed: What ``contents.pack`` made of the contents of each, where that is done already.
         """
         return self.add_many(entries)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from agent_memory.errors import EntryConflict, InvalidEntry, MemoryStoreError, StoreUnavailable
 from agent_memory.retrieval.recall import fetch
-from agent_memory.system.new_entries import Prepared
+from agent_memory.system.new_entries import MadeEntries, Prepared
 from agent_memory.system.run_memory import RunMemory
 from agent_memory.tiers.replaying import is_outage
 from agent_memory.values.advice import way_out
@@ -87,20 +87,21 @@ class BulkStoring:
         vectors = _vectors(given, vector)
         outcome = self._begin()
 
-        def made(agents: Sequence[str]) -> dict[str, MemoryEntry]:
-            entries, refused = self._resources.new_entries.of_step(
+        def made(agents: Sequence[str]) -> MadeEntries:
+            entries = self._resources.new_entries.of_step(
                 self._run.run_id,
                 step,
                 kind,
                 {agent: (given[agent], priorities[agent]) for agent in agents},
                 vectors,
             )
-            outcome.refused.update(refused)
+            outcome.refused.update(entries.refused)
             return entries
 
         slices = map(made, _slices(given))
+        are_new = self._makes_new_ids
         for entries in slices if self._resources.config.embedder is None else self._all(slices):
-            self._store(entries, outcome, are_new=self._makes_new_ids)
+            self._store(entries.by_agent, outcome, are_new=are_new, packed=entries.packed)
         return outcome.as_stored()
 
     @property
@@ -108,15 +109,15 @@ class BulkStoring:
         """Whether ids that are made here are random, so that no store can hold them."""
         return not self._resources.new_entries.by_steps
 
-    def _all(self, slices: Iterable[dict[str, MemoryEntry]]) -> list[dict[str, MemoryEntry]]:
+    def _all(self, slices: Iterable[MadeEntries]) -> list[MadeEntries]:
         """All slices, before any is sent: an embedder may fail in the last one."""
-        made: list[dict[str, MemoryEntry]] = []
+        made: list[MadeEntries] = []
         try:
             for entries in slices:
                 made.append(entries)  # noqa: PERF402 - what is made is kept where the next one fails
         except BaseException:
             for entries in made:
-                self._not_stored(entries.values(), _Outcome())
+                self._not_stored(entries.by_agent.values(), _Outcome())
             raise
         return made
 
@@ -223,13 +224,23 @@ class BulkStoring:
                 del made[place]
 
     def _store(
-        self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome, *, are_new: bool
+        self,
+        entries: Mapping[_Name, MemoryEntry],
+        outcome: _Outcome,
+        *,
+        are_new: bool,
+        packed: Sequence[bytes] | None = None,
     ) -> None:
         """Store a slice, and tell upkeep of it."""
-        self.count(self._send(entries, outcome, are_new=are_new))
+        self.count(self._send(entries, outcome, are_new=are_new, packed=packed))
 
     def _send(
-        self, entries: Mapping[_Name, MemoryEntry], outcome: _Outcome, *, are_new: bool = False
+        self,
+        entries: Mapping[_Name, MemoryEntry],
+        outcome: _Outcome,
+        *,
+        are_new: bool = False,
+        packed: Sequence[bytes] | None = None,
     ) -> list[MemoryEntry]:
         """Store a slice; one that is refused for itself does not keep the others out.
 
@@ -238,6 +249,7 @@ class BulkStoring:
             outcome: What becomes of it.
             are_new: Whether nobody can have stored any of them; where it is sent again, somebody
                 may have.
+            packed: What ``contents.pack`` made of the contents of each; None: it is done later.
 
         Returns:
             The entries that are stored.
@@ -246,7 +258,7 @@ class BulkStoring:
         if not sent:
             return sent
         try:
-            store = partial(self._resources.intake.store_many, are_new=are_new)
+            store = partial(self._resources.intake.store_many, are_new=are_new, packed=packed)
             self._resources.outages.watched(store, sent)
         except MemoryStoreError as error:
             if not is_outage(error) and len(sent) > 1:

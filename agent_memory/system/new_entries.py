@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +18,16 @@ from agent_memory.errors import InvalidEntry
 from agent_memory.system.new_vectors import MadeVectors, NewVectors, entry_of
 from agent_memory.values.checks import checked_importance, checked_step
 from agent_memory.values.coded import CodedContents
-from agent_memory.values.contents import pack, packed_apart, plain_contents, unpack
+from agent_memory.values.contents import (
+    pack,
+    packed_apart,
+    plain_and_packed,
+    plain_contents,
+    unpack,
+)
 from agent_memory.values.entry import MemoryEntry, MemoryType
 from agent_memory.values.identity import MemoryIds, Ordinals, reproducible_id
+from agent_memory.values.packer import Packer
 
 # What a new entry has in the fields behind its encoder version.
 _AS_NEW = tuple(one.default for one in fields(MemoryEntry)[14:])
@@ -35,6 +45,20 @@ class Prepared(NamedTuple):
     importance_score: float
     own: OwnVector | None = None
     """The vector that was given with it."""
+
+
+class MadeEntries(NamedTuple):
+    """Entries of a step.
+
+    Attributes:
+        by_agent: The entries.
+        packed: What ``contents.pack`` made of the contents of each, in the same order.
+        refused: Why there is none for the other agents.
+    """
+
+    by_agent: dict[str, MemoryEntry]
+    packed: list[bytes]
+    refused: dict[str, InvalidEntry]
 
 
 @dataclass
@@ -105,7 +129,7 @@ class NewEntries:
         memory_type: MemoryType,
         given: Mapping[str, tuple[object, object]],
         vectors: Mapping[str, object],
-    ) -> tuple[dict[str, MemoryEntry], dict[str, InvalidEntry]]:
+    ) -> MadeEntries:
         """Make the entries of what agents see, do or meet in one step; vectors in one call.
 
         Args:
@@ -115,25 +139,26 @@ class NewEntries:
             given: By agent, the data and how important it is.
             vectors: By agent, vectors of the user's own; the embedder makes others, or the encoder.
 
-        Returns:
-            The entries by agent, and why there is none for the other agents.
-
         Raises:
             EmbedderError: The embedder fails.
         """
         contents: dict[str, Mapping[str, Any]] = {}
+        packed: list[bytes] = []
         priorities: dict[str, float] = {}
         refused: dict[str, InvalidEntry] = {}
         owns: dict[str, OwnVector] = {}
+        packer = Packer()
         for agent_id, (data, priority) in given.items():
             try:
-                contents[agent_id] = self._contents(data)
+                held, message = plain_and_packed(data, packer, self.max_bytes)
                 priorities[agent_id] = checked_importance(priority)
                 if vectors.get(agent_id) is not None:
                     owns[agent_id] = self.spaces.given(vectors[agent_id])
             except InvalidEntry as error:
                 refused[agent_id] = error
-                contents.pop(agent_id, None)
+            else:
+                contents[agent_id] = held
+                packed.append(message)
         agents = [*contents]
         made = self._vectors.many(
             [*contents.values()],
@@ -146,7 +171,8 @@ class NewEntries:
             Prepared(memory_id, agent_id, step, now, memory_type, held, priorities[agent_id])
             for memory_id, (agent_id, held) in zip(ids, contents.items(), strict=True)
         ]
-        return dict(zip(contents, _entries(run_id, prepared, made), strict=True)), refused
+        entries = dict(zip(contents, _entries(run_id, prepared, made), strict=True))
+        return MadeEntries(entries, packed, refused)
 
     def prepared(
         self,
@@ -283,21 +309,26 @@ class NewEntries:
 
 
 def _entries(run_id: str, prepared: Sequence[Prepared], vectors: MadeVectors) -> list[MemoryEntry]:
-    return [
-        _entry(run_id, one, made, is_finite=vectors.are_finite)
-        for one, made in zip(prepared, vectors.pairs, strict=True)
-    ]
+    if not prepared:
+        return []
+    names, agents, steps, times, *rest = zip(*(one[:-1] for one in prepared), strict=True)
+    if not vectors.are_finite or not all(map(math.isfinite, times)):
+        return [*map(partial(_entry, run_id), prepared, vectors.pairs)]
+    count = len(prepared)
+    none = repeat(0, count), repeat(0, count)
+    return MemoryEntry.restored_many(
+        *(names, repeat(run_id, count), agents, steps, times, *rest, *none, times, times),
+        *zip(*vectors.pairs, strict=True),
+        *(repeat(value, count) for value in _AS_NEW),
+    )
 
 
 def _entry(
     run_id: str,
     one: Prepared,
     made: tuple[NDArray[np.float32] | None, int],
-    *,
-    is_finite: bool = False,
 ) -> MemoryEntry:
     return MemoryEntry.restored(
         *(one.memory_id, run_id, *one[1:-1], 0, 0, one.timestamp, one.timestamp),
         *(*made, *_AS_NEW),
-        is_finite=is_finite,
     )

@@ -50,10 +50,8 @@ class RunMemory:
 
     def stored(self, *entries: MemoryEntry) -> None:
         """Note that entries were stored."""
-        for entry in entries:
-            self.latest_step = max(self.latest_step, entry.step_number)
-            agent = entry.run_id, entry.agent_id
-            self.resources.steps.stored(*agent, entry.timestamp, entry.step_number)
+        self.latest_step = max(self.latest_step, *(entry.step_number for entry in entries), -1)
+        self.resources.steps.stored(entries)
         if self.resources.intake.arrivals.has_unsure:
             self.resources.upkeep.attempt_while_storing(self.merge_repeats)
         if self.budget is not None and self._is_time_to_look(len(entries)):

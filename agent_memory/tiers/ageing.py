@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from agent_memory.config import MemoryConfig
 from agent_memory.repositories.counts import AgentCounts
+from agent_memory.values.entry import MemoryEntry
 from agent_memory.values.query import Order, Query
 
 
@@ -59,9 +60,14 @@ class PresentSteps:
         self._stored: dict[tuple[str, str], tuple[float, int]] = {}
         self._found: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def stored(self, run_id: str, agent_id: str, timestamp: float, step: int) -> None:
-        """Note that this process stored an entry."""
-        self._stored[self._whose(run_id, agent_id)] = timestamp, step
+    def stored(self, entries: Iterable[MemoryEntry]) -> None:
+        """Note that this process stored entries, in this order."""
+        if self._of_agents:
+            last = {(entry.run_id, entry.agent_id): entry for entry in entries}
+        else:
+            last = {(entry.run_id, ""): entry for entry in entries}
+        for whose, entry in last.items():
+            self._stored[whose] = entry.timestamp, entry.step_number
 
     def found(
         self, newest: Iterable[tuple[tuple[str, str], tuple[float, int]]], now: float

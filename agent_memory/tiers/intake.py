@@ -76,7 +76,7 @@ class Intake:
     ) -> None:
         self.arrivals = Arrivals(tiers)
         self._stm: NewEntryStore = self.arrivals if by_steps else tiers[0]
-        self._add_new = self.arrivals.add_many if by_steps else tiers[0].add_new
+        self._add_new = None if by_steps else tiers[0].add_new
         self._replay = Replay(tiers, self._stm)
         self._server = server
         self._spool = spool
@@ -112,12 +112,20 @@ class Intake:
         self._store(lambda: self._stm.add(entry), [entry])
         return True
 
-    def store_many(self, entries: Sequence[MemoryEntry], *, are_new: bool = False) -> None:
+    def store_many(
+        self,
+        entries: Sequence[MemoryEntry],
+        *,
+        are_new: bool = False,
+        packed: Sequence[bytes] | None = None,
+    ) -> None:
         """Store entries together, or spool them in one transaction; all are acknowledged.
 
         Args:
             entries: The entries.
             are_new: Whether their ids are random and were made for this call.
+            packed: What ``contents.pack`` made of the contents of each, where they are new and
+                that is done already.
 
         Raises:
             InvalidEntry: One of them cannot be stored; none is.
@@ -125,7 +133,8 @@ class Intake:
                 them may be stored.
         """
         again = partial(self._stm.add_many, entries)
-        self._store(partial(self._add_new, entries) if are_new else again, entries, again)
+        add_new = self._add_new if are_new else None
+        self._store(partial(add_new, entries, packed) if add_new else again, entries, again)
 
     def _store(
         self,

@@ -101,7 +101,17 @@ def pack_many(
 def _packed(
     packer: Packer, contents: Mapping[str, Any], max_bytes: int | None, shortest: bool
 ) -> bytes:
-    extent = _extent_of(contents, max_bytes)
+    return _packed_as(packer, contents, _extent_of(contents, max_bytes), max_bytes, shortest)
+
+
+def _packed_as(
+    packer: Packer,
+    contents: Mapping[str, Any],
+    extent: Extent,
+    max_bytes: int | None,
+    shortest: bool,
+) -> bytes:
+    """The bytes of contents that have just been measured."""
     packer.changed = False
     try:
         given = contents if type(contents) is dict else dict(contents)
@@ -147,8 +157,31 @@ def plain_contents(value: object, max_bytes: int | None = None) -> Mapping[str, 
         InvalidEntry: It is none of these, too large or too deep, or its own code fails.
     """
     contents = as_contents(value)
-    if check_extent(contents, max_bytes):
-        return contents
+    return contents if check_extent(contents, max_bytes) else _made_plain(contents)
+
+
+def plain_and_packed(
+    value: object, packer: Packer, max_bytes: int | None = None
+) -> tuple[Mapping[str, Any], bytes]:
+    """What ``plain_contents`` and ``pack`` make of a value, which is measured once.
+
+    Args:
+        value: A mapping, dataclass or pydantic model.
+        packer: That nobody else uses; who packs many has one.
+        max_bytes: Refuse contents that need more bytes; None: ``MOST_BYTES``.
+
+    Raises:
+        InvalidEntry: It cannot be stored; the message names the path.
+    """
+    contents = as_contents(value)
+    extent = _extent_of(contents, max_bytes)
+    if extent.is_plain:
+        return contents, _packed_as(packer, contents, extent, max_bytes, False)
+    plain = _made_plain(contents)
+    return plain, _packed(packer, plain, max_bytes, False)
+
+
+def _made_plain(contents: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         plain: Mapping[str, Any] = made_plain(contents)
     except RecursionError as error:

@@ -25,6 +25,7 @@ from agent_memory.repositories.outcomes import Added
 from agent_memory.repositories.redis.repository import RedisRepository
 from agent_memory.system import bulk_storing
 from agent_memory.testing import an_entry
+from agent_memory.values.extent import Extent, measure
 from tests import engines
 from tests.memories import Opener
 
@@ -149,10 +150,10 @@ def test_what_may_be_stored_already_is_looked_for(
         store = getattr(RedisRepository, name)
 
         def storing(
-            self: RedisRepository, entries: Any, store: Any = store, way: str = name
+            self: RedisRepository, *given: Any, store: Any = store, way: str = name
         ) -> list[Added]:
             ways.append(way)
-            added: list[Added] = store(self, entries)
+            added: list[Added] = store(self, *given)
             if is_refused and way == "add_new":
                 raise CommandRefused("after a part was stored")
             return added
@@ -172,6 +173,25 @@ def test_what_may_be_stored_already_is_looked_for(
     assert len(system.store_step(2, states).accepted) == 9
     assert ways[4:] == ["add_new", *["add_many"] * 9]
     assert steps_of(system, "a3") == [1, 2]
+
+
+def test_contents_of_a_step_are_measured_once(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is checked is packed at once, so that nobody can change it in between."""
+    seen: list[object] = []
+
+    def measured(contents: object, *limits: int) -> Extent:
+        seen.append(contents)
+        return measure(contents, *limits)
+
+    system = opened()
+    monkeypatch.setattr("agent_memory.values.contents.measure", measured)
+    states = {f"a{number}": {"n": number, "at": (number, 1)} for number in range(9)}
+    assert system.store_step(1, states)
+    assert seen == [*states.values()]
+    monkeypatch.undo()
+    assert {agent: the_one(system, agent).contents for agent in states} == states
 
 
 def test_an_empty_step_stores_nothing(system: AgentMemorySystem) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from itertools import islice
 from typing import Any
 
 import redis
@@ -84,19 +85,17 @@ class BoundedParser(DefaultParser):  # type: ignore[misc]  # redis-py comes with
             redis.exceptions.ConnectionError: The server ends the connection.
         """
         reader = self._reader
-        found: list[Any] = []
+        if reader is None:
+            return []
         try:
-            while reader is not None and len(found) < most:
-                answer = reader.gets()
-                if answer is NOT_ENOUGH_DATA:
-                    break
-                if type(answer) not in _NO_ERRORS:
-                    first = answer[0] if type(answer) is list and answer else answer
-                    if isinstance(first, redis.exceptions.ConnectionError):
-                        raise first
-                found.append(answer)
+            found = [*islice(iter(reader.gets, NOT_ENOUGH_DATA), most)]
         except (TypeError, ValueError, MemoryError) as error:
             raise _unreadable(error) from error
+        if not _NO_ERRORS.issuperset(map(type, found)):
+            for answer in found:
+                first = answer[0] if type(answer) is list and answer else answer
+                if isinstance(first, redis.exceptions.ConnectionError):
+                    raise first
         return found
 
     @property

@@ -27,6 +27,7 @@ from agent_memory.repositories.redis.calls import AT_ONCE
 from agent_memory.repositories.redis.packing import Ready
 from agent_memory.values.entry import MemoryEntry, Tier
 from agent_memory.values.formats import at
+from agent_memory.values.sealing import sealed
 
 Values = Sequence[bytes | None]
 """The values of ``STORED`` in a hash, None for those that it lacks."""
@@ -72,13 +73,23 @@ class HashMapper:
         coded = self._codec.encode_many(entries)
         return [self.encode(*one) for one in zip(entries, coded, strict=True)]
 
-    def ready(self, entries: Sequence[MemoryEntry], paths: Sequence[str]) -> list[Ready]:
+    def ready(
+        self,
+        entries: Sequence[MemoryEntry],
+        paths: Sequence[str],
+        packed: Sequence[bytes] | None = None,
+    ) -> list[Ready]:
         """Entries ready to be packed, with the attributes of some declared paths.
+
+        Args:
+            entries: The entries; at level 0, which is exact, where their contents are packed.
+            paths: The declared paths.
+            packed: What ``contents.pack`` made of the contents of each; None: they are coded here.
 
         Raises:
             InvalidEntry: One cannot be stored.
         """
-        coded = self._codec.encode_many(entries)
+        coded = self._codec.encode_many(entries) if packed is None else [*map(sealed, packed)]
         return [
             Ready(entry, contents, spelled_attributes(entry.contents, paths) if paths else "")
             for entry, contents in zip(entries, coded, strict=True)

@@ -68,6 +68,7 @@ class PlainStoring:
         after: Sequence[float] | None = None,
         *,
         are_new: bool = False,
+        packed: Sequence[bytes] | None = None,
     ) -> list[bool]:
         """Store those of some entries that can be stored by plain commands.
 
@@ -77,6 +78,7 @@ class PlainStoring:
                 beyond, as beyond all of its agent's here; None: it may be any.
             are_new: Whether their ids are random and were made for this call: nothing is stored
                 under them, and the server need not watch them.
+            packed: What ``contents.pack`` made of the contents of each, where that is done already.
 
         Returns:
             For each whether it is stored now; the others are left to the scripts.
@@ -92,7 +94,7 @@ class PlainStoring:
         if not (has_one_each or (after is None and _are_apart(entries))):
             return stored
         known, paths = self._declared.declaration
-        ready = self._mapper.ready(entries, paths)
+        ready = self._mapper.ready(entries, paths, packed)
         batch = Batch(ready, after, known, repr(self._clock()), has_one_each, are_new)
         if self._key_space.buckets:
             BucketStoring(self._channel, self._key_space, batch).run(stored)
@@ -121,10 +123,6 @@ class _Storing:
         self._declared_key = declared_key
         self._batch = batch
         self._packer = EntryPacker(key_space.prefix, batch.now)
-        self._keys = [
-            key_space.prefix(entry.run_id, entry.agent_id) + entry.memory_id
-            for entry, _, _ in batch.ready
-        ]
 
     def run(self, stored: list[bool]) -> None:
         """Store chunk by chunk, and note what is stored."""
@@ -170,7 +168,7 @@ class _Storing:
             return
         # In a bare pipeline, watching keys took the server a fifth of the time of storing entries.
         seen = chunk[:1] if self._batch.are_new else chunk
-        keys = [self._keys[place] for place in seen]
+        keys = [*map(self._key, seen)]
         times = [] if self._batch.after is None else [*map(self._times, chunk)]
         request = [
             ("WATCH", self._declared_key, *keys, *times),
@@ -232,6 +230,10 @@ class _Storing:
         """Remove what is stored in part, which must not pass for stored; the scripts say why."""
         for place in gone:
             stored[place] = False
-        command = ("DEL", *(self._keys[place] for place in gone))
+        command = ("DEL", *map(self._key, gone))
         self._conversation.send("take back", packed_command(command), 1)
         self._conversation.answers()
+
+    def _key(self, place: int) -> str:
+        entry = self._batch.ready[place].entry
+        return self._key_space.prefix(entry.run_id, entry.agent_id) + entry.memory_id

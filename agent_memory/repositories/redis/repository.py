@@ -111,9 +111,12 @@ class RedisRepository(ReadsValues, ReadTogether, MemoryRepository):
         """Store entries: many by plain commands, else a script call an agent and 500 entries."""
         return self._scripted(entries, self._plain.store(entries))
 
-    def add_new(self, entries: Sequence[MemoryEntry]) -> list[Added]:
+    def add_new(
+        self, entries: Sequence[MemoryEntry], packed: Sequence[bytes] | None = None
+    ) -> list[Added]:
         """Store entries whose ids are new: the server need not watch them."""
-        return self._scripted(entries, self._plain.store(entries, are_new=True))
+        stored = self._plain.store(entries, are_new=True, packed=packed)
+        return self._scripted(entries, stored)
 
     def _scripted(self, entries: Sequence[MemoryEntry], stored: Sequence[bool]) -> list[Added]:
         left = iter(self._store(scripts.ADD, left_of(entries, stored), self._writing_keys))
