@@ -186,7 +186,7 @@ class Consolidation:
             if not way.is_due(counts, overdue):
                 break
             moment = moving.moment_of(way.destination)
-            gone, changed, stay = way.move(way.leaving(counts, overdue), moment)
+            gone, changed, stay = way.move(way.leaving(counts, overdue, moments.now), moment)
             moved += gone
             refused |= stay
             if not changed:

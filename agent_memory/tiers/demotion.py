@@ -100,16 +100,10 @@ class Demotion:
         )
 
     def leaving(
-        self, counts: Counts, overdue: Mapping[Agent, Sequence[Query]]
+        self, counts: Counts, overdue: Mapping[Agent, Sequence[Query]], now: float
     ) -> Iterator[MemoryEntry]:
         """Read the entries that have to leave, of some agents at a time."""
-        crowded = {
-            # Pinned entries take their places within the limit, and leave for none of them.
-            agent: min(
-                agent_counts.entries - self.memory_limit, agent_counts.entries - agent_counts.pinned
-            )
-            for agent, agent_counts in counts.items()
-        }
+        crowded = {agent: self._excess(held) for agent, held in counts.items()}
         crowded = {
             agent: excess for agent, excess in crowded.items() if agent in overdue or excess > 0
         }
@@ -117,11 +111,25 @@ class Demotion:
             (agent, counts[agent].entries if agent in overdue else excess)
             for agent, excess in crowded.items()
         )
-        for agents in _portions(expected, _AT_ONCE):
-            yield from self._readable(
-                {agent: crowded[agent] for agent in agents},
-                {agent: overdue.get(agent, []) for agent in agents},
-            )
+        for number, agents in enumerate(_portions(expected, _AT_ONCE)):
+            some = {agent: crowded[agent] for agent in agents}
+            if number:
+                some = self._still_crowded(some, now)
+            yield from self._readable(some, {agent: overdue.get(agent, []) for agent in some})
+
+    def _excess(self, held: AgentCounts) -> int:
+        """How many entries of an agent are over the limit, and may leave."""
+        # Pinned entries take their places within the limit, and leave for none of them.
+        return min(held.entries - self.memory_limit, held.entries - held.pinned)
+
+    def _still_crowded(self, crowded: Mapping[Agent, int], now: float) -> dict[Agent, int]:
+        """Count again: while portions before moved, others may have moved entries of these."""
+        held = self.agent_counts(crowded, now)
+        return {
+            agent: min(over, self._excess(held[agent]))
+            for agent, over in crowded.items()
+            if agent in held
+        }
 
     def first(self, counts: Mapping[Agent, int]) -> list[MemoryEntry]:
         """Read those entries of some agents that leave first, so many of each."""

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from agent_memory import AgentMemorySystem, ConfigError, MemoryConfig, Query, StoreUnavailable
 from agent_memory.cli.commands import app
 from agent_memory.errors import InvalidEntry
+from agent_memory.tiers import demotion
+from agent_memory.tiers.demotion import Demotion
 from agent_memory.tiers.worker_share import WorkerShare
 from tests import engines
 from tests.memories import Opener
@@ -57,6 +59,27 @@ def test_workers_divide_the_agents_and_take_over_from_one_that_is_silent(
     ]
     with pytest.raises(InvalidEntry, match="lease_seconds"):
         memory.maintenance_worker(0.0)
+
+
+@engines.usually_on("fakeredis")
+def test_workers_that_know_of_no_other_leave_each_agent_its_limit(
+    open_memory: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demotion, "_AT_ONCE", 10)
+    memory = open_memory(**LIMITS)
+    fill(memory)
+    read, others = Demotion._readable, [memory.maintenance_worker()]
+
+    def reading(self: Demotion, *some: Any) -> Any:
+        found = read(self, *some)
+        while others:
+            others.pop().maintain()  # which has just begun
+        return found
+
+    monkeypatch.setattr(Demotion, "_readable", reading)
+    memory.maintain()
+    assert {memory.stm.count("default", agent) for agent in AGENTS} == {2}
+    assert memory.check().sound
 
 
 def test_shares_are_about_equal_and_go_to_all_others() -> None:
