@@ -175,4 +175,32 @@ OF_NEAR = (
             "tiers/test_vectors_when_rounded.py", "test_vectors_of_a_model_of_the_users_own_stay"
         ),
     ),
+    Mutant(
+        "rounded numbers are compared as their vectors know them",
+        (
+            Edit(
+                "retrieval/comparing.py",
+                "values[path] = Wide(rounded, number - rounded)",
+                "values[path] = rounded",
+            ),
+        ),
+        tests_in(
+            "retrieval/test_true_similarity.py",
+            "test_what_a_code_has_rounded_is_found_by_what_was_stored[fakeredis]",
+        ),
+    ),
+    Mutant(
+        "rounding of what is not asked about puts no entry behind others",
+        (
+            Edit(
+                "retrieval/agent_features.py",
+                "[not paths.isdisjoint(some) for some in self._bounded]",
+                "[some is not self._bounded[0] for some in self._bounded]",
+            ),
+        ),
+        tests_in(
+            "retrieval/test_true_similarity.py",
+            "test_what_a_code_has_rounded_is_found_by_what_was_stored[fakeredis]",
+        ),
+    ),
 )
