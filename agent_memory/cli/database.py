@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from agent_memory.cli.opening import plain_errors
+from agent_memory.cli.output import AsJson
 from agent_memory.config import MemoryConfig
 from agent_memory.connections.deployment import LTM_URL_VARIABLE, deployment
 from agent_memory.connections.folder_record import recorded_config
@@ -21,6 +22,7 @@ from agent_memory.repositories.sql import schema
 from agent_memory.repositories.sql.encoders import EncoderVersions
 from agent_memory.repositories.sql.partitions import MOST, partition, refuse_elsewhere
 from agent_memory.repositories.sql.vector_indexes import FEWEST, VectorIndexes
+from agent_memory.values.json_values import json_line
 from agent_memory.values.urls import without_password
 
 app = typer.Typer(
@@ -73,14 +75,25 @@ def downgrade(
 
 
 @app.command()
-def current(url: _Url = None, path: _Folder = None, table_prefix: _Prefix = None) -> None:
+def current(
+    url: _Url = None,
+    path: _Folder = None,
+    table_prefix: _Prefix = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the revision of a database."""
     with plain_errors(), _database(url, path, table_prefix, read_only=True) as (engine, prefix):
-        typer.echo(_named(schema.current(engine, prefix)))
+        found = schema.current(engine, prefix)
+    typer.echo(json_line({"revision": found, "newest": schema.HEAD}) if as_json else _named(found))
 
 
 @app.command()
-def history(url: _Url = None, path: _Folder = None, table_prefix: _Prefix = None) -> None:
+def history(
+    url: _Url = None,
+    path: _Folder = None,
+    table_prefix: _Prefix = None,
+    as_json: AsJson = False,
+) -> None:
     """List all revisions, oldest first, and which of them a database has behind it."""
     with plain_errors(), _database(url, path, table_prefix, read_only=True) as (engine, prefix):
         found = schema.current(engine, prefix)
@@ -91,7 +104,8 @@ def history(url: _Url = None, path: _Folder = None, table_prefix: _Prefix = None
         applied = 0 if found is None else names.index(found) + 1
         for place, revision in enumerate(revisions):
             state = "applied" if place < applied else "pending"
-            typer.echo(f"{revision.name}  {state}  {revision.summary}")
+            row = {"revision": revision.name, "state": state, "summary": revision.summary}
+            typer.echo(json_line(row) if as_json else "  ".join(row.values()))
 
 
 @app.command()

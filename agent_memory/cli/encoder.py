@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from agent_memory.cli import tables
 from agent_memory.cli.opening import Folder, console, opened, plain_errors
+from agent_memory.cli.output import AsJson, print_rows
 from agent_memory.repositories.sql.encoders import EncoderRecord
 from agent_memory.system.memory_system import AgentMemorySystem
 
@@ -22,14 +23,19 @@ app = typer.Typer(help="Versions of the encoder that makes the vectors.", no_arg
 _Runs = Annotated[
     list[str] | None, typer.Option("--run", help="A run; may be given several times.")
 ]
+_NUMBERS: Final = ("version", "entries", "R2", "recall@10")
+_TEXTS: Final = ("status", "kind", "name", "made")
 _Version = Annotated[int, typer.Argument(min=0, help="As listed; 0 needs no training.")]
 
 
 @app.command(name="list")
-def list_versions(path: Folder = None) -> None:
+def list_versions(path: Folder = None, as_json: AsJson = False) -> None:
     """Show the versions of the encoder, and how many entries name each."""
     with plain_errors(), opened(path, read_only=True) as system:
-        tables.print_table(console(), _versions(system))
+        if as_json:
+            print_rows(_rows(system), as_json=True)
+        else:
+            tables.print_table(console(), _versions(system))
 
 
 @app.command()
@@ -161,14 +167,26 @@ def _bar(screen: Console, unit: str, detail: str) -> Progress:
 
 
 def _versions(system: AgentMemorySystem) -> Table:
-    named = tables.entries_by_version(system)
-    table = tables.counted("version", "entries", "R2", "recall@10")
-    for column in ("status", "kind", "name", "made"):
+    table = tables.counted(*_NUMBERS)
+    for column in _TEXTS:
         table.add_column(column)
+    for version, entries, described in _described_versions(system):
+        table.add_row(str(version), f"{entries:,}", *described)
+    return table
+
+
+def _rows(system: AgentMemorySystem) -> Iterator[dict[str, Any]]:
+    for version, entries, (r2, recall, *texts) in _described_versions(system):
+        measured = [float(number) if number else None for number in (r2, recall)]
+        values = (version, entries, *measured, *(text or None for text in texts))
+        yield dict(zip((*_NUMBERS, *_TEXTS), values, strict=True))
+
+
+def _described_versions(system: AgentMemorySystem) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    named = tables.entries_by_version(system)
     records = {record.version: record for record in system.encoders.versions()}
     for version in sorted({*records, *named}):
-        table.add_row(str(version), f"{named.get(version, 0):,}", *_described(records.get(version)))
-    return table
+        yield version, named.get(version, 0), _described(records.get(version))
 
 
 def _described(record: EncoderRecord | None) -> tuple[str, ...]:

@@ -316,3 +316,15 @@ def test_every_command_shows_an_example_of_itself() -> None:
 
 def test_the_version_is_an_option_too() -> None:
     assert invoke("--version").stdout == invoke("version").stdout
+
+
+def test_versions_of_the_encoder_and_the_schema_are_given_as_json_too(folder: Path) -> None:
+    (version,) = rows("encoder", "list", "--path", folder)
+    assert version["version"] == 0
+    assert version["entries"] == 3 * STEPS
+    assert (version["R2"], version["status"]) == (None, "active")
+    (now,) = rows("db", "current", "--path", folder)
+    assert now["revision"] == now["newest"]
+    revisions = rows("db", "history", "--path", folder)
+    assert revisions[-1]["revision"] == now["newest"]
+    assert {revision["state"] for revision in revisions} == {"applied"}
