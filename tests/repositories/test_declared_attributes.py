@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, false, select, update
 
 from agent_memory import AgentMemorySystem, MemoryConfig
 from agent_memory.compression.levels import ContentsCodec
 from agent_memory.connections.redis.answers import name_of
 from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import Command
+from agent_memory.connections.sql import open_engine
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
@@ -160,6 +161,25 @@ class TestSql:
             # In a partition PostgreSQL names it.
             assert "_attribute_" in told.way or "_agent_ref_case_" in told.way, told
             assert len(repository.find(query)) in (20, 21)
+
+    def test_an_index_that_cannot_be_made_now_is_made_at_the_next_opening(
+        self, ltm_engine: Engine
+    ) -> None:
+        if ltm_engine.dialect.name != "postgresql":
+            pytest.skip("SQLite waits for its one writer")
+        hasty = ltm_engine.url.update_query_dict({"options": "-c lock_timeout=50ms"})
+        opened = open_engine(hasty.render_as_string(hide_password=False))
+        declaring_in_sql(ltm_engine).add(an_entry(contents={"late": 7}))
+        query = Query(run_id="run", agent_id="ant", attributes={"late": 7})
+        models = ltm_models()
+        with ltm_engine.connect() as writing:
+            writing.execute(update(table_of(models.LtmEntry)).values(revision=0).where(false()))
+            assert len(declaring_in_sql(opened, "late").find(query)) == 1
+            assert sql_attributes.without_index(writing, models, ["late"]) == ["late"]
+        declaring_in_sql(ltm_engine, "late")  # which waits for as long as it takes
+        with ltm_engine.connect() as connection:
+            assert sql_attributes.without_index(connection, models, ["late"]) == []
+        opened.dispose()
 
     def test_what_was_stored_before_the_declaration_is_completed(self, ltm_engine: Engine) -> None:
         entries = entries_of(2_500)

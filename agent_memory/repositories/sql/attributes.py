@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -53,6 +52,15 @@ BATCH = 1_000
 """How many entries are completed in one transaction."""
 
 _LONGEST_NAME = 63
+
+# Without an index, which is made when the memory is opened next:
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_MADE_LATER = (
+    "42501",  # only the owner of a table may make one
+    "42P17",  # a server whose functions that read JSON are not declared immutable
+    "57014",  # it would take longer than a statement may
+    "55P03",  # somebody has been writing for longer than a lock may be waited for
+)
 _MOST_BITS = 2048  # of an int: Python spells none of more than 4,300 digits
 
 
@@ -176,9 +184,13 @@ def _index(connection: Connection, models: LtmModels, path: str) -> None:
     if dialect == "sqlite":
         connection.exec_driver_sql(statement)
         return
-    with suppress(exc.ProgrammingError), connection.begin_nested():
-        # Only the owner of a table may; a driver takes a percent sign for a parameter.
-        connection.exec_driver_sql(statement.replace("%", "%%"))
+    try:
+        with connection.begin_nested():
+            # A driver takes a percent sign for a parameter.
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+    except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _MADE_LATER:
+            raise
 
 
 def without_index(connection: Connection, models: LtmModels, paths: Iterable[str]) -> list[str]:
