@@ -5,7 +5,7 @@
 # Found: it also depends on which objects they are. A list that holds one tuple twice and one that
 # holds two equal tuples hash differently, and so do a strided view of an array and its copy. A
 # cached step of a simulation is computed again, and comparing hashes to see whether two worlds are
-# equal says no. The docstring promises a hash that identifies the object's contents.
+# equal says no.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/venv.bash"
 fresh_venv joblib==1.6.0 numpy==2.4.6
