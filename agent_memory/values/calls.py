@@ -35,6 +35,7 @@ BESIDE_A_QUERY: Final[Mapping[str, str]] = dict.fromkeys(
 """What is asked beside a query, and not by it."""
 
 _BY_NAME: Final = inspect.Parameter.KEYWORD_ONLY
+_OTHERS: Final = inspect.Parameter.VAR_KEYWORD
 _BY_PLACE: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -155,8 +156,9 @@ def _said(
     if by_place[:1] in (["self"], ["cls"]):
         by_place, args = by_place[1:], args[1:]
     takes = f"there are {', '.join([*by_place, *by_name]) or 'none'}"
+    takes_others = any(each.kind is _OTHERS for each in parameters.values())
     unknown = [name for name in kwargs if name not in parameters]
-    if unknown:
+    if unknown and not takes_others:
         name = unknown[0]
         if name in elsewhere:
             return f"{called}: there is no argument {name}: {elsewhere[name]}"

@@ -270,7 +270,8 @@ class MemoryEntry:
 
         Args:
             as_json: Give contents too as ``json.dumps`` takes them: a time as ISO 8601, bytes as
-                base64, a tuple as a list. As they are they may hold what JSON lacks, and come back.
+                URL-safe base64, a tuple as a list. As they are they may hold what JSON lacks, and
+                come back.
 
         Examples:
             >>> entry.to_dict()["metadata"]["memory_type"]

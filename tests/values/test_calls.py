@@ -38,6 +38,7 @@ CALLS: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: m.run("a", params={}), "^run: .*no argument params; write parameters="),
     (lambda m: m.run("a", name="b"), "^run: name is given twice"),
     (lambda m: m.recall(agent="a"), "no argument agent; write agent_id="),
+    (lambda m: m.recall({"a"}, {"x": 1}, limit=3), "^recall: .*one too many, .*write near="),
     (lambda m: m.store_agent_state("a", {}, step=1), "write step_number="),
     (lambda m: m.maintain(1), "one too many, 1: leave it out; there are none"),
     (lambda m: m.export(), "^export: path must be given"),

@@ -19,6 +19,7 @@ from agent_memory.testing import a_memory_id, an_entry
 from agent_memory.values.checks import MAX_STEP, checked_importance, checked_step
 from agent_memory.values.coded import CodeBounds, CodedContents
 from agent_memory.values.entry import EntryKey, MemoryEntry, MemoryType, Tier
+from agent_memory.values.json_values import json_line
 from agent_memory.values.query import Hit, Order, Query
 
 _ID = "0123456789abcdef0123456789abcdef"
@@ -221,6 +222,36 @@ def test_contents_of_every_kind_are_given_as_json_takes_them() -> None:
         "3": None,
     }
     assert an_entry(contents=contents).to_dict()["contents"]["at"] == (1, 2.5)
+
+
+def test_contents_that_json_has_no_way_for_are_given_as_near_as_can_be() -> None:
+    deep: Any = 1.5
+    for _ in range(400):
+        deep = [deep]
+    contents = {
+        "half a pair \ud800": "\ud800",
+        "of sets": {frozenset({1}): 2, (1, "\ud800"): np.float32(3)},
+        "long": {10**5_000: 10**5_000},
+        "deep": deep,
+        "moment": np.datetime64("2026-01-02T00:00:00.000000001"),
+        "moments": np.array(["2026-01-02", "NaT"], "M8[ns]"),
+        "rest": [float("nan"), True, None, b"\xff", dt.timedelta(1)],
+    }
+    for some in (contents, *({key: value} for key, value in contents.items())):
+        given = an_entry(contents=some).to_dict(as_json=True)["contents"]
+        assert json.loads(json.dumps(given, allow_nan=False)) == given
+        assert given.keys() == some.keys()
+        line = json_line(some)
+        assert line.isprintable()
+        assert line.encode()
+        if "long" not in some:
+            assert json.loads(line) == given
+    given = an_entry(contents=contents).to_dict(as_json=True)["contents"]
+    assert given["of sets"] == {"1": 2, "1,\ud800": 3.0}
+    assert given["long"] == {hex(10**5_000): hex(10**5_000)}
+    assert given["moment"] == "2026-01-02T00:00:00.000000001"
+    assert given["moments"] == ["2026-01-02T00:00:00.000000000", None]
+    assert given["rest"] == ["NaN", True, None, "_w==", "P1D"]
 
 
 def test_an_entry_is_taken_apart_and_changed_as_dataclasses_are() -> None:
