@@ -1,7 +1,8 @@
-"""Tells callers of conditions on contents that may not say what they mean.
+"""Tells callers of conditions and vectors that may not say what they mean.
 
 A misspelled path would be answered with silence, and a pair of numbers is a range of numbers and a
-place of two: of both a ``UserWarning`` is given, beside the answer.
+place of two: of both a ``UserWarning`` is given, beside the answer, and of a vector as wide as none
+that is stored.
 """
 
 from __future__ import annotations
@@ -115,6 +116,22 @@ def _paths(conditions: Mapping[str, Condition]) -> Iterable[str]:
             yield from wanted.paths
         else:
             yield path
+
+
+def tell_of_width(width: int, widths: Iterable[int]) -> None:
+    """Warn that a vector is as wide as none that it could be compared with.
+
+    Args:
+        width: How many numbers it has.
+        widths: How many those have that there are.
+    """
+    there = ", ".join(map(str, sorted(widths)))
+    warnings.warn(
+        f"near: a vector of {width} numbers compares with none of what was found, whose scores are "
+        f"0; there are vectors of {there} numbers",
+        UserWarning,
+        stacklevel=_caller(),
+    )
 
 
 def _tell_of_path(path: str, known: Iterable[str], looked_at: int) -> None:

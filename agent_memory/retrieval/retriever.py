@@ -26,6 +26,7 @@ from agent_memory.retrieval.recall import count, fetch, recall
 from agent_memory.retrieval.sampling import Draw, Sampler
 from agent_memory.retrieval.similarity import SimilaritySearch
 from agent_memory.tiers.expiry import TierReader
+from agent_memory.values.checks import checked_flag
 from agent_memory.values.conditions import exists
 from agent_memory.values.entry import EntryKey
 from agent_memory.values.explanation import Explanation
@@ -205,6 +206,6 @@ class Retriever:
         return agents_of(self._tiers, run_id)
 
     def _counted(self, hits: list[Hit], touch: bool) -> list[Hit]:
-        if touch and self._access_log is not None:
+        if checked_flag("touch", touch) and self._access_log is not None:
             self._access_log.record(hits, self._now())
         return hits

@@ -26,6 +26,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.retrieval.candidates import best, candidates
+from agent_memory.retrieval.doubts import tell_of_width
 from agent_memory.retrieval.feature_cache import FeatureCache
 from agent_memory.retrieval.near_candidates import Rounding
 from agent_memory.retrieval.near_states import each_agent, lists_of, near_state
@@ -200,7 +201,9 @@ class SimilaritySearch:
             own, vector = own_query(near, self._spaces, self._encoders), near.numbers
             if own is not None:
                 return each_agent(tiers, query, lambda one: near_own(tiers, one, own, self._level))
-            return each_agent(tiers, query, lambda one: self._near_vector(tiers, one, vector))
+            hits = each_agent(tiers, query, lambda one: self._near_vector(tiers, one, vector))
+            self._tell_of_width(hits, len(vector))
+            return hits
         if isinstance(near, (Sequence, np.ndarray)):
             return self._near_list(tiers, query, near)
         # Packed and unpacked as what is stored: so the same state has the same features.
@@ -276,6 +279,16 @@ class SimilaritySearch:
         )
         given = Vector(vector).numbers
         return each_agent(tiers, query, lambda one: self._near_vector(tiers, one, given))
+
+    def _tell_of_width(self, hits: Sequence[Hit], width: int) -> None:
+        """Warn of a vector as wide as none that it could be compared with."""
+        widths = {*self._encoders.current.encoder.widths}
+        for entry in (hit.entry for hit in hits):
+            version = entry.encoder_version
+            if entry.embedding is not None and (version is None or self._encoders.is_own(version)):
+                widths.add(len(entry.embedding))
+        if hits and width not in widths:
+            tell_of_width(width, widths)
 
     def _near_vector(
         self, tiers: Sequence[TierReader], query: Query, vector: NDArray[np.float32]

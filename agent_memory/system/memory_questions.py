@@ -142,6 +142,9 @@ class MemoryQuestions:
             >>> memory.state_at(None, 4).keys()
             dict_keys(['ant-1'])
         """
+        given: Any = step
+        if given is None:  # an open end to a query
+            raise InvalidEntry("step: an integer is needed, not None")
         query = self._query(
             agent_id=agent_id, run_id=run_id, steps=(None, step), memory_type=memory_type,
             order=Order.LATEST_STEP,

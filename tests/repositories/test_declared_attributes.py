@@ -140,6 +140,17 @@ class TestSql:
         ):  # fmt: skip
             assert asked(repository, **more) == expected(entries, **more)
 
+    def test_two_numbers_in_a_list_are_found_beside_what_is_no_number(
+        self, ltm_engine: Engine
+    ) -> None:
+        entries = [an_entry(contents={"a": value}) for value in ((1, 2), "x", True, None)]
+        repository = declaring_in_sql(ltm_engine, "a")
+        repository.add_many(entries)
+        query = Query(run_id="run", agent_id="ant", attributes={"a": (1, 2)})
+        assert repository.find(query) == entries[:1]
+        repository.add(number := an_entry(contents={"a": 1.5}))
+        assert repository.find(query) == [number], "docs/configuration.md"
+
     def test_odd_paths_are_found_too(self, ltm_engine: Engine) -> None:
         paths = ['quote"d', "it's: %s", "a\\b", "[0]", "$", "größe", "a b"]
         entries = [an_entry(contents=dict.fromkeys(paths, "x")), an_entry()]

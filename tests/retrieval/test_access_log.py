@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
+from typing import Any
 
 import pytest
 import redis
 
-from agent_memory import AgentMemorySystem, Hit, Query, StoreUnavailable, Tier
+from agent_memory import AgentMemorySystem, Hit, InvalidEntry, Query, StoreUnavailable, Tier
 from agent_memory.repositories.in_memory import InMemoryRepository
 from agent_memory.retrieval.access_log import AccessLog
 from agent_memory.testing import IoPoints
@@ -127,3 +128,15 @@ def test_a_server_too_full_to_count_retrievals_is_read_all_the_same(
 
 def _keys(count: int) -> list[EntryKey]:
     return [an_entry(memory_id=f"{number:032x}").key for number in range(count)]
+
+
+def test_a_touch_that_is_no_truth_is_refused(open_memory: Opener) -> None:
+    system = open_memory()
+    odd: Any = "no"
+    for asked in (
+        lambda: system.recall(agent_id="ant", touch=odd),
+        lambda: system.fetch("ant", "0" * 32, touch=odd),
+        lambda: system.state_at("ant", 1, touch=odd),
+    ):
+        with pytest.raises(InvalidEntry, match="touch: True or False is needed"):
+            asked()

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from agent_memory import AgentMemorySystem, MemoryConfig, between, exists, near_point
+from agent_memory import (
+    AgentMemorySystem,
+    MemoryConfig,
+    Query,
+    Vector,
+    between,
+    exists,
+    near_point,
+)
 from agent_memory.repositories.access import counting_reads
 
 
@@ -86,3 +94,20 @@ def test_a_pair_that_is_a_range_and_a_place_in_one_answer_is_told(
     with pytest.warns(UserWarning, match=r"write between\(1, 2\)") as reported:
         assert len(memory.recall(attributes={"food": (1, 2)})) == 3
     assert reported[0].filename == __file__
+
+
+def test_a_vector_as_wide_as_none_is_told_with_the_widths_there_are(tmp_path: Path) -> None:
+    with AgentMemorySystem(MemoryConfig(engine="fake", path=tmp_path)) as memory:
+        both = Query(agent_id=("ant", "bee"))
+        assert memory.recall(both, near=Vector([1.0, 2.0])) == []
+        memory.store_agent_state("ant", {"food": 1}, 0)
+        memory.store_agent_state("bee", {"food": 1}, 0, vector=[1.0, 2.0, 3.0])
+        with pytest.warns(UserWarning, match="of 2 numbers .* of 3, 32, 128, 384") as reported:
+            hits = memory.recall(both, near=Vector([1.0, 2.0]))
+        assert [hit.score for hit in hits] == [0.0, 0.0]
+        assert reported[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            best, *_ = memory.recall(both, near=Vector([1.0, 2.0, 3.0]))
+            memory.recall(both, near=Vector([1.0] * 32))
+        assert best.entry.agent_id == "bee"

@@ -52,6 +52,9 @@ def test_the_latest_state_at_or_before_a_step_is_given(memory: AgentMemorySystem
     assert memory.state_at("bee", 1) is None
     assert memory.state_at("nobody", 5) is None
     assert memory.state_at("ant", 5, run_id="nowhere") is None
+    assert memory.state_at("ant", -1) is None
+    with pytest.raises(InvalidEntry, match="step: an integer is needed, not None"):
+        memory.state_at("ant", None)  # type: ignore[call-overload]
     world = memory.state_at(None, 4)
     assert {name: hit.entry.step_number for name, hit in world.items()} == {"ant": 4, "bee": 2}
     assert [*memory.state_at(["ant", "bee", "cat"], 1)] == ["ant"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Numeric, String, bindparam, func, or_
+from sqlalchemy import BindParameter, ColumnElement, Numeric, String, and_, bindparam, func
 from sqlalchemy.sql.expression import literal_column
 
 from agent_memory.models.ltm import LtmModels
@@ -137,10 +137,17 @@ def _conditions(
             yield number <= _named(f"greatest_{place}", Numeric, dialect)
 
 
-def has_value(models: LtmModels, dialect: str, path: str) -> ColumnElement[bool]:
-    """Whether there is a scalar at a path, other than None."""
-    number, text = _VALUES[dialect](models, path)
-    return or_(number.is_not(None), text.is_not(None))
+def has_number(models: LtmModels, dialect: str, path: str) -> ColumnElement[bool]:
+    """Whether there is a number at a path."""
+    number, _ = _VALUES[dialect](models, path)
+    if dialect == "postgresql":
+        return number.is_not(None)
+    # Its index holds numbers before texts, and bools among them.
+    kind = func.json_type(models.LtmEntry.attributes, _literal_place(path))
+    return and_(
+        number < literal_column("''"),
+        kind.not_in([literal_column("'true'"), literal_column("'false'")]),
+    )
 
 
 def index_expressions(dialect: str, path: str) -> str:
@@ -183,9 +190,12 @@ def _cut(text: BindParameter[Any], dialect: str) -> ColumnElement[Any]:
 def _values_of_sqlite(
     models: LtmModels, path: str
 ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    place = literal_column(_place_in_sqlite(path), String)
-    value: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, place)
+    value: ColumnElement[Any] = func.json_extract(models.LtmEntry.attributes, _literal_place(path))
     return value, value
+
+
+def _literal_place(path: str) -> ColumnElement[Any]:
+    return literal_column(_place_in_sqlite(path), String)
 
 
 def _place_in_sqlite(path: str) -> str:

@@ -36,7 +36,7 @@ from agent_memory.repositories.sql.attribute_conditions import (
     ColumnTests,
     column_tests,
     conditions_of,
-    has_value,
+    has_number,
     index_expressions,
     is_named,
 )
@@ -261,7 +261,7 @@ def answerable(connection: Connection, models: LtmModels, query: Query) -> Colum
         # Where an agent has no number, two numbers in a list may be asked for: contents tell.
         and (
             path not in tests.pairs
-            or (query.is_about_one_agent and _has_values(connection, models, query, path))
+            or (query.is_about_one_agent and _has_number(connection, models, query, path))
         )
     }
     told = column_tests(known, connection.dialect.name)
@@ -279,16 +279,16 @@ def conditions(
     return conditions_of(models, connection.dialect.name, tests.tests), tests.parameters
 
 
-def _has_values(connection: Connection, models: LtmModels, query: Query, path: str) -> bool:
-    """Whether any entry of a query's agent has a scalar at a path."""
+def _has_number(connection: Connection, models: LtmModels, query: Query, path: str) -> bool:
+    """Whether any entry of a query's agent has a number at a path."""
     owner = {"of_run": run_of(query), "of_agent": agent_of(query)}
-    return bool(rows_of(connection, _value_at(models, connection.dialect.name, path), owner))
+    return bool(rows_of(connection, _number_at(models, connection.dialect.name, path), owner))
 
 
 # Made once, as the statements of ``questions``.
 @lru_cache(maxsize=64)
-def _value_at(models: LtmModels, dialect: str, path: str) -> Select[*tuple[Any, ...]]:
-    """One entry of an agent (``of_run``, ``of_agent``) that has a scalar at a path."""
+def _number_at(models: LtmModels, dialect: str, path: str) -> Select[*tuple[Any, ...]]:
+    """One entry of an agent (``of_run``, ``of_agent``) that has a number at a path."""
     entry = models.LtmEntry
     run, agent = bindparam("of_run", type_=Name), bindparam("of_agent", type_=Name)
     return (
@@ -296,7 +296,7 @@ def _value_at(models: LtmModels, dialect: str, path: str) -> Select[*tuple[Any, 
         .where(
             entry.agent_ref == agent_ref_of(models, run, agent),
             entry.attributes.is_not(None),
-            has_value(models, dialect, path),
+            has_number(models, dialect, path),
         )
         .limit(1)
     )
