@@ -22,7 +22,12 @@ import numpy as np
 
 from agent_memory.errors import EncodingError, InvalidEntry, NewerFormat
 from agent_memory.values.advice import way_out
-from agent_memory.values.extensions import mark_all_tuples, unpack_contents, unpack_value
+from agent_memory.values.extensions import (
+    mark_all_tuples,
+    note_tuples,
+    unpack_contents,
+    unpack_value,
+)
 from agent_memory.values.extent import Extent, TooDeep, TooMuch, Tuples, measure
 from agent_memory.values.interruptions import raise_if_interrupted
 from agent_memory.values.packer import (
@@ -40,7 +45,7 @@ MAX_DEPTH = 500
 MessagePack's own limits differ by version, and one version packed what it would not unpack.
 """
 
-_APART, _LONE = Tuples.APART, Tuples.LONE
+_APART, _LONE, _SOME = Tuples.APART, Tuples.LONE, Tuples.SOME
 
 # Of these the type alone would not say what is wrong.
 _EXPLAINED = (np.generic, np.ndarray, dt.datetime, dt.time)
@@ -122,6 +127,8 @@ def _packed_as(
         tuples = extent.tuples
         if tuples is _APART or (shortest and tuples is _LONE):
             packed = packer.pack(given)
+        elif tuples is _SOME:
+            packed = note_tuples(packer.native(given), given)
         elif extent.is_native:
             packed = mark_all_tuples(packer.native(given))
         else:

@@ -9,6 +9,8 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
+from itertools import compress
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,17 +22,25 @@ from agent_memory.values.plain import type_name
 
 TUPLE, BIG_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA = 1, 2, 3, 4, 5, 6
 SCALAR, ARRAY, SET, FROZENSET, _COMPLEX, _DECIMAL, _UUID = 7, 8, 9, 10, 11, 12, 13
-TUPLE_OF_TUPLES, LIST_OF_TUPLES, _ALL_TUPLES = 14, 15, 16
-"""Below these two every sequence is a tuple; the third says so of whole contents."""
-NEWEST = _ALL_TUPLES
+TUPLE_OF_TUPLES, LIST_OF_TUPLES, _ALL_TUPLES, _NOTED_TUPLES = 14, 15, 16, 17
+"""Below these two every sequence is a tuple; the third says so of whole contents.
+
+The fourth says of whole contents which of their values are tuples.
+"""
+NEWEST = _NOTED_TUPLES
 """The newest extension type that is read: the number of the format of exact contents."""
 
 # The first key of contents all of whose sequences are tuples: an extension without bytes. Its value
 # is None, and both are left out of what is given back.
-_MARK = bytes([0xC7, 0, _ALL_TUPLES])
-_MARK_ITEM = _MARK + b"\xc0"
+_NO_BYTES = b"\xc7\0"
+_MARK_ITEM = _NO_BYTES + bytes([_ALL_TUPLES, 0xC0])
+# The first key of short contents some of whose values are tuples. Its value is a number: bit i is
+# set where the value of key i is a tuple.
+_NOTE = _NO_BYTES + bytes([_NOTED_TUPLES])
 _FIX_MAP, _MAP16, _MAP32 = 0x80, 0xDE, 0xDF
 _MOST_FIXED = 15  # items of a map whose header is one byte
+_MOST_SMALL = 127  # numbers up to this are their own byte
+_NUMBER_BYTES = {0xCC: 1, 0xCD: 2}  # how many bytes follow, by the first
 
 # The commonest dtypes are named by their place in this list, in one byte. Append only.
 _DTYPES = tuple(
@@ -186,10 +196,45 @@ def mark_all_tuples(packed: bytes) -> bytes:
     return _map_header(_items(packed, begin) + 1) + _MARK_ITEM + packed[begin:]
 
 
+def note_tuples(packed: bytes, contents: Mapping[str, Any]) -> bytes:
+    """Note in a short MessagePack map which of its values are tuples.
+
+    Args:
+        packed: The map, with lists for tuples.
+        contents: What it was made of, 14 keys at most; below its values there are no tuples.
+    """
+    return _noted("".join(map(_BITS.__getitem__, map(type, contents.values())))) + packed[1:]
+
+
+class _Bits(dict[type, str]):
+    """The bit that notes a value, by its type."""
+
+    def __missing__(self, kind: type) -> str:
+        return "0"
+
+
+_BITS = _Bits({tuple: "1"})
+
+
+@lru_cache(1024)
+def _noted(bits: str) -> bytes:
+    """What short contents begin with, by a bit for each value, the first one first."""
+    number: bytes = msgpack.packb(int(bits[::-1], 2))
+    return _map_header(len(bits) + 1) + _NOTE + number
+
+
+@lru_cache(1024)
+def _flags(noted: int) -> tuple[bool, ...]:
+    """Whether each value is a tuple, up to the last that is."""
+    return tuple(bool(noted >> place & 1) for place in range(noted.bit_length()))
+
+
 def unpack_contents(packed: bytes) -> Any:
     """Decode contents; raises what MessagePack and the types raise for damage."""
-    if packed[1:5] == _MARK_ITEM:
-        return _unpack_tuples(_BARE[packed[0]] + packed[5:])
+    if packed[1:3] == _NO_BYTES and packed[0] in _BARE:
+        if packed[3:5] == _MARK_ITEM[2:]:
+            return _unpack_tuples(_BARE[packed[0]] + packed[5:])
+        return _unpack_noted(packed) if packed[3:4] == _NOTE[2:] else unpack_value(packed)
     if packed[0] < _MAP16:
         return unpack_value(packed)
     begin = _header_bytes(packed)
@@ -197,6 +242,23 @@ def unpack_contents(packed: bytes) -> Any:
     if packed[begin:behind] != _MARK_ITEM:
         return unpack_value(packed)
     return _unpack_tuples(_map_header(_items(packed, begin) - 1) + packed[behind:])
+
+
+def _unpack_noted(packed: bytes) -> Any:
+    """Decode contents that begin with a note of which values are tuples."""
+    noted, begin = packed[4], 5
+    if noted > _MOST_SMALL:
+        begin += _NUMBER_BYTES.get(noted, 0)
+        noted = int.from_bytes(packed[5:begin], "big")
+    contents = unpack_value(_BARE[packed[0]] + packed[begin:])
+    if not 0 < noted < 1 << len(contents):
+        raise ValueError("a note of tuples that are not there")
+    for key in [*compress(contents, _flags(noted))]:
+        value = contents[key]
+        if type(value) is not list:
+            raise ValueError("a note of a tuple where there is no sequence")
+        contents[key] = tuple(value)
+    return contents
 
 
 def _header_bytes(packed: bytes) -> int:

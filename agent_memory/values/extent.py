@@ -38,6 +38,8 @@ _PLAIN = (
 
 
 _ROWS = ({tuple}, {list})
+MOST_NOTED = 14
+"""Of how many values it is noted together which are tuples."""
 _DEEPEST_TUPLES = 100  # what is deeper is packed tuple by tuple, which counts how they nest
 
 
@@ -46,12 +48,15 @@ class Tuples(enum.Enum):
 
     Attributes:
         APART: There is none, or some among lists.
+        SOME: There are lists and several tuples right under few keys, no tuples below, and nothing
+            that MessagePack has no type for.
         ROWS: There are lists of tuples, or tuples of tuples among lists.
         LONE: There is one, and no list.
         ALL: There are several, and no list.
     """
 
     APART = enum.auto()
+    SOME = enum.auto()
     ROWS = enum.auto()
     LONE = enum.auto()
     ALL = enum.auto()
@@ -75,7 +80,7 @@ class Extent(NamedTuple):
 
 
 _NOT_PLAIN = Extent(False, Tuples.APART)
-_APART = Extent(True, Tuples.APART)
+_APART, _SOME = Extent(True, Tuples.APART), Extent(True, Tuples.SOME)
 # By whether they are native.
 _LONE = Extent(True, Tuples.LONE), Extent(True, Tuples.LONE, True)
 _ALL = Extent(True, Tuples.ALL), Extent(True, Tuples.ALL, True)
@@ -161,7 +166,9 @@ def _usual(  # noqa: C901, PLR0912  # a call for each value would take as long a
                 tuples += 1
             else:
                 lists += 1
-            if not _NATIVE.issuperset(map(type, value)):
+            if _STR.issuperset(map(type, value)):
+                weight += sum(map(len, value))
+            elif not _NATIVE.issuperset(map(type, value)):
                 inner = _inner(value, most)
                 if inner is None:
                     return None
@@ -179,7 +186,11 @@ def _usual(  # noqa: C901, PLR0912  # a call for each value would take as long a
         return None
     if tuples and not lists:
         return (_LONE if tuples == 1 else _ALL)[native]
-    return Extent(True, Tuples.ROWS, rows=(*rows,)) if rows else _APART
+    if rows:
+        return Extent(True, Tuples.ROWS, rows=(*rows,))
+    # A tuple's own mark takes two bytes at least, a note of all four up to seven keys, else six.
+    noted = native and len(contents) <= MOST_NOTED and tuples >= 2 + (len(contents) > 7)
+    return _SOME if noted else _APART
 
 
 def _inner(value: Any, most: int) -> type | None:

@@ -27,6 +27,11 @@ STATES: dict[str, dict[Any, Any]] = {
     "as keys": {(1, 2): "wall", (3, (4, 5)): (6,)},
     "as keys in a dict": {"walls": {(1, 2): True}, "at": (1, 2)},
     "beside a list": {"at": (1, 2), "items": ["a", "b"]},
+    "several beside lists": {"at": (1, 2), "to": (), "items": ["a", "b"], "far": [[1], [2]]},
+    "many beside a list": {"items": [1], **{f"at{place}": (place, 0.5) for place in range(13)}},
+    "tuples of lists beside lists": {"at": ([1, 2], [3]), "to": (1, 2), "items": [[1], [2]]},
+    "large ones beside lists": {"at": (2**70, None), "to": ("\ud800",), "n": 2**65, "l": [b"b"]},
+    "odd ones beside lists": {"at": (2**70, None), "to": ("\ud800",), "hp": np.int8(1), "l": [1j]},
     "rows in a list": {"trail": [(1, 2), (3, 4)], "at": (5, 6), "at2": [7, 8]},
     "rows in a tuple beside a list": {"box": ((1, 2), (3, 4)), "list": [1]},
     "rows of lists in a tuple": {"box": ([1, 2], [3, 4])},
@@ -83,6 +88,7 @@ def test_the_bytes_that_contents_are_named_by_stay_as_they_were() -> None:
         ({"at": (1, 2), "to": (3, 4)}, 16),
         ({"trail": [(1, 2), (3, 4)]}, 15),
         ({"box": ((1, 2), (3, 4)), "items": [1]}, 14),
+        ({"at": (1, 2), "to": (3, 4), "items": [1]}, 17),
     ],
 )
 def test_an_earlier_version_says_that_tuples_packed_together_are_newer(
@@ -105,6 +111,23 @@ def test_a_mark_of_tuples_in_another_place_is_damage() -> None:
     ):
         with pytest.raises(EncodingError):
             unpack(damaged)
+
+
+@pytest.mark.parametrize("number", [3, 7, 8, 14, 15])
+def test_a_note_of_tuples_takes_no_more_bytes_than_the_mark_of_each(number: int) -> None:
+    for tuples in range(1, number):
+        state = {f"k{place}": (place, 1) if place < tuples else [place] for place in range(number)}
+        assert same(unpack(pack(state)), state)
+        assert len(pack(state)) <= len(packed_apart(state))
+
+
+def test_a_note_of_tuples_that_are_not_there_is_damage() -> None:
+    packed = pack({"at": (1, 2), "to": (3, 4), "items": [1], "hp": 5})
+    assert packed[4] == 0b11
+    for noted in (0, 0b1000, 0b10000, 0xC0, 0xCD):
+        with pytest.raises(EncodingError):
+            unpack(packed[:4] + bytes([noted]) + packed[5:])
+    assert type(unpack(packed[:4] + bytes([0b111]) + packed[5:])["items"]) is tuple
 
 
 def test_a_value_whose_own_code_packs_does_not_disturb_what_is_packed() -> None:
