@@ -232,13 +232,16 @@ def _numbers(
             each = taken if len(scalars) == 1 else chain.from_iterable(taken)
             blocks.append(np.fromiter(each, np.float64, count * len(scalars)).reshape(count, -1))
         for place, length in lengths.items():
-            members = [*chain.from_iterable(map(itemgetter(place), values))]
+            lists = [*map(tuple, map(itemgetter(place), values))]
+            if {*map(len, lists)} != {length}:
+                return None  # another thread has changed one since
+            members = [*chain.from_iterable(lists)]
             if not _NUMBERS.issuperset(map(type, members)):
                 return None
             blocks.append(np.full((count, 1), float(length)))
             blocks.append(np.fromiter(members, np.float64, count * length).reshape(count, length))
     except (OverflowError, ValueError):
-        return None  # a whole number beyond any float; a list that another thread changes
+        return None  # a whole number beyond any float
     return np.concatenate(blocks, axis=1) if blocks else np.empty((count, 0))
 
 

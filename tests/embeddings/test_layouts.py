@@ -82,6 +82,25 @@ def test_states_of_one_layout_are_encoded_together() -> None:
     assert not left
 
 
+def test_a_list_that_grows_meanwhile_changes_no_other_vector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states: list[Any] = [{"at": [float(place), 2.0]} for place in range(20)]
+    alone = [VersionZero().encode_one(state) for state in states]
+    by_lengths = layouts._by_lengths
+
+    def grown(*given: Any) -> Any:
+        found = by_lengths(*given)
+        states[3]["at"].append(7.0)
+        return found
+
+    monkeypatch.setattr(layouts, "_by_lengths", grown)
+    together = VersionZero().encode(states)
+    assert all(
+        np.array_equal(vector, alone[place]) for place, vector in enumerate(together) if place != 3
+    )
+
+
 def test_what_is_kept_of_layouts_and_categories_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
