@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_memory.embeddings.comparable import Comparable
-from agent_memory.embeddings.feature_blocks import LARGEST, Boxed, Values
+from agent_memory.embeddings.feature_blocks import LARGEST, Boxed, Values, bounded_low
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import Scales
 from agent_memory.embeddings.sketches import shares_apart, sketch_in
@@ -290,7 +290,8 @@ class _Question:
             elif isinstance(value, float):
                 self.high[column] = value
             else:
-                self.high[column], self.low[column] = value.high, value.low
+                self.high[column] = value.high
+                self.low[column] = bounded_low(value.high, value.low)
                 self.in_full[column] = True
                 self.is_wide = True
         np.clip(self.high, -LARGEST, LARGEST, out=self.high)

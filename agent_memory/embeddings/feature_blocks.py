@@ -231,3 +231,14 @@ def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:
     grown = np.zeros((room, *array.shape[1:]), array.dtype)
     grown[: len(array)] = array
     return grown
+
+
+def bounded_low(high: float, low: float) -> float:
+    """The second of two numbers whose sum counts as ``LARGEST`` where it is beyond that."""
+    if abs(high) < LARGEST and abs(low) < LARGEST:
+        return low
+    return _bounded(high + low) - _bounded(high)
+
+
+def _bounded(value: float) -> float:
+    return min(max(value, -LARGEST), LARGEST)

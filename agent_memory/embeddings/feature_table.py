@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from agent_memory.embeddings.boxes import FEWEST
 from agent_memory.embeddings.comparable import Value, Wide
-from agent_memory.embeddings.feature_blocks import Array, Block, Boxed, Loose, Row, Values
+from agent_memory.embeddings.feature_blocks import (
+    Array,
+    Block,
+    Boxed,
+    Loose,
+    Row,
+    Values,
+    bounded_low,
+)
 
 MOST_BLOCKS = 24
 """How many shapes have a block of their own."""
@@ -193,7 +201,7 @@ class FeatureTable:
             else:
                 if value.low:
                     lows = lows or [0.0] * len(state)
-                    lows[len(highs)] = value.low
+                    lows[len(highs)] = bounded_low(value.high, value.low)
                 columns.append(self._number(path))
                 highs.append(value.high)
         return Row(place, tuple(columns), highs, lows)

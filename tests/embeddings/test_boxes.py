@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent_memory.embeddings.comparable import Wide, comparable
+from agent_memory.embeddings.comparable import Comparable, Wide, comparable
 from agent_memory.embeddings.distance import distances, nearest
 from agent_memory.embeddings.feature_table import FeatureTable
 from agent_memory.embeddings.scales import scales_of
@@ -139,3 +139,19 @@ def test_few_rows_are_in_no_boxes() -> None:
     table = FeatureTable()
     table.add([comparable(walk(step, np.random.default_rng(1))).values for step in range(100)])
     assert not check(table, [*range(100)], {"x": 1.0}, 3)
+
+
+@pytest.mark.parametrize("size", [1e139, 1e200, 1e308])
+@pytest.mark.parametrize("rows", [3, 20])
+def test_sums_of_two_numbers_beyond_squares_are_compared(rows: int, size: float) -> None:
+    table = FeatureTable(FEWEST)
+    table.add(
+        [{"x": Wide(place * size / 30, size / 70), "y": float(place)} for place in range(rows)]
+    )
+    table.add([{"x": Wide(0.0, -size / 70), "other": 1.0}])
+    scales = scales_of(table)
+    for as_rounded in (True, False):
+        asked = Comparable({"x": Wide(size / 15, size / 70), "y": 2.0}, {})
+        found = distances(table, scales, asked, as_rounded=as_rounded).distance
+        assert np.isfinite(found).all()
+        assert found[:rows].argmin() == 2

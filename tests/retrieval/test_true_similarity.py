@@ -447,6 +447,18 @@ def test_one_odd_value_leaves_the_order_of_the_others(fake: AgentMemorySystem, w
     assert {hit.entry.contents["y"] for hit in others[:5]} == {5.0}
 
 
+@pytest.mark.parametrize("big", [10**200, -(10**300)], ids=["positive", "negative"])
+def test_a_whole_number_beyond_all_others_leaves_the_order_of_the_others(
+    fake: AgentMemorySystem, big: int
+) -> None:
+    agent = f"{math.log2(abs(big)):.0f}"
+    for step in range(30):
+        fake.store_agent_state(agent, {"x": big if step == 9 else step, "y": step / 3}, step)
+    for asked, step in (({"x": 4, "y": 4 / 3}, 4), ({"x": big, "y": 3.0}, 9)):
+        found = fake.recall(agent_id=agent, near=asked, limit=2)
+        assert [hit.entry.step_number for hit in found] == [step, step + 1]
+
+
 def test_a_path_that_never_changed_and_then_moves_is_told_apart(fake: AgentMemorySystem) -> None:
     for step in range(200):
         moved = max(step - 180, 0)
