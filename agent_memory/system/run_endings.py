@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from agent_memory.errors import MemoryStoreError
 from agent_memory.models.ltm import ltm_models
 from agent_memory.repositories.sql.runs import RunRecords
 from agent_memory.repositories.sql.transactions import Transactions
+from agent_memory.values.forking import after_fork
 from agent_memory.values.run import FAILED, FINISHED, Ending
 
 
@@ -46,6 +48,8 @@ class RunEndings:
         self._records = RunRecords(Transactions(sql_engine), ltm_models(table_prefix), clock)
         self._owners: dict[str, _Owner] = {}
         self._over: deque[tuple[str, _Owner, Ending]] = deque()
+        self._unlock()
+        after_fork(self._unlock)
 
     def end_with(self, run_id: str, owner: object) -> None:
         """Note that a run has finished once an object is gone, and no longer with another one."""
@@ -69,12 +73,18 @@ class RunEndings:
         Raises:
             StoreUnavailable: Long-term memory does not answer; they are recorded the next time.
         """
-        while self._over:
-            run_id, token, how = self._over[0]
-            if self._owners.get(run_id) is token:
-                self._records.set_status(run_id, how)
+        # Two that record would drop each other's; whoever notes an end takes no lock.
+        with self._recording:
+            while self._over:
+                run_id, token, how = noted = self._over.popleft()
+                if self._owners.get(run_id) is not token:
+                    continue
+                try:
+                    self._records.set_status(run_id, how)
+                except BaseException:
+                    self._over.appendleft(noted)
+                    raise
                 self._owners.pop(run_id, None)
-            self._over.popleft()
 
     def close(self) -> None:
         """Record how all of them end; nothing is raised."""
@@ -83,6 +93,9 @@ class RunEndings:
             self.record()
         except MemoryStoreError:
             return  # what does not answer now was logged when it was closed
+
+    def _unlock(self) -> None:
+        self._recording = threading.RLock()
 
     def _note(self, run_id: str, token: _Owner, how: Ending | None) -> None:
         if token.process == os.getpid():

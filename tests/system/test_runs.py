@@ -22,6 +22,7 @@ from agent_memory import (
     StoreReadOnly,
     Tier,
 )
+from agent_memory.repositories.sql.runs import RunRecords
 from agent_memory.system.runs import Runs
 from agent_memory.testing import a_memory_id, an_entry
 from tests import engines
@@ -303,6 +304,27 @@ def test_a_run_has_finished_once_what_it_ends_with_is_gone(system: AgentMemorySy
     failed.end_run("failed")
     del kept
     assert the_run(system, "trot").status == "failed"  # as it was said
+
+
+def test_whoever_records_ends_in_the_midst_of_it_drops_none(
+    system: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Simulation()
+    for name in ("walk", "trot", "run"):
+        system.run(name, seed=1).end_run_with(kept)
+    said: list[str] = []
+    set_status = RunRecords.set_status
+
+    def recorded(records: RunRecords, run_id: str, status: str) -> bool:
+        said.append(run_id)
+        if len(said) == 1:
+            system.runs()  # as another thread, or the handler of a signal
+        return set_status(records, run_id, status)
+
+    monkeypatch.setattr(RunRecords, "set_status", recorded)
+    del kept
+    assert the_run(system, "walk").status == "finished"
+    assert sorted(said) == ["run", "trot", "walk"]
 
 
 @pytest.mark.parametrize("how", ["finished", "failed"])
