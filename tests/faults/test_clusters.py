@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,7 +30,7 @@ from agent_memory.errors import QueryEngineMissing, StoreUnavailable, WritesRefu
 from agent_memory.repositories.redis.keys import BUCKETS, KeySpace
 from agent_memory.repositories.redis.repository import ImRepository, StmRepository
 from agent_memory.system import beneath
-from agent_memory.testing import ShortLivedContract
+from agent_memory.testing import ShortLivedContract, an_entry
 from tests.clusters import LocalCluster, ask, wait_until
 from tests.engines import PASSWORD, StoppableServer, call, tcp_client
 from tests.faults.away import end_pauses, steps_of, store, waiting
@@ -152,6 +153,26 @@ def test_a_slot_that_moves_in_mid_run_takes_its_entries_with_it(
         store(memory, 3)
         assert steps_of(memory) == [0, 1, 2, 3]
         assert memory.check().findings == ()
+
+
+def test_what_is_stored_again_while_its_slot_moves_stays_as_it_is(
+    cluster: LocalCluster, config: MemoryConfig
+) -> None:
+    slot = key_slot(KeySpace("", BUCKETS).prefix("default", "ant").encode())
+    with AgentMemorySystem(config, upkeep=False) as memory:
+        entries = [an_entry(run_id="default", step_number=step) for step in range(20)]
+        newer = [replace(entry, revision=3) for entry in entries]
+        memory.stm.add_many(newer)
+        source, target = _holder(cluster, slot), _other(cluster, slot)
+        names = {server.port: _name(server) for server in cluster.primaries}
+        ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
+        ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+        # All of them are there still, but for a declaration, which there is not.
+        with suppress(WritesRefused):
+            memory.stm.add_many(entries)
+        assert memory.stm.get_many([entry.key for entry in entries]) == newer
+        for server in (target, source):
+            ask(server, "CLUSTER", "SETSLOT", slot, "STABLE")
 
 
 def test_replicas_are_asked_where_a_command_is_sent_on_to(cluster: LocalCluster) -> None:

@@ -122,7 +122,10 @@ class BucketStoring:
         return after is None or self._batch.ready[place].entry.timestamp > after[place]
 
     def _transaction(self, part: _Part) -> Packed:
-        return self._batch.transaction(part.places, self._packer, part.bucket)
+        # While a slot moves, what is of two servers is refused. So is the guard where the
+        # declaration has gone, or there is none; then so must be what it guards.
+        needed = part.bucket.declarations[:1]
+        return self._batch.transaction(part.places, self._packer, part.bucket, needed)
 
     def _guarded(self, part: _Part, transaction: Packed) -> Block:
         """A transaction behind what it depends on."""

@@ -36,7 +36,11 @@ class Batch(NamedTuple):
     are_new: bool
 
     def transaction(
-        self, places: Sequence[int], packer: EntryPacker, key_space: KeySpace
+        self,
+        places: Sequence[int],
+        packer: EntryPacker,
+        key_space: KeySpace,
+        needed: Sequence[str] = (),
     ) -> Packed:
         """A transaction that stores some entries and lists their agents and runs.
 
@@ -44,10 +48,11 @@ class Batch(NamedTuple):
             places: Those of the entries, of an agent one after the other.
             packer: Packs entries.
             key_space: The keys of the lists.
+            needed: More keys that the server is to hold, or it writes nothing.
         """
         some = [self.ready[place] for place in places]
         packed = packer.pack(some)
-        more = self._registering(some, key_space)
+        more = [*self._registering(some, key_space), *(("EXISTS", key) for key in needed)]
         commands = b"".join([_MULTI, packed.commands, *map(packed_command, more), _EXEC])
         return Packed(commands, packed.owners + [-1] * len(more))
 
