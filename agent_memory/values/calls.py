@@ -21,6 +21,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "filter": "attributes",
     "filters": "attributes",
     "k": "limit",
+    "limit": "count",
     "n": "limit",
     "sort": "order",
     "top_k": "limit",
@@ -162,8 +163,8 @@ def _said(
         name = unknown[0]
         if name in elsewhere:
             return f"{called}: there is no argument {name}: {elsewhere[name]}"
-        free = [each for each in (*by_place, *by_name) if each not in kwargs]
-        return f"{called}: {unknown_argument(name, free)}"
+        free = [each for each in (*by_place[len(args) :], *by_name) if each not in kwargs]
+        return f"{called}: {unknown_argument(name, free or [*by_place, *by_name])}"
     if len(args) > len(by_place):
         free = [name for name in by_name if name not in kwargs]
         mend = f"write {free[0]}={quoted(args[len(by_place)])}" if free else "leave it out"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent_memory import (
+    AgentMemoryAPI,
     AgentMemorySystem,
     ConfigError,
     InvalidCall,
@@ -38,6 +40,12 @@ CALLS: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: m.run("a", params={}), "^run: .*no argument params; write parameters="),
     (lambda m: m.run("a", name="b"), "^run: name is given twice"),
     (lambda m: m.recall(agent="a"), "no argument agent; write agent_id="),
+    (
+        lambda _: replace(ANY(), stp=1),
+        "no argument stp; write steps=...; there are agent_id",
+    ),
+    (lambda m: m.store_agent_state("a", {}, 1, agent=1), "no argument agent; there are priority"),
+    (lambda m: AgentMemoryAPI.retrieve_recent_states(m, "a", limit=3), "write count="),  # type: ignore[call-arg]
     (lambda m: m.recall({"a"}, {"x": 1}, limit=3), "^recall: .*one too many, .*write near="),
     (lambda m: m.store_agent_state("a", {}, step=1), "write step_number="),
     (lambda m: m.maintain(1), "one too many, 1: leave it out; there are none"),
