@@ -6,7 +6,7 @@ As on a cluster, with all buckets on one server.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -17,7 +17,7 @@ from agent_memory.connections.redis.channel import RedisChannel
 from agent_memory.connections.redis.commands import packed_command
 from agent_memory.connections.redis.conversation import Conversation
 from agent_memory.connections.redis.script import Script
-from agent_memory.errors import CommandRefused
+from agent_memory.errors import CommandRefused, WritesRefused
 from agent_memory.repositories.outcomes import Added, Arrival
 from agent_memory.repositories.redis import bucket_storing, plain_storing
 from agent_memory.repositories.redis.repository import StmRepository
@@ -190,6 +190,18 @@ def test_what_was_stored_with_no_guard_is_stored_again_by_the_scripts(
         assert repository.add_new(entries) == [Added.STORED] * 40
     assert sum(run_by_scripts) >= 40
     assert all(indexed(redis_client, repository, entry, "energy") for entry in entries)
+
+
+@pytest.mark.parametrize("right", ["evalsha", "script|load"])
+def test_what_is_stored_already_stays_where_scripts_are_refused(
+    redis_client: redis.Redis, right: str
+) -> None:
+    repository, entries = repository_of(redis_client), herd(40)
+    repository.add_many(entries)
+    redis_client.script_flush()
+    with without_right(redis_client, right), suppress(WritesRefused):
+        repository.add_many(entries)
+    assert repository.get_many([entry.key for entry in entries]) == entries
 
 
 def test_a_connection_that_is_lost_on_the_way_costs_nothing(

@@ -156,7 +156,8 @@ class BucketStoring:
             stored[place] = True
         for place in gone:
             stored[place] = False
-        if gone:
+        # Where the guard was refused, so may be the scripts: what was there must not be lost.
+        if gone and (self._batch.are_new or type(guarded) is int):
             # What is stored in part must not pass for stored; the scripts say why.
             keys = self._key_space.names(self._batch.ready[place].entry.key for place in gone)
             self._channel.call("DEL", *keys)
