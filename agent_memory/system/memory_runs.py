@@ -89,6 +89,8 @@ class MemoryRuns(MemoryFiles):
             bound._services.runs.begin(wanted)  # noqa: SLF001  # of the same class
         finally:
             if wanted.exists == "replace":
+                # What the former run ended with does not end this one.
+                self._resources.endings.forget(name)
                 bound._run.begin_again()  # noqa: SLF001  # as above
         bound._run.is_recorded = True  # noqa: SLF001  # as above
         bound._run.replaces = wanted.exists == "replace"  # noqa: SLF001  # as above

@@ -156,6 +156,26 @@ def test_what_another_stores_meanwhile_is_not_overwritten(
     assert not orphans(redis_client, ["stm"])
 
 
+def test_what_another_stores_meanwhile_is_not_overwritten_by_who_may_not_watch(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        redis_client.execute_command(*"ACL SETUSER blind on >secret ~* &* +@all -watch".split())
+    except redis.ResponseError:
+        pytest.skip("this engine knows no rights")
+    pool = redis_client.connection_pool
+    options = {**pool.connection_kwargs, "username": "blind", "password": "secret"}
+    blind = redis.ConnectionPool(connection_class=pool.connection_class, **options)
+    with redis.Redis(connection_pool=blind) as client:
+        repository, entries = repository_of(client), herd(20)
+        newer = replace(entries[7], revision=3)
+        before_it_is_written(monkeypatch, lambda: repository_of(redis_client).add(newer))
+        repository.add_many(entries)
+        assert repository.get_many([newer.key]) == [newer]
+    redis_client.execute_command("ACL", "DELUSER", "blind")
+    blind.disconnect()
+
+
 def test_what_another_declares_meanwhile_is_indexed(
     redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -306,6 +306,16 @@ def test_a_run_has_finished_once_what_it_ends_with_is_gone(system: AgentMemorySy
     assert the_run(system, "trot").status == "failed"  # as it was said
 
 
+def test_a_run_that_replaces_another_does_not_end_with_what_that_ended_with(
+    system: AgentMemorySystem,
+) -> None:
+    former = Simulation()
+    system.run("walk", seed=1).end_run_with(former)
+    system.run("walk", seed=2, exists="replace")
+    del former
+    assert the_run(system, "walk").status == "running"
+
+
 def test_whoever_records_ends_in_the_midst_of_it_drops_none(
     system: AgentMemorySystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,8 +185,9 @@ class _Storing:
 
     def _storable(self, chunk: Sequence[int], looked: Sequence[Any]) -> Sequence[int]:
         """The places of a chunk's entries that can be stored as they are."""
-        *_, declared, there = looked
-        if there != 0 or (declared or b"") != self._batch.known.encode():
+        _, watched, *_, declared, there = looked
+        # What is not watched, by a user without the right, may change before it is written.
+        if watched != b"OK" or there != 0 or (declared or b"") != self._batch.known.encode():
             return ()
         if self._batch.after is None:
             return chunk
