@@ -160,7 +160,8 @@ def test_what_another_stores_meanwhile_is_not_overwritten_by_who_may_not_watch(
     redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
-        redis_client.execute_command(*"ACL SETUSER blind on >secret ~* &* +@all -watch".split())
+        rights = ("on", ">secret", "~*", "&*", "+@all", "-watch")
+        redis_client.execute_command("ACL", "SETUSER", "blind", *rights)
     except redis.ResponseError:
         pytest.skip("this engine knows no rights")
     pool = redis_client.connection_pool
