@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     # What was being opened or connected just then is closed by Python itself.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning"),
 ]
 
 SECONDS = float(os.environ.get("AGENT_MEMORY_TEST_STORM", "5")) / 2
