@@ -130,7 +130,7 @@ def tell_of_width(width: int, widths: Iterable[int]) -> None:
         f"near: a vector of {width} numbers compares with none of what was found, whose scores are "
         f"0; there are vectors of {there} numbers",
         UserWarning,
-        stacklevel=_caller(),
+        stacklevel=caller_level(),
     )
 
 
@@ -142,7 +142,7 @@ def _tell_of_path(path: str, known: Iterable[str], looked_at: int) -> None:
         f"attributes: no entry has the path {path!r} (the newest {looked_at} were looked at); the "
         f"nearest there are: {', '.join(near) or 'none'}",
         UserWarning,
-        stacklevel=_caller(),
+        stacklevel=caller_level(),
     )
 
 
@@ -157,12 +157,12 @@ def _tell_of_pairs(query: Query, hits: Sequence[Hit]) -> None:
                     f"and by sequences of just these; write between({least}, {greatest}) or "
                     f"one_of(({least}, {greatest}))",
                     UserWarning,
-                    stacklevel=_caller(),
+                    stacklevel=caller_level(),
                 )
 
 
-def _caller() -> int:
-    """How many calls it is from here to whoever has asked the package."""
+def caller_level() -> int:
+    """The ``stacklevel`` of a warning that names the line of whoever has asked the package."""
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back

@@ -26,7 +26,7 @@ from agent_memory.embeddings.registry import EncoderRegistry
 from agent_memory.errors import EntryNotFound, InvalidEntry
 from agent_memory.repositories.querying import agent_of, run_of
 from agent_memory.retrieval.candidates import best, candidates
-from agent_memory.retrieval.doubts import tell_of_width
+from agent_memory.retrieval.doubts import caller_level, tell_of_width
 from agent_memory.retrieval.feature_cache import FeatureCache
 from agent_memory.retrieval.near_candidates import Rounding
 from agent_memory.retrieval.near_states import each_agent, lists_of, near_state
@@ -275,7 +275,7 @@ class SimilaritySearch:
             "near: a list or array of numbers is going to be an observation alone; for a vector "
             "write near=Vector(numbers)",
             DeprecationWarning,
-            stacklevel=4,
+            stacklevel=caller_level(),
         )
         given = Vector(vector).numbers
         return each_agent(tiers, query, lambda one: self._near_vector(tiers, one, given))

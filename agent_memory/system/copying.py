@@ -159,10 +159,16 @@ def copy_memory(
         _back_up(config, file, progress)
     try:
         restored = AgentMemorySystem.restore(file, target, progress=progress)
-    except (ConfigError, MemoryNotEmpty):
+    except (ConfigError, MemoryNotEmpty) as error:
         # Nothing was written, so that the next attempt begins with what is there then.
         shutil.rmtree(work)
-        raise
+        if isinstance(error, ConfigError):
+            raise
+        where = "the servers" if copy.path is None else str(copy.path)
+        raise MemoryNotEmpty(
+            f"what is copied to holds something already ({where}): name an empty folder, or "
+            "servers that hold nothing of its name"
+        ) from error
     with closing(Backup(file)) as saved:
         begun_at = next(row["value"] for row in saved.table("head") if row["name"] == "begun_at")
     changed: tuple[EntryKey, ...] = ()

@@ -317,8 +317,9 @@ def test_a_list_that_several_paths_may_mean_is_refused(fake: AgentMemorySystem) 
 def test_a_bare_vector_is_deprecated(fake: AgentMemorySystem) -> None:
     fake.store_agent_state("bare", {"x": 1.0}, 0)
     vector = fake.recall(Query(agent_id="bare"))[0].entry.embedding
-    with pytest.warns(DeprecationWarning, match=r"near=Vector\(numbers\)"):
+    with pytest.warns(DeprecationWarning, match=r"near=Vector\(numbers\)") as told:
         (hit,) = fake.recall(Query(agent_id="bare"), near=vector)
+    assert told[0].filename == __file__  # shown in a script, where Python shows no other's
     assert hit.score == pytest.approx(1.0, abs=1e-6)
 
 

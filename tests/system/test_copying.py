@@ -151,4 +151,5 @@ def test_bad_places_are_refused_and_nothing_is_left(folder: Path, tmp_path: Path
         done = run("db", "copy", *places, "--work", tmp_path / "work")
         assert done.exit_code == 2, done.output
         assert reason in done.output
+        assert "--into-existing" not in done.output  # which restoring has, and copying has not
     assert not any((tmp_path / "work").glob("*"))
