@@ -38,8 +38,7 @@ _PLAIN = (
 
 
 _ROWS = ({tuple}, {list})
-MOST_NOTED = 14
-"""Of how many values it is noted together which are tuples."""
+_MOST_NOTED = 14  # of how many values it is noted together which are tuples
 _DEEPEST_TUPLES = 100  # what is deeper is packed tuple by tuple, which counts how they nest
 
 
@@ -189,7 +188,7 @@ def _usual(  # noqa: C901, PLR0912  # a call for each value would take as long a
     if rows:
         return Extent(True, Tuples.ROWS, rows=(*rows,))
     # A tuple's own mark takes two bytes at least, a note of all four up to seven keys, else six.
-    noted = native and len(contents) <= MOST_NOTED and tuples >= 2 + (len(contents) > 7)
+    noted = native and len(contents) <= _MOST_NOTED and tuples >= 2 + (len(contents) > 7)
     return _SOME if noted else _APART
 
 

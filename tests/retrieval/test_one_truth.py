@@ -81,15 +81,23 @@ def ways(rng: random.Random, entries: Sequence[MemoryEntry]) -> Iterator[dict[st
         yield {"diverse": diverse, "limit": 5}
 
 
+def laid_out(
+    open_memory: Opener, reference: AgentMemorySystem, places: Sequence[int]
+) -> tuple[AgentMemorySystem, list[MemoryEntry], random.Random]:
+    """A memory with entries in some tiers, which the reference has in one; and what drew them."""
+    rng = random.Random(str(places))
+    memory, entries = open_memory(), entries_of(rng)
+    lay_out(memory, entries, rng, places)
+    reference.stm.add_many(entries)
+    return memory, entries, rng
+
+
 @usually_on("embedded")
 @ACROSS_TIERS
 def test_what_is_near_ranked_or_diverse_is_the_same(
     open_memory: Opener, reference: AgentMemorySystem, places: Sequence[int]
 ) -> None:
-    rng = random.Random(str(places))
-    memory, entries = open_memory(), entries_of(rng)
-    lay_out(memory, entries, rng, places)
-    reference.stm.add_many(entries)
+    memory, entries, rng = laid_out(open_memory, reference, places)
     for _, way in zip(range(24), ways(rng, entries), strict=False):
         query = random_query(rng)
         query = replace(query, limit=way.pop("limit", query.limit))
@@ -102,10 +110,7 @@ def test_what_is_near_ranked_or_diverse_is_the_same(
 def test_what_is_asked_about_time_is_the_same(
     open_memory: Opener, reference: AgentMemorySystem, places: Sequence[int]
 ) -> None:
-    rng = random.Random(str(places))
-    memory, entries = open_memory(), entries_of(rng)
-    lay_out(memory, entries, rng, places)
-    reference.stm.add_many(entries)
+    memory, *_ = laid_out(open_memory, reference, places)
     lives = reference.recall(Query(run_id="run", agent_id="ant", order=Order.STEP), touch=False)
     middle = lives[len(lives) // 2]
     for ask in (at_steps, histories, stretches, draws):
